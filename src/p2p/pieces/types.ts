@@ -1,0 +1,100 @@
+import type { Bitmap } from "../model/piece.ts";
+import type { TaskId } from "../model/ids.ts";
+import type { ByteRange, TaskMeta, TrafficType } from "../model/types.ts";
+
+/** Why a task may not be collected or removed just now; the label shown to a person. */
+export type InUseReason = "download" | "upload" | "proxy-read" | "hard-link" | "export" | "pin";
+
+export type StoredState = "partial" | "verifying" | "finished";
+
+/** Content on this machine: one file per task, written at offsets, and a durable record of which pieces are in it. */
+export interface PieceStore extends AsyncDisposable {
+  /** Every task on disk, in no order. */
+  list(): readonly StoredTask[];
+  find(id: TaskId): StoredTask | undefined;
+  /**
+   * The task of this id, made if it is new. Space for what is missing is reserved first, evicting what is not in use.
+   * Throws `disk.full` when that does not suffice, `input.invalid` when the task exists with another length or piece length.
+   */
+  open(meta: TaskMeta): Promise<StoredTask>;
+  /** Takes over a complete file (same file system: by rename), computing its piece checksums. */
+  adopt(meta: TaskMeta, path: string): Promise<StoredTask>;
+  /** A fresh path for content of unknown length on the store's own file system; removed at the next start if left behind. */
+  spoolPath(): string;
+  /** Deletes a task. Throws `task.not-found`, or `task.in-use` with the reasons. */
+  remove(id: TaskId): Promise<void>;
+  usage(): Promise<StoreUsage>;
+  /** Called after a task was evicted or removed, and after each piece that became durable. */
+  readonly events: StoreEvents;
+}
+
+export interface StoreEvents {
+  onRemoved(listen: (id: TaskId) => void): Disposable;
+  onPiece(listen: (task: StoredTask, index: number) => void): Disposable;
+}
+
+export interface StoreUsage {
+  readonly taskCount: number;
+  readonly storedBytes: number;
+  readonly reservedBytes: number;
+  readonly diskTotalBytes: number;
+  readonly diskFreeBytes: number;
+  readonly inodesTotal: number;
+  readonly inodesFree: number;
+}
+
+export interface PieceInfo {
+  readonly index: number;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  /** IEEE CRC-32 of the piece's bytes. */
+  readonly crc32: number;
+  readonly traffic: TrafficType;
+  readonly parentId: string;
+  readonly createdAtMs: number;
+}
+
+export interface StoredTask {
+  readonly meta: TaskMeta;
+  readonly state: StoredState;
+  /** Path of the content file; its bytes are right only where `finished` says so. */
+  readonly path: string;
+  /** Open for reading as long as the task exists; for `sendfile` and hard links. */
+  readonly fd: number;
+  /** The pieces held; never written through by others. */
+  readonly finished: Readonly<Pick<Bitmap, "has" | "count" | "toBytes" | "size">>;
+  readonly createdAtMs: number;
+  readonly accessedAtMs: number;
+  readonly finishedAtMs: number | undefined;
+  readonly bytesFrom: Readonly<Record<TrafficType, number>>;
+  readonly uploadedBytes: number;
+  piece(index: number): PieceInfo | undefined;
+  /** Starts to write a piece. A piece may have several writers; the first that finishes wins, the others are told `duplicate`. */
+  writePiece(options: { readonly index: number; readonly expectedCrc32?: number | undefined; readonly traffic: TrafficType; readonly parentId: string }): PieceWriter;
+  /** Resolves when the piece is held; rejects with the task's failure or the signal's reason. */
+  waitForPiece(index: number, signal: AbortSignal): Promise<void>;
+  /** Reads into `into` from a place inside finished pieces; returns the number of bytes read. */
+  read(options: { readonly offsetBytes: number; readonly into: Uint8Array }): Promise<number>;
+  /**
+   * The bytes of a range in order, each chunk valid until the next is asked for, waiting for pieces that are still on their way.
+   * Where the task names a digest, the last piece is held back until the whole content is verified.
+   */
+  stream(range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Resolves once all pieces are held, the digest agrees and everything is durable. Throws `task.digest-mismatch` (all pieces are dropped then). */
+  finish(signal: AbortSignal): Promise<void>;
+  /** Ends every waiter with this error; the pieces held stay. */
+  fail(error: Error): void;
+  /** Keeps the task from being collected until disposed; also counts as an access. */
+  lease(reason: InUseReason): Disposable;
+  readonly inUse: readonly InUseReason[];
+  addUploadedBytes(bytes: number): void;
+}
+
+export interface PieceWriter {
+  /** Appends to the piece. The chunk belongs to the writer until the promise settles. Throws `disk.full`, `disk.io`, `piece.digest-mismatch` (too long). */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Checks length and checksum, makes the piece visible, and durable in the next batch. Throws `piece.digest-mismatch`. */
+  finish(): Promise<"stored" | "duplicate">;
+  /** Forgets what was written; the piece is free to be fetched again. */
+  abort(): void;
+}
