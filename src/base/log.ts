@@ -16,6 +16,18 @@ export interface Log {
   child(fields: LogFields): Log;
 }
 
+const SECRET_PATHS = [
+  "authorization",
+  "password",
+  "token",
+  "secret",
+  "accessKeySecret",
+  "*.authorization",
+  "*.password",
+  "*.token",
+  "*.secret",
+];
+
 /** JSON lines to `destination` (default: standard error). Values under secret-looking keys are never written. */
 export function createLog(level: LogLevel, destination?: DestinationStream): Log {
   const options = {
@@ -29,20 +41,6 @@ export function createLog(level: LogLevel, destination?: DestinationStream): Log
   return wrap(pino(options, destination ?? pino.destination({ fd: 2, sync: true })));
 }
 
-export const silentLog: Log = createLog("silent");
-
-const SECRET_PATHS = [
-  "authorization",
-  "password",
-  "token",
-  "secret",
-  "accessKeySecret",
-  "*.authorization",
-  "*.password",
-  "*.token",
-  "*.secret",
-];
-
 function wrap(inner: ReturnType<typeof pino>): Log {
   return {
     error: (event, fields) => inner.error(fields ?? {}, event),
@@ -52,3 +50,5 @@ function wrap(inner: ReturnType<typeof pino>): Log {
     child: (fields) => wrap(inner.child(fields)),
   };
 }
+
+export const silentLog: Log = createLog("silent");

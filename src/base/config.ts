@@ -1,0 +1,154 @@
+import { readFileSync } from "node:fs";
+import { parse as parseYaml, YAMLParseError } from "yaml";
+import { z } from "zod";
+import { AnaxError, systemCodeOf } from "./errors.ts";
+
+/** One setting as a person meets it: in a file, in the environment, in the reference. */
+export interface SettingDoc {
+  /** Dotted path in the YAML file. */
+  readonly path: string;
+  readonly env: string;
+  readonly type: string;
+  readonly default: unknown;
+  readonly description: string;
+}
+
+interface JsonSchema {
+  readonly type?: string | readonly string[];
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly additionalProperties?: JsonSchema | boolean;
+  readonly items?: JsonSchema;
+  readonly enum?: readonly unknown[];
+  readonly anyOf?: readonly JsonSchema[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly default?: unknown;
+  readonly description?: string;
+  readonly quantity?: string;
+  readonly minimumText?: string;
+  readonly maximumText?: string;
+}
+
+export interface SettingSources {
+  /** YAML file; absent means none. */
+  readonly file?: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** From the command line: dotted path to value. */
+  readonly flags?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Settings from flags, over environment, over file, over defaults, frozen. Throws `config.invalid` with every problem
+ * and, for an unknown key, the nearest known one; `config.unreadable` when the file cannot be read.
+ */
+export function loadSettings<S extends z.ZodType>(schema: S, sources: SettingSources): z.output<S> {
+  const tree = sources.file === undefined ? {} : readYaml(sources.file);
+  for (const setting of describeSettings(schema)) {
+    const text = sources.env[setting.env];
+    if (text !== undefined) assign(tree, setting.path, parseYaml(text) as unknown);
+  }
+  for (const [path, value] of Object.entries(sources.flags ?? {})) if (value !== undefined) assign(tree, path, value);
+  const parsed = schema.safeParse(tree);
+  if (parsed.success) return deepFreeze(parsed.data);
+  throw new AnaxError("config.invalid", {
+    file: sources.file,
+    problems: parsed.error.issues.map((issue) => problemOf(issue, jsonSchemaOf(schema))),
+  });
+}
+
+/** Every setting of a schema, in its order. */
+export function describeSettings(schema: z.ZodType): readonly SettingDoc[] {
+  return walk(jsonSchemaOf(schema), []);
+}
+
+/** The JSON schema that editors use to complete and check a configuration file. */
+export function jsonSchemaOf(schema: z.ZodType): JsonSchema {
+  return z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as JsonSchema;
+}
+
+function walk(node: JsonSchema, path: readonly string[]): readonly SettingDoc[] {
+  if (node.properties !== undefined) return Object.entries(node.properties).flatMap(([key, child]) => walk(child, [...path, key]));
+  return [
+    { path: path.join("."), env: envNameOf(path), type: typeTextOf(node), default: node.default, description: node.description ?? "" },
+  ];
+}
+
+/** `p2p.pieces.quotaBytes` is `ANAX_P2P_PIECES_QUOTA_BYTES`. */
+export function envNameOf(path: readonly string[]): string {
+  return ["ANAX", ...path.map((part) => part.replaceAll(/([a-z0-9])([A-Z])/g, "$1_$2"))].join("_").toUpperCase();
+}
+
+function typeTextOf(node: JsonSchema): string {
+  if (node.quantity !== undefined) return `${node.quantity}, ${node.minimumText} to ${node.maximumText}`;
+  if (node.enum !== undefined) return node.enum.map(String).join(" | ");
+  if (node.anyOf !== undefined) return node.anyOf.map(typeTextOf).join(" or ");
+  if (node.type === "array") return `list of ${node.items === undefined ? "values" : typeTextOf(node.items)}`;
+  if (node.type === "object") return "map";
+  const bounds = node.minimum !== undefined && node.maximum !== undefined ? `, ${node.minimum} to ${node.maximum}` : "";
+  return `${String(node.type ?? "value")}${bounds}`;
+}
+
+function readYaml(file: string): Record<string, unknown> {
+  try {
+    const tree = parseYaml(readFileSync(file, "utf8"), { prettyErrors: true }) as unknown;
+    if (tree === null || tree === undefined) return {};
+    if (typeof tree === "object" && !Array.isArray(tree)) return tree as Record<string, unknown>;
+    throw new AnaxError("config.invalid", { file, problems: ["the file is not a map of settings"] });
+  } catch (thrown) {
+    if (thrown instanceof YAMLParseError) throw new AnaxError("config.invalid", { file, problems: [thrown.message] }, { cause: thrown });
+    if (thrown instanceof AnaxError) throw thrown;
+    throw new AnaxError("config.unreadable", { file, reason: systemCodeOf(thrown) ?? String(thrown) }, { cause: thrown });
+  }
+}
+
+function assign(tree: Record<string, unknown>, path: string, value: unknown): void {
+  const keys = path.split(".");
+  const last = keys.pop()!; // split never gives an empty list
+  let node = tree;
+  for (const key of keys) {
+    const child = node[key];
+    if (typeof child !== "object" || child === null) node[key] = {};
+    node = node[key] as Record<string, unknown>;
+  }
+  node[last] = value;
+}
+
+function problemOf(issue: z.core.$ZodIssue, root: JsonSchema): string {
+  const at = issue.path.map(String);
+  if (issue.code !== "unrecognized_keys") return `${at.join(".") || "(top)"}: ${issue.message}`;
+  const known = Object.keys(at.reduce<JsonSchema | undefined>((node, key) => node?.properties?.[key], root)?.properties ?? {});
+  return issue.keys
+    .map((key) => {
+      const near = nearestOf(key, known);
+      return `${[...at, key].join(".")}: unknown setting${near === undefined ? "" : `, did you mean ${[...at, near].join(".")}?`}`;
+    })
+    .join("; ");
+}
+
+/** The known word with the smallest edit distance, if it is near enough to be a slip. */
+export function nearestOf(word: string, known: readonly string[]): string | undefined {
+  const ranked = known.map((candidate) => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }));
+  const best = ranked.toSorted((a, b) => a.distance - b.distance)[0];
+  return best !== undefined && best.distance <= Math.max(2, Math.ceil(word.length / 2)) ? best.candidate : undefined;
+}
+
+/** Levenshtein 1965, one row kept. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)); // all within both rows
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const child of Object.values(value)) deepFreeze(child);
+  }
+  return value;
+}
