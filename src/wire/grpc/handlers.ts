@@ -1,0 +1,106 @@
+import type { handleBidiStreamingCall, handleServerStreamingCall, handleUnaryCall } from "@grpc/grpc-js";
+import { AnaxError } from "../../base/errors.ts";
+import type { BidiMethod, Method, ServerStreamMethod, UnaryMethod } from "./method.ts";
+import type { CallContext, OpenCalls } from "./open-calls.ts";
+import { statusOf } from "./status.ts";
+
+/** A handler of a bidirectional stream answers through this; returning from it ends the stream. */
+export interface BidiCall<Req, Res> extends CallContext {
+  /** Ends when the caller has sent everything; pulls, so that a slow handler slows its caller down. */
+  readonly requests: AsyncIterable<Req>;
+  /** Resolves once the transport has taken the message. Throws the signal's reason when the call is over. */
+  send(response: Res): Promise<void>;
+}
+
+export type UnaryHandler<Req, Res> = (request: Req, call: CallContext) => Promise<Res> | Res;
+export type ServerStreamHandler<Req, Res> = (request: Req, call: CallContext) => AsyncIterable<Res>;
+export type BidiHandler<Req, Res> = (call: BidiCall<Req, Res>) => Promise<void>;
+
+/** Responses that `send` was not awaited for; a handler that passes this many ignores back-pressure altogether. */
+const UNSENT_MAX = 1024;
+
+// Messages cross grpc-js as bytes and are coded here, so that a request that is no message, or a response that cannot be
+// coded, is an error of ours with a code, reported like every other, and not a bare INTERNAL that nobody hears of.
+
+export function unary<Req, Res>(calls: OpenCalls, method: UnaryMethod<Req, Res>, handle: UnaryHandler<Req, Res>) {
+  const answer: handleUnaryCall<Buffer, Buffer> = (call, respond) =>
+    calls.run(
+      call,
+      async (context) => respond(null, method.responseSerialize(await handle(decoded(method, call.request), context))),
+      (error) => respond(statusOf(error)),
+    );
+  return answer;
+}
+
+export function serverStream<Req, Res>(calls: OpenCalls, method: ServerStreamMethod<Req, Res>, handle: ServerStreamHandler<Req, Res>) {
+  const answer: handleServerStreamingCall<Buffer, Buffer> = (call) =>
+    calls.run(
+      call,
+      async (context) => {
+        const responses = handle(decoded(method, call.request), context);
+        for await (const response of responses) await write(call, method.responseSerialize(response), context.signal);
+        call.end();
+      },
+      (error) => call.emit("error", statusOf(error)),
+    );
+  return answer;
+}
+
+export function bidi<Req, Res>(calls: OpenCalls, method: BidiMethod<Req, Res>, handle: BidiHandler<Req, Res>) {
+  const answer: handleBidiStreamingCall<Buffer, Buffer> = (call) =>
+    calls.run(
+      call,
+      async (context) => {
+        const send = async (response: Res): Promise<void> => write(call, method.responseSerialize(response), context.signal);
+        await handle({ ...context, requests: requestsOf(call, method, context.signal), send });
+        call.end();
+      },
+      (error) => call.emit("error", statusOf(error)),
+    );
+  return answer;
+}
+
+interface Incoming {
+  iterator(options: { destroyOnReturn: boolean }): AsyncIterable<Buffer>;
+}
+
+/** The stream must survive a handler that stops reading early, since its answer is still to be sent. */
+async function* requestsOf<Req>(call: Incoming, method: Decoder<Req>, signal: AbortSignal): AsyncGenerator<Req> {
+  try {
+    for await (const bytes of call.iterator({ destroyOnReturn: false })) yield decoded(method, bytes);
+  } catch (thrown) {
+    signal.throwIfAborted(); // what grpc-js throws then is only that the stream was torn down
+    throw thrown;
+  }
+  signal.throwIfAborted();
+}
+
+type Decoder<Req> = Pick<Method<Req, never>, "path" | "requestDeserialize">;
+
+function decoded<Req>(method: Decoder<Req>, bytes: Buffer): Req {
+  try {
+    return method.requestDeserialize(bytes);
+  } catch (cause) {
+    throw new AnaxError("input.invalid", { method: method.path, reason: "the bytes are not a message of this method" }, { cause });
+  }
+}
+
+interface Outgoing {
+  readonly writableLength: number;
+  write(bytes: Buffer, done: (error?: Error | null) => void): boolean;
+}
+
+/** Writes one message. grpc-js forgets the callback of a cancelled call, hence the signal. */
+function write(call: Outgoing, bytes: Buffer, signal: AbortSignal): Promise<void> {
+  if (call.writableLength >= UNSENT_MAX) throw new AnaxError("limit.exceeded", { unsentMax: UNSENT_MAX });
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason as Error);
+    const onAbort = (): void => reject(signal.reason as Error);
+    signal.addEventListener("abort", onAbort, { once: true });
+    call.write(bytes, (error) => {
+      signal.removeEventListener("abort", onAbort);
+      if (error) reject(error);
+      else resolve();
+    });
+  });
+}

@@ -1,0 +1,93 @@
+import type { EventEmitter } from "node:events";
+import type { Metadata } from "@grpc/grpc-js";
+import type { Clock } from "../../base/clock.ts";
+import { AnaxError, errorOf } from "../../base/errors.ts";
+
+/** What a handler knows of the call that it answers. */
+export interface CallContext {
+  /** "/scheduler.v2.Scheduler/StatTask". */
+  readonly method: string;
+  /** "10.0.0.7:50123", or "unix" for a program on this machine. */
+  readonly peer: string;
+  /** Aborts when the caller leaves, its deadline passes, or the server can wait no longer. Always an AnaxError as reason. */
+  readonly signal: AbortSignal;
+  /** Aborts when the server begins to stop: endless streams end now, finite work goes on until `signal`. */
+  readonly draining: AbortSignal;
+  /** A request header in lower case, first value. */
+  header(name: string): string | undefined;
+}
+
+/** Told of every call that failed by our doing; a caller that merely left is not a failure. */
+export type OnCallError = (error: AnaxError, call: CallContext) => void;
+
+/** What the calls of grpc-js have in common, whether they stream or not. */
+interface ServerCall extends EventEmitter {
+  readonly metadata: Metadata;
+  getPath(): string;
+  getPeer(): string;
+  getDeadline(): Date | number;
+}
+
+/** The calls that a server is answering: each has its own signal, and stopping waits for them. */
+export class OpenCalls {
+  readonly #clock: Clock;
+  readonly #onError: OnCallError;
+  readonly #draining = new AbortController();
+  readonly #open = new Map<AbortController, Promise<void>>();
+
+  constructor(clock: Clock, onError: OnCallError) {
+    this.#clock = clock;
+    this.#onError = onError;
+  }
+
+  /** Runs `answer`; when it throws, `fail` gets the error to send. */
+  run(call: ServerCall, answer: (context: CallContext) => Promise<void>, fail: (error: AnaxError) => void): void {
+    const controller = new AbortController();
+    call.once("cancelled", () => controller.abort(this.#reasonOf(call)));
+    const context = contextOf(call, controller.signal, this.#draining.signal);
+    const ended = this.#answer(context, answer, fail).finally(() => this.#open.delete(controller));
+    this.#open.set(controller, ended);
+  }
+
+  /** Asks endless streams to end. */
+  drain(): void {
+    this.#draining.abort(new AnaxError("rpc.unavailable", { reason: "the server is stopping" }));
+  }
+
+  /** Ends every call that is still open. */
+  abort(): void {
+    for (const controller of this.#open.keys()) controller.abort(new AnaxError("rpc.unavailable", { reason: "the server is stopping" }));
+  }
+
+  /** Resolves once no handler runs. */
+  async settled(): Promise<void> {
+    while (this.#open.size > 0) await Promise.all(this.#open.values());
+  }
+
+  async #answer(context: CallContext, answer: (context: CallContext) => Promise<void>, fail: (error: AnaxError) => void): Promise<void> {
+    try {
+      context.signal.throwIfAborted();
+      await answer(context);
+    } catch (thrown) {
+      const error = errorOf(thrown);
+      if (!context.signal.aborted) this.#onError(error, context);
+      fail(error);
+    }
+  }
+
+  #reasonOf(call: ServerCall): AnaxError {
+    const late = Number(call.getDeadline()) <= this.#clock.wallMs();
+    return new AnaxError(late ? "rpc.deadline-exceeded" : "rpc.cancelled", { method: call.getPath() });
+  }
+}
+
+function contextOf(call: ServerCall, signal: AbortSignal, draining: AbortSignal): CallContext {
+  const peer = call.getPeer();
+  return {
+    method: call.getPath(),
+    peer: peer === "unknown" ? "unix" : peer, // grpc-js knows no name for the other end of a Unix socket
+    signal,
+    draining,
+    header: (name) => call.metadata.get(name)[0]?.toString(),
+  };
+}
