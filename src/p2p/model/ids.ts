@@ -85,7 +85,10 @@ function namedUrlOf(text: string, filteredQueryParams: readonly string[]): strin
   return url.pathname === "/" && href.endsWith("/") ? href.replace(/\/+$/, "") : href;
 }
 
-/** The URL standard came to encode `^` in paths, upstream's parser did not follow: the one ASCII character where both differ. */
+/**
+ * The URL standard came to encode `^` in paths, upstream's parser did not follow: the one ASCII character where both differ.
+ * (Still apart: a path with both `^` and `%5E`, and `file:` URLs with doubled slashes or `a|` for a drive.)
+ */
 function withBareCarets(url: URL, text: string): string {
   if (!text.includes("^") || text.includes("%5E")) return url.href;
   return url.href.replace(url.pathname, (path) => path.replaceAll("%5E", "^"));
