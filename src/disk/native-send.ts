@@ -1,0 +1,68 @@
+import type koffiModule from "koffi";
+
+type Koffi = typeof koffiModule;
+
+/** Two system calls that Node lacks. Both return at once: never use them from a thread that does not own the socket. */
+export interface NativeSend {
+  /**
+   * `sendfile(2)` from a file to a non-blocking socket: the number of bytes that the kernel took, 0 at the end of the file,
+   * or a negative errno.
+   */
+  send(socketFd: number, fileFd: number, offsetBytes: number, lengthBytes: number): number;
+  /** False when reading this byte would wait for the disk. */
+  resident(fileFd: number, offsetBytes: number): boolean;
+}
+
+export const EINTR = -4;
+export const EIO = -5;
+export const EAGAIN = -11;
+/** Answers that say "not with these two descriptors", not "this failed". */
+export const UNSUPPORTED: ReadonlySet<number> = new Set([-22 /* EINVAL */, -38 /* ENOSYS */, -75 /* EOVERFLOW */, -95 /* EOPNOTSUPP */]);
+
+/** `preadv2` flag (Linux 4.14): answer EAGAIN rather than wait for the disk. */
+const RWF_NOWAIT = 8;
+
+/** The calls through koffi; undefined where that optional library, Linux or glibc is missing. */
+export async function loadNativeSend(): Promise<NativeSend | undefined> {
+  if (process.platform !== "linux") return undefined;
+  try {
+    return bind((await import("koffi")).default);
+  } catch {
+    return undefined; // optional by design: the plain way does the same with more copying
+  }
+}
+
+function bind(koffi: Koffi): NativeSend {
+  const libc = koffi.load("libc.so.6");
+  const sendfile = libc.func("int64_t sendfile(int, int, int64_t *, size_t)") as (
+    o: number,
+    i: number,
+    at: BigInt64Array,
+    n: number,
+  ) => number;
+  const preadv2 = libc.func("int64_t preadv2(int, const void *, int, int64_t, int)") as (
+    ...args: readonly [fd: number, vector: Buffer, count: number, offset: number, flags: number]
+  ) => number;
+  const place = new BigInt64Array(1);
+  const vector = oneByteVector(koffi);
+  return {
+    send(socketFd, fileFd, offsetBytes, lengthBytes) {
+      place[0] = BigInt(offsetBytes);
+      const sent = sendfile(socketFd, fileFd, place, lengthBytes);
+      return sent < 0 ? -koffi.errno() : sent;
+    },
+    resident(fileFd, offsetBytes) {
+      if (preadv2(fileFd, vector, 1, offsetBytes, RWF_NOWAIT) >= 0) return true;
+      // A file system without this flag (EOPNOTSUPP: tmpfs) is taken for fast; other errors come up again when sending.
+      return koffi.errno() !== -EAGAIN;
+    },
+  };
+}
+
+/** A `struct iovec` for one byte that nobody looks at. */
+function oneByteVector(koffi: Koffi): Buffer {
+  const vector = Buffer.alloc(16);
+  vector.writeBigUInt64LE(koffi.address(koffi.alloc("uint8_t", 1)), 0);
+  vector.writeBigUInt64LE(1n, 8);
+  return vector;
+}

@@ -1,0 +1,199 @@
+import { readSync } from "node:fs";
+import type { Socket } from "node:net";
+import type { Writable } from "node:stream";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { TLSSocket } from "node:tls";
+import type { BufferPool } from "../base/buffer-pool.ts";
+import { AnaxError } from "../base/errors.ts";
+import { readFully } from "./descriptor.ts";
+import { diskErrorOf } from "./disk-error.ts";
+import { EAGAIN, EINTR, EIO, UNSUPPORTED, type NativeSend } from "./native-send.ts";
+
+export interface FileSpan {
+  readonly fd: number;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
+export interface SendOptions extends FileSpan {
+  /** Buffers for what goes through this process; one is on loan per span that is being read. At least 2 bytes each. */
+  readonly buffers: BufferPool;
+  readonly signal: AbortSignal;
+  /** Called with the number of bytes whenever the kernel, or the stream, has taken some; what a stall watch needs. */
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+}
+
+/** Most that one file gives to one socket before other sockets have their turn. Bytes. */
+const TURN_BYTES = 512 * 1024;
+/** The ordinary write that waits for room in a full socket. Small, because these bytes are copied twice. */
+const PROBE_BYTES = 16 * 1024;
+
+/**
+ * Sends a span of a file, by `sendfile(2)` where `native` is given and the socket is a plain one, else as `pipeFile` does. What was written
+ * to the socket before goes first. Nothing else may be written until the promise settles.
+ * Throws the signal's reason, `socket.closed`, `disk.io`, `disk.corrupt` (the file is shorter) and `limit.exceeded` (no buffer);
+ * the socket is destroyed then, because its reader counts on bytes that will not come.
+ */
+export async function sendFile(options: SendOptions & { readonly socket: Socket; readonly native: NativeSend | undefined }): Promise<void> {
+  const { socket, native, ...rest } = options;
+  if (native === undefined || plainFdOf(socket) === undefined) return pipeFile({ ...rest, writable: socket });
+  await guarded(socket, rest.signal, () => sendNative({ ...rest, socket, native }));
+}
+
+/**
+ * Writes a span of a file to any stream (TLS socket, HTTP response) through one pooled buffer, whose one half is read while the other is written.
+ * Throws and destroys as `sendFile` does.
+ */
+export async function pipeFile(options: SendOptions & { readonly writable: Writable }): Promise<void> {
+  await guarded(options.writable, options.signal, () => pipe(options));
+}
+
+/** An abort destroys the stream, which ends every wait on it: waits need no signal of their own. */
+async function guarded(writable: Writable, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  const onAbort = (): void => void writable.destroy();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    signal.throwIfAborted();
+    await work();
+  } catch (thrown) {
+    writable.destroy();
+    throw signal.aborted ? signal.reason : thrown;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function pipe(options: SendOptions & { readonly writable: Writable }): Promise<void> {
+  const { fd, writable } = options;
+  let at = options.offsetBytes;
+  const end = at + options.lengthBytes;
+  if (at === end) return;
+  using buffer = await options.buffers.take(options.signal);
+  const half = buffer.bytes.length >> 1;
+  let [free, other] = [buffer.bytes.subarray(0, half), buffer.bytes.subarray(half, 2 * half)];
+  const readNext = (): Promise<Buffer> => {
+    const into = free.subarray(0, Math.min(free.length, end - at));
+    const from = at;
+    at += into.length;
+    [free, other] = [other, free];
+    return readExactly(fd, into, from);
+  };
+  for (let reading: Promise<Buffer> | undefined = readNext(); reading !== undefined;) {
+    const chunk: Buffer = await reading;
+    const ahead: Promise<Buffer> | undefined = at < end ? readNext() : undefined;
+    const [written, read] = await Promise.allSettled([write(writable, chunk), ahead]); // the buffer is given back only when neither uses it
+    if (written.status === "rejected") throw written.reason;
+    if (read.status === "rejected") throw read.reason;
+    options.onProgress?.(chunk.length);
+    reading = ahead;
+  }
+}
+
+interface NativeOptions extends SendOptions {
+  readonly socket: Socket;
+  readonly native: NativeSend;
+}
+
+async function sendNative(options: NativeOptions): Promise<void> {
+  const { socket } = options;
+  const probe = lazily(() => Buffer.allocUnsafeSlow(PROBE_BYTES)); // not from the pool: slow readers must not keep its buffers from the others
+  const end = options.offsetBytes + options.lengthBytes;
+  let turnBytes = TURN_BYTES;
+  for (let at = options.offsetBytes; at < end;) {
+    if (turnBytes <= 0) {
+      await nextTurn();
+      turnBytes = TURN_BYTES;
+    }
+    if (socket.writableLength > 0) await write(socket, EMPTY); // sendfile would overtake what Node still holds
+    const bytes = await sendSome({ ...options, offsetBytes: at, lengthBytes: Math.min(turnBytes, end - at) }, probe);
+    at += bytes;
+    turnBytes -= bytes;
+    options.onProgress?.(bytes);
+  }
+}
+
+/** Sends the span or a first part of it; returns how many bytes went. */
+async function sendSome(options: NativeOptions, probe: () => Buffer): Promise<number> {
+  const { socket, native, fd, offsetBytes, lengthBytes } = options;
+  const throughProcess = async (): Promise<number> => {
+    await pipe({ ...options, writable: socket, onProgress: undefined });
+    return lengthBytes;
+  };
+  // A cold file is read in the thread pool, so that a slow disk never stops the loop.
+  if (!native.resident(fd, offsetBytes + lengthBytes - 1)) return throughProcess();
+  const sent = native.send(openFdOf(socket), fd, offsetBytes, lengthBytes);
+  if (sent > 0) return sent;
+  if (sent === EINTR) return 0;
+  if (UNSUPPORTED.has(sent)) return throughProcess();
+  if (sent !== EAGAIN) throw failureOf(sent, options);
+  const chunk = readResident(fd, probe().subarray(0, lengthBytes), offsetBytes);
+  await write(socket, chunk);
+  return chunk.length;
+}
+
+const EMPTY = Buffer.alloc(0);
+
+function lazily<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
+}
+
+/** Resolves when the stream has passed the chunk on, rejects with `socket.closed` when it ends before. */
+function write(writable: Writable, chunk: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // A destroyed stream never touches the chunk again once it is closed, but it does not always call back (HTTP does not).
+    const onClose = (): void => settle(new AnaxError("socket.closed"));
+    const settle = (error: Error | null | undefined): void => {
+      writable.removeListener("close", onClose);
+      if (error === null || error === undefined) resolve();
+      else reject(error instanceof AnaxError ? error : new AnaxError("socket.closed", { reason: error.message }, { cause: error }));
+    };
+    if (writable.destroyed || writable.writableEnded) return settle(new AnaxError("socket.closed"));
+    writable.once("close", onClose);
+    writable.write(chunk, settle);
+  });
+}
+
+async function readExactly(fd: number, into: Buffer, offsetBytes: number): Promise<Buffer> {
+  const count = await readFully(fd, into, offsetBytes);
+  if (count < into.length) throw shorter({ fd, offsetBytes, lengthBytes: into.length });
+  return into;
+}
+
+/** Reads what is known to be in memory, without the detour through the thread pool. */
+function readResident(fd: number, into: Buffer, offsetBytes: number): Buffer {
+  try {
+    const count = readSync(fd, into, 0, into.length, offsetBytes);
+    if (count === 0) throw shorter({ fd, offsetBytes, lengthBytes: into.length });
+    return into.subarray(0, count);
+  } catch (thrown) {
+    throw diskErrorOf(thrown);
+  }
+}
+
+function failureOf(sent: number, span: FileSpan): AnaxError {
+  if (sent === 0) return shorter(span);
+  if (sent === EIO) return new AnaxError("disk.io", { offsetBytes: span.offsetBytes, errno: -sent });
+  return new AnaxError("socket.closed", { errno: -sent });
+}
+
+const shorter = (span: FileSpan): AnaxError =>
+  new AnaxError("disk.corrupt", {
+    reason: "the file is shorter than promised",
+    offsetBytes: span.offsetBytes,
+    lengthBytes: span.lengthBytes,
+  });
+
+/** The descriptor under a plain socket. A TLS socket shows that of its transport, which must never be written to. */
+function plainFdOf(socket: Socket): number | undefined {
+  if (socket instanceof TLSSocket) return undefined;
+  const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })["_handle"]?.fd; // Node has no public name for it
+  return fd !== undefined && fd >= 0 ? fd : undefined;
+}
+
+/** Asked for anew before every use: the number of a closed socket may belong to another one by now. */
+function openFdOf(socket: Socket): number {
+  const fd = socket.destroyed || socket.writableEnded ? undefined : plainFdOf(socket);
+  if (fd === undefined) throw new AnaxError("socket.closed");
+  return fd;
+}
