@@ -41,11 +41,11 @@ export interface StreamOptions {
 /** An open bidirectional stream. Disposing it cancels what is not finished. */
 export interface BidiStream<Req, Res> extends Disposable {
   /** Resolves once the transport has taken the message. Throws why the stream ended when it did. */
-  send(request: Req): Promise<void>;
+  readonly send: (request: Req) => Promise<void>;
   /** Ends without an error when the server ended the stream with OK. Iterate once. */
   readonly responses: AsyncIterable<Res>;
   /** Nothing more will be sent; responses still come. */
-  close(): void;
+  readonly close: () => void;
 }
 
 const CONNECT_TIMEOUT_MS = 5000;

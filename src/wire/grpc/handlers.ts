@@ -9,7 +9,7 @@ export interface BidiCall<Req, Res> extends CallContext {
   /** Ends when the caller has sent everything; pulls, so that a slow handler slows its caller down. */
   readonly requests: AsyncIterable<Req>;
   /** Resolves once the transport has taken the message. Throws the signal's reason when the call is over. */
-  send(response: Res): Promise<void>;
+  readonly send: (response: Res) => Promise<void>;
 }
 
 export type UnaryHandler<Req, Res> = (request: Req, call: CallContext) => Promise<Res> | Res;

@@ -14,7 +14,7 @@ export interface CallContext {
   /** Aborts when the server begins to stop: endless streams end now, finite work goes on until `signal`. */
   readonly draining: AbortSignal;
   /** A request header in lower case, first value. */
-  header(name: string): string | undefined;
+  readonly header: (name: string) => string | undefined;
 }
 
 /** Told of every call that failed by our doing; a caller that merely left is not a failure. */
@@ -28,12 +28,18 @@ interface ServerCall extends EventEmitter {
   getDeadline(): Date | number;
 }
 
+interface OpenCall {
+  readonly controller: AbortController;
+  readonly fail: (error: AnaxError) => void;
+  readonly ended: Promise<void>;
+}
+
 /** The calls that a server is answering: each has its own signal, and stopping waits for them. */
 export class OpenCalls {
   readonly #clock: Clock;
   readonly #onError: OnCallError;
   readonly #draining = new AbortController();
-  readonly #open = new Map<AbortController, Promise<void>>();
+  readonly #open = new Set<OpenCall>();
 
   constructor(clock: Clock, onError: OnCallError) {
     this.#clock = clock;
@@ -45,8 +51,8 @@ export class OpenCalls {
     const controller = new AbortController();
     call.once("cancelled", () => controller.abort(this.#reasonOf(call)));
     const context = contextOf(call, controller.signal, this.#draining.signal);
-    const ended = this.#answer(context, answer, fail).finally(() => this.#open.delete(controller));
-    this.#open.set(controller, ended);
+    const open: OpenCall = { controller, fail, ended: this.#answer(context, answer, fail).finally(() => this.#open.delete(open)) };
+    this.#open.add(open);
   }
 
   /** Asks endless streams to end. */
@@ -54,14 +60,18 @@ export class OpenCalls {
     this.#draining.abort(new AnaxError("rpc.unavailable", { reason: "the server is stopping" }));
   }
 
-  /** Ends every call that is still open. */
+  /** Ends every call that is still open: its caller is told at once, its handler through the signal. */
   abort(): void {
-    for (const controller of this.#open.keys()) controller.abort(new AnaxError("rpc.unavailable", { reason: "the server is stopping" }));
+    for (const { controller, fail } of this.#open) {
+      const reason = new AnaxError("rpc.unavailable", { reason: "the server is stopping" });
+      controller.abort(reason);
+      fail(reason);
+    }
   }
 
   /** Resolves once no handler runs. */
   async settled(): Promise<void> {
-    while (this.#open.size > 0) await Promise.all(this.#open.values());
+    while (this.#open.size > 0) await Promise.all([...this.#open].map((call) => call.ended));
   }
 
   async #answer(context: CallContext, answer: (context: CallContext) => Promise<void>, fail: (error: AnaxError) => void): Promise<void> {

@@ -1,0 +1,290 @@
+import assert from "node:assert/strict";
+import { createServer } from "node:net";
+import { once } from "node:events";
+import { test } from "node:test";
+import { realClock } from "../../base/clock.ts";
+import { AnaxError } from "../../base/errors.ts";
+import { VirtualClock } from "../../base/virtual-clock.ts";
+import { openChannel } from "./client.ts";
+import { SchedulerService as AnaxSchedulerService, AttachRequest } from "./gen/anax/v1/scheduler.ts";
+import { Task } from "./gen/common/v2/common.ts";
+import { DfdaemonUploadService, SyncPiecesRequest, SyncPiecesResponse } from "./gen/dfdaemon/v2/dfdaemon.ts";
+import { SchedulerService } from "./gen/scheduler/v2/scheduler.ts";
+import { collect, LOOPBACK, serve, socketDirectory, unbounded } from "./grpc-fixture.ts";
+import { GrpcServer } from "./server.ts";
+import { serviceOf, unimplementedOf } from "./service.ts";
+
+const ask = { hostId: "h", taskId: "t" };
+const timeoutMs = 10_000;
+/** Big enough that a few fill every buffer on the way. */
+const BULK = "x".repeat(256 * 1024);
+
+test("a call is answered over TCP and over a Unix socket, by the same handlers", async () => {
+  await using sockets = await socketDirectory();
+  const peers: string[] = [];
+  const statTask = serviceOf(SchedulerService, {
+    statTask: (request, call) => {
+      peers.push(call.peer);
+      return Task.fromPartial({ id: request.taskId, url: call.header("x-asked") ?? "" });
+    },
+  });
+  await using server = await GrpcServer.start({
+    listen: [LOOPBACK, sockets.at("s")],
+    services: [statTask],
+    clock: realClock,
+    onError: assert.fail,
+  });
+  for (const address of server.addresses) {
+    using channel = openChannel(address, { clock: realClock });
+    const task = await channel.unary(SchedulerService.statTask, ask, { timeoutMs, headers: { "x-asked": "yes" } });
+    assert.deepEqual([task.id, task.url], ["t", "yes"]);
+  }
+  assert.match(peers[0] ?? "", /^127\.0\.0\.1:\d+$/);
+  assert.equal(peers[1], "unix");
+});
+
+test("what a handler throws reaches the caller with its code and details, and is reported once", async () => {
+  const thrown = new AnaxError("task.in-use", { taskId: "t", holders: ["mount", "ünïcode \ud800"], count: 2 });
+  await using served = await serve([serviceOf(SchedulerService, { statTask: () => Promise.reject(thrown) })]);
+  await assert.rejects(served.channel.unary(SchedulerService.statTask, ask, { timeoutMs }), {
+    code: "task.in-use",
+    details: { taskId: "t", holders: ["mount", "ünïcode \ud800"], count: 2 },
+  });
+  assert.deepEqual(served.reported, [thrown]);
+});
+
+test("an error of no kind that we know is internal", async () => {
+  await using served = await serve([serviceOf(SchedulerService, { statTask: () => Promise.reject(new TypeError("oops")) })]);
+  await assert.rejects(served.channel.unary(SchedulerService.statTask, ask, { timeoutMs }), { code: "internal" });
+  assert.ok(served.reported[0]?.cause instanceof TypeError);
+});
+
+test("a response that cannot be encoded is an error of the handler, for unary calls and streams", async () => {
+  const wrong = SyncPiecesResponse.fromPartial({ number: -1 });
+  await using served = await serve([
+    serviceOf(SchedulerService, { statTask: () => Task.fromPartial({ pieceCount: -1 }) }),
+    serviceOf(DfdaemonUploadService, {
+      async *syncPieces() {
+        yield wrong;
+      },
+    }),
+  ]);
+  await assert.rejects(served.channel.unary(SchedulerService.statTask, ask, { timeoutMs }), { code: "internal" });
+  const stream = served.channel.serverStream(DfdaemonUploadService.syncPieces, SyncPiecesRequest.create(), { signal: unbounded() });
+  await assert.rejects(collect(stream), { code: "internal" });
+  assert.equal(served.reported.length, 2);
+});
+
+test("a caller that gives up ends the handler, and nobody calls that a failure", async () => {
+  const { promise: asked, resolve: onAsked } = Promise.withResolvers<AbortSignal>();
+  const statTask = serviceOf(SchedulerService, {
+    statTask: async (_, call) => {
+      onAsked(call.signal);
+      await once(call.signal, "abort");
+      throw call.signal.reason;
+    },
+  });
+  await using served = await serve([statTask]);
+  const caller = new AbortController();
+  const answer = served.channel.unary(SchedulerService.statTask, ask, { timeoutMs, signal: caller.signal });
+  const signal = await asked;
+  const reason = new AnaxError("download.cancelled");
+  caller.abort(reason);
+  await assert.rejects(answer, reason);
+  if (!signal.aborted) await once(signal, "abort");
+  assert.equal((signal.reason as AnaxError).code, "rpc.cancelled");
+  assert.deepEqual(served.reported, []);
+});
+
+test("a deadline ends the call on both sides", async () => {
+  const { promise: ended, resolve } = Promise.withResolvers<AnaxError>();
+  const statTask = serviceOf(SchedulerService, {
+    statTask: async (_, call) => {
+      await once(call.signal, "abort");
+      resolve(call.signal.reason as AnaxError);
+      throw call.signal.reason;
+    },
+  });
+  await using served = await serve([statTask]);
+  await assert.rejects(served.channel.unary(SchedulerService.statTask, ask, { timeoutMs: 50 }), { code: "rpc.deadline-exceeded" });
+  // Which of the deadline and the caller's reset arrives first is chance.
+  assert.match((await ended).code, /^rpc\.(deadline-exceeded|cancelled)$/);
+});
+
+test("methods without a handler say that they are not offered, whatever their shape", async () => {
+  await using served = await serve([unimplementedOf(SchedulerService), unimplementedOf(DfdaemonUploadService)]);
+  const options = { signal: unbounded() };
+  const refused = { code: "rpc.unimplemented", message: /\/(scheduler|dfdaemon)\.v2\..+\// };
+  await assert.rejects(served.channel.unary(SchedulerService.statTask, ask, { timeoutMs }), refused);
+  await assert.rejects(
+    collect(served.channel.serverStream(DfdaemonUploadService.syncPieces, SyncPiecesRequest.create(), options)),
+    refused,
+  );
+  using announce = served.channel.bidi(SchedulerService.announceCachePeer, options);
+  await assert.rejects(collect(announce.responses), refused);
+  await assert.rejects(served.channel.unary(AnaxSchedulerService.status, {}, { timeoutMs }), { code: "rpc.unimplemented" });
+});
+
+test("a server stream yields in order and then its error", async () => {
+  const syncPieces = serviceOf(DfdaemonUploadService, {
+    async *syncPieces({ interestedPieceNumbers }) {
+      for (const number of interestedPieceNumbers) yield SyncPiecesResponse.fromPartial({ number });
+      throw new AnaxError("piece.not-found", { number: 9 });
+    },
+  });
+  await using served = await serve([syncPieces]);
+  const numbers: number[] = [];
+  const request = SyncPiecesRequest.fromPartial({ interestedPieceNumbers: [3, 1, 2] });
+  await assert.rejects(
+    async () => {
+      const stream = served.channel.serverStream(DfdaemonUploadService.syncPieces, request, { signal: unbounded() });
+      for await (const { number } of stream) numbers.push(number);
+    },
+    { code: "piece.not-found", details: { number: 9 } },
+  );
+  assert.deepEqual(numbers, [3, 1, 2]);
+});
+
+test("a slow reader slows the producer down, and one that leaves stops it", async () => {
+  let produced = 0;
+  const { promise: stopped, resolve } = Promise.withResolvers<void>();
+  const services = [
+    serviceOf(SchedulerService, { statTask: () => Task.create() }),
+    serviceOf(DfdaemonUploadService, {
+      async *syncPieces() {
+        try {
+          for (;;) yield SyncPiecesResponse.fromPartial({ number: produced++, ip: BULK });
+        } finally {
+          resolve();
+        }
+      },
+    }),
+  ];
+  await using served = await serve(services);
+  for await (const { number } of served.channel.serverStream(DfdaemonUploadService.syncPieces, SyncPiecesRequest.create(), {
+    signal: unbounded(),
+  })) {
+    if (number < 5) continue;
+    // The stream has had all the time of these calls to run ahead.
+    for (let i = 0; i < 50; i++) await served.channel.unary(SchedulerService.statTask, ask, { timeoutMs });
+    assert.ok(produced < 60, `${produced} were produced`);
+    break;
+  }
+  await stopped;
+});
+
+test("a bidirectional stream carries both ways until the handler returns", async () => {
+  const announce = serviceOf(SchedulerService, {
+    announcePeer: async ({ requests, send }) => {
+      for await (const { taskId } of requests) {
+        if (taskId === "last") return;
+        await send({ response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [] } } });
+      }
+    },
+  });
+  await using served = await serve([announce]);
+  using stream = served.channel.bidi(SchedulerService.announcePeer, { signal: unbounded() });
+  const sent = (taskId: string) => stream.send({ hostId: "h", taskId, peerId: "p" });
+  const responses = stream.responses[Symbol.asyncIterator]();
+  for (const taskId of ["a", "b"]) {
+    await sent(taskId);
+    const { value } = await responses.next();
+    assert.deepEqual(value, { response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [] } } });
+  }
+  await sent("last");
+  assert.equal((await responses.next()).done, true);
+  await assert.rejects(sent("late"), { code: "rpc.cancelled" });
+});
+
+test("closing one's own half ends the requests and leaves the responses", async () => {
+  const announce = serviceOf(SchedulerService, {
+    announcePeer: async ({ requests, send }) => {
+      const all = await collect(requests);
+      await send({ response: { $case: "needBackToSourceResponse", value: { description: String(all.length), rejections: [] } } });
+    },
+  });
+  await using served = await serve([announce]);
+  using stream = served.channel.bidi(SchedulerService.announcePeer, { signal: unbounded() });
+  for (const taskId of ["a", "b", "c"]) await stream.send({ hostId: "h", taskId, peerId: "p" });
+  stream.close();
+  const [response] = await collect(stream.responses);
+  assert.equal(response?.response?.$case === "needBackToSourceResponse" && response.response.value.description, "3");
+});
+
+test("a handler that does not read holds its caller back, whose send ends with the stream", async () => {
+  const { promise: left, resolve: onLeft } = Promise.withResolvers<unknown>();
+  const services = [
+    serviceOf(SchedulerService, {
+      statTask: () => Task.create(),
+      announcePeer: async ({ signal, send }) => {
+        await once(signal, "abort");
+        onLeft(await send({}).catch((error: unknown) => error));
+      },
+    }),
+  ];
+  await using served = await serve(services);
+  const stream = served.channel.bidi(SchedulerService.announcePeer, { signal: unbounded() });
+  let sent = 0;
+  const sending = (async () => {
+    for (;;) {
+      await stream.send({ hostId: BULK, taskId: "t", peerId: "p" });
+      sent++;
+    }
+  })();
+  sending.catch(() => undefined); // looked at below, once the stream is gone
+  for (let i = 0; i < 50; i++) await served.channel.unary(SchedulerService.statTask, ask, { timeoutMs });
+  assert.ok(sent < 60, `${sent} were sent`);
+  stream[Symbol.dispose]();
+  await assert.rejects(sending, { code: "rpc.cancelled" });
+  assert.equal(((await left) as AnaxError).code, "rpc.cancelled");
+});
+
+test("aborting the signal of a stream ends it with that reason on the calling side", async () => {
+  const attach = serviceOf(AnaxSchedulerService, {
+    attach: async ({ requests, send }) => {
+      for await (const _ of requests) await send({ response: { $case: "ack", value: { sequence: 1 } } });
+    },
+  });
+  await using served = await serve([attach]);
+  const caller = new AbortController();
+  using stream = served.channel.bidi(AnaxSchedulerService.attach, { signal: caller.signal });
+  await stream.send(AttachRequest.create());
+  const reason = new AnaxError("daemon.unreachable");
+  await assert.rejects(async () => {
+    for await (const _ of stream.responses) caller.abort(reason);
+  }, reason);
+  await assert.rejects(stream.send(AttachRequest.create()), reason);
+  await assert.rejects(async () => served.channel.bidi(AnaxSchedulerService.attach, { signal: caller.signal }), reason);
+});
+
+test("nobody there: calls and streams fail at once", async () => {
+  await using sockets = await socketDirectory();
+  const freed = await serve([]);
+  await freed[Symbol.asyncDispose]();
+  for (const address of [freed.address, sockets.at("nobody")]) {
+    using channel = openChannel(address, { clock: realClock });
+    await assert.rejects(channel.unary(SchedulerService.statTask, ask, { timeoutMs }), { code: "rpc.unavailable" });
+    using stream = channel.bidi(SchedulerService.announcePeer, { signal: unbounded() });
+    await assert.rejects(collect(stream.responses), { code: "rpc.unavailable" });
+  }
+});
+
+test("a stream to somebody who accepts and then says nothing ends when its time to connect is over", async () => {
+  const mute = createServer().listen(0, "127.0.0.1");
+  await once(mute, "listening");
+  const { port } = mute.address() as { port: number }; // listening on TCP
+  const clock = new VirtualClock();
+  using channel = openChannel({ host: "127.0.0.1", port }, { clock });
+  const connected = once(mute, "connection") as Promise<[{ destroy(): void }]>;
+  const responses = collect(channel.serverStream(DfdaemonUploadService.syncPieces, SyncPiecesRequest.create(), { signal: unbounded() }));
+  responses.catch(() => undefined); // looked at below
+  const [socket] = await connected;
+  await clock.advance(5000);
+  await assert.rejects(responses, {
+    code: "rpc.unavailable",
+    details: { address: `127.0.0.1:${port}`, reason: "no connection in time", connectTimeoutMs: 5000 },
+  });
+  assert.equal(clock.pending, 0);
+  socket.destroy();
+  mute.close();
+});
