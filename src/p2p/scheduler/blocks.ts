@@ -1,0 +1,38 @@
+import type { Peer } from "./state.ts";
+import { note, touch, type Turn } from "./turn.ts";
+
+/** Blocks kept per child; beyond, the oldest is forgotten. */
+const BLOCKS_MAX = 256;
+/** Complaints kept per parent; more would change no decision. */
+const COMPLAINTS_MAX = 64;
+
+/** Keeps a child from a parent that failed it: each time in a row for longer, never for good. */
+export function block(turn: Turn, child: Peer, parent: Peer, reason: string): void {
+  const { nowMs, config } = turn.moment;
+  const times = (child.blocked.get(parent.id)?.times ?? 0) + 1;
+  const lastsMs = Math.min(config.blockMax, config.blockFirst * 2 ** Math.min(times - 1, 20));
+  child.blocked.delete(parent.id); // put last, so that the map stays in order of age
+  child.blocked.set(parent.id, { sinceMs: nowMs, untilMs: nowMs + lastsMs, times, reason });
+  if (child.blocked.size > BLOCKS_MAX) child.blocked.delete(child.blocked.keys().next().value!); // it is not empty
+  note(turn, child.task, "parent-blocked", { peer: child, fields: { parentId: parent.id, reason, lastsMs } });
+  touch(turn, child.task);
+}
+
+/** Remembers that a parent failed a host; when several say so, it is offered to nobody for a while. */
+export function complain(turn: Turn, child: Peer, parent: Peer): void {
+  if (parent.complaints.size >= COMPLAINTS_MAX && !parent.complaints.has(child.host.facts.id)) return;
+  parent.complaints.set(child.host.facts.id, turn.moment.nowMs);
+}
+
+/** A piece that arrived makes up for what was before. */
+export function forgive(child: Peer, parentId: string): void {
+  child.fruitless = 0;
+  const parent = child.task.peers.get(parentId as Peer["id"]); // a lookup by a stranger's text finds nothing or a peer
+  if (parent === undefined) return;
+  child.served.add(parent.id);
+  child.blocked.delete(parent.id);
+  parent.complaints.delete(child.host.facts.id);
+}
+
+/** True when the parent has a piece that the child lacks: only then is it a failure to have got nothing from it. */
+export const hasSomethingFor = (child: Peer, parent: Peer): boolean => child.pieces.missingFrom(parent.pieces) > 0 || parent.state === "succeeded";

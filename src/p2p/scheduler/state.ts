@@ -1,0 +1,260 @@
+import { AnaxError } from "../../base/errors.ts";
+import type { Download, Host as AnnouncedHost } from "../../wire/grpc/gen/common/v2/common.ts";
+import type { HostId, PeerId, TaskId } from "../model/ids.ts";
+import type { Priority } from "../model/types.ts";
+import type { PieceSet } from "./piece-set.ts";
+import type { Rejections } from "./rules.ts";
+
+// Everything is kept in memory only: hosts bring their part of it back when they attach to a fresh scheduler.
+
+/** What a host says of itself. */
+export interface HostFacts {
+  readonly id: HostId;
+  readonly hostname: string;
+  readonly ip: string;
+  /** gRPC, for orders to seeds. */
+  readonly port: number;
+  readonly seed: boolean;
+  /** False when it downloads but never uploads. */
+  readonly sharing: boolean;
+  readonly idc: string;
+  /** From wide to narrow, divided by "|". */
+  readonly location: string;
+  /** As announced; handed on to others unread. */
+  readonly announced: AnnouncedHost;
+}
+
+export type SilentBecause = "no-heartbeat" | "stream-ended" | "announcement-overdue";
+
+/** An attached host is one of ours: it holds a stream to us and may be pushed to. */
+export type Liveness =
+  | { readonly kind: "attached"; heardAtMs: number }
+  | { readonly kind: "announced"; readonly intervalMs: number; heardAtMs: number }
+  | { readonly kind: "silent"; readonly sinceMs: number; readonly because: SilentBecause };
+
+export interface Host {
+  facts: HostFacts;
+  liveness: Liveness;
+  /** Of its newest Attach stream while that is open; kept through silence, so that a heartbeat brings the host back. */
+  sessionId: number | undefined;
+  /** Of the daemon's process, where it is ours. */
+  instanceId: string | undefined;
+  uploadsInFlight: number;
+  /** Undefined until it says. */
+  uploadSlots: number | undefined;
+  /** Peers of other hosts that were offered a peer of this one and still download. */
+  childCount: number;
+  /** As a seed, it gets no order before. */
+  troubledUntilMs: number;
+  readonly peers: Set<Peer>;
+}
+
+export type PeerState =
+  /** Known, but never asked for anything. */
+  | "pending"
+  /** On disk in part, and nobody downloads it now. */
+  | "partial"
+  /** Asked for parents. */
+  | "received"
+  /** Fetches from parents. */
+  | "running"
+  | "back-to-source"
+  | "succeeded"
+  | "failed"
+  | "left";
+
+export type PeerEvent = "register" | "start" | "readSource" | "finish" | "fail" | "pause" | "stored" | "complete" | "leave";
+
+/** Reports may repeat or overtake each other after a reconnection, so what says nothing new is no error. */
+const NEXT: Readonly<Record<PeerState, Partial<Record<PeerEvent, PeerState>>>> = {
+  pending: { register: "received", stored: "partial", complete: "succeeded", leave: "left" },
+  partial: { register: "received", stored: "partial", complete: "succeeded", pause: "partial", fail: "failed", leave: "left" },
+  received: {
+    register: "received",
+    start: "running",
+    readSource: "back-to-source",
+    finish: "succeeded",
+    complete: "succeeded",
+    stored: "received",
+    fail: "failed",
+    pause: "partial",
+    leave: "left",
+  },
+  running: {
+    register: "received",
+    start: "running",
+    readSource: "back-to-source",
+    finish: "succeeded",
+    complete: "succeeded",
+    stored: "running",
+    fail: "failed",
+    pause: "partial",
+    leave: "left",
+  },
+  "back-to-source": {
+    register: "received",
+    start: "back-to-source",
+    readSource: "back-to-source",
+    finish: "succeeded",
+    complete: "succeeded",
+    stored: "back-to-source",
+    fail: "failed",
+    pause: "partial",
+    leave: "left",
+  },
+  succeeded: { register: "received", start: "succeeded", finish: "succeeded", complete: "succeeded", stored: "partial", fail: "failed", leave: "left" },
+  failed: { register: "received", stored: "partial", complete: "succeeded", fail: "failed", pause: "failed", leave: "left" },
+  left: { leave: "left" },
+};
+
+/** Throws `input.invalid` when a peer in this state cannot report that. */
+export function nextState(from: PeerState, event: PeerEvent): PeerState {
+  const to = NEXT[from][event];
+  if (to === undefined) throw new AnaxError("input.invalid", { reason: "a peer in this state cannot report this", state: from, event });
+  return to;
+}
+
+/** Leave to read the source. */
+export interface Permit {
+  /** granted: within `sourceReadersMax`; rescue: beyond it, since the peer reaches nobody; unasked: it told us that it does. */
+  readonly kind: "granted" | "rescue" | "unasked";
+  readonly grantedAtMs: number;
+  /** Of its last piece, or of the permit. */
+  progressAtMs: number;
+  /** It made no progress for too long: another may read besides. Never taken back, lest readers take turns. */
+  stalled: boolean;
+}
+
+export interface Block {
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  /** How often in a row this parent failed this child. */
+  readonly times: number;
+  readonly reason: string;
+}
+
+/** What the peer was told last, and what spoke against the rest. */
+export interface Decision {
+  readonly atMs: number;
+  readonly kind: "parents" | "wait" | "source" | "empty" | "metadata-only" | "failed";
+  readonly because: string;
+  readonly rejections: Rejections;
+}
+
+/** What the source said when it failed a reader. */
+export interface SourceError {
+  readonly message: string;
+  /** HTTP status, where the source speaks HTTP and answered. */
+  readonly statusCode: number | undefined;
+}
+
+export interface Layout {
+  readonly contentLength: number;
+  readonly pieceLength: number;
+  readonly pieceCount: number;
+}
+
+export interface Peer {
+  readonly id: PeerId;
+  readonly task: Task;
+  readonly host: Host;
+  readonly createdAtMs: number;
+  updatedAtMs: number;
+  state: PeerState;
+  /** What it asked for; undefined when we know it from an inventory only. Handed on to seeds. */
+  order: Download | undefined;
+  /** Its open AnnouncePeer stream. */
+  streamId: number | undefined;
+  readonly pieces: PieceSet;
+  /** As this peer sees the content; two peers that differ have different contents. */
+  layout: Layout | undefined;
+  /** Since when it waits for an answer. */
+  waitingSinceMs: number | undefined;
+  permit: Permit | undefined;
+  sourceError: SourceError | undefined;
+  /** What it was offered and has not lost since. */
+  readonly parents: Set<Peer>;
+  readonly children: Set<Peer>;
+  readonly blocked: Map<PeerId, Block>;
+  /** Parents that gave it a piece since it last asked for others. */
+  readonly served: Set<PeerId>;
+  /** Reports of useless parents since its last piece. */
+  fruitless: number;
+  /** Hosts that it failed as a parent, and when. */
+  readonly complaints: Map<HostId, number>;
+  pushedAtMs: number;
+  lastDecision: Decision | undefined;
+}
+
+export interface Trigger {
+  readonly hostId: HostId;
+  readonly sinceMs: number;
+  /** In whose name; tells whose credentials the seed uses. */
+  readonly order: Download;
+}
+
+export interface TaskNote {
+  readonly atMs: number;
+  readonly peerId: PeerId | undefined;
+  readonly event: string;
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+export interface Task {
+  readonly id: TaskId;
+  readonly createdAtMs: number;
+  updatedAtMs: number;
+  url: string;
+  digest: string | undefined;
+  tag: string | undefined;
+  application: string | undefined;
+  layout: Layout | undefined;
+  readonly peers: Map<PeerId, Peer>;
+  /** In the order in which they began to wait. */
+  readonly waiting: Set<Peer>;
+  readonly readers: Set<Peer>;
+  /** A seed was told to fetch it and has not reported yet. */
+  trigger: Trigger | undefined;
+  /** Seeds that failed, and when they may be asked again. */
+  readonly triedSeeds: Map<HostId, number>;
+  /** How often somebody was sent to the source. */
+  sourceReads: number;
+  /** Readers in a row that the source failed. */
+  sourceFailures: number;
+  failure: { readonly atMs: number; readonly reason: string } | undefined;
+  /** Somebody may serve as a parent who could not before, or the other way round. */
+  dirty: boolean;
+  readonly notes: TaskNote[];
+}
+
+export type TaskState = "pending" | "running" | "succeeded" | "failed";
+
+/** Derived, so that it cannot disagree with the peers. */
+export function taskStateOf(task: Task): TaskState {
+  let active = false;
+  for (const peer of task.peers.values()) {
+    if (peer.state === "succeeded") return "succeeded";
+    active ||= isActive(peer);
+  }
+  return active ? "running" : task.failure === undefined ? "pending" : "failed";
+}
+
+/** It wants the content and has not all of it. */
+export const isActive = (peer: Peer): boolean => peer.state === "received" || peer.state === "running" || peer.state === "back-to-source";
+
+export const isLive = (host: Host): boolean => host.liveness.kind !== "silent";
+
+/** It holds a stream to us: it understands offers that it did not ask for. */
+export const isOurs = (host: Host): boolean => host.liveness.kind === "attached";
+
+/** Holds all of the content; a peer that wanted a range only never does by finishing. */
+export const isWhole = (peer: Peer): boolean =>
+  peer.state === "succeeded" && (peer.order?.range === undefined || (peer.layout !== undefined && peer.pieces.count >= peer.layout.pieceCount));
+
+/** Reads the source now, as far as anyone can tell. */
+export const isReading = (peer: Peer): boolean =>
+  peer.permit !== undefined && !peer.permit.stalled && peer.streamId !== undefined && isLive(peer.host);
+
+export const priorityOf = (peer: Peer): Priority => peer.order?.priority ?? 0;
+
+export const mayReadSource = (peer: Peer): boolean => peer.order !== undefined && !peer.order.disableBackToSource && priorityOf(peer) !== 1 && priorityOf(peer) !== 2;

@@ -1,0 +1,191 @@
+import { AnaxError } from "../../base/errors.ts";
+import type { HostId, PeerId } from "../model/ids.ts";
+import { uploadSlotsOf } from "./rules.ts";
+import { admitReader } from "./source.ts";
+import type { Event, StoredFacts } from "./events.ts";
+import { isActive, isLive, type Host, type HostFacts, type Liveness, type Peer, type SilentBecause } from "./state.ts";
+import { note, touch, type Turn } from "./turn.ts";
+
+type EventOf<K extends Event["kind"]> = Extract<Event, { kind: K }>;
+
+export function hostAnnounced(turn: Turn, event: EventOf<"hostAnnounced">): void {
+  const { nowMs, config } = turn.moment;
+  const known = turn.cluster.hosts.get(event.host.id);
+  if (known?.liveness.kind === "attached") {
+    known.facts = event.host;
+    known.liveness.heardAtMs = nowMs;
+    return;
+  }
+  const intervalMs = event.intervalMs ?? config.announceIntervalDefault;
+  welcome(turn, event.host, { kind: "announced", intervalMs, heardAtMs: nowMs });
+}
+
+/** What the host has is as its inventory says, whatever we believed. */
+export function hostAttached(turn: Turn, event: EventOf<"hostAttached">): void {
+  const host = welcome(turn, event.host, { kind: "attached", heardAtMs: turn.moment.nowMs });
+  if (host.sessionId !== undefined && host.sessionId !== event.sessionId) {
+    turn.effects.push({ do: "closeAttachment", hostId: host.facts.id, sessionId: host.sessionId });
+  }
+  host.sessionId = event.sessionId;
+  if (host.instanceId !== event.instanceId) host.uploadsInFlight = 0;
+  host.instanceId = event.instanceId;
+  const kept = new Set<PeerId>(event.inventory.map(({ peerId }) => peerId));
+  for (const peer of host.peers) {
+    if (kept.has(peer.id) || peer.streamId !== undefined) continue;
+    touch(turn, peer.task);
+    turn.cluster.removePeer(peer, turn.moment.nowMs);
+  }
+  for (const stored of event.inventory) applyStored(turn, host, stored);
+}
+
+export function heartbeat(turn: Turn, event: EventOf<"heartbeat">): void {
+  const host = turn.cluster.hosts.get(event.hostId);
+  if (host === undefined || host.sessionId !== event.sessionId) return; // of a stream that was replaced
+  const wasBusy = isFull(turn, host);
+  host.uploadsInFlight = event.uploadsInFlight;
+  host.uploadSlots = event.uploadSlots > 0 ? event.uploadSlots : undefined;
+  if (event.host !== undefined) host.facts = event.host;
+  if (host.liveness.kind === "attached") host.liveness.heardAtMs = turn.moment.nowMs;
+  else welcome(turn, host.facts, { kind: "attached", heardAtMs: turn.moment.nowMs });
+  if (wasBusy && !isFull(turn, host)) touchTasks(turn, host);
+}
+
+export function stored(turn: Turn, event: EventOf<"stored">): void {
+  const host = turn.cluster.hosts.get(event.hostId);
+  if (host === undefined) throw new AnaxError("host.unknown", { hostId: event.hostId });
+  hear(turn, host);
+  applyStored(turn, host, event.stored);
+}
+
+/** The host has the task no more, whichever of its peers it was. */
+export function dropped(turn: Turn, event: EventOf<"dropped">): void {
+  const task = turn.cluster.tasks.get(event.taskId);
+  if (task === undefined) return;
+  for (const peer of task.peers.values()) {
+    if (peer.host.facts.id !== event.hostId || (event.peerId !== undefined && peer.id !== event.peerId)) continue;
+    note(turn, task, "peer-dropped", { peer });
+    forgetPeer(turn, peer);
+  }
+}
+
+export function hostDetached(turn: Turn, event: EventOf<"hostDetached">): void {
+  const host = turn.cluster.hosts.get(event.hostId);
+  if (host === undefined || host.sessionId !== event.sessionId) return;
+  host.sessionId = undefined;
+  silence(turn, host, "stream-ended");
+}
+
+export function hostLeft(turn: Turn, event: EventOf<"hostLeft">): void {
+  const host = turn.cluster.hosts.get(event.hostId);
+  if (host === undefined) return;
+  if (host.sessionId !== undefined) turn.effects.push({ do: "closeAttachment", hostId: event.hostId, sessionId: host.sessionId });
+  for (const peer of host.peers) forgetPeer(turn, peer);
+  turn.cluster.removeHost(host, turn.moment.nowMs);
+  turn.effects.push({ do: "note", level: "info", event: "scheduler.host-left", fields: { hostId: event.hostId } });
+}
+
+export function forgetPeer(turn: Turn, peer: Peer): void {
+  if (peer.streamId !== undefined) turn.effects.push({ do: "closeStream", peerId: peer.id, streamId: peer.streamId });
+  peer.streamId = undefined;
+  turn.cluster.removePeer(peer, turn.moment.nowMs);
+  touch(turn, peer.task);
+}
+
+/** Whatever a host reports shows that it lives. One that was given up returns by a fresh announcement or registration only. */
+export function hear(turn: Turn, host: Host): void {
+  if (host.liveness.kind !== "silent") host.liveness.heardAtMs = turn.moment.nowMs;
+}
+
+/** A registration shows that a host lives, even when its own stream to us is down for the moment. */
+export function hearRegistration(turn: Turn, hostId: HostId): Host {
+  const host = turn.cluster.hosts.get(hostId);
+  if (host === undefined) throw new AnaxError("host.unknown", { hostId });
+  const intervalMs = host.instanceId === undefined ? turn.moment.config.announceIntervalDefault : turn.moment.config.heartbeatInterval;
+  if (isLive(host)) hear(turn, host);
+  else welcome(turn, host.facts, { kind: "announced", intervalMs, heardAtMs: turn.moment.nowMs });
+  return host;
+}
+
+/** Takes silent hosts out of service, and forgets those that stay silent. */
+export function noticeSilence(turn: Turn): void {
+  const { nowMs, config } = turn.moment;
+  for (const host of turn.cluster.hosts.values()) {
+    const { liveness } = host;
+    if (liveness.kind === "silent") {
+      if (nowMs - liveness.sinceMs >= config.hostForget) hostLeft(turn, { kind: "hostLeft", hostId: host.facts.id });
+    } else if (nowMs - liveness.heardAtMs >= patienceMs(turn, liveness)) {
+      silence(turn, host, liveness.kind === "attached" ? "no-heartbeat" : "announcement-overdue");
+    }
+  }
+}
+
+function patienceMs({ moment: { config } }: Turn, liveness: Extract<Liveness, { kind: "attached" | "announced" }>): number {
+  return liveness.kind === "attached" ? config.heartbeatInterval * config.heartbeatMissesMax : liveness.intervalMs * 2;
+}
+
+function welcome(turn: Turn, facts: HostFacts, liveness: Liveness): Host {
+  const known = turn.cluster.hosts.get(facts.id);
+  const returned = known === undefined || !isLive(known);
+  const host = turn.cluster.hostOf(facts, liveness);
+  if (!returned) return host;
+  turn.effects.push({ do: "note", level: "info", event: "scheduler.host-live", fields: { hostId: facts.id, kind: liveness.kind } });
+  // It may have gone on reading while we did not hear of it.
+  for (const peer of host.peers) if (peer.state === "back-to-source" && peer.streamId !== undefined) admitReader(turn, peer);
+  touchTasks(turn, host);
+  return host;
+}
+
+/** Its peers serve nobody from now on; what it read from the source another must read. */
+function silence(turn: Turn, host: Host, because: SilentBecause): void {
+  host.liveness = { kind: "silent", sinceMs: turn.moment.nowMs, because };
+  turn.effects.push({ do: "note", level: "warn", event: "scheduler.host-silent", fields: { hostId: host.facts.id, because } });
+  for (const peer of host.peers) {
+    turn.cluster.takePermit(peer);
+    turn.cluster.orphan(peer);
+  }
+  touchTasks(turn, host);
+  for (const task of turn.cluster.activeTasks) if (task.trigger?.hostId === host.facts.id) dropTrigger(turn, task);
+}
+
+function dropTrigger(turn: Turn, task: Peer["task"]): void {
+  task.trigger = undefined;
+  touch(turn, task);
+}
+
+function touchTasks(turn: Turn, host: Host): void {
+  for (const peer of host.peers) touch(turn, peer.task);
+}
+
+function applyStored(turn: Turn, host: Host, facts: StoredFacts): void {
+  const { nowMs } = turn.moment;
+  const task = turn.cluster.taskOf(facts.taskId, nowMs);
+  task.url ||= facts.url;
+  task.digest ??= facts.digest;
+  task.tag ??= facts.tag;
+  task.application ??= facts.application;
+  const peer = turn.cluster.peerOf(facts.peerId, host, task, nowMs);
+  if (facts.layout !== undefined) {
+    peer.layout = facts.layout;
+    if (task.layout === undefined || peer.permit !== undefined) task.layout = facts.layout;
+  }
+  const before = peer.pieces.count;
+  peer.pieces.merge(facts.finishedPieces);
+  if (facts.finished && facts.layout !== undefined) peer.pieces.fill(facts.layout.pieceCount);
+  if (peer.permit !== undefined && peer.pieces.count > before) peer.permit.progressAtMs = nowMs;
+  turn.cluster.move(peer, facts.finished ? "complete" : "stored", nowMs);
+  if (facts.finished) task.failure = undefined;
+  supersede(turn, peer);
+  touch(turn, task);
+}
+
+/** A host has a task once: what it had of it under other names, one of ours has under the newest. */
+export function supersede(turn: Turn, peer: Peer): void {
+  for (const other of peer.host.peers) {
+    if (other === peer || other.task !== peer.task || isActive(other) || other.streamId !== undefined) continue;
+    if (other.state !== "failed") peer.pieces.mergeSet(other.pieces);
+    peer.layout ??= other.layout;
+    turn.cluster.removePeer(other, turn.moment.nowMs);
+  }
+}
+
+const isFull = (turn: Turn, host: Host): boolean => host.uploadsInFlight >= uploadSlotsOf(host, turn.moment.config);

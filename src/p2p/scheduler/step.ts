@@ -1,0 +1,96 @@
+import type { Cluster } from "./cluster.ts";
+import type { Effect, Event } from "./events.ts";
+import { pushParents, reconcile } from "./reconcile.ts";
+import { isActive, type Peer } from "./state.ts";
+import { dropped, heartbeat, hostAnnounced, hostAttached, hostDetached, hostLeft, noticeSilence, stored } from "./step-host.ts";
+import * as peer from "./step-peer.ts";
+import type { Turn } from "./turn.ts";
+
+/** How often what nobody needs any more is looked for. */
+const SWEEP_INTERVAL_MS = 10_000;
+
+/**
+ * Takes note of an event and says what to do about it. Time is monotonic milliseconds. Changes `cluster` and nothing else; throws an
+ * AnaxError for reports that cannot be true, and then nothing has changed that matters.
+ */
+export function step(cluster: Cluster, event: Event, nowMs: number): readonly Effect[] {
+  const turn: Turn = { cluster, moment: { nowMs, config: cluster.config }, effects: [], touched: new Set() };
+  apply(turn, event);
+  for (const task of turn.touched) reconcile(turn, task);
+  if (event.kind === "tick") visitActive(turn);
+  return turn.effects;
+}
+
+function apply(turn: Turn, event: Event): void {
+  switch (event.kind) {
+    case "hostAnnounced":
+      return hostAnnounced(turn, event);
+    case "hostAttached":
+      return hostAttached(turn, event);
+    case "heartbeat":
+      return heartbeat(turn, event);
+    case "stored":
+      return stored(turn, event);
+    case "dropped":
+      return dropped(turn, event);
+    case "hostDetached":
+      return hostDetached(turn, event);
+    case "hostLeft":
+      return hostLeft(turn, event);
+    case "peerRegistered":
+      return peer.peerRegistered(turn, event);
+    case "peerStarted":
+      return peer.peerStarted(turn, event);
+    case "backToSourceStarted":
+      return peer.backToSourceStarted(turn, event);
+    case "pieceFinished":
+      return peer.pieceFinished(turn, event);
+    case "sourcePieceFinished":
+      return peer.sourcePieceFinished(turn, event);
+    case "pieceFailed":
+      return peer.pieceFailed(turn, event);
+    case "sourcePieceFailed":
+      return peer.sourcePieceFailed(turn, event);
+    case "rescheduled":
+      return peer.rescheduled(turn, event);
+    case "peerFinished":
+      return peer.peerFinished(turn, event);
+    case "peerFailed":
+      return peer.peerFailed(turn, event);
+    case "streamClosed":
+      return peer.streamClosed(turn, event);
+    case "peerDeleted":
+      return peer.peerDeleted(turn, event);
+    case "seedTriggerEnded":
+      return peer.seedTriggerEnded(turn, event);
+    case "tick":
+      return noticeSilence(turn);
+  }
+}
+
+/** Deadlines pass and blocks end without an event, so every running download is looked at. */
+function visitActive(turn: Turn): void {
+  const { cluster, moment } = turn;
+  for (const task of cluster.activeTasks) {
+    reconcile(turn, task);
+    pushParents(turn, task);
+    if (!task.peers.values().some(isActive)) {
+      cluster.activeTasks.delete(task);
+      task.trigger = undefined;
+      task.readers.clear();
+    }
+  }
+  if (moment.nowMs < cluster.nextSweepMs) return;
+  cluster.nextSweepMs = moment.nowMs + SWEEP_INTERVAL_MS;
+  sweep(turn);
+}
+
+function sweep({ cluster, moment: { nowMs, config } }: Turn): void {
+  const isStale = (one: Peer): boolean => one.state === "failed" && one.streamId === undefined && nowMs - one.updatedAtMs >= config.peerForget;
+  for (const one of cluster.peers.values()) if (isStale(one)) cluster.removePeer(one, nowMs);
+  for (const task of cluster.tasks.values()) {
+    for (const [hostId, untilMs] of task.triedSeeds) if (untilMs <= nowMs) task.triedSeeds.delete(hostId);
+    const isStaleTask = task.peers.size === 0 && nowMs - task.updatedAtMs >= config.taskForget;
+    if (isStaleTask) cluster.tasks.delete(task.id);
+  }
+}

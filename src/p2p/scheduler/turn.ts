@@ -1,0 +1,44 @@
+import type { Cluster } from "./cluster.ts";
+import type { Effect } from "./events.ts";
+import type { Moment, Rejections } from "./rules.ts";
+import type { Decision, Peer, Task } from "./state.ts";
+
+/** One event being digested: what it changed and what is to be done. */
+export interface Turn {
+  readonly cluster: Cluster;
+  readonly moment: Moment;
+  readonly effects: Effect[];
+  /** Tasks to be looked at again before the turn ends. */
+  readonly touched: Set<Task>;
+}
+
+/** Longest value kept from what others tell us. */
+const FIELD_CHARS_MAX = 300;
+
+type Fields = Readonly<Record<string, string | number | undefined>>;
+
+export function touch(turn: Turn, task: Task): void {
+  task.dirty = true;
+  turn.touched.add(task);
+}
+
+/** Puts a line into the task's story and into the log. */
+export function note(turn: Turn, task: Task, event: string, about: { readonly peer?: Peer; readonly level?: "info" | "warn" } & { readonly fields?: Fields }): void {
+  const fields = Object.fromEntries(
+    Object.entries(about.fields ?? {})
+      .filter(([, value]) => value !== undefined)
+      .map(([key, value]) => [key, String(value).slice(0, FIELD_CHARS_MAX)]),
+  );
+  task.notes.push({ atMs: turn.moment.nowMs, peerId: about.peer?.id, event, fields });
+  if (task.notes.length > turn.cluster.config.eventsPerTaskMax) task.notes.shift();
+  turn.effects.push({
+    do: "note",
+    level: about.level ?? "debug",
+    event: `scheduler.${event}`,
+    fields: { taskId: task.id, peerId: about.peer?.id, ...fields },
+  });
+}
+
+export function decide(turn: Turn, peer: Peer, kind: Decision["kind"], why: { readonly because: string; readonly rejections?: Rejections }): void {
+  peer.lastDecision = { atMs: turn.moment.nowMs, kind, because: why.because, rejections: why.rejections ?? {} };
+}
