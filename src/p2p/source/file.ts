@@ -1,0 +1,177 @@
+import { constants, type Dirent, type Stats } from "node:fs";
+import { lstat, open, opendir, readlink, realpath, type FileHandle } from "node:fs/promises";
+import { join, resolve, sep } from "node:path";
+import { Readable } from "node:stream";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import type { Clock } from "../../base/clock.ts";
+import { AnaxError, systemCodeOf } from "../../base/errors.ts";
+import { formatHttpDate } from "../../base/http-date.ts";
+import { resolveRange, type ByteRange } from "../../wire/http/range.ts";
+import { BodyChunks } from "./body.ts";
+import type { SourceConfig } from "./config.ts";
+import type { Source, SourceBody, SourceEntry, SourceRequest, SourceStat } from "./types.ts";
+
+interface Parts {
+  readonly config: SourceConfig;
+  readonly clock: Clock;
+  readonly onBytes: (count: number) => void;
+}
+
+/** Files of this machine, below the directories that `fileRoots` names; symbolic links may not lead out of them. */
+export function createFileSource(parts: Parts): Source {
+  return {
+    schemes: ["file"],
+    stat: (request) => stat(parts.config, request),
+    read: (request) => read(parts, request),
+    list: (request) => list(parts.config, request),
+  };
+}
+
+async function stat(config: SourceConfig, request: SourceRequest): Promise<SourceStat> {
+  request.signal.throwIfAborted();
+  await using opened = await openBelowRoots(config, pathOf(request.url));
+  const { stats } = opened;
+  if (stats.isDirectory()) return { contentLength: undefined, acceptsRanges: false, isDirectory: true, responseHeader: {} };
+  return { contentLength: stats.size, acceptsRanges: true, isDirectory: false, responseHeader: headersOf(stats, stats.size) };
+}
+
+async function read(parts: Parts, request: SourceRequest & { readonly range?: ByteRange | undefined }): Promise<SourceBody> {
+  request.signal.throwIfAborted();
+  const path = pathOf(request.url);
+  await using scope = new AsyncDisposableStack();
+  const { handle, stats } = scope.use(await openBelowRoots(parts.config, path));
+  if (stats.isDirectory()) throw new AnaxError("source.refused", { path, reason: "a directory has no content" });
+  const range = rangeWithin(request, stats.size);
+  const stream = range.length === 0 ? Readable.from([]) : openStream(handle, range, request.signal);
+  if (range.length > 0) scope.move(); // the stream closes the file
+  const chunks = new BodyChunks(stream, {
+    url: request.url,
+    clock: parts.clock,
+    signal: request.signal,
+    idleTimeoutMs: parts.config.idleTimeoutMs,
+    expectedBytes: range.length,
+    onBytes: parts.onBytes,
+  });
+  return { contentLength: range.length, totalLength: stats.size, responseHeader: headersOf(stats, range.length), chunks };
+}
+
+async function list(config: SourceConfig, request: SourceRequest): Promise<readonly SourceEntry[]> {
+  const path = pathOf(request.url);
+  await using opened = await openBelowRoots(config, path);
+  if (!opened.stats.isDirectory()) throw new AnaxError("source.not-listable", { path, reason: "not a directory" });
+  const entries: SourceEntry[] = [];
+  // Where the system lets us, through the descriptor: that, and not the path, is what was checked.
+  for await (const entry of await opendir(HAS_PROC ? descriptorPath(opened.handle) : path)) {
+    request.signal.throwIfAborted();
+    const found = await entryOf(config, path, entry);
+    if (found === undefined) continue;
+    if (entries.length === config.listEntriesMax) throw new AnaxError("limit.exceeded", { path, listEntriesMax: config.listEntriesMax });
+    entries.push(found);
+  }
+  return entries.toSorted((a, b) => (a.url < b.url ? -1 : 1));
+}
+
+/** Undefined for what cannot be read here: pipes, devices, links that lead out or nowhere. */
+async function entryOf(config: SourceConfig, directory: string, entry: Dirent): Promise<SourceEntry | undefined> {
+  const path = join(directory, entry.name);
+  const stats = await (entry.isSymbolicLink() ? statBelowRoots(config, path) : lstat(path)).catch(() => undefined);
+  if (stats?.isDirectory() === true) return { url: `${pathToFileURL(path).href}/`, contentLength: 0, isDirectory: true };
+  return stats?.isFile() === true ? { url: pathToFileURL(path).href, contentLength: stats.size, isDirectory: false } : undefined;
+}
+
+interface Opened extends AsyncDisposable {
+  readonly handle: FileHandle;
+  readonly stats: Stats;
+}
+
+/**
+ * Opens a file or directory and makes sure that what was opened lies below a root. Paths outside are refused before the disk is asked,
+ * so that nobody learns what exists there; afterwards the open descriptor is judged, since a link may change between check and open.
+ */
+async function openBelowRoots(config: SourceConfig, path: string): Promise<Opened> {
+  const roots = await Promise.all(
+    config.fileRoots.map(async (root) => ({ named: resolve(root), real: await realpath(root).catch(() => root) })),
+  );
+  if (!roots.some(({ named, real }) => isBelow(path, named) || isBelow(path, real))) throw denied(config, path);
+  try {
+    await using scope = new AsyncDisposableStack();
+    const handle = scope.use(await open(await checkedPath(config, path, roots), constants.O_RDONLY | constants.O_NONBLOCK)); // a pipe must not hang us
+    const stats = await handle.stat();
+    const actual = HAS_PROC ? await readlink(descriptorPath(handle)) : await realpath(path);
+    if (!roots.some(({ real }) => isBelow(actual, real))) throw denied(config, path);
+    if (!stats.isFile() && !stats.isDirectory()) throw new AnaxError("source.refused", { path, reason: "neither a file nor a directory" });
+    const owned = scope.move();
+    return { handle, stats, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  } catch (thrown) {
+    throw fileError(path, thrown);
+  }
+}
+
+/** Devices and pipes outside of the roots must not even be opened, since that alone can have effects. */
+async function checkedPath(config: SourceConfig, path: string, roots: readonly { readonly real: string }[]): Promise<string> {
+  const actual = await realpath(path);
+  if (!roots.some(({ real }) => isBelow(actual, real))) throw denied(config, path);
+  return actual;
+}
+
+async function statBelowRoots(config: SourceConfig, path: string): Promise<Stats> {
+  await using opened = await openBelowRoots(config, path);
+  return opened.stats;
+}
+
+const HAS_PROC = process.platform === "linux";
+
+const descriptorPath = (handle: FileHandle): string => `/proc/self/fd/${handle.fd}`;
+
+const isBelow = (path: string, root: string): boolean => path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
+
+function pathOf(text: string): string {
+  try {
+    return resolve(fileURLToPath(text));
+  } catch (thrown) {
+    throw new AnaxError("input.invalid", { reason: "file URLs look like file:///path" }, { cause: thrown });
+  }
+}
+
+function openStream(handle: FileHandle, range: ByteRange, signal: AbortSignal): Readable {
+  const stream = handle.createReadStream({ start: range.start, end: range.start + range.length - 1, highWaterMark: CHUNK_BYTES });
+  const onAbort = (): void => void stream.destroy(signal.reason as Error);
+  signal.addEventListener("abort", onAbort, { once: true });
+  stream.once("close", () => signal.removeEventListener("abort", onAbort));
+  return stream;
+}
+
+const CHUNK_BYTES = 512 * 1024;
+
+function rangeWithin(request: { readonly url: string; readonly range?: ByteRange | undefined }, totalBytes: number): ByteRange {
+  const { range } = request;
+  if (range === undefined) return { start: 0, length: totalBytes };
+  const resolved = resolveRange({ first: range.start, last: range.start + range.length - 1 }, totalBytes);
+  if (resolved === "unsatisfiable" || resolved === null) {
+    throw new AnaxError("task.range-unsatisfiable", { path: pathOf(request.url), start: range.start, totalBytes });
+  }
+  return resolved;
+}
+
+/** What an HTTP server would say of the file, so that a changed file is noticed in the same way. */
+function headersOf(stats: Stats, contentLength: number): Readonly<Record<string, string>> {
+  const etag = `"${stats.size.toString(16)}-${Math.trunc(stats.mtimeMs).toString(16)}"`;
+  return { "content-length": String(contentLength), etag, "last-modified": formatHttpDate(stats.mtimeMs) };
+}
+
+function denied(config: SourceConfig, path: string): AnaxError {
+  const hint =
+    config.fileRoots.length === 0
+      ? "file:// is off; name the directories that may be read in p2p.source.fileRoots"
+      : "the path is not below any directory of p2p.source.fileRoots";
+  return new AnaxError("source.denied", { path, hint });
+}
+
+function fileError(path: string, thrown: unknown): unknown {
+  const systemCode = systemCodeOf(thrown);
+  const details = { path, systemCode };
+  if (systemCode === "ENOENT" || systemCode === "ENOTDIR") return new AnaxError("source.not-found", details, { cause: thrown });
+  if (systemCode === "EACCES" || systemCode === "EPERM") return new AnaxError("source.forbidden", details, { cause: thrown });
+  if (systemCode === "ENXIO" || systemCode === "ELOOP") return new AnaxError("source.refused", details, { cause: thrown });
+  return systemCode === undefined ? thrown : new AnaxError("disk.io", details, { cause: thrown });
+}

@@ -1,0 +1,29 @@
+import { realClock, type Clock } from "../../src/base/clock.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { createRegistry, type Registry } from "../../src/base/metrics.ts";
+import { createRandom } from "../../src/base/random.ts";
+import { SourceConfig } from "../../src/p2p/source/config.ts";
+import { createSources } from "../../src/p2p/source/sources.ts";
+import type { SourceBody, SourceRequest, Sources } from "../../src/p2p/source/types.ts";
+
+export interface TestSources extends Sources, AsyncDisposable {
+  readonly registry: Registry;
+}
+
+/** Real sources with quick retries. */
+export function aSources(config: Readonly<Record<string, unknown>> = {}, clock: Clock = realClock): TestSources {
+  const registry = createRegistry({ runtime: false });
+  const settings = SourceConfig.parse({ retryFirstMs: "1ms", retryMaxMs: "1ms", ...config });
+  const sources = createSources({ config: settings, clock, random: createRandom(1), log: silentLog, registry });
+  return { ...sources, registry, [Symbol.asyncDispose]: () => sources[Symbol.asyncDispose]() };
+}
+
+export function aRequest(url: string, more: Partial<SourceRequest> = {}): SourceRequest {
+  return { url, headers: {}, signal: new AbortController().signal, ...more };
+}
+
+export async function bytesOf(body: SourceBody): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body.chunks) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
