@@ -33,3 +33,6 @@ export async function retry<T>(work: (attempt: number) => Promise<T>, options: R
     }
   }
 }
+
+/** True when the same thing may be tried again; for loops that make progress between failures, which `retry` cannot know. */
+export const mayRepeat = (thrown: unknown): boolean => ERRORS[errorOf(thrown).code].retry === "same";

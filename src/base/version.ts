@@ -1,0 +1,17 @@
+import { readFileSync } from "node:fs";
+
+/** Of the package; "anax/<version>" is how our daemons tell each other from foreign ones. */
+export const VERSION: string = readVersion();
+
+/** Sources lie two folders below the package file, compiled ones three. */
+function readVersion(): string {
+  for (const up of ["../../package.json", "../../../package.json"]) {
+    try {
+      const { name, version } = JSON.parse(readFileSync(new URL(up, import.meta.url), "utf8")) as { name: string; version: string };
+      if (name === "anax") return version;
+    } catch {
+      continue; // the other layout
+    }
+  }
+  return "0.0.0";
+}

@@ -1,0 +1,41 @@
+import { Command } from "commander";
+import pc from "picocolors";
+import { AnaxError } from "../../base/errors.ts";
+import { socketPathOf } from "../../node/config.ts";
+import { CHECKS, type Finding } from "../doctor/checks.ts";
+import { withSettings, settingsOf, type SettingOptions } from "../options.ts";
+import { printJson, printLine } from "../output.ts";
+
+const MARKS = { ok: pc.green("ok  "), warn: pc.yellow("warn"), fail: pc.red("FAIL") } as const;
+
+export function command(): Command {
+  return withSettings(new Command("doctor"))
+    .description(
+      "Check this machine: settings, disk, limits, ports, daemon and schedulers; says what to mend. Exit code 1 when something must be.",
+    )
+    .option("--json", "JSON lines, one per check")
+    .action(async (options: SettingOptions & { readonly json?: boolean }) => {
+      const findings = await examine(options);
+      for (const finding of findings) {
+        if (options.json === true) printJson(finding);
+        else show(finding);
+      }
+      if (findings.some(({ state }) => state === "fail")) process.exitCode = 1;
+    });
+}
+
+async function examine(options: SettingOptions): Promise<readonly Finding[]> {
+  try {
+    const config = settingsOf(options);
+    const place = { config, socketPath: socketPathOf(config) };
+    return (await Promise.all(CHECKS.map(async (check) => check(place)))).flat();
+  } catch (thrown) {
+    if (!(thrown instanceof AnaxError)) throw thrown;
+    return [{ check: "settings", state: "fail", found: thrown.message, mend: "correct the settings; anax config --help describes each" }];
+  }
+}
+
+function show({ check, state, found, mend }: Finding): void {
+  printLine(`${MARKS[state]}  ${check.padEnd(16)} ${found}`);
+  if (mend !== undefined) printLine(`      ${"".padEnd(16)} → ${mend}`);
+}

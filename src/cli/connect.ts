@@ -1,0 +1,54 @@
+import { stat } from "node:fs/promises";
+import type { Command } from "commander";
+import { realClock } from "../base/clock.ts";
+import { AnaxError } from "../base/errors.ts";
+import { openChannel, type GrpcChannel } from "../wire/grpc/client.ts";
+import { socketPathOf } from "../node/config.ts";
+import { settingsOf, withSettings, type SettingOptions } from "./options.ts";
+
+/** Answers carry whole pieces when the daemon sends content through the socket. */
+const ANSWER_BYTES_MAX = 80 * 1024 * 1024;
+
+/** For calls that the daemon answers from memory or disk. */
+export const CALL_TIMEOUT_MS = 15_000;
+
+export interface EndpointOptions extends SettingOptions {
+  readonly endpoint?: string;
+}
+
+/** The options by which a command finds the local daemon. */
+export function withEndpoint(command: Command): Command {
+  return withSettings(command).option("-e, --endpoint <socket>", "Unix socket of the daemon (default: from the settings)");
+}
+
+export interface LocalDaemon extends Disposable {
+  readonly channel: GrpcChannel;
+  readonly socketPath: string;
+  /** The daemon runs as another user, so that files it writes would not be ours. */
+  readonly foreignUser: boolean;
+}
+
+/** A channel to the local daemon. Throws `daemon.unreachable` when its socket is not there. */
+export async function connectDaemon(options: EndpointOptions): Promise<LocalDaemon> {
+  const socketPath = options.endpoint ?? socketPathOf(settingsOf(options));
+  const found = await stat(socketPath).catch((cause: unknown) => {
+    throw unreachable(socketPath, cause);
+  });
+  const channel = openChannel({ path: socketPath }, { clock: realClock, receiveBytesMax: ANSWER_BYTES_MAX });
+  const foreignUser = process.getuid !== undefined && process.getuid() !== found.uid;
+  return { channel, socketPath, foreignUser, [Symbol.dispose]: () => channel[Symbol.dispose]() };
+}
+
+/** Runs a call on the local daemon; a dead socket becomes one error that says how to start a daemon. */
+export async function withDaemon<T>(options: EndpointOptions, use: (daemon: LocalDaemon) => Promise<T>): Promise<T> {
+  using daemon = await connectDaemon(options);
+  try {
+    return await use(daemon);
+  } catch (thrown) {
+    if (thrown instanceof AnaxError && thrown.code === "rpc.unavailable") throw unreachable(daemon.socketPath, thrown);
+    throw thrown;
+  }
+}
+
+const unreachable = (socket: string, cause: unknown): AnaxError =>
+  new AnaxError("daemon.unreachable", { socket, hint: "start one with: anax up, or: anax daemon" }, { cause });

@@ -1,0 +1,149 @@
+import { mkdir } from "node:fs/promises";
+import { dirname, join, matchesGlob, relative, resolve } from "node:path";
+import { realClock } from "../../base/clock.ts";
+import { AnaxError } from "../../base/errors.ts";
+import { Semaphore } from "../../base/limits.ts";
+import { formatBytes, formatDuration } from "../../base/units.ts";
+import { DfdaemonDownloadService, type Entry } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
+import type { LocalDaemon } from "../connect.ts";
+import { printJson } from "../output.ts";
+import { startProgress, type ProgressState } from "../progress.ts";
+import { headersOf } from "../options.ts";
+import { download } from "./file.ts";
+import { objectStorageOf, type GetOptions } from "./request.ts";
+
+const LIST_TIMEOUT_MS = 120_000;
+
+/** A source can nest without end (a link to its own parent); nobody means that. */
+const DEPTH_MAX = 64;
+
+/** Everything below a URL, several files at a time. The first failure stops the rest. */
+export async function getDirectory(daemon: LocalDaemon, url: string, options: GetOptions, signal: AbortSignal): Promise<void> {
+  if (options.output === "-") throw new AnaxError("input.invalid", { output: "-", reason: "a directory cannot go to standard output" });
+  if (options.digest !== undefined || options.range !== undefined)
+    throw new AnaxError("input.invalid", { reason: "--digest and --range are for one file" });
+  const startedMs = realClock.nowMs();
+  const root = url.endsWith("/") ? url : `${url}/`;
+  const files = (await listTree(daemon, root, options, signal)).filter((entry) => wanted(pathBelow(root, entry.url), options.includeFiles));
+  const lines = options.json === true || !process.stdout.isTTY || !process.stderr.isTTY;
+  const progress = startProgress(options.progress ? (lines ? "json" : "bar") : "none", `${files.length} files`, realClock);
+  const states = new Map<string, ProgressState>();
+  const totalBytes = files.reduce((sum, entry) => sum + entry.contentLength, 0);
+  try {
+    await eachLimited(files, options.maxConcurrentRequests, signal, async (entry, stop) => {
+      const output = outputBelow(options.output, pathBelow(root, entry.url));
+      await mkdir(dirname(output), { recursive: true });
+      await download(daemon, {
+        url: entry.url,
+        options: { ...options, output },
+        signal: stop,
+        onProgress(state) {
+          states.set(entry.url, state);
+          progress.update(sumOf(states.values(), totalBytes));
+        },
+      });
+    });
+  } finally {
+    progress.stop();
+  }
+  const sum = sumOf(states.values(), totalBytes);
+  const seconds = (realClock.nowMs() - startedMs) / 1000;
+  if (lines)
+    return printJson({
+      event: "done",
+      url,
+      output: options.output,
+      files: files.length,
+      bytes: totalBytes,
+      bytesFromPeers: sum.fromPeersBytes,
+      bytesFromSource: sum.fromSourceBytes,
+      seconds: Number(seconds.toFixed(3)),
+    });
+  process.stderr.write(
+    `${options.output}: ${files.length} files, ${formatBytes(totalBytes)} in ${formatDuration(seconds * 1000)} (${formatBytes(sum.fromPeersBytes)} from peers, ${formatBytes(sum.fromSourceBytes)} from the source)\n`,
+  );
+}
+
+/** Where a file of the source goes; a name such as `../x` must not leave the output directory. Throws `input.invalid`. */
+export function outputBelow(outputRoot: string, path: string): string {
+  const root = resolve(outputRoot);
+  const target = join(root, path);
+  const inside = relative(root, target);
+  if (inside === "" || inside.startsWith("..") || path.includes("\0"))
+    throw new AnaxError("input.invalid", { path, reason: "it leaves the output directory" });
+  return target;
+}
+
+async function listTree(daemon: LocalDaemon, root: string, options: GetOptions, signal: AbortSignal): Promise<readonly Entry[]> {
+  const files: Entry[] = [];
+  let level = [root];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > DEPTH_MAX) throw new AnaxError("limit.exceeded", { url: root, depthMax: DEPTH_MAX });
+    const next: string[] = [];
+    for (const url of level) {
+      const { entries } = await daemon.channel.unary(
+        DfdaemonDownloadService.listTaskEntries,
+        { taskId: "", url, requestHeader: headersOf(options.header), certificateChain: [], objectStorage: objectStorageOf(options) },
+        { timeoutMs: LIST_TIMEOUT_MS, signal },
+      );
+      for (const entry of entries) {
+        if (entry.isDir) next.push(entry.url.endsWith("/") ? entry.url : `${entry.url}/`);
+        else files.push(entry);
+      }
+      if (files.length > options.maxFiles) throw new AnaxError("limit.exceeded", { files: files.length, maxFiles: options.maxFiles });
+    }
+    level = next;
+  }
+  return files;
+}
+
+export const pathBelow = (root: string, url: string): string =>
+  (url.startsWith(root) ? url.slice(root.length) : url).split("/").map(decoded).join("/");
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // a lone % is a name, too
+  }
+}
+
+export const wanted = (path: string, globs: readonly string[]): boolean =>
+  globs.length === 0 || globs.some((glob) => matchesGlob(path, glob.endsWith("/") ? `${glob}**` : glob));
+
+async function eachLimited<T>(
+  items: readonly T[],
+  atOnce: number,
+  signal: AbortSignal,
+  work: (item: T, stop: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const slots = new Semaphore({ slots: Math.max(1, atOnce), waitingMax: items.length });
+  const stop = new AbortController();
+  const onAbort = (): void => stop.abort(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.all(
+      items.map(async (item) => {
+        using _slot = await slots.acquire(stop.signal);
+        await work(item, stop.signal).catch((thrown: unknown) => {
+          stop.abort(thrown);
+          throw thrown;
+        });
+      }),
+    );
+  } catch (thrown) {
+    throw stop.signal.aborted ? stop.signal.reason : thrown;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+function sumOf(states: Iterable<ProgressState>, totalBytes: number): ProgressState {
+  let [doneBytes, fromPeersBytes, fromSourceBytes] = [0, 0, 0];
+  for (const state of states) {
+    doneBytes += state.doneBytes;
+    fromPeersBytes += state.fromPeersBytes;
+    fromSourceBytes += state.fromSourceBytes;
+  }
+  return { totalBytes, doneBytes, fromPeersBytes, fromSourceBytes };
+}

@@ -1,0 +1,73 @@
+import cliProgress from "cli-progress";
+import type { Clock } from "../base/clock.ts";
+import { formatBytes, formatDuration } from "../base/units.ts";
+
+export interface ProgressState {
+  readonly totalBytes: number | undefined;
+  readonly doneBytes: number;
+  readonly fromPeersBytes: number;
+  readonly fromSourceBytes: number;
+}
+
+/** Shows how long work goes on: a bar on a terminal, JSON lines in a pipe. */
+export interface Progress {
+  update(state: ProgressState): void;
+  /** Draws the last state and gives the terminal back. */
+  stop(): void;
+}
+
+const JSON_INTERVAL_MS = 1000;
+
+/** The bar is on standard error, so that standard output stays free for the content (`-O -`). */
+export function startProgress(kind: "bar" | "json" | "none", title: string, clock: Clock): Progress {
+  if (kind === "none") return { update: () => undefined, stop: () => undefined };
+  return kind === "bar" ? startBar(title, clock) : startLines(title, clock);
+}
+
+export const formatPayload = (state: ProgressState, elapsedMs: number): string => {
+  const rate = elapsedMs > 0 ? (state.doneBytes / elapsedMs) * 1000 : 0;
+  const leftMs = state.totalBytes === undefined || rate === 0 ? undefined : ((state.totalBytes - state.doneBytes) / rate) * 1000;
+  const total = state.totalBytes === undefined ? "?" : formatBytes(state.totalBytes);
+  const left = leftMs === undefined ? "" : ` | ${formatDuration(leftMs)} left`;
+  return `${formatBytes(state.doneBytes)}/${total} | ${formatBytes(rate)}/s${left} | peers ${formatBytes(state.fromPeersBytes)}, source ${formatBytes(state.fromSourceBytes)}`;
+};
+
+function startBar(title: string, clock: Clock): Progress {
+  const startedMs = clock.nowMs();
+  const bar = new cliProgress.SingleBar({
+    stream: process.stderr,
+    hideCursor: true,
+    clearOnComplete: false,
+    barsize: 24,
+    linewrap: false,
+    format: (options, params, payload: { line?: string }) =>
+      `${title} [${cliProgress.Format.BarFormat(params.progress, options)}] ${Math.floor(params.progress * 100)}% | ${payload.line ?? ""}`,
+  });
+  bar.start(1, 0, {});
+  return {
+    update(state) {
+      bar.setTotal(Math.max(1, state.totalBytes ?? state.doneBytes));
+      bar.update(state.totalBytes === 0 ? 1 : state.doneBytes, { line: formatPayload(state, clock.nowMs() - startedMs) });
+    },
+    stop: () => bar.stop(),
+  };
+}
+
+function startLines(title: string, clock: Clock): Progress {
+  const startedMs = clock.nowMs();
+  let shownMs = -JSON_INTERVAL_MS;
+  let last: ProgressState | undefined;
+  const show = (state: ProgressState): void => {
+    const seconds = (clock.nowMs() - startedMs) / 1000;
+    process.stdout.write(`${JSON.stringify({ event: "progress", title, ...state, seconds: Number(seconds.toFixed(3)) })}\n`);
+    shownMs = clock.nowMs();
+    last = undefined;
+  };
+  return {
+    update(state) {
+      if (clock.nowMs() - shownMs >= JSON_INTERVAL_MS) show(state);
+      else last = state;
+    },
+    stop: () => last !== undefined && show(last),
+  };
+}

@@ -1,0 +1,46 @@
+import type { Command } from "commander";
+import { createLog } from "../base/log.ts";
+import { formatDuration } from "../base/units.ts";
+import { VERSION } from "../base/version.ts";
+import type { AnaxConfig } from "../node/config.ts";
+import { runUntilSignal, type Running } from "../node/run.ts";
+import { startNode, type Roles } from "../node/start.ts";
+import { printJson, printLine } from "./output.ts";
+import { withSettings, type SettingOptions } from "./options.ts";
+
+export interface ServeOptions extends SettingOptions {
+  readonly json?: boolean;
+}
+
+/** What `up`, `scheduler` and `daemon` share. */
+export function withServe(command: Command): Command {
+  return withSettings(command).option("--json", "print one JSON line when ready, instead of a table");
+}
+
+/** Runs roles in the foreground and prints what listens where once they serve. */
+export async function serve(config: AnaxConfig, roles: Roles, json: boolean): Promise<void> {
+  const log = createLog(config.logLevel);
+  await runUntilSignal(
+    log,
+    () => startNode(config, roles, log),
+    (running) => announce(running, config, roles, json),
+  );
+}
+
+function announce({ listeners }: Running, config: AnaxConfig, roles: Roles, json: boolean): void {
+  const readyMs = Math.round(process.uptime() * 1000);
+  if (json) return printJson({ event: "ready", readyMs, pid: process.pid, dataDir: config.dataDir, roles, listeners });
+  const names = Object.entries(roles).flatMap(([role, runs]) => (runs === true ? [role] : []));
+  printLine(`anax ${VERSION} (${names.join(", ")}) is ready after ${formatDuration(readyMs)}; data in ${config.dataDir}`);
+  for (const { name, address } of listeners) printLine(`  ${name.padEnd(10)} ${address.padEnd(32)} ${MEANINGS[name] ?? ""}`.trimEnd());
+  if (listeners.some(({ name }) => name === "socket")) printLine("Try: anax get <url> -O <file>");
+}
+
+const MEANINGS: Readonly<Record<string, string>> = {
+  scheduler: "other machines join with: anax daemon --scheduler <this host>:<port>",
+  upload: "gRPC for other peers",
+  transfer: "pieces for other peers (Vortex)",
+  proxy: "registry mirror and HTTP proxy",
+  socket: "for anax get and friends on this machine",
+  status: "/metrics /healthz /readyz",
+};

@@ -1,0 +1,65 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { loadSettings, type SettingSources } from "../base/config.ts";
+import { DaemonConfig } from "../p2p/daemon/config.ts";
+import { TransferConfig } from "../p2p/daemon/transfer/config.ts";
+import { PiecesConfig } from "../p2p/pieces/config.ts";
+import { ProxyConfig } from "../p2p/proxy/config.ts";
+import { SchedulerConfig } from "../p2p/scheduler/config.ts";
+import { SourceConfig } from "../p2p/source/config.ts";
+
+const port = (fallback: number) => z.int().min(0).max(65_535).default(fallback);
+
+/** Every setting of Anax. Rooms declare their own; this joins them. */
+export const AnaxConfig = z.strictObject({
+  dataDir: z
+    .string()
+    .startsWith("/", "expected an absolute path")
+    .optional()
+    .describe(
+      "Where everything that must survive is kept. Default: /var/lib/anax for root, else anax below XDG_DATA_HOME or ~/.local/share.",
+    ),
+  logLevel: z
+    .enum(["error", "warn", "info", "debug", "silent"])
+    .default("info")
+    .describe("What is logged, as JSON lines on standard error."),
+  status: z
+    .strictObject({
+      listenHost: z.string().default("127.0.0.1").describe("Address of the status pages: /, /metrics, /healthz and /readyz."),
+      port: port(4002).describe("Port of the status pages of a daemon, or of everything in one process; 0 takes a free one."),
+      schedulerPort: port(8000).describe("Port of the status pages of a scheduler that runs alone."),
+    })
+    .prefault({}),
+  scheduler: z
+    .strictObject({
+      listenHost: z.string().default("0.0.0.0").describe("Address that the scheduler listens on."),
+      port: port(8002).describe("gRPC port of the scheduler; 0 takes a free one."),
+    })
+    .prefault({}),
+  p2p: z
+    .strictObject({
+      scheduler: SchedulerConfig.prefault({}),
+      daemon: DaemonConfig.prefault({}),
+      pieces: PiecesConfig.prefault({}),
+      transfer: TransferConfig.prefault({}),
+      source: SourceConfig.prefault({}),
+      proxy: ProxyConfig.prefault({}),
+    })
+    .prefault({}),
+});
+type Settings = z.output<typeof AnaxConfig>;
+export type AnaxConfig = Settings & { readonly dataDir: string };
+
+/** Settings with the place for data filled in. Throws `config.invalid`, `config.unreadable`. */
+export function loadAnaxConfig(sources: SettingSources): AnaxConfig {
+  const settings = loadSettings(AnaxConfig, sources);
+  return Object.freeze({ ...settings, dataDir: settings.dataDir ?? defaultDataDir(sources.env) });
+}
+
+export const socketPathOf = (config: AnaxConfig): string => config.p2p.daemon.socketPath ?? join(config.dataDir, "daemon.sock");
+
+function defaultDataDir(env: SettingSources["env"]): string {
+  if (process.getuid?.() === 0) return "/var/lib/anax";
+  return join(env["XDG_DATA_HOME"] || join(homedir(), ".local/share"), "anax");
+}

@@ -1,0 +1,148 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const BIN = join(ROOT, "bin/anax.ts");
+const FLAGS = ["--disable-warning=ExperimentalWarning"];
+
+const READY_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 15_000;
+const STDERR_LINES_MAX = 400;
+
+/** A role of Anax running as a process of its own, as a user would start it. */
+export interface AnaxProcess extends AsyncDisposable {
+  readonly pid: number;
+  readonly dataDir: string;
+  /** Listener name to address, as the process printed them: `socket`, `upload`, `transfer`, `proxy`, `status`, `scheduler`. */
+  readonly listeners: Readonly<Record<string, string>>;
+  /** Milliseconds from its own start until it served. */
+  readonly readyMs: number;
+  /** The last lines it logged. */
+  stderr(): string;
+  kill(signal: NodeJS.Signals): void;
+  /** Exit code, or the signal that ended it. */
+  readonly exited: Promise<number | NodeJS.Signals>;
+}
+
+export interface AnaxOptions {
+  readonly args?: readonly string[];
+  readonly dataDir: string;
+  /** Settings by dotted path. */
+  readonly set?: Readonly<Record<string, string | number | boolean>>;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Ports that a role opens; 0 takes a free one. */
+const FREE_PORTS: Readonly<Record<string, number>> = {
+  "scheduler.port": 0,
+  "status.port": 0,
+  "status.schedulerPort": 0,
+  "p2p.daemon.uploadPort": 0,
+  "p2p.daemon.transferPort": 0,
+  "p2p.proxy.port": 0,
+};
+
+/** Starts a role and resolves once it serves. Throws with its last words when it ends first or takes too long. */
+export async function startAnax(role: "up" | "scheduler" | "daemon", options: AnaxOptions): Promise<AnaxProcess> {
+  const set = { ...FREE_PORTS, "p2p.daemon.listenHost": "127.0.0.1", "scheduler.listenHost": "127.0.0.1", ...options.set };
+  const pairs = Object.entries(set).flatMap(([path, value]) => ["--set", `${path}=${value}`]);
+  const child = spawn(process.execPath, [...FLAGS, BIN, role, "--json", "--data-dir", options.dataDir, ...pairs, ...(options.args ?? [])], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...options.env },
+  });
+  const lines: string[] = [];
+  createInterface({ input: child.stderr }).on("line", (line) => {
+    lines.push(line);
+    if (lines.length > STDERR_LINES_MAX) lines.shift();
+  });
+  const exited = exitOf(child);
+  const ready = await readyLine(child, exited, () => lines.join("\n"));
+  return {
+    pid: child.pid!, // it printed its ready line, so it runs
+    dataDir: options.dataDir,
+    listeners: Object.fromEntries(ready.listeners.map(({ name, address }) => [name, address])),
+    readyMs: ready.readyMs,
+    stderr: () => lines.join("\n"),
+    kill: (signal) => void child.kill(signal),
+    exited,
+    async [Symbol.asyncDispose]() {
+      await stop(child, exited);
+    },
+  };
+}
+
+export interface Ran {
+  readonly code: number | NodeJS.Signals;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command of Anax to its end. Output is kept whole: for tests, not for downloads to standard output. */
+export async function runAnax(
+  args: readonly string[],
+  options: { readonly timeoutMs?: number; readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<Ran> {
+  const child = spawnAnax(args, options.env);
+  const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? 120_000);
+  const [stdout, stderr, code] = await Promise.all([textOf(child.stdout!), textOf(child.stderr!), exitOf(child)]);
+  clearTimeout(timer);
+  return { code, stdout, stderr };
+}
+
+/** A command of Anax with its output piped. */
+export function spawnAnax(args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
+  return spawn(process.execPath, [...FLAGS, BIN, ...args], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+}
+
+/** A directory that is gone at the end of the scope. */
+export async function temporaryDirectory(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), "anax-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 3 }) };
+}
+
+export async function exitOf(child: ChildProcess): Promise<number | NodeJS.Signals> {
+  const [code, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
+  return code ?? signal ?? 1;
+}
+
+async function stop(child: ChildProcess, exited: Promise<unknown>): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
+  await exited;
+  clearTimeout(timer);
+}
+
+interface Ready {
+  readonly event: "ready";
+  readonly readyMs: number;
+  readonly listeners: readonly { readonly name: string; readonly address: string }[];
+}
+
+async function readyLine(child: ChildProcess, exited: Promise<unknown>, lastWords: () => string): Promise<Ready> {
+  const { promise, resolve, reject } = Promise.withResolvers<Ready>();
+  createInterface({ input: child.stdout! }).on("line", (line) => {
+    const message = JSON.parse(line) as Ready;
+    if (message.event === "ready") resolve(message);
+  });
+  void exited.then((code) => reject(new Error(`anax ended with ${String(code)} before it served:\n${lastWords()}`)));
+  const timer = setTimeout(() => {
+    child.kill("SIGKILL");
+    reject(new Error(`anax did not serve in time:\n${lastWords()}`));
+  }, READY_TIMEOUT_MS);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function textOf(stream: NodeJS.ReadableStream): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString();
+}
