@@ -10,7 +10,7 @@ const COMPLAINTS_MAX = 64;
 export function block(turn: Turn, child: Peer, parent: Peer, reason: string): void {
   const { nowMs, config } = turn.moment;
   const times = (child.blocked.get(parent.id)?.times ?? 0) + 1;
-  const lastsMs = Math.min(config.blockMax, config.blockFirst * 2 ** Math.min(times - 1, 20));
+  const lastsMs = Math.min(config.blockMaxMs, config.blockFirstMs * 2 ** Math.min(times - 1, 20));
   child.blocked.delete(parent.id); // put last, so that the map stays in order of age
   child.blocked.set(parent.id, { sinceMs: nowMs, untilMs: nowMs + lastsMs, times, reason });
   if (child.blocked.size > BLOCKS_MAX) child.blocked.delete(child.blocked.keys().next().value!); // it is not empty
@@ -31,8 +31,9 @@ export function forgive(child: Peer, parentId: string): void {
   if (parent === undefined) return;
   child.served.add(parent.id);
   child.blocked.delete(parent.id);
-  parent.complaints.delete(child.host.facts.id);
+  parent.complaints.clear(); // it does serve: who could not reach it has a trouble of its own
 }
 
 /** True when the parent has a piece that the child lacks: only then is it a failure to have got nothing from it. */
-export const hasSomethingFor = (child: Peer, parent: Peer): boolean => child.pieces.missingFrom(parent.pieces) > 0 || parent.state === "succeeded";
+export const hasSomethingFor = (child: Peer, parent: Peer): boolean =>
+  child.pieces.missingFrom(parent.pieces) > 0 || parent.state === "succeeded";

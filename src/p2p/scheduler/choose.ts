@@ -47,31 +47,37 @@ function chooseRelaxed(child: Peer, moment: Moment, relaxation: Relaxation): Cho
     if (parent === child) continue;
     const rejection = rejectionOf({ child, parent, moment, relaxation });
     if (rejection === undefined) accepted.push(parent);
-    else count(rejections, rejection, 1);
+    else add(rejections, rejection, 1);
   }
   const considered = peers.size - (peers.has(child.id) ? 1 : 0);
   // Peers that have nothing yet and wait for each other would wait for ever.
   if (!accepted.some((parent) => parent.pieces.count > 0 || parent.state === "succeeded" || isReading(parent))) {
-    count(rejections, "empty", accepted.length);
+    add(rejections, "empty", accepted.length);
     return { parents: [], relaxation, rejections, considered };
   }
   const parents = best(child, accepted, moment);
-  count(rejections, "outranked", accepted.length - parents.length);
+  add(rejections, "outranked", accepted.length - parents.length);
   return { parents, relaxation, rejections, considered };
 }
 
-/** The best by score; one that has or gets everything is always among them, so that no piece is out of reach. */
+/** The best by score. */
 function best(child: Peer, accepted: readonly Peer[], moment: Moment): readonly Peer[] {
   const ranked = accepted
     .map((parent) => ({ parent, score: scoreOf(child, parent, moment) }))
     .toSorted((a, b) => b.score - a.score)
     .map(({ parent }) => parent);
-  const isRoot = (parent: Peer): boolean => isWhole(parent) || isReading(parent);
-  const top = ranked.slice(0, moment.config.parentsMax);
-  const root = ranked.find(isRoot);
+  return withRoot(ranked, moment.config.parentsMax);
+}
+
+/** The first `max`, with one that has or gets everything among them where there is one, so that no piece is out of reach. */
+export function withRoot(parents: readonly Peer[], max: number): readonly Peer[] {
+  const top = parents.slice(0, max);
+  const root = parents.find(isRoot);
   return root === undefined || top.some(isRoot) ? top : [...top.slice(0, -1), root];
 }
 
-function count(rejections: Partial<Record<Rejection, number>>, name: Rejection, by: number): void {
+const isRoot = (peer: Peer): boolean => isWhole(peer) || isReading(peer);
+
+function add(rejections: Partial<Record<Rejection, number>>, name: Rejection, by: number): void {
   if (by > 0) rejections[name] = (rejections[name] ?? 0) + by;
 }

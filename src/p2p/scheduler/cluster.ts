@@ -78,7 +78,8 @@ export class Cluster {
   peerOf(id: PeerId, host: Host, task: Task, nowMs: number): Peer {
     const known = this.peers.get(id);
     if (known !== undefined) {
-      if (known.host !== host || known.task !== task) throw new AnaxError("input.invalid", { reason: "the peer id is another download's", peerId: id });
+      if (known.host !== host || known.task !== task)
+        throw new AnaxError("input.invalid", { reason: "the peer id is another download's", peerId: id });
       return known;
     }
     if (this.peers.size >= this.config.peersMax && !this.#forgetFailedPeer()) throw full("peers", this.config.peersMax);
@@ -197,13 +198,14 @@ export class Cluster {
   }
 
   #forgetFailedPeer(): boolean {
-    const isUseless = (peer: Peer): boolean => peer.state === "failed" || (!isActive(peer) && !isLive(peer.host));
     const oldest = minBy(this.peers.values(), (peer) => (isUseless(peer) && peer.streamId === undefined ? peer.updatedAtMs : undefined));
     if (oldest === undefined) return false;
     this.removePeer(oldest, oldest.updatedAtMs);
     return true;
   }
 }
+
+const isUseless = (peer: Peer): boolean => peer.state === "failed" || (!isActive(peer) && !isLive(peer.host));
 
 const full = (what: string, max: number): AnaxError => new AnaxError("limit.exceeded", { what, max });
 

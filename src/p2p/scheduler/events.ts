@@ -75,12 +75,24 @@ export type SourceBecause = "first" | "reader-lost" | "no-parent-reachable" | "a
 /** What is to be done about it, in this order. Peers are named; what they are told is read from the state. */
 export type Effect =
   /** Replaces what the peer was offered before. */
-  | { readonly do: "offerParents"; readonly peerId: PeerId; readonly parents: readonly PeerId[]; readonly rejections: Rejections; readonly unasked: boolean }
+  | {
+      readonly do: "offerParents";
+      readonly peerId: PeerId;
+      readonly parents: readonly PeerId[];
+      readonly rejections: Rejections;
+      readonly unasked: boolean;
+    }
   | { readonly do: "keepWaiting"; readonly peerId: PeerId; readonly rejections: Rejections }
   | { readonly do: "needBackToSource"; readonly peerId: PeerId; readonly because: SourceBecause; readonly rejections: Rejections }
   | { readonly do: "emptyTask"; readonly peerId: PeerId }
   | { readonly do: "metadataOnly"; readonly peerId: PeerId }
-  | { readonly do: "failPeer"; readonly peerId: PeerId; readonly streamId: number; readonly code: ErrorCode; readonly details: ErrorDetails }
+  | {
+      readonly do: "failPeer";
+      readonly peerId: PeerId;
+      readonly streamId: number;
+      readonly code: ErrorCode;
+      readonly details: ErrorDetails;
+    }
   | { readonly do: "closeStream"; readonly peerId: PeerId; readonly streamId: number }
   | { readonly do: "closeAttachment"; readonly hostId: HostId; readonly sessionId: number }
   | { readonly do: "triggerSeed"; readonly taskId: TaskId; readonly hostId: HostId; readonly order: Download }

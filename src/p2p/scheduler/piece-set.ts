@@ -33,13 +33,14 @@ export class PieceSet {
   /** All of the first `count` pieces. */
   fill(count: number): void {
     const bytes = new Uint8Array((count + 7) >> 3).fill(0xff);
-    if (count % 8 !== 0) bytes[bytes.length - 1] = (1 << count % 8) - 1;
+    if (count % 8 !== 0) bytes[bytes.length - 1] = (1 << (count % 8)) - 1;
     this.merge(bytes);
   }
 
   /** Adds the pieces of a bitmap from the wire. Throws `input.invalid` when it is longer than any task's. */
   merge(bytes: Uint8Array): void {
-    if (bytes.length > PIECE_COUNT_MAX / 8) throw new AnaxError("input.invalid", { reason: "a bitmap longer than any task", bytes: bytes.length });
+    if (bytes.length > PIECE_COUNT_MAX / 8)
+      throw new AnaxError("input.invalid", { reason: "a bitmap longer than any task", bytes: bytes.length });
     this.#grow(bytes.length);
     for (let at = 0; at < bytes.length; at++) {
       const before = this.#bytes[at]!; // grown to this length

@@ -1,8 +1,11 @@
-import { chooseParents, hasProspect, type Choice } from "./choose.ts";
+import { chooseParents, hasProspect, withRoot, type Choice } from "./choose.ts";
 import { isPassing, rejectionOf, type Rejections } from "./rules.ts";
 import { appointReader, failPeer, rescue, waitedMs } from "./source.ts";
 import { isActive, isLive, isOurs, isReading, isWhole, mayReadSource, type Peer, type Task } from "./state.ts";
 import { decide, note, touch, type Turn } from "./turn.ts";
+
+/** How many times as long as usual a peer waits whose turn to read the source itself is still to come. */
+const RESCUE_PATIENCE = 10;
 
 /**
  * Brings a task in order after anything happened to it: answers who waits, finds a reader of the source when nobody else has the content,
@@ -22,25 +25,26 @@ export function pushParents(turn: Turn, task: Task): void {
   const { nowMs, config } = turn.moment;
   for (const child of task.peers.values()) {
     if (!isPushable(child) || child.waitingSinceMs !== undefined) continue;
-    if (nowMs - child.pushedAtMs < config.pushInterval) task.dirty = true; // its turn comes
+    if (nowMs - child.pushedAtMs < config.pushIntervalMs) task.dirty = true; // its turn comes
     else pushTo(turn, child);
   }
 }
 
-const isPushable = (peer: Peer): boolean => isActive(peer) && peer.streamId !== undefined && isOurs(peer.host) && peer.order?.metadataOnly !== true;
+const isPushable = (peer: Peer): boolean =>
+  isActive(peer) && peer.streamId !== undefined && isOurs(peer.host) && peer.order?.metadataOnly !== true;
 
 function noticeStalls(turn: Turn, task: Task): void {
   const { nowMs, config } = turn.moment;
   for (const reader of task.readers) {
-    if (reader.permit!.stalled || nowMs - reader.permit!.progressAtMs < config.sourceStallTimeout) continue; // readers have a permit
+    if (reader.permit!.stalled || nowMs - reader.permit!.progressAtMs < config.sourceStallTimeoutMs) continue; // readers have a permit
     reader.permit!.stalled = true;
-    note(turn, task, "source-stalled", { peer: reader, level: "warn", fields: { afterMs: config.sourceStallTimeout } });
+    note(turn, task, "source-stalled", { peer: reader, level: "warn", fields: { afterMs: config.sourceStallTimeoutMs } });
     touch(turn, task);
   }
   const { trigger } = task;
-  if (trigger === undefined || nowMs - trigger.sinceMs < config.seedTriggerTimeout) return;
+  if (trigger === undefined || nowMs - trigger.sinceMs < config.seedTriggerTimeoutMs) return;
   task.trigger = undefined;
-  task.triedSeeds.set(trigger.hostId, nowMs + config.seedTroubleFor);
+  task.triedSeeds.set(trigger.hostId, nowMs + config.seedTroubleMs);
   note(turn, task, "seed-overdue", { level: "warn", fields: { hostId: trigger.hostId } });
 }
 
@@ -57,10 +61,15 @@ function answerWaiting(turn: Turn, task: Task): void {
     const hopeless = [...answerRound(turn, task), ...starving(turn, task)];
     if (hopeless.length === 0 || !appointReader(turn, task, hopeless)) break;
   }
-  for (const peer of task.waiting) {
-    if (waitedMs(turn, peer) < turn.moment.config.waitTimeout || !isAnswerable(peer)) continue;
-    if (!rescue(turn, peer)) failPeer(turn, peer, "download.no-source", { reason: "no parent could be reached in time", waitedMs: waitedMs(turn, peer) });
-  }
+  for (const peer of task.waiting) if (isAnswerable(peer) && waitedMs(turn, peer) >= turn.moment.config.waitTimeoutMs) helpOut(turn, peer);
+}
+
+/** One that nobody could serve in time. It may have to wait for others that are helped so, but not for ever. */
+function helpOut(turn: Turn, peer: Peer): void {
+  if (rescue(turn, peer)) return;
+  const patienceMs = turn.moment.config.waitTimeoutMs * (mayReadSource(peer) ? RESCUE_PATIENCE : 1);
+  if (waitedMs(turn, peer) < patienceMs) return;
+  failPeer(turn, peer, "download.no-source", { reason: "no parent could be reached in time", waitedMs: waitedMs(turn, peer) });
 }
 
 const isAnswerable = (peer: Peer): boolean => isLive(peer.host) && peer.streamId !== undefined;
@@ -86,7 +95,12 @@ function answerRound(turn: Turn, task: Task): Peer[] {
 function starving(turn: Turn, task: Task): Peer[] {
   if (task.trigger !== undefined || task.peers.values().some((peer) => (isWhole(peer) && isLive(peer.host)) || isReading(peer))) return [];
   return [...task.peers.values()].filter(
-    (peer) => isPushable(peer) && peer.waitingSinceMs === undefined && peer.permit === undefined && mayReadSource(peer) && !hasProspect(peer, turn.moment),
+    (peer) =>
+      isPushable(peer) &&
+      peer.waitingSinceMs === undefined &&
+      peer.permit === undefined &&
+      mayReadSource(peer) &&
+      !hasProspect(peer, turn.moment),
   );
 }
 
@@ -99,19 +113,29 @@ function keepWaiting(turn: Turn, child: Peer, { rejections }: Choice): void {
   note(turn, child.task, "peer-waits", { peer: child, fields: { ...rejections } });
 }
 
-function offer(turn: Turn, child: Peer, parents: readonly Peer[], about: { readonly rejections: Rejections; readonly unasked: boolean }): void {
+function offer(
+  turn: Turn,
+  child: Peer,
+  parents: readonly Peer[],
+  about: { readonly rejections: Rejections; readonly unasked: boolean },
+): void {
   turn.cluster.stopWaiting(child);
   turn.cluster.setParents(child, parents);
   child.pushedAtMs = turn.moment.nowMs;
   decide(turn, child, "parents", { because: about.unasked ? "pushed" : "asked", rejections: about.rejections });
-  note(turn, child.task, "parents-offered", { peer: child, fields: { parents: parents.length, pushed: String(about.unasked), ...about.rejections } });
+  note(turn, child.task, "parents-offered", {
+    peer: child,
+    fields: { parents: parents.length, pushed: String(about.unasked), ...about.rejections },
+  });
   turn.effects.push({ do: "offerParents", peerId: child.id, parents: parents.map(({ id }) => id), ...about });
 }
 
 /** Keeps good parents, since leaving them costs, and fills up with the best of the others. */
 function pushTo(turn: Turn, child: Peer): void {
   const { moment } = turn;
-  const kept = [...child.parents].filter((parent) => isPassing(rejectionOf({ child, parent, moment, relaxation: "blocks" })) && !child.blocked.has(parent.id));
+  const kept = [...child.parents].filter(
+    (parent) => isPassing(rejectionOf({ child, parent, moment, relaxation: "blocks" })) && !child.blocked.has(parent.id),
+  );
   const lost = kept.length < child.parents.size;
   if (!lost && kept.length >= moment.config.parentsMax) return;
   const choice = chooseParents(child, moment);
@@ -123,14 +147,6 @@ function pushTo(turn: Turn, child: Peer): void {
     return;
   }
   offer(turn, child, withRoot([...kept, ...fresh], moment.config.parentsMax), { rejections: choice.rejections, unasked: true });
-}
-
-/** The first `max`, among them one that has or gets everything, where there is one. */
-function withRoot(parents: readonly Peer[], max: number): readonly Peer[] {
-  const isRoot = (peer: Peer): boolean => isWhole(peer) || isReading(peer);
-  const top = parents.slice(0, max);
-  const root = parents.find(isRoot);
-  return root === undefined || top.some(isRoot) ? top : [...top.slice(0, -1), root];
 }
 
 const sameCounts = (a: Rejections, b: Rejections): boolean => JSON.stringify(a) === JSON.stringify(b);

@@ -69,14 +69,14 @@ function differs(expected: Layout | undefined, actual: Layout | undefined): bool
 function isDistrusted(parent: Peer, { nowMs, config }: Moment): boolean {
   if (parent.complaints.size < config.distrustHosts) return false;
   let recent = 0;
-  for (const atMs of parent.complaints.values()) if (nowMs - atMs < config.distrustFor) recent++;
+  for (const atMs of parent.complaints.values()) if (nowMs - atMs < config.distrustMs) recent++;
   return recent >= config.distrustHosts;
 }
 
 function isBlocked({ child, parent, moment, relaxation }: Case): boolean {
   const block = child.blocked.get(parent.id);
   if (block === undefined || moment.nowMs >= block.untilMs) return false;
-  return relaxation === "none" || moment.nowMs - block.sinceMs < moment.config.blockRelaxed;
+  return relaxation === "none" || moment.nowMs - block.sinceMs < moment.config.blockRelaxedMs;
 }
 
 const isBusy = (host: Host, { config }: Moment): boolean => host.uploadsInFlight >= uploadSlotsOf(host, config);

@@ -4,14 +4,28 @@ import { hasProspect } from "./choose.ts";
 import type { SourceBecause } from "./events.ts";
 import type { Rejections } from "./rules.ts";
 import { hashOf } from "./score.ts";
-import { isActive, isLive, isOurs, isReading, mayReadSource, priorityOf, type Host, type Peer, type Permit, type SourceError, type Task } from "./state.ts";
+import {
+  isActive,
+  isLive,
+  isOurs,
+  isReading,
+  mayReadSource,
+  priorityOf,
+  type Host,
+  type Peer,
+  type Permit,
+  type SourceError,
+  type Task,
+} from "./state.ts";
 import { decide, note, touch, type Turn } from "./turn.ts";
 
 // The source is read once in the whole cluster: here is decided by whom.
 
 /** Readers that others can fetch from; one that does not share reads for itself only and is not in the way. */
 const liveReaders = (task: Task): number =>
-  task.readers.values().reduce((count, peer) => count + (isReading(peer) && peer.permit?.kind !== "rescue" && peer.host.facts.sharing ? 1 : 0), 0);
+  task.readers
+    .values()
+    .reduce((count, peer) => count + (isReading(peer) && peer.permit?.kind !== "rescue" && peer.host.facts.sharing ? 1 : 0), 0);
 
 const rescues = (task: Task): number =>
   task.readers.values().reduce((count, peer) => count + (isReading(peer) && peer.permit?.kind === "rescue" ? 1 : 0), 0);
@@ -28,13 +42,15 @@ export function appointReader(turn: Turn, task: Task, hopeless: readonly Peer[])
   const able = waiting.filter(mayReadSource);
   const asked = able.find((peer) => peer.order?.needBackToSource);
   if (asked !== undefined) return grant(turn, asked, "granted", "asked-for");
-  if (nowMs < turn.cluster.startedAtMs + config.settleTime) return false; // who has it may be about to come back
+  if (nowMs < turn.cluster.startedAtMs + config.settleMs) return false; // who has it may be about to come back
   const because: SourceBecause = task.sourceReads === 0 ? "first" : "reader-lost";
   const reader = able.find((peer) => peer.host.facts.seed) ?? mostAdvanced(able) ?? (priorityOf(first) === 3 ? able[0] : undefined);
   if (reader !== undefined) return grant(turn, reader, "granted", because);
   if (triggerSeed(turn, task, first.order)) return false;
   if (able[0] !== undefined) return grant(turn, able[0], "granted", because);
-  for (const peer of waiting) if (waitedMs(turn, peer) >= config.prospectTimeout) failPeer(turn, peer, "download.no-source", { reason: "no peer has it, and this download may not read the source" });
+  for (const peer of waiting)
+    if (waitedMs(turn, peer) >= config.prospectTimeoutMs)
+      failPeer(turn, peer, "download.no-source", { reason: "no peer has it, and this download may not read the source" });
   return false;
 }
 
@@ -56,13 +72,21 @@ export function admitReader(turn: Turn, peer: Peer): void {
 }
 
 /** The source failed somebody. When it would fail all others alike, they are told at once; else another reader is found. */
-export function sourceFailed(turn: Turn, task: Task, reader: { readonly order: Download | undefined; readonly host: Host | undefined }, error: SourceError | undefined): void {
+export function sourceFailed(
+  turn: Turn,
+  task: Task,
+  reader: { readonly order: Download | undefined; readonly host: Host | undefined },
+  error: SourceError | undefined,
+): void {
   const { nowMs, config } = turn.moment;
   if (reader.host?.facts.seed) {
-    task.triedSeeds.set(reader.host.facts.id, nowMs + config.seedTroubleFor);
+    task.triedSeeds.set(reader.host.facts.id, nowMs + config.seedTroubleMs);
   }
   task.failure = { atMs: nowMs, reason: error?.message ?? "the reader stopped" };
-  note(turn, task, "source-failed", { level: "warn", fields: { hostId: reader.host?.facts.id, status: error?.statusCode, reason: error?.message } });
+  note(turn, task, "source-failed", {
+    level: "warn",
+    fields: { hostId: reader.host?.facts.id, status: error?.statusCode, reason: error?.message },
+  });
   touch(turn, task);
   if (error === undefined) return;
   task.sourceFailures++;
@@ -105,7 +129,11 @@ function triggerSeed(turn: Turn, task: Task, order: Download | undefined): boole
 function seedsOf(turn: Turn, task: Task): Host[] {
   const { nowMs } = turn.moment;
   const isFit = (host: Host): boolean =>
-    host.facts.seed && host.facts.sharing && isLive(host) && host.troubledUntilMs <= nowMs && (task.triedSeeds.get(host.facts.id) ?? -Infinity) <= nowMs;
+    host.facts.seed &&
+    host.facts.sharing &&
+    isLive(host) &&
+    host.troubledUntilMs <= nowMs &&
+    (task.triedSeeds.get(host.facts.id) ?? -Infinity) <= nowMs;
   const downloads = (host: Host): boolean => host.peers.values().some((peer) => peer.task === task && isActive(peer));
   return [...turn.cluster.hosts.values()].filter((host) => isFit(host) && !downloads(host));
 }
@@ -113,7 +141,10 @@ function seedsOf(turn: Turn, task: Task): Host[] {
 /** One of ours that has pieces already: what it has need not leave the source again. */
 function mostAdvanced(peers: readonly Peer[]): Peer | undefined {
   const started = peers.filter((peer) => isOurs(peer.host) && peer.pieces.count > 0);
-  return started.reduce<Peer | undefined>((best, peer) => (best === undefined || peer.pieces.count > best.pieces.count ? peer : best), undefined);
+  return started.reduce<Peer | undefined>(
+    (best, peer) => (best === undefined || peer.pieces.count > best.pieces.count ? peer : best),
+    undefined,
+  );
 }
 
 /** Dragonfly's priorities 1 and 2 (common.v2.Priority): forbidden, and only from peers that have it. */
@@ -158,5 +189,9 @@ function sourceCodeOf(statusCode: number | undefined): ErrorCode {
 /** What of a request says who asks. */
 function credentialsOf(order: Download | undefined): string {
   const headers = Object.entries(order?.requestHeader ?? {}).filter(([name]) => /^(authorization|proxy-authorization|cookie)$/i.test(name));
-  return JSON.stringify([headers.toSorted(([a], [b]) => (a < b ? -1 : 1)), order?.objectStorage?.accessKeyId, order?.objectStorage?.sessionToken]);
+  return JSON.stringify([
+    headers.toSorted(([a], [b]) => (a < b ? -1 : 1)),
+    order?.objectStorage?.accessKeyId,
+    order?.objectStorage?.sessionToken,
+  ]);
 }

@@ -102,7 +102,15 @@ const NEXT: Readonly<Record<PeerState, Partial<Record<PeerEvent, PeerState>>>> =
     pause: "partial",
     leave: "left",
   },
-  succeeded: { register: "received", start: "succeeded", finish: "succeeded", complete: "succeeded", stored: "partial", fail: "failed", leave: "left" },
+  succeeded: {
+    register: "received",
+    start: "succeeded",
+    finish: "succeeded",
+    complete: "succeeded",
+    stored: "partial",
+    fail: "failed",
+    leave: "left",
+  },
   failed: { register: "received", stored: "partial", complete: "succeeded", fail: "failed", pause: "failed", leave: "left" },
   left: { leave: "left" },
 };
@@ -180,7 +188,7 @@ export interface Peer {
   readonly served: Set<PeerId>;
   /** Reports of useless parents since its last piece. */
   fruitless: number;
-  /** Hosts that it failed as a parent, and when. */
+  /** Hosts that it failed as a parent since it last gave anyone a piece, and when. */
   readonly complaints: Map<HostId, number>;
   pushedAtMs: number;
   lastDecision: Decision | undefined;
@@ -249,7 +257,8 @@ export const isOurs = (host: Host): boolean => host.liveness.kind === "attached"
 
 /** Holds all of the content; a peer that wanted a range only never does by finishing. */
 export const isWhole = (peer: Peer): boolean =>
-  peer.state === "succeeded" && (peer.order?.range === undefined || (peer.layout !== undefined && peer.pieces.count >= peer.layout.pieceCount));
+  peer.state === "succeeded" &&
+  (peer.order?.range === undefined || (peer.layout !== undefined && peer.pieces.count >= peer.layout.pieceCount));
 
 /** Reads the source now, as far as anyone can tell. */
 export const isReading = (peer: Peer): boolean =>
@@ -257,4 +266,5 @@ export const isReading = (peer: Peer): boolean =>
 
 export const priorityOf = (peer: Peer): Priority => peer.order?.priority ?? 0;
 
-export const mayReadSource = (peer: Peer): boolean => peer.order !== undefined && !peer.order.disableBackToSource && priorityOf(peer) !== 1 && priorityOf(peer) !== 2;
+export const mayReadSource = (peer: Peer): boolean =>
+  peer.order !== undefined && !peer.order.disableBackToSource && priorityOf(peer) !== 1 && priorityOf(peer) !== 2;

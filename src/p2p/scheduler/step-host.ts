@@ -16,7 +16,7 @@ export function hostAnnounced(turn: Turn, event: EventOf<"hostAnnounced">): void
     known.liveness.heardAtMs = nowMs;
     return;
   }
-  const intervalMs = event.intervalMs ?? config.announceIntervalDefault;
+  const intervalMs = event.intervalMs ?? config.announceIntervalDefaultMs;
   welcome(turn, event.host, { kind: "announced", intervalMs, heardAtMs: nowMs });
 }
 
@@ -35,7 +35,7 @@ export function hostAttached(turn: Turn, event: EventOf<"hostAttached">): void {
     touch(turn, peer.task);
     turn.cluster.removePeer(peer, turn.moment.nowMs);
   }
-  for (const stored of event.inventory) applyStored(turn, host, stored);
+  for (const facts of event.inventory) applyStored(turn, host, facts);
 }
 
 export function heartbeat(turn: Turn, event: EventOf<"heartbeat">): void {
@@ -100,7 +100,7 @@ export function hear(turn: Turn, host: Host): void {
 export function hearRegistration(turn: Turn, hostId: HostId): Host {
   const host = turn.cluster.hosts.get(hostId);
   if (host === undefined) throw new AnaxError("host.unknown", { hostId });
-  const intervalMs = host.instanceId === undefined ? turn.moment.config.announceIntervalDefault : turn.moment.config.heartbeatInterval;
+  const intervalMs = host.instanceId === undefined ? turn.moment.config.announceIntervalDefaultMs : turn.moment.config.heartbeatIntervalMs;
   if (isLive(host)) hear(turn, host);
   else welcome(turn, host.facts, { kind: "announced", intervalMs, heardAtMs: turn.moment.nowMs });
   return host;
@@ -112,7 +112,7 @@ export function noticeSilence(turn: Turn): void {
   for (const host of turn.cluster.hosts.values()) {
     const { liveness } = host;
     if (liveness.kind === "silent") {
-      if (nowMs - liveness.sinceMs >= config.hostForget) hostLeft(turn, { kind: "hostLeft", hostId: host.facts.id });
+      if (nowMs - liveness.sinceMs >= config.hostForgetMs) hostLeft(turn, { kind: "hostLeft", hostId: host.facts.id });
     } else if (nowMs - liveness.heardAtMs >= patienceMs(turn, liveness)) {
       silence(turn, host, liveness.kind === "attached" ? "no-heartbeat" : "announcement-overdue");
     }
@@ -120,7 +120,7 @@ export function noticeSilence(turn: Turn): void {
 }
 
 function patienceMs({ moment: { config } }: Turn, liveness: Extract<Liveness, { kind: "attached" | "announced" }>): number {
-  return liveness.kind === "attached" ? config.heartbeatInterval * config.heartbeatMissesMax : liveness.intervalMs * 2;
+  return liveness.kind === "attached" ? config.heartbeatIntervalMs * config.heartbeatMissesMax : liveness.intervalMs * 2;
 }
 
 function welcome(turn: Turn, facts: HostFacts, liveness: Liveness): Host {

@@ -31,7 +31,10 @@ export function peerRegistered(turn: Turn, event: EventOf<"peerRegistered">): vo
   turn.cluster.move(peer, "register", nowMs);
   if (isOurs(host)) supersede(turn, peer);
   if (task.trigger?.hostId === host.facts.id) task.trigger = undefined;
-  note(turn, task, "peer-registered", { peer, fields: { hostId: host.facts.id, priority: order.priority, needBackToSource: String(order.needBackToSource) } });
+  note(turn, task, "peer-registered", {
+    peer,
+    fields: { hostId: host.facts.id, priority: order.priority, needBackToSource: String(order.needBackToSource) },
+  });
   answer(turn, peer);
   touch(turn, task);
 }
@@ -79,7 +82,8 @@ export function sourcePieceFinished(turn: Turn, event: EventOf<"sourcePieceFinis
 function addPiece(turn: Turn, peer: Peer, pieceIndex: number): void {
   const { nowMs } = turn.moment;
   const { layout } = peer;
-  if (layout !== undefined && pieceIndex >= layout.pieceCount) throw new AnaxError("input.invalid", { reason: "no such piece", pieceIndex });
+  if (layout !== undefined && pieceIndex >= layout.pieceCount)
+    throw new AnaxError("input.invalid", { reason: "no such piece", pieceIndex });
   peer.pieces.add(pieceIndex);
   peer.updatedAtMs = nowMs;
   if (peer.permit !== undefined) peer.permit.progressAtMs = nowMs;
@@ -93,7 +97,10 @@ export function pieceFailed(turn: Turn, event: EventOf<"pieceFailed">): void {
   if (parent === undefined || parent === peer) return;
   block(turn, peer, parent, event.temporary ? "piece-failed-for-now" : "piece-failed");
   complain(turn, peer, parent);
-  turn.cluster.setParents(peer, [...peer.parents].filter((one) => one !== parent));
+  turn.cluster.setParents(
+    peer,
+    [...peer.parents].filter((one) => one !== parent),
+  );
 }
 
 export function sourcePieceFailed(turn: Turn, event: EventOf<"sourcePieceFailed">): void {
@@ -136,7 +143,11 @@ export function peerFinished(turn: Turn, event: EventOf<"peerFinished">): void {
 export function peerFailed(turn: Turn, event: EventOf<"peerFailed">): void {
   const peer = knownPeer(turn, event.peerId);
   const wasReader = event.readingSource || peer.permit !== undefined;
-  note(turn, peer.task, "peer-gave-up", { peer, level: "warn", fields: { description: event.description, readingSource: String(wasReader) } });
+  note(turn, peer.task, "peer-gave-up", {
+    peer,
+    level: "warn",
+    fields: { description: event.description, readingSource: String(wasReader) },
+  });
   endPeer(turn, peer);
   closeStream(turn, peer);
   if (wasReader) sourceFailed(turn, peer.task, { order: peer.order, host: peer.host }, peer.sourceError);
@@ -167,12 +178,15 @@ export function seedTriggerEnded(turn: Turn, event: EventOf<"seedTriggerEnded">)
   const { nowMs, config } = turn.moment;
   const host = turn.cluster.hosts.get(event.hostId);
   task.trigger = undefined;
-  task.triedSeeds.set(event.hostId, nowMs + config.seedTroubleFor);
+  task.triedSeeds.set(event.hostId, nowMs + config.seedTroubleMs);
   touch(turn, task);
-  note(turn, task, "seed-trigger-ended", { level: "warn", fields: { hostId: event.hostId, reason: event.failure?.reason ?? "it never registered" } });
+  note(turn, task, "seed-trigger-ended", {
+    level: "warn",
+    fields: { hostId: event.hostId, reason: event.failure?.reason ?? "it never registered" },
+  });
   if (event.failure === undefined) return;
   if (event.failure.source !== undefined) sourceFailed(turn, task, { order: trigger.order, host }, event.failure.source);
-  else if (host !== undefined) host.troubledUntilMs = nowMs + config.seedTroubleFor; // unreachable or full: no better for other tasks
+  else if (host !== undefined) host.troubledUntilMs = nowMs + config.seedTroubleMs; // unreachable or full: no better for other tasks
 }
 
 function closeStream(turn: Turn, peer: Peer): void {

@@ -86,11 +86,12 @@ function visitActive(turn: Turn): void {
 }
 
 function sweep({ cluster, moment: { nowMs, config } }: Turn): void {
-  const isStale = (one: Peer): boolean => one.state === "failed" && one.streamId === undefined && nowMs - one.updatedAtMs >= config.peerForget;
+  const isStale = (one: Peer): boolean =>
+    one.state === "failed" && one.streamId === undefined && nowMs - one.updatedAtMs >= config.peerForgetMs;
   for (const one of cluster.peers.values()) if (isStale(one)) cluster.removePeer(one, nowMs);
   for (const task of cluster.tasks.values()) {
     for (const [hostId, untilMs] of task.triedSeeds) if (untilMs <= nowMs) task.triedSeeds.delete(hostId);
-    const isStaleTask = task.peers.size === 0 && nowMs - task.updatedAtMs >= config.taskForget;
+    const isStaleTask = task.peers.size === 0 && nowMs - task.updatedAtMs >= config.taskForgetMs;
     if (isStaleTask) cluster.tasks.delete(task.id);
   }
 }

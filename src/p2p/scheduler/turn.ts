@@ -23,7 +23,12 @@ export function touch(turn: Turn, task: Task): void {
 }
 
 /** Puts a line into the task's story and into the log. */
-export function note(turn: Turn, task: Task, event: string, about: { readonly peer?: Peer; readonly level?: "info" | "warn" } & { readonly fields?: Fields }): void {
+export function note(
+  turn: Turn,
+  task: Task,
+  event: string,
+  about: { readonly peer?: Peer; readonly level?: "info" | "warn" } & { readonly fields?: Fields },
+): void {
   const fields = Object.fromEntries(
     Object.entries(about.fields ?? {})
       .filter(([, value]) => value !== undefined)
@@ -39,6 +44,11 @@ export function note(turn: Turn, task: Task, event: string, about: { readonly pe
   });
 }
 
-export function decide(turn: Turn, peer: Peer, kind: Decision["kind"], why: { readonly because: string; readonly rejections?: Rejections }): void {
+export function decide(
+  turn: Turn,
+  peer: Peer,
+  kind: Decision["kind"],
+  why: { readonly because: string; readonly rejections?: Rejections },
+): void {
   peer.lastDecision = { atMs: turn.moment.nowMs, kind, because: why.because, rejections: why.rejections ?? {} };
 }
