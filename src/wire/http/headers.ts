@@ -14,6 +14,9 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
+/** Whether a field, by its lower-case name, is for one connection only. */
+export const isHopByHop = (lowerName: string): boolean => HOP_BY_HOP.has(lowerName);
+
 /** The fields that a proxy passes on: without hop-by-hop ones and those that `Connection` names. */
 export function endToEndHeaders(headers: HeaderFields): Record<string, string | string[]> {
   const nominated = new Set(
