@@ -89,18 +89,19 @@ function listing(
   const delimiter = query.get("delimiter") ?? "";
   const after = Buffer.from(query.get("continuation-token") ?? "", "base64url").toString();
   const entriesMax = Math.min(pageEntriesMax, Number(query.get("max-keys") ?? 1000));
-  const names = new Set<string>();
+  const found = new Map<string, OriginContent | undefined>(); // undefined: a common prefix
   for (const key of Object.keys(keys).toSorted()) {
     if (!key.startsWith(prefix)) continue;
     const cut = delimiter === "" ? -1 : key.indexOf(delimiter, prefix.length);
-    names.add(cut === -1 ? key : key.slice(0, cut + delimiter.length));
+    if (cut === -1) found.set(key, keys[key]);
+    else found.set(key.slice(0, cut + delimiter.length), undefined);
   }
-  const left = [...names].filter((name) => after === "" || name > after);
+  const left = [...found.keys()].filter((name) => after === "" || name > after);
   const page = left.slice(0, entriesMax);
   const truncated = page.length < left.length;
   const token = truncated ? tag("NextContinuationToken", Buffer.from(page.at(-1) ?? "").toString("base64url")) : "";
   const entries = page.map((name) => {
-    const content = keys[name];
+    const content = found.get(name);
     if (content === undefined) return `<CommonPrefixes>${tag("Prefix", name)}</CommonPrefixes>`;
     return `<Contents>${tag("Key", name)}<LastModified>2023-11-14T22:13:20.000Z</LastModified>${tag("Size", String(sizeOf(content)))}</Contents>`;
   });

@@ -3,6 +3,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { createRegistry, type Registry } from "../../src/base/metrics.ts";
 import { createRandom } from "../../src/base/random.ts";
 import { SourceConfig } from "../../src/p2p/source/config.ts";
+import type { VirtualClock } from "../../src/base/virtual-clock.ts";
 import { createSources } from "../../src/p2p/source/sources.ts";
 import type { SourceBody, SourceRequest, Sources } from "../../src/p2p/source/types.ts";
 
@@ -26,4 +27,15 @@ export async function bytesOf(body: SourceBody): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of body.chunks) chunks.push(chunk);
   return Buffer.concat(chunks);
+}
+
+/**
+ * Moves simulated time on until `work` settles. The steps are small, because the sockets are real: between any two of them the event
+ * loop turns, and a request over loopback needs far fewer turns than its deadline has milliseconds.
+ */
+export async function advanceUntilSettled<T>(clock: VirtualClock, work: Promise<T>): Promise<T> {
+  const state = { settled: false };
+  const settled = work.finally(() => (state.settled = true));
+  while (!state.settled) await clock.advance(1);
+  return settled;
 }

@@ -15,7 +15,7 @@ export interface Route {
 }
 
 /** Keep-alive connection pools, one set per kind of route. */
-export class Dispatchers implements AsyncDisposable {
+export class Dispatchers {
   readonly #config: SourceConfig;
   readonly #clock: Clock;
   readonly #policy: AddressPolicy;
@@ -41,8 +41,8 @@ export class Dispatchers implements AsyncDisposable {
     return dispatcher;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    const reason = new AnaxError("source.unreachable", { reason: "shutting down" });
+  /** Ends every request with this reason. */
+  async destroy(reason: AnaxError): Promise<void> {
     await Promise.all([...[...this.#open.values()].map((dispatcher) => dispatcher.destroy(reason)), ...this.#closing]);
     this.#open.clear();
   }

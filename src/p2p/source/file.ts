@@ -127,6 +127,7 @@ const isBelow = (path: string, root: string): boolean => path === root || path.s
 
 function pathOf(text: string): string {
   try {
+    if (!/^file:\/\/(localhost)?\//i.test(text)) throw new TypeError(text);
     return resolve(fileURLToPath(text));
   } catch (thrown) {
     throw new AnaxError("input.invalid", { reason: "file URLs look like file:///path" }, { cause: thrown });
@@ -168,6 +169,7 @@ function denied(config: SourceConfig, path: string): AnaxError {
 }
 
 function fileError(path: string, thrown: unknown): unknown {
+  if (thrown instanceof AnaxError) return thrown;
   const systemCode = systemCodeOf(thrown);
   const details = { path, systemCode };
   if (systemCode === "ENOENT" || systemCode === "ENOTDIR") return new AnaxError("source.not-found", details, { cause: thrown });

@@ -28,7 +28,7 @@ export function createHttpSource(parts: Parts): Source {
 /** HEAD; where it is refused or tells no length, a GET of the first byte. */
 async function stat(parts: Parts, request: SourceRequest): Promise<SourceStat> {
   const head = await follow(parts, request, "HEAD");
-  head.discard();
+  await head.discard();
   const contentLength = parseLength(head.headers["content-length"]);
   if (isSuccess(head) && contentLength !== undefined)
     return statOf(head, contentLength, /\bbytes\b/i.test(head.headers["accept-ranges"] ?? ""));
@@ -42,7 +42,7 @@ const HEAD_REFUSED: ReadonlySet<number> = new Set([400, 403, 405, 406, 501]);
 async function statByGet(parts: Parts, request: SourceRequest): Promise<SourceStat> {
   const reply = await follow(parts, request, "GET", { start: 0, length: 1 });
   const range = parseContentRange(reply.headers["content-range"]);
-  reply.discard();
+  await reply.discard();
   if (reply.status === 416 && range?.totalBytes === 0) return statOf(reply, 0, true); // empty content has no first byte
   if (!isSuccess(reply)) throw statusError(request.url, reply);
   if (reply.status === 206) return statOf(reply, range?.totalBytes, range?.kind === "range" && range.range.start === 0);
@@ -71,7 +71,7 @@ async function read(parts: Parts, request: SourceRequest & { readonly range?: By
     });
     return { contentLength, totalLength, responseHeader: reply.headers, chunks };
   } catch (thrown) {
-    reply.discard();
+    await reply.discard();
     throw thrown;
   }
 }
@@ -86,7 +86,7 @@ async function follow(parts: Parts, request: SourceRequest, method: "GET" | "HEA
     const reply = await parts.transport.exchange({ url: bare, method, headers, certificates, signal: request.signal });
     const location = REDIRECTS.has(reply.status) ? reply.headers["location"] : undefined;
     if (location === undefined) return reply;
-    reply.discard();
+    await reply.discard();
     if (hop >= parts.config.redirectsMax) {
       throw new AnaxError("source.refused", { url: shownUrl(request.url), reason: `more than ${parts.config.redirectsMax} redirects` });
     }

@@ -15,7 +15,6 @@ export const SOURCE_METRICS = {
     labels: ["scheme", "reason"],
   },
   bytes: { kind: "counter", name: "anax_source_read_bytes_total", help: "Body bytes read from sources.", labels: ["scheme"] },
-  open: { kind: "gauge", name: "anax_source_bodies_open", help: "Bodies that are being read from sources.", labels: ["scheme"] },
 } as const;
 
 export type SourceMetrics = Metrics<typeof SOURCE_METRICS>;

@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import type { Dispatcher } from "undici";
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
@@ -25,8 +26,11 @@ export interface Exchange {
 export interface Reply extends ReplyHead {
   /** Must be read to its end, destroyed, or left to the signal: until then it holds a connection and one of the host's slots. */
   readonly body: Readable;
-  /** Lets go of the body. A short one is read to its end in the background, which keeps the connection usable. */
-  discard(): void;
+  /**
+   * Lets go of the body. A short one is read to its end in the background, which keeps the connection usable; an empty one is
+   * waited for, so that the next request can take the connection at once.
+   */
+  discard(): Promise<void>;
 }
 
 /** One HTTP request and its reply: address policy, proxy, TLS, limits and deadlines; no redirects, no retries, no judgement of the status. */
@@ -38,6 +42,7 @@ export class Transport implements AsyncDisposable {
   readonly #limits: HostLimits;
   readonly #bypassesProxy: HostMatcher;
   readonly #isInsecure: HostMatcher;
+  #closed = false;
 
   constructor(config: SourceConfig, clock: Clock) {
     this.#config = config;
@@ -49,10 +54,11 @@ export class Transport implements AsyncDisposable {
     this.#isInsecure = hostMatcher(config.insecureHosts, { subdomains: false });
   }
 
-  /** Throws `source.denied`, `source.unreachable`, `limit.exceeded`, or the signal's reason. */
+  /** Throws `source.denied`, `source.unreachable`, `limit.exceeded`, `download.cancelled` once disposed, or the signal's reason. */
   async exchange(request: Exchange): Promise<Reply> {
     const { url, signal } = request;
     signal.throwIfAborted();
+    if (this.#closed) throw closedError();
     this.#policy.checkHost(bareHostOf(url));
     const slot = await this.#limits.acquire(url.host, signal);
     const controller = new AbortController(); // ends with the caller's signal, or alone when the head is late
@@ -64,6 +70,7 @@ export class Transport implements AsyncDisposable {
     signal.addEventListener("abort", onAbort, { once: true });
     try {
       using _ = this.#clock.timer(this.#config.headersTimeoutMs, () => controller.abort(this.#lateError(url)));
+      if (this.#closed) throw closedError(); // it may have waited long for its slot
       const reply = await this.#send(request, controller.signal);
       reply.body.on("error", ignore); // whoever reads the body learns of it there
       reply.body.once("close", release);
@@ -77,7 +84,8 @@ export class Transport implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#dispatchers[Symbol.asyncDispose]();
+    this.#closed = true;
+    await this.#dispatchers.destroy(closedError());
   }
 
   async #send(request: Exchange, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
@@ -101,11 +109,14 @@ export class Transport implements AsyncDisposable {
     return dispatcher.request({ ...common, origin: proxy.origin, path: url.origin + path, headers });
   }
 
-  #discard(body: Readable, bodyBytes: number | undefined): void {
+  async #discard(body: Readable, bodyBytes: number | undefined): Promise<void> {
     if (bodyBytes === undefined || bodyBytes > DISCARD_BYTES_MAX) return void body.destroy();
     const late = this.#clock.timer(this.#config.idleTimeoutMs, () => body.destroy());
-    body.once("close", () => late[Symbol.dispose]());
+    const closed = new Promise<void>((resolve) => body.once("close", resolve)).then(() => late[Symbol.dispose]());
     body.resume();
+    if (bodyBytes > 0) return;
+    await closed;
+    await setImmediate(); // undici gives a connection back one turn of the event loop later
   }
 
   #lateError(url: URL): AnaxError {
@@ -113,6 +124,9 @@ export class Transport implements AsyncDisposable {
     return new AnaxError("source.unreachable", { url: shownUrl(url.href), systemCode: "ETIMEDOUT", reason });
   }
 }
+
+/** Not to be tried again, unlike a source that went away. */
+const closedError = (): AnaxError => new AnaxError("download.cancelled", { reason: "shutting down" });
 
 const DISCARD_BYTES_MAX = 16 * 1024;
 

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
 import { AnaxError, systemCodeOf } from "../../base/errors.ts";
@@ -33,6 +33,7 @@ export class Trust {
     const files = await Promise.all(this.#caFiles.map(readPem));
     const ca = [...new Set([...getCACertificates("default"), ...getCACertificates("system"), ...files])];
     try {
+      for (const pem of [...files, ...certificates]) void new X509Certificate(pem); // a context passes over what it cannot read
       return createSecureContext({ ca: [...ca, ...certificates] });
     } catch (thrown) {
       const reason = thrown instanceof Error ? thrown.message : String(thrown);
