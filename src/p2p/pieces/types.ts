@@ -1,10 +1,14 @@
-import type { Bitmap } from "../model/piece.ts";
+import type { Bitmap, Digest } from "../model/piece.ts";
 import type { TaskId } from "../model/ids.ts";
 import type { ByteRange, TaskMeta, TrafficType } from "../model/types.ts";
 
 /** Why a task may not be collected or removed just now; the label shown to a person. */
 export type InUseReason = "download" | "upload" | "proxy-read" | "hard-link" | "export" | "pin";
 
+/**
+ * `partial`: pieces are missing, or the digest is not yet known to agree. `verifying`: pieces kept from before a restart are being read
+ * again; those are held one by one as their checksum agrees. `finished`: all is here and the digest agrees.
+ */
 export type StoredState = "partial" | "verifying" | "finished";
 
 /** Content on this machine: one file per task, written at offsets, and a durable record of which pieces are in it. */
@@ -13,23 +17,34 @@ export interface PieceStore extends AsyncDisposable {
   list(): readonly StoredTask[];
   find(id: TaskId): StoredTask | undefined;
   /**
-   * The task of this id, made if it is new. Space for what is missing is reserved first, evicting what is not in use.
-   * Throws `disk.full` when that does not suffice, `input.invalid` when the task exists with another length or piece length.
+   * The task of this id, made if it is new. Space for what is missing is reserved first, evicting what is not in use; it stays reserved
+   * until the task is finished, failed, or has lost its last `download` lease. Pieces kept from before a restart are verified when this resolves.
+   * A digest in `meta` is checked against a finished task and remembered for a partial one that is not being downloaded.
+   * Throws `disk.full` when space does not suffice, `input.invalid` when the task exists with another length, piece length or digest,
+   * `task.digest-mismatch` when finished content has another digest (it is kept).
    */
-  open(meta: TaskMeta): Promise<StoredTask>;
-  /** Takes over a complete file (same file system: by rename), computing its piece checksums. */
+  open(meta: TaskMeta, signal?: AbortSignal): Promise<StoredTask>;
+  /**
+   * Takes over a complete file (same file system: by rename), computing its piece checksums and checking its digest; resolves with
+   * a finished task. On failure the file stays the caller's. Throws `task.in-use` when the task is being written already,
+   * `task.digest-mismatch`, `input.invalid` (another length), `disk.full`, `disk.io`.
+   */
   adopt(meta: TaskMeta, path: string): Promise<StoredTask>;
   /** A fresh path for content of unknown length on the store's own file system; removed at the next start if left behind. */
   spoolPath(): string;
-  /** Deletes a task. Throws `task.not-found`, or `task.in-use` with the reasons. */
-  remove(id: TaskId): Promise<void>;
+  /**
+   * Deletes a task. Throws `task.not-found`, or `task.in-use` with the reasons. `ignore` names reasons that do not count: a person who
+   * removes a task may well keep the hard link that was made from it.
+   */
+  remove(id: TaskId, options?: { readonly ignore?: readonly InUseReason[] }): Promise<void>;
   usage(): Promise<StoreUsage>;
-  /** Called after a task was evicted or removed, and after each piece that became durable. */
+  /** Called after a task was evicted or removed, and at once for each piece that is held, before it is durable. */
   readonly events: StoreEvents;
 }
 
 export interface StoreEvents {
   onRemoved(listen: (id: TaskId) => void): Disposable;
+  /** Listeners must not throw. */
   onPiece(listen: (task: StoredTask, index: number) => void): Disposable;
 }
 
@@ -59,10 +74,12 @@ export interface StoredTask {
   readonly state: StoredState;
   /** Path of the content file; its bytes are right only where `finished` says so. */
   readonly path: string;
-  /** Open for reading as long as the task exists; for `sendfile` and hard links. */
+  /** Open for reading; for `sendfile`. Use it only while you hold a lease, and ask anew for each use: idle files are closed. Throws `disk.io`. */
   readonly fd: number;
-  /** The pieces held; never written through by others. */
-  readonly finished: Readonly<Pick<Bitmap, "has" | "count" | "toBytes" | "size">>;
+  /** The pieces held; never written through by others. Ask anew for each use: it is another object after a piece was dropped. */
+  readonly finished: Readonly<Pick<Bitmap, "has" | "count" | "full" | "length" | "firstMissing" | "toBytes">>;
+  /** Bytes of the pieces held. */
+  readonly heldBytes: number;
   readonly createdAtMs: number;
   readonly accessedAtMs: number;
   readonly finishedAtMs: number | undefined;
@@ -70,9 +87,16 @@ export interface StoredTask {
   readonly uploadedBytes: number;
   piece(index: number): PieceInfo | undefined;
   /** Starts to write a piece. A piece may have several writers; the first that finishes wins, the others are told `duplicate`. */
-  writePiece(options: { readonly index: number; readonly expectedCrc32?: number | undefined; readonly traffic: TrafficType; readonly parentId: string }): PieceWriter;
+  writePiece(options: {
+    readonly index: number;
+    readonly expectedCrc32?: number | undefined;
+    readonly traffic: TrafficType;
+    readonly parentId: string;
+  }): PieceWriter;
   /** Resolves when the piece is held; rejects with the task's failure or the signal's reason. */
   waitForPiece(index: number, signal: AbortSignal): Promise<void>;
+  /** Resolves when all pieces are held and the digest agrees, which may be before they are durable; rejects as `waitForPiece`. Needs somebody to call `finish`. */
+  waitUntilVerified(signal: AbortSignal): Promise<void>;
   /** Reads into `into` from a place inside finished pieces; returns the number of bytes read. */
   read(options: { readonly offsetBytes: number; readonly into: Uint8Array }): Promise<number>;
   /**
@@ -82,8 +106,12 @@ export interface StoredTask {
   stream(range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Resolves once all pieces are held, the digest agrees and everything is durable. Throws `task.digest-mismatch` (all pieces are dropped then). */
   finish(signal: AbortSignal): Promise<void>;
-  /** Ends every waiter with this error; the pieces held stay. */
+  /** Ends every waiter and stream with this error and the reservation of space; the pieces held stay. */
   fail(error: Error): void;
+  /** Reads a held piece again, for a reader that doubts it; it is dropped when its checksum does not agree (the task is partial then). */
+  quarantinePiece(index: number): Promise<"intact" | "dropped">;
+  /** The digest of finished content, without the algorithm's name. Throws `piece.not-found` when pieces are missing. */
+  digestOf(algorithm: Digest["algorithm"], signal: AbortSignal): Promise<string>;
   /** Keeps the task from being collected until disposed; also counts as an access. */
   lease(reason: InUseReason): Disposable;
   readonly inUse: readonly InUseReason[];

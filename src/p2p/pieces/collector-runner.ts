@@ -1,0 +1,126 @@
+import type { Clock } from "../../base/clock.ts";
+import { AnaxError } from "../../base/errors.ts";
+import { Semaphore } from "../../base/limits.ts";
+import type { Log } from "../../base/log.ts";
+import { freeSpaceOf, type FreeSpace } from "../../disk/free-space.ts";
+import { planEviction, shortageOf, surplusOf, type EvictionPlan, type Room } from "./collector.ts";
+import type { PiecesConfig } from "./config.ts";
+import type { PiecesMetrics } from "./metrics.ts";
+import type { TaskOnDisk } from "./task-on-disk.ts";
+
+/** Admissions that wait for their turn; each asks the disk and may delete files. */
+const WAITING_MAX = 4096;
+
+interface CollectorOptions {
+  readonly dir: string;
+  readonly config: PiecesConfig;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: PiecesMetrics;
+  readonly tasks: () => Iterable<TaskOnDisk>;
+  /** Deletes a task unless somebody came to use it meanwhile. */
+  readonly evict: (victim: EvictionPlan["evict"][number]) => Promise<void>;
+}
+
+/** Keeps the store within its bounds: makes room for what comes, and deletes what nobody uses. */
+export class Collector {
+  readonly #options: CollectorOptions;
+  readonly #turn = new Semaphore({ slots: 1, waitingMax: WAITING_MAX });
+
+  constructor(options: CollectorOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Sets space aside for what a task is still missing, deleting what is not in use. Throws `disk.full` when that does not suffice;
+   * nothing is deleted then, since it would not help.
+   */
+  async reserve(task: TaskOnDisk, signal?: AbortSignal): Promise<void> {
+    using _ = await this.#turn.acquire(signal); // one at a time, or two would count on the same bytes
+    task.reserve();
+    try {
+      await this.#makeRoom(task.reservedBytes, task);
+    } catch (error) {
+      task.unreserve();
+      throw error;
+    }
+  }
+
+  /** Makes room under the quota for content that is on the disk already. Throws `disk.full`. */
+  async admit(bytes: number): Promise<void> {
+    using _ = await this.#turn.acquire();
+    const { quotaBytes } = this.#options.config;
+    if (quotaBytes === 0) return;
+    const room = await this.room();
+    const shortageBytes = room.heldBytes + room.reservedBytes + bytes - quotaBytes;
+    if (shortageBytes > 0) await this.#free(shortageBytes, { room, neededBytes: bytes });
+  }
+
+  /** Collects now and then until the signal aborts; `tick` runs before each pass. */
+  async run(signal: AbortSignal, tick: () => void): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.#options.clock.sleep(this.#options.config.collectIntervalMs, signal);
+        tick();
+        await this.collect(signal);
+      } catch (error) {
+        if (!signal.aborted) this.#options.log.warn("store.collection-failed", { reason: String(error) });
+      }
+    }
+  }
+
+  /** One periodic pass: expired tasks, and the surplus over the shares of the disk. */
+  async collect(signal?: AbortSignal): Promise<void> {
+    using _ = await this.#turn.acquire(signal);
+    const { config, clock } = this.#options;
+    const room = await this.room();
+    const plan = planEviction(this.#options.tasks(), { bytes: surplusOf(room, config), unusedSinceMs: clock.wallMs() - config.taskTtlMs });
+    await this.#carryOut(plan);
+  }
+
+  async room(): Promise<Room & { readonly disk: FreeSpace }> {
+    const disk = await freeSpaceOf(this.#options.dir);
+    let heldBytes = 0;
+    let reservedBytes = 0;
+    for (const task of this.#options.tasks()) {
+      heldBytes += task.heldBytes;
+      reservedBytes += task.reservedBytes;
+    }
+    return { heldBytes, reservedBytes, diskTotalBytes: disk.totalBytes, diskFreeBytes: disk.freeBytes, disk };
+  }
+
+  async #makeRoom(neededBytes: number, wanted: TaskOnDisk): Promise<void> {
+    if (neededBytes === 0) return; // nothing of it will be written
+    const room = await this.room();
+    const shortageBytes = shortageOf(room, this.#options.config);
+    if (shortageBytes > 0) await this.#free(shortageBytes, { room, neededBytes, wanted });
+  }
+
+  async #free(
+    shortageBytes: number,
+    facts: { readonly room: Room; readonly neededBytes: number; readonly wanted?: TaskOnDisk },
+  ): Promise<void> {
+    const others = [...this.#options.tasks()].filter((task) => task !== facts.wanted);
+    const plan = planEviction(others, { bytes: shortageBytes, unusedSinceMs: -Infinity });
+    if (!plan.enough) {
+      const { room, neededBytes } = facts;
+      const kept = Object.entries(plan.kept).map(([reason, count]) => `${reason}:${count}`);
+      const { quotaBytes } = this.#options.config;
+      throw new AnaxError("disk.full", {
+        neededBytes,
+        freeBytes: room.diskFreeBytes,
+        reservedBytes: room.reservedBytes - neededBytes,
+        quotaBytes: quotaBytes === 0 ? undefined : quotaBytes,
+        shortBytes: shortageBytes - plan.freedBytes,
+        inUse: kept.length === 0 ? undefined : kept,
+      });
+    }
+    await this.#carryOut(plan);
+  }
+
+  async #carryOut(plan: EvictionPlan): Promise<void> {
+    for (const victim of plan.evict) await this.#options.evict(victim);
+    if (plan.evict.length > 0)
+      this.#options.log.info("store.collected", { tasks: plan.evict.length, freedBytes: plan.freedBytes, kept: plan.kept });
+  }
+}

@@ -1,0 +1,84 @@
+import type { PiecesConfig } from "./config.ts";
+import type { InUseReason } from "./types.ts";
+
+/** A task as the collector sees it. `inUse` is asked only of those whose turn comes, as the answer costs a system call. */
+export interface CollectableTask {
+  readonly id: string;
+  /** What deleting it gives back. */
+  readonly heldBytes: number;
+  readonly accessedAtMs: number;
+  readonly inUse: readonly InUseReason[];
+}
+
+export interface CollectionNeed {
+  /** So much must become free. */
+  readonly bytes: number;
+  /** Tasks not used since this moment go in any case. */
+  readonly unusedSinceMs: number;
+}
+
+export interface Victim {
+  readonly id: string;
+  readonly reason: "expired" | "space";
+  /** Its last use when it was chosen; a later one saves it. */
+  readonly accessedAtMs: number;
+}
+
+export interface EvictionPlan {
+  readonly evict: readonly Victim[];
+  readonly freedBytes: number;
+  /** Whether the need is met. */
+  readonly enough: boolean;
+  /** Tasks that were passed over, by the first reason why. */
+  readonly kept: Readonly<Partial<Record<InUseReason, number>>>;
+}
+
+/** Which tasks to delete: never one in use, the least recently used first, and no more than needed. */
+export function planEviction(tasks: Iterable<CollectableTask>, need: CollectionNeed): EvictionPlan {
+  const evict: Victim[] = [];
+  const kept: Partial<Record<InUseReason, number>> = {};
+  let freedBytes = 0;
+  for (const task of [...tasks].toSorted((a, b) => a.accessedAtMs - b.accessedAtMs || (a.id < b.id ? -1 : 1))) {
+    const expired = task.accessedAtMs < need.unusedSinceMs;
+    if (!expired && freedBytes >= need.bytes) break; // all later ones were used more recently
+    const reason = task.inUse[0];
+    if (reason !== undefined) {
+      kept[reason] = (kept[reason] ?? 0) + 1;
+      continue;
+    }
+    evict.push({ id: task.id, reason: expired ? "expired" : "space", accessedAtMs: task.accessedAtMs });
+    freedBytes += task.heldBytes;
+  }
+  return { evict, freedBytes, enough: freedBytes >= need.bytes, kept };
+}
+
+export interface Room {
+  readonly heldBytes: number;
+  readonly reservedBytes: number;
+  readonly diskTotalBytes: number;
+  readonly diskFreeBytes: number;
+}
+
+type Limits = Pick<PiecesConfig, "quotaBytes" | "diskFreeMinBytes" | "diskHighPercent" | "diskLowPercent">;
+
+/** On small disks the fixed floor would leave nothing. */
+const FREE_MIN_SHARE = 0.05;
+
+/** Bytes by which content, with all that is reserved, is over what the quota and the disk allow; at most 0: all fits. */
+export function shortageOf(room: Room, limits: Limits): number {
+  const floorBytes = Math.min(limits.diskFreeMinBytes, Math.floor(room.diskTotalBytes * FREE_MIN_SHARE));
+  const overDisk = room.reservedBytes + floorBytes - room.diskFreeBytes;
+  const overQuota = limits.quotaBytes === 0 ? -Infinity : room.heldBytes + room.reservedBytes - limits.quotaBytes;
+  return Math.max(overDisk, overQuota);
+}
+
+/**
+ * Bytes that a periodic collection should free. The shares are of what the disk offers to content, used or free, so that a disk
+ * that others have filled does not empty the store.
+ */
+export function surplusOf(room: Room, limits: Limits): number {
+  const offeredBytes = room.heldBytes + room.diskFreeBytes;
+  const overHigh = room.heldBytes > (offeredBytes * limits.diskHighPercent) / 100;
+  const overLowBytes = overHigh ? Math.ceil(room.heldBytes - (offeredBytes * limits.diskLowPercent) / 100) : 0;
+  return Math.max(0, overLowBytes, shortageOf(room, limits));
+}

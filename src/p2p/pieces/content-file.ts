@@ -1,0 +1,150 @@
+import { close, openSync, constants } from "node:fs";
+import { chmod, rename, truncate } from "node:fs/promises";
+import { dirname } from "node:path";
+import { closeDescriptor, openDescriptor, readFully, syncData, syncDirectory, writeFully } from "../../disk/descriptor.ts";
+import { diskErrorOf } from "../../disk/disk-error.ts";
+
+const WRITABLE_MODE = 0o644;
+/** Nobody writes to finished content: a hard link that was handed out shares the inode, and editing it would edit the cache. */
+const FINISHED_MODE = 0o444;
+
+/** Open content files, so many at most; the least recently used idle one is closed for a new one. Those in use are never closed. */
+export class OpenFiles {
+  readonly #max: number;
+  readonly #files = new Set<ContentFile>(); // in order of use
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get size(): number {
+    return this.#files.size;
+  }
+
+  used(file: ContentFile): void {
+    this.#files.delete(file);
+    this.#files.add(file);
+    if (this.#files.size > this.#max) this.#closeIdle(file);
+  }
+
+  closed(file: ContentFile): void {
+    this.#files.delete(file);
+  }
+
+  #closeIdle(except: ContentFile): void {
+    for (const file of this.#files) {
+      if (this.#files.size <= this.#max) return;
+      if (!file.busy && file !== except) file.close();
+    }
+  }
+}
+
+/** A task's content on disk: opened when needed, kept open while held. */
+export class ContentFile {
+  readonly path: string;
+  readonly #open: OpenFiles;
+  #fd: number | undefined;
+  #writable: boolean;
+  #holders = 0;
+  /** Descriptors that were replaced while somebody was reading through them. */
+  #retired: number[] = [];
+
+  constructor(options: { readonly path: string; readonly open: OpenFiles; readonly writable: boolean }) {
+    this.path = options.path;
+    this.#open = options.open;
+    this.#writable = options.writable;
+  }
+
+  /** Makes a sparse file of this length; a file in its place is given up to those who still have it. Throws `disk.full`, `disk.io`. */
+  async create(lengthBytes: number): Promise<void> {
+    const temporary = `${this.path}.new`;
+    try {
+      await closeDescriptor(await openDescriptor(temporary, constants.O_CREAT | constants.O_TRUNC | constants.O_WRONLY, WRITABLE_MODE));
+      await truncate(temporary, lengthBytes);
+      await rename(temporary, this.path);
+    } catch (error) {
+      throw diskErrorOf(error, { path: this.path });
+    }
+    this.#retire();
+    this.#writable = true;
+  }
+
+  /** Valid as long as the file is held. Throws `disk.io`. */
+  get fd(): number {
+    try {
+      this.#fd ??= openSync(this.path, this.#writable ? "r+" : "r"); // one short call on a local disk; waiting would make `fd` a promise for all
+    } catch (error) {
+      throw diskErrorOf(error, { path: this.path });
+    }
+    this.#open.used(this);
+    return this.#fd;
+  }
+
+  get busy(): boolean {
+    return this.#holders > 0;
+  }
+
+  /** Keeps the descriptor open until disposed. */
+  hold(): Disposable {
+    let held = true;
+    this.#holders++;
+    return {
+      [Symbol.dispose]: () => {
+        if (!held) return;
+        held = false;
+        this.#holders--;
+        if (this.#holders === 0) this.#closeRetired();
+      },
+    };
+  }
+
+  async write(bytes: Uint8Array, positionBytes: number): Promise<void> {
+    using _ = this.hold();
+    await writeFully(this.fd, bytes, positionBytes);
+  }
+
+  async read(into: Uint8Array, positionBytes: number): Promise<number> {
+    using _ = this.hold();
+    return await readFully(this.fd, into, positionBytes);
+  }
+
+  /** Brings the bytes and the name to the disk. Throws `disk.full`, `disk.io`. */
+  async sync(): Promise<void> {
+    using _ = this.hold();
+    try {
+      await syncData(this.fd);
+      await syncDirectory(dirname(this.path));
+    } catch (error) {
+      throw diskErrorOf(error, { path: this.path });
+    }
+  }
+
+  /** Lets the file be written to, or not any more. */
+  async setWritable(writable: boolean): Promise<void> {
+    try {
+      await chmod(this.path, writable ? WRITABLE_MODE : FINISHED_MODE);
+    } catch (error) {
+      throw diskErrorOf(error, { path: this.path });
+    }
+    if (writable && !this.#writable) this.#retire(); // opened for reading only
+    this.#writable = writable;
+  }
+
+  /** Closes the descriptor, at once or when the last holder lets go; a later use opens it again. */
+  close(): void {
+    this.#retire();
+  }
+
+  #retire(): void {
+    if (this.#fd === undefined) return;
+    this.#retired.push(this.#fd);
+    this.#fd = undefined;
+    this.#open.closed(this);
+    if (!this.busy) this.#closeRetired();
+  }
+
+  #closeRetired(): void {
+    // The kernel frees the number even when it reports an error, and what mattered was synced: nothing to do about one.
+    for (const fd of this.#retired.splice(0)) close(fd, () => {});
+  }
+}

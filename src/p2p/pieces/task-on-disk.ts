@@ -1,0 +1,619 @@
+import { statSync } from "node:fs";
+import type { Clock } from "../../base/clock.ts";
+import { AnaxError, errorOf } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { TaskId } from "../model/ids.ts";
+import { parseDigest, pieceRangeOf, type Bitmap, type Digest } from "../model/piece.ts";
+import type { ByteRange, TaskMeta, TrafficType } from "../model/types.ts";
+import type { CommitQueue, Recordable } from "./commit-queue.ts";
+import type { ContentFile, OpenFiles } from "./content-file.ts";
+import type { Operation } from "./database.ts";
+import type { DigestThread, FollowedDigest } from "./digest-thread.ts";
+import { LeaseCounts } from "./lease-counts.ts";
+import type { PiecesMetrics } from "./metrics.ts";
+import { PieceTable, type PieceFacts } from "./piece-table.ts";
+import type { WriterOptions, WriterTask } from "./piece-writer.ts";
+import { PieceWriters } from "./piece-writers.ts";
+import type { ReadBuffers } from "./read-buffers.ts";
+import { encodeMeta, encodeParents } from "./task-row.ts";
+import { streamOf, type StreamTask } from "./task-stream.ts";
+import { TaskWaiters } from "./task-waiters.ts";
+import type { InUseReason, PieceInfo, PieceWriter, StoredState, StoredTask } from "./types.ts";
+import { withSignal } from "./with-signal.ts";
+import { crc32OfRange, verifyRecorded, type VerifiableTask } from "./verify.ts";
+
+/** What all tasks of a store share. */
+export interface TaskServices {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: PiecesMetrics;
+  readonly commits: CommitQueue;
+  readonly files: OpenFiles;
+  readonly digests: DigestThread;
+  readonly buffers: ReadBuffers;
+  readonly syncOnFinish: boolean;
+  /** Aborts when the store closes. */
+  readonly closing: AbortSignal;
+  spoolPath(): string;
+  onPiece(task: StoredTask, index: number): void;
+  /** Work that nobody waits for but the store's end. */
+  inBackground(work: Promise<void>): void;
+}
+
+export interface TaskState {
+  readonly meta: TaskMeta;
+  readonly table: PieceTable;
+  readonly file: ContentFile;
+  readonly createdAtMs: number;
+  readonly accessedAtMs: number;
+  /** Set: the content was verified and synced in an earlier life. */
+  readonly finishedAtMs: number | undefined;
+  readonly uploadedBytes: number;
+}
+
+/** A task of the store: the only one who changes its records and its file. */
+export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTask, VerifiableTask {
+  #meta: TaskMeta;
+  readonly createdAtMs: number;
+  readonly #services: TaskServices;
+  readonly #table: PieceTable;
+  readonly #file: ContentFile;
+  readonly #waiters = new TaskWaiters();
+  readonly #leases = new LeaseCounts();
+  readonly #writers = new Map<number, PieceWriters>();
+
+  #accessedAtMs: number;
+  #uploadedBytes: number;
+  #finishedAtMs: number | undefined;
+  /** The disk has confirmed the finished content, and the database says so or is about to. */
+  #synced: boolean;
+  #removed = false;
+  #failures = 0;
+  #lastFailure: Error | undefined;
+  /** Space for what is missing is set aside. */
+  #reserved = false;
+
+  #unverifiedLeft: boolean;
+  #verifying: Promise<void> | undefined;
+  readonly #wanted = new Set<number>();
+  #finishing: Promise<void> | undefined;
+  #syncing: Promise<void> | undefined;
+  #digest: FollowedDigest | undefined;
+  /** Pieces before this one are held. */
+  #front = 0;
+
+  #rowChanged = false;
+  #touched = false;
+  readonly #changedSegments = new Set<number>();
+
+  constructor(state: TaskState, services: TaskServices) {
+    this.#meta = state.meta;
+    this.#services = services;
+    this.#table = state.table;
+    this.#file = state.file;
+    this.createdAtMs = state.createdAtMs;
+    this.#accessedAtMs = state.accessedAtMs;
+    this.#uploadedBytes = state.uploadedBytes;
+    this.#finishedAtMs = state.finishedAtMs;
+    this.#synced = state.finishedAtMs !== undefined;
+    this.#unverifiedLeft = !this.#synced && this.#indices().some((index) => this.isUnverified(index));
+  }
+
+  // What it is
+
+  get id(): TaskId {
+    return this.#meta.id;
+  }
+
+  get meta(): TaskMeta {
+    return this.#meta;
+  }
+
+  get pieceCount(): number {
+    return this.#meta.pieceCount;
+  }
+
+  get path(): string {
+    return this.#file.path;
+  }
+
+  get fd(): number {
+    this.#mustExist();
+    return this.#file.fd;
+  }
+
+  get state(): StoredState {
+    if (this.verified) return "finished";
+    return this.#unverifiedLeft ? "verifying" : "partial";
+  }
+
+  get verified(): boolean {
+    return this.#finishedAtMs !== undefined;
+  }
+
+  get removed(): boolean {
+    return this.#removed;
+  }
+
+  get finished(): Bitmap {
+    return this.#table.held;
+  }
+
+  get heldBytes(): number {
+    return this.#table.heldBytes;
+  }
+
+  get reserved(): boolean {
+    return this.#reserved;
+  }
+
+  get reservedBytes(): number {
+    return this.#reserved ? this.#meta.contentLength - this.#table.heldBytes : 0;
+  }
+
+  get accessedAtMs(): number {
+    return this.#accessedAtMs;
+  }
+
+  get finishedAtMs(): number | undefined {
+    return this.#finishedAtMs;
+  }
+
+  get bytesFrom(): Readonly<Record<TrafficType, number>> {
+    return this.#table.bytesFrom();
+  }
+
+  get uploadedBytes(): number {
+    return this.#uploadedBytes;
+  }
+
+  get failures(): number {
+    return this.#failures;
+  }
+
+  get lastFailure(): Error | undefined {
+    return this.#lastFailure;
+  }
+
+  has(index: number): boolean {
+    return this.#table.held.has(index);
+  }
+
+  piece(index: number): PieceInfo | undefined {
+    return this.#table.info(index);
+  }
+
+  // Who uses it
+
+  /** Counts as a use, which is recorded with the next commit. */
+  touch(): void {
+    this.#accessedAtMs = this.wallMs();
+    this.#touched = true;
+  }
+
+  lease(reason: InUseReason): Disposable {
+    this.#mustExist();
+    this.touch();
+    const open = this.#file.hold();
+    return this.#leases.add(reason, () => {
+      open[Symbol.dispose]();
+      if (reason === "download" && this.#leases.count("download") === 0) this.#reserved = false;
+    });
+  }
+
+  get inUse(): readonly InUseReason[] {
+    const reasons = this.#leases.reasons();
+    const working = this.#reserved || this.#writers.size > 0 || this.#finishing !== undefined;
+    if (working && !reasons.includes("download")) reasons.push("download");
+    if ((statSync(this.path, { throwIfNoEntry: false })?.nlink ?? 0) > 1) reasons.push("hard-link");
+    return reasons;
+  }
+
+  addUploadedBytes(bytes: number): void {
+    this.#uploadedBytes += bytes;
+    this.#touched = true;
+  }
+
+  reserve(): void {
+    this.#reserved = !this.verified;
+  }
+
+  unreserve(): void {
+    this.#reserved = false;
+  }
+
+  /** Takes a digest that was not known, or another one, for unfinished content. */
+  expectDigest(digest: string): void {
+    this.#restartDigest();
+    this.#meta = { ...this.#meta, digest };
+    this.#rowChanged = true;
+    this.#services.commits.changed(this);
+    this.#advanceDigest();
+  }
+
+  // Writing
+
+  writePiece(options: WriterOptions): PieceWriter {
+    this.#mustBePiece(options.index);
+    const range = pieceRangeOf(this.#meta, options.index);
+    if (this.isUnverified(options.index)) this.reject(options.index); // its bytes are about to be overwritten
+    let group = this.#writers.get(options.index);
+    if (group === undefined) {
+      const made = new PieceWriters({ task: this, range, onIdle: () => this.#writersGone(options.index, made) });
+      this.#writers.set(options.index, (group = made));
+    }
+    return group.add(options);
+  }
+
+  writeAt(bytes: Uint8Array, positionBytes: number): Promise<void> {
+    return this.#file.write(bytes, positionBytes);
+  }
+
+  spoolPath(): string {
+    return this.#services.spoolPath();
+  }
+
+  wallMs(): number {
+    return this.#services.clock.wallMs();
+  }
+
+  stored(index: number, facts: PieceFacts): void {
+    const { newParent } = this.#table.add(index, facts);
+    this.#rowChanged ||= newParent;
+    this.#services.metrics.stored.inc({ traffic: facts.traffic }, pieceRangeOf(this.#meta, index).length);
+    this.#pieceHeld(index, 1);
+  }
+
+  duplicated(): void {
+    this.#services.metrics.duplicates.inc();
+  }
+
+  mismatched(): void {
+    this.#services.metrics.mismatches.inc({ what: "piece" });
+  }
+
+  // Reading
+
+  async read(options: { readonly offsetBytes: number; readonly into: Uint8Array }): Promise<number> {
+    this.#mustExist();
+    const { offsetBytes, into } = options;
+    const { contentLength, pieceLength } = this.#meta;
+    const lengthBytes = Math.max(0, Math.min(into.length, contentLength - offsetBytes));
+    for (let index = Math.floor(offsetBytes / pieceLength); index * pieceLength < offsetBytes + lengthBytes; index++) {
+      if (!this.has(index)) throw new AnaxError("piece.not-found", { taskId: this.id, index });
+    }
+    if (lengthBytes > 0) await this.readAt(into.subarray(0, lengthBytes), offsetBytes);
+    return lengthBytes;
+  }
+
+  async readAt(into: Uint8Array, positionBytes: number): Promise<void> {
+    this.#mustExist();
+    const count = await this.#file.read(into, positionBytes);
+    if (count < into.length) throw new AnaxError("disk.corrupt", { path: this.path, reason: "the file is shorter than the content" });
+  }
+
+  async *stream(range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { contentLength, digest } = this.#meta;
+    const inside = range.start >= 0 && range.length >= 0 && range.start + range.length <= contentLength;
+    if (!inside) throw new AnaxError("task.range-unsatisfiable", { start: range.start, length: range.length, contentLength });
+    using _ = this.lease("proxy-read");
+    if (range.length > 0) yield* streamOf(this, range, { buffers: this.#services.buffers, signal });
+    else if (digest !== undefined && !this.verified) await this.wait("verified", signal);
+  }
+
+  async waitForPiece(index: number, signal: AbortSignal): Promise<void> {
+    this.#mustBePiece(index);
+    if (!this.has(index)) await this.wait(index, signal);
+  }
+
+  async waitUntilVerified(signal: AbortSignal): Promise<void> {
+    this.#mustExist();
+    if (!this.verified) await this.wait("verified", signal);
+  }
+
+  async wait(key: number | "verified", signal: AbortSignal): Promise<void> {
+    this.#mustExist();
+    const waiting = this.#waiters.wait(key, signal);
+    if (typeof key === "number" && this.isUnverified(key)) {
+      this.#wanted.add(key);
+      this.#services.inBackground(this.verify());
+    }
+    await waiting;
+  }
+
+  // Verification of what a restart left
+
+  isUnverified(index: number): boolean {
+    return this.#table.isRecorded(index) && !this.has(index);
+  }
+
+  /** Decides about every piece kept from before a restart; joins a verification under way. */
+  verify(): Promise<void> {
+    if (!this.#unverifiedLeft || this.#removed) return Promise.resolve();
+    this.#verifying ??= this.#verify().finally(() => (this.#verifying = undefined));
+    return this.#verifying;
+  }
+
+  async check(index: number): Promise<boolean> {
+    const expected = this.#table.crc32Of(index);
+    const read = (into: Uint8Array, at: number): Promise<number> => this.#file.read(into, at);
+    try {
+      return (await crc32OfRange(read, pieceRangeOf(this.#meta, index), this.#services.buffers)) === expected;
+    } catch (error) {
+      // A bad sector costs its piece, not the task.
+      this.#services.log.warn("piece.unreadable", { taskId: this.id, index, reason: errorOf(error).message });
+      return false;
+    }
+  }
+
+  accept(index: number): void {
+    this.#table.hold(index);
+    this.#pieceHeld(index, 0);
+  }
+
+  reject(index: number): void {
+    this.#table.drop(index);
+    this.#changedSegments.add(PieceTable.segmentOf(index));
+    this.#services.commits.changed(this);
+  }
+
+  async quarantinePiece(index: number): Promise<"intact" | "dropped"> {
+    this.#mustBePiece(index);
+    if (!this.has(index)) return "dropped";
+    using _ = this.lease("pin");
+    if (await this.check(index)) return "intact";
+    this.#services.log.warn("piece.damaged", { taskId: this.id, index, path: this.path });
+    this.#services.metrics.mismatches.inc({ what: "disk" });
+    // What shares the inode belongs to a user: the repair goes into a file of our own.
+    if (this.inUse.includes("hard-link")) await this.#dropAll();
+    else await this.#dropPiece(index);
+    return "dropped";
+  }
+
+  // The end
+
+  async finish(signal: AbortSignal): Promise<void> {
+    const failuresBefore = this.#failures;
+    for (let from = 0; !this.finished.full;) {
+      if (this.#failures > failuresBefore) throw this.#lastFailure!; // set with the count
+      const missing = this.finished.firstMissing(from);
+      if (missing !== undefined) await this.waitForPiece(missing, signal);
+      from = missing ?? 0; // from the start again when an earlier one was dropped
+    }
+    this.#mustExist();
+    this.#finishing ??= this.#startFinish();
+    await withSignal(this.#finishing, signal);
+  }
+
+  fail(error: Error): void {
+    this.#failures++;
+    this.#lastFailure = error;
+    this.#reserved = false;
+    this.#waiters.rejectAll(error);
+  }
+
+  async digestOf(algorithm: Digest["algorithm"], signal: AbortSignal): Promise<string> {
+    this.#mustExist();
+    const missing = this.finished.firstMissing();
+    if (missing !== undefined) throw new AnaxError("piece.not-found", { taskId: this.id, index: missing });
+    using _ = this.lease("export");
+    const following = this.#services.digests.follow(this.path, algorithm);
+    const result = following.result(this.#meta.contentLength);
+    try {
+      return await withSignal(result, signal);
+    } finally {
+      following.stop();
+    }
+  }
+
+  /** Ends every use of the task; its file may be unlinked then. The caller has checked that it is not in use. */
+  markRemoved(): void {
+    this.#removed = true;
+    this.#reserved = false;
+    this.#restartDigest();
+    this.#waiters.rejectAll(new AnaxError("task.not-found", { taskId: this.id }));
+    this.#services.commits.deleted(this);
+    this.#file.close();
+  }
+
+  /** The store closes: nothing changes any more. */
+  shutDown(): void {
+    this.#restartDigest();
+    this.fail(new AnaxError("download.cancelled", { reason: "the piece store is closing" }));
+    this.#file.close();
+  }
+
+  // Records
+
+  /** Makes the content file of a new task. Throws `disk.full`, `disk.io`. */
+  createFile(): Promise<void> {
+    return this.#file.create(this.#meta.contentLength);
+  }
+
+  /** Everything of a new task is to be recorded. */
+  markNew(): void {
+    this.#rowChanged = true;
+    this.#services.commits.changed(this);
+  }
+
+  /** Everything of a complete, verified file that was taken over is recorded and on the disk when this resolves. */
+  async markAdopted(): Promise<void> {
+    this.#finishedAtMs = this.wallMs();
+    this.#rowChanged = true;
+    for (let segment = 0; segment < this.#table.segmentCount; segment++) this.#changedSegments.add(segment);
+    await this.#makeDurable();
+  }
+
+  takeChanges(): readonly Operation[] {
+    if (this.#removed) return [];
+    const operations: Operation[] = [];
+    if (this.#rowChanged) operations.push({ kind: "task", row: this.#row() });
+    else if (this.#touched)
+      operations.push({ kind: "touch", id: this.id, accessedAtMs: this.#accessedAtMs, uploadedBytes: this.#uploadedBytes });
+    for (const segment of this.#changedSegments) {
+      operations.push({ kind: "segment", row: { id: this.id, segment, records: this.#table.segmentBytes(segment) } });
+    }
+    this.#rowChanged = false;
+    this.#touched = false;
+    this.#changedSegments.clear();
+    return operations;
+  }
+
+  returnChanges(operations: readonly Operation[]): void {
+    for (const operation of operations) {
+      if (operation.kind === "segment") this.#changedSegments.add(operation.row.segment);
+      this.#rowChanged ||= operation.kind === "task";
+      this.#touched ||= operation.kind === "touch";
+    }
+  }
+
+  /** Whether the time of the last use waits to be recorded; that alone is worth no commit. */
+  get touched(): boolean {
+    return this.#touched;
+  }
+
+  #row(): Extract<Operation, { kind: "task" }>["row"] {
+    return {
+      id: this.id,
+      contentLength: this.#meta.contentLength,
+      pieceLength: this.#meta.pieceLength,
+      meta: encodeMeta(this.#meta),
+      parents: encodeParents(this.#table.parents),
+      createdAtMs: this.createdAtMs,
+      accessedAtMs: this.#accessedAtMs,
+      finishedAtMs: this.#synced ? (this.#finishedAtMs ?? null) : null,
+      uploadedBytes: this.#uploadedBytes,
+    };
+  }
+
+  #pieceHeld(index: number, newPieces: number): void {
+    if (this.#removed) return;
+    if (newPieces > 0) {
+      this.#changedSegments.add(PieceTable.segmentOf(index));
+      this.#services.commits.changed(this, newPieces);
+    }
+    this.#advanceDigest();
+    this.#waiters.resolve(index);
+    this.#services.onPiece(this, index);
+  }
+
+  #advanceDigest(): void {
+    if (this.#meta.digest === undefined || this.verified) return;
+    const before = this.#front;
+    this.#front = this.finished.firstMissing(before) ?? this.pieceCount;
+    if (this.#front === before) return;
+    this.#follow().advance(Math.min(this.#front * this.#meta.pieceLength, this.#meta.contentLength));
+  }
+
+  #follow(): FollowedDigest {
+    return (this.#digest ??= this.#services.digests.follow(this.path, parseDigest(this.#meta.digest!).algorithm)); // callers have checked
+  }
+
+  #restartDigest(): void {
+    this.#digest?.stop();
+    this.#digest = undefined;
+    this.#front = 0;
+  }
+
+  async #verify(): Promise<void> {
+    await verifyRecorded(this, this.#wanted, this.#services.closing);
+    this.#unverifiedLeft = false;
+    this.#wanted.clear();
+  }
+
+  #startFinish(): Promise<void> {
+    const finishing = this.#finish().finally(() => (this.#finishing = undefined));
+    this.#services.inBackground(finishing.catch(() => undefined)); // the store waits for it at its end; the callers report its failure
+    return finishing;
+  }
+
+  async #finish(): Promise<void> {
+    using _ = this.#file.hold();
+    if (!this.verified) await this.#verifyContent();
+    this.#syncing ??= this.#synced ? undefined : this.#makeDurable().finally(() => (this.#syncing = undefined));
+    if (this.#services.syncOnFinish) await this.#syncing;
+    else if (this.#syncing !== undefined) this.#services.inBackground(this.#syncing);
+  }
+
+  async #verifyContent(): Promise<void> {
+    if (this.#meta.digest !== undefined) await this.#checkDigest(parseDigest(this.#meta.digest));
+    this.#mustExist();
+    this.#finishedAtMs = this.wallMs();
+    this.#reserved = false;
+    this.#waiters.resolve("verified");
+  }
+
+  async #checkDigest(expected: Digest): Promise<void> {
+    const actual = await this.#follow().result(this.#meta.contentLength);
+    this.#restartDigest();
+    if (actual === expected.value) return;
+    this.#services.metrics.mismatches.inc({ what: "content" });
+    await this.#dropAll();
+    const error = new AnaxError("task.digest-mismatch", {
+      taskId: this.id,
+      expected: `${expected.algorithm}:${expected.value}`,
+      actual: `${expected.algorithm}:${actual}`,
+    });
+    this.fail(error);
+    throw error;
+  }
+
+  async #makeDurable(): Promise<void> {
+    await this.#file.sync();
+    await this.#file.setWritable(false);
+    this.#mustExist();
+    if (!this.verified) return; // a piece was found damaged meanwhile
+    this.#synced = true;
+    this.#rowChanged = true;
+    this.#services.commits.changed(this);
+    try {
+      await this.#services.commits.durable();
+    } catch (error) {
+      this.#synced = false;
+      throw error;
+    }
+  }
+
+  async #dropPiece(index: number): Promise<void> {
+    await this.#file.setWritable(true);
+    this.#table.drop(index);
+    this.#unfinish([PieceTable.segmentOf(index)]);
+  }
+
+  /** A fresh file, so that neither the old bytes nor a write still under way can show up in what comes next. */
+  async #dropAll(): Promise<void> {
+    await this.#file.create(this.#meta.contentLength);
+    for (const group of this.#writers.values()) group.dropAll();
+    this.#writers.clear();
+    this.#table.dropAll();
+    this.#unfinish(Array.from({ length: this.#table.segmentCount }, (_, segment) => segment));
+  }
+
+  #unfinish(segments: readonly number[]): void {
+    for (const segment of segments) this.#changedSegments.add(segment);
+    this.#finishedAtMs = undefined;
+    this.#synced = false;
+    this.#rowChanged = true;
+    this.#restartDigest();
+    this.#services.commits.changed(this);
+  }
+
+  #writersGone(index: number, group: PieceWriters): void {
+    if (this.#writers.get(index) === group) this.#writers.delete(index);
+  }
+
+  #indices(): number[] {
+    return Array.from({ length: this.pieceCount }, (_, index) => index);
+  }
+
+  /** An index may come from a stranger: a wrong one is no bug of ours. */
+  #mustBePiece(index: number): void {
+    this.#mustExist();
+    if (!(Number.isInteger(index) && index >= 0 && index < this.pieceCount))
+      throw new AnaxError("piece.not-found", { taskId: this.id, index });
+  }
+
+  #mustExist(): void {
+    if (this.#removed) throw new AnaxError("task.not-found", { taskId: this.id });
+  }
+}
