@@ -130,6 +130,7 @@ export class SchedulerModel {
 
   #perform(effect: Effect): void {
     this.onEffect?.(this.clock.nowMs(), effect);
+    // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- the others change nothing for these daemons
     switch (effect.do) {
       case "offerParents":
         this.#checkCounts(effect.peerId, effect.unasked ? undefined : effect.parents.length, effect.rejections);
@@ -144,6 +145,7 @@ export class SchedulerModel {
       case "triggerSeed":
         return this.#after(5 + this.#random.below(40), () => this.#order(effect.hostId, effect.order));
       default:
+        return;
     }
   }
 

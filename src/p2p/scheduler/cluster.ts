@@ -1,4 +1,5 @@
 import { AnaxError } from "../../base/errors.ts";
+import type { Download } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import type { SchedulerConfig } from "./config.ts";
 import { PieceSet } from "./piece-set.ts";
@@ -125,6 +126,7 @@ export class Cluster {
     this.stopWaiting(peer);
     this.takePermit(peer);
     this.setParents(peer, []);
+    if (peer.order !== undefined) peer.order = withoutSecrets(peer.order);
     if (peer.state === "failed" || peer.state === "left") this.orphan(peer);
   }
 
@@ -206,6 +208,17 @@ export class Cluster {
 }
 
 const isUseless = (peer: Peer): boolean => peer.state === "failed" || (!isActive(peer) && !isLive(peer.host));
+
+/** Credentials are kept no longer than a download needs them. */
+const withoutSecrets = (order: Download): Download => ({
+  ...order,
+  requestHeader: {},
+  certificateChain: [],
+  objectStorage: undefined,
+  hdfs: undefined,
+  huggingFace: undefined,
+  modelScope: undefined,
+});
 
 const full = (what: string, max: number): AnaxError => new AnaxError("limit.exceeded", { what, max });
 

@@ -62,7 +62,8 @@ function isEmpty(parent: Peer, child: Peer): boolean {
 
 function differs(expected: Layout | undefined, actual: Layout | undefined): boolean {
   if (expected === undefined || actual === undefined) return false;
-  return expected.contentLength !== actual.contentLength || expected.pieceLength !== actual.pieceLength;
+  if (expected.contentLength !== actual.contentLength) return true;
+  return expected.contentLength > 0 && expected.pieceLength !== actual.pieceLength;
 }
 
 /** Several hosts failed on it lately: then it is not their fault. */

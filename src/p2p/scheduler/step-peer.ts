@@ -142,6 +142,7 @@ export function peerFinished(turn: Turn, event: EventOf<"peerFinished">): void {
 
 export function peerFailed(turn: Turn, event: EventOf<"peerFailed">): void {
   const peer = knownPeer(turn, event.peerId);
+  const { order } = peer; // ending it drops the credentials
   const wasReader = event.readingSource || peer.permit !== undefined;
   note(turn, peer.task, "peer-gave-up", {
     peer,
@@ -150,7 +151,7 @@ export function peerFailed(turn: Turn, event: EventOf<"peerFailed">): void {
   });
   endPeer(turn, peer);
   closeStream(turn, peer);
-  if (wasReader) sourceFailed(turn, peer.task, { order: peer.order, host: peer.host }, peer.sourceError);
+  if (wasReader) sourceFailed(turn, peer.task, { order, host: peer.host }, peer.sourceError);
   touch(turn, peer.task);
 }
 

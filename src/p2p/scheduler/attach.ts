@@ -1,0 +1,87 @@
+import { AnaxError } from "../../base/errors.ts";
+import type { AttachRequest, AttachResponse, Hello } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
+import type { BidiCall } from "../../wire/grpc/handlers.ts";
+import { durationOf } from "../../wire/grpc/time.ts";
+import { parsePeerId, parseTaskId, type HostId } from "../model/ids.ts";
+import { hostFactsOf, storedFactsOf } from "./api.ts";
+import type { StoredFacts } from "./events.ts";
+import type { OpenStream, SchedulerRunner } from "./runner.ts";
+import { converse } from "./stream.ts";
+
+const INSTANCE_CHARS_MAX = 256;
+
+/** An inventory on its way: a host may have more tasks than one message holds. */
+interface Arrival {
+  readonly hello: Hello;
+  readonly inventory: StoredFacts[];
+}
+
+/** A host of ours on its stream `anax.v1.Scheduler/Attach`: first all that it has, then signs of life and changes. Its end takes the host out of service. */
+export async function attach(runner: SchedulerRunner, call: BidiCall<AttachRequest, AttachResponse>, schedulerId: string): Promise<void> {
+  const { stream, run } = converse(call, runner.nextStreamId());
+  let arrival: Arrival | undefined;
+  let hostId: HostId | undefined;
+  try {
+    await run(({ request }) => {
+      if (request === undefined) throw new AnaxError("input.invalid", { reason: "the request says nothing" });
+      if (hostId !== undefined) return report(runner, { hostId, stream, request });
+      if (request.$case !== "hello")
+        throw new AnaxError("input.invalid", { reason: "the first request is a Hello", request: request.$case });
+      arrival = gather(arrival, request.value, runner.config.inventoryTasksMax);
+      if (request.value.more) return;
+      hostId = admit(runner, stream, arrival);
+      stream.send({ response: { $case: "welcome", value: welcomeOf(runner, schedulerId) } });
+    });
+  } finally {
+    if (hostId !== undefined) runner.detach(hostId, stream);
+  }
+}
+
+function gather(arrival: Arrival | undefined, hello: Hello, tasksMax: number): Arrival {
+  const inventory = arrival?.inventory ?? [];
+  if (inventory.length + hello.tasks.length > tasksMax) throw new AnaxError("limit.exceeded", { what: "tasks of one host", max: tasksMax });
+  for (const stored of hello.tasks) inventory.push(storedFactsOf(stored));
+  return { hello: arrival?.hello ?? hello, inventory };
+}
+
+function admit(runner: SchedulerRunner, stream: OpenStream<AttachResponse>, { hello, inventory }: Arrival): HostId {
+  const host = hostFactsOf(hello.host);
+  if (hello.instanceId === "" || hello.instanceId.length > INSTANCE_CHARS_MAX)
+    throw new AnaxError("input.invalid", { reason: "no usable instance id" });
+  runner.attach(host.id, stream);
+  runner.tell({ kind: "hostAttached", host, sessionId: stream.id, instanceId: hello.instanceId, inventory });
+  return host.id;
+}
+
+interface Report {
+  readonly hostId: HostId;
+  readonly stream: OpenStream<AttachResponse>;
+  readonly request: NonNullable<AttachRequest["request"]>;
+}
+
+function report(runner: SchedulerRunner, { hostId, stream, request }: Report): void {
+  switch (request.$case) {
+    case "hello":
+      throw new AnaxError("input.invalid", { reason: "this stream has said Hello already" });
+    case "heartbeat": {
+      const { host, sequence, uploadsInFlight, uploadSlots } = request.value;
+      const facts = host === undefined ? undefined : hostFactsOf(host);
+      if (facts !== undefined && facts.id !== hostId) throw new AnaxError("input.invalid", { reason: "the host id is not the stream's" });
+      runner.tell({ kind: "heartbeat", hostId, sessionId: stream.id, host: facts, uploadsInFlight, uploadSlots });
+      return stream.send({ response: { $case: "ack", value: { sequence } } });
+    }
+    case "stored":
+      return runner.tell({ kind: "stored", hostId, stored: storedFactsOf(request.value) });
+    case "dropped": {
+      const taskId = parseTaskId(request.value.taskId);
+      const peerId = request.value.peerId === "" ? undefined : parsePeerId(request.value.peerId);
+      return runner.tell({ kind: "dropped", hostId, taskId, peerId });
+    }
+  }
+}
+
+const welcomeOf = ({ config }: SchedulerRunner, schedulerId: string) => ({
+  schedulerId,
+  heartbeatInterval: durationOf(config.heartbeatIntervalMs),
+  heartbeatMissesMax: config.heartbeatMissesMax,
+});
