@@ -68,4 +68,3 @@ export interface TaskEvent {
   readonly event: string;
   readonly fields: Readonly<Record<string, string>>;
 }
-

@@ -1,0 +1,63 @@
+import type { Clock } from "../../base/clock.ts";
+import { AnaxError, errorOf } from "../../base/errors.ts";
+import { DaemonService, type DaemonInfo, type ExplainDaemonResponse, type Listener } from "../../wire/grpc/gen/anax/v1/daemon.ts";
+import { serviceOf, type GrpcService } from "../../wire/grpc/service.ts";
+import { timestampOf } from "../../wire/grpc/time.ts";
+import { parseTaskId } from "../model/ids.ts";
+import type { PieceStore } from "../pieces/types.ts";
+import { localTaskOf } from "./api.ts";
+import type { HostFacts } from "./host.ts";
+import type { PeerIds } from "./peer-ids.ts";
+import type { Schedulers } from "./schedulers.ts";
+import type { TaskStories } from "./task-story.ts";
+
+export interface AnaxServiceParts {
+  readonly store: PieceStore;
+  readonly stories: TaskStories;
+  readonly schedulers: Pick<Schedulers, "explain" | "states">;
+  readonly peerIds: PeerIds;
+  readonly host: HostFacts;
+  readonly clock: Clock;
+  readonly version: string;
+  readonly dataDir: string;
+  readonly listeners: () => readonly Listener[];
+}
+
+/** `anax.v1.Daemon`, for our own tools. */
+export function createAnaxService(parts: AnaxServiceParts): GrpcService {
+  const startedAt = timestampOf(parts.clock.wallMs());
+  return serviceOf(DaemonService, {
+    explain: ({ taskId }, call) => explain(taskId, call.signal, parts),
+    async *listTasks() {
+      for (const stored of parts.store.list()) yield localTaskOf(stored);
+    },
+    info: (): DaemonInfo => ({
+      version: parts.version,
+      pid: process.pid,
+      host: parts.host.message(),
+      dataDir: parts.dataDir,
+      listeners: parts.listeners(),
+      schedulers: parts.schedulers.states.map(({ address, state }) => `${address} (${state})`),
+      startedAt,
+    }),
+  });
+}
+
+/** Both halves of a task's story. That the scheduler does not answer is part of it. */
+async function explain(text: string, signal: AbortSignal, parts: AnaxServiceParts): Promise<ExplainDaemonResponse> {
+  const taskId = parseTaskId(text);
+  const stored = parts.store.find(taskId);
+  const events = parts.stories.of(taskId);
+  const asked = await parts.schedulers.explain(taskId, signal).then(
+    (scheduler) => ({ scheduler, error: undefined }),
+    (thrown: unknown) => ({ scheduler: undefined, error: errorOf(thrown) }),
+  );
+  if (stored === undefined && events.length === 0 && asked.scheduler === undefined) throw new AnaxError("task.not-found", { task: taskId });
+  const peerId = parts.peerIds.of(taskId);
+  return {
+    local: stored === undefined ? undefined : localTaskOf(stored),
+    events: events.map(({ atMs, event, fields }) => ({ at: timestampOf(atMs), peerId, event, fields: { ...fields } })),
+    scheduler: asked.scheduler,
+    schedulerError: asked.error?.message ?? "",
+  };
+}

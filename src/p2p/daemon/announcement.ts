@@ -1,0 +1,85 @@
+import { AnaxError } from "../../base/errors.ts";
+import type { AnnouncePeerRequest, AnnouncePeerResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
+import type { BidiStream } from "../../wire/grpc/client.ts";
+import { parentOfferOf, type ParentOffer, type TaskFacts } from "./api.ts";
+
+export type Report = NonNullable<AnnouncePeerRequest["request"]>;
+
+/** What the scheduler says to a download. */
+export type Decision =
+  | { readonly kind: "parents"; readonly parents: readonly ParentOffer[]; readonly facts: TaskFacts; readonly rejections: string }
+  | { readonly kind: "source"; readonly reason: string }
+  | { readonly kind: "empty-content" };
+
+/** One download's stream to its scheduler. */
+export interface Announcement extends Disposable {
+  readonly scheduler: string;
+  /** Our own kind of scheduler: it places a download before its length is known, and pushes parents when they appear. */
+  readonly ours: boolean;
+  /** Reports are sent in order; one that cannot be sent shows as the end of `decisions`. */
+  send(report: Report): void;
+  /** Ends when the scheduler has closed the stream; throws why it broke. Iterate once. */
+  readonly decisions: AsyncIterable<Decision>;
+  /** Nothing more will be sent. */
+  close(): void;
+}
+
+export interface AnnounceOptions {
+  /** Ends the stream. */
+  readonly signal: AbortSignal;
+  /** Ends the wait for a scheduler. */
+  readonly waitSignal: AbortSignal;
+  /** How long to wait for a scheduler while all are down. */
+  readonly waitMs?: number | undefined;
+}
+
+export function announcementOf(
+  stream: BidiStream<AnnouncePeerRequest, AnnouncePeerResponse>,
+  who: {
+    readonly hostId: string;
+    readonly taskId: string;
+    readonly peerId: string;
+    readonly scheduler: string;
+    readonly ours: boolean;
+    readonly release: () => void;
+  },
+): Announcement {
+  const { hostId, taskId, peerId, scheduler, ours, release } = who;
+  return {
+    scheduler,
+    ours,
+    send(request) {
+      stream.send({ hostId, taskId, peerId, request }).catch(() => undefined); // its reader hears of it
+    },
+    decisions: decisionsOf(stream.responses),
+    close: () => stream.close(),
+    [Symbol.dispose]() {
+      stream[Symbol.dispose]();
+      release();
+    },
+  };
+}
+
+async function* decisionsOf(responses: AsyncIterable<AnnouncePeerResponse>): AsyncGenerator<Decision> {
+  for await (const { response } of responses) {
+    switch (response?.$case) {
+      case "emptyTaskResponse":
+        yield { kind: "empty-content" };
+        break;
+      case "normalTaskResponse": {
+        const { candidateParents, rejections, contentLength, pieceLength, digest } = response.value;
+        const parents = candidateParents.map(parentOfferOf).filter((offer) => offer !== undefined);
+        const facts = { contentLength, pieceLength, digest };
+        yield { kind: "parents", parents, facts, rejections: rejections.map(({ rule, count }) => `${rule} ${count}`).join(", ") };
+        break;
+      }
+      case "needBackToSourceResponse":
+        yield { kind: "source", reason: response.value.description ?? "" };
+        break;
+      case "metadataOnlyResponse":
+        break;
+      case undefined:
+        throw new AnaxError("rpc.internal", { reason: "an answer of the scheduler that is none" });
+    }
+  }
+}

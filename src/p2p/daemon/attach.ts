@@ -1,0 +1,131 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "../../base/clock.ts";
+import { AnaxError } from "../../base/errors.ts";
+import type { BidiStream, GrpcChannel } from "../../wire/grpc/client.ts";
+import {
+  SchedulerService,
+  type AttachRequest,
+  type AttachResponse,
+  type StoredTask as WireStored,
+} from "../../wire/grpc/gen/anax/v1/scheduler.ts";
+import { msOf } from "../../wire/grpc/time.ts";
+import type { PeerId, TaskId } from "../model/ids.ts";
+import type { DaemonConfig } from "./config.ts";
+import type { HostFacts } from "./host.ts";
+import { linkedSignal, type LinkedSignal } from "./linked-signal.ts";
+
+/** What of this machine's store a scheduler is told. */
+export interface Inventory {
+  list(): Iterable<WireStored>;
+  /** Undefined when nothing of the task is here any more. */
+  find(task: TaskId): WireStored | undefined;
+  /** The name under which the host took part in a task that is gone; undefined when it never did. */
+  peerIdOf(task: TaskId): PeerId | undefined;
+}
+
+export interface AttachOptions {
+  readonly channel: GrpcChannel;
+  readonly host: HostFacts;
+  readonly inventory: Inventory;
+  readonly config: Pick<DaemonConfig, "schedulerConnectMs">;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** The scheduler knows this host; `tell` passes on what becomes of a task from now on. */
+  readonly onAttached: (tell: (task: TaskId) => void) => void;
+}
+
+/** Tasks in one Hello: keeps a message far below gRPC's limit, however much is stored. */
+const HELLO_TASKS_MAX = 500;
+const HEARTBEAT_DEFAULT_MS = 1000;
+const HEARTBEAT_MIN_MS = 50;
+const MISSES_DEFAULT = 3;
+
+/** New on each start of this process, so that a scheduler tells a restart from a reconnection. */
+const INSTANCE_ID = randomUUID();
+
+type AttachStream = BidiStream<AttachRequest, AttachResponse>;
+
+/** Holds a stream to a scheduler of ours until it breaks or falls silent; throws why. `rpc.unimplemented`: it is not one of ours. */
+export async function attachTo(options: AttachOptions): Promise<never> {
+  const { channel, clock, config, signal } = options;
+  using scope = linkedSignal(signal);
+  using stream = channel.bidi(SchedulerService.attach, { signal: scope.signal, connectTimeoutMs: config.schedulerConnectMs });
+  using late = clock.timer(config.schedulerConnectMs * 2, () => scope.abort(silence("no welcome in time")));
+  const responses = stream.responses[Symbol.asyncIterator]();
+  const greeted = greet(stream, options);
+  greeted.catch(() => undefined); // the responses tell why
+  const first = await responses.next();
+  late[Symbol.dispose]();
+  if (first.done === true || first.value.response?.$case !== "welcome") throw new AnaxError("rpc.internal", { reason: "no welcome" });
+  await greeted;
+  const { heartbeatInterval, heartbeatMissesMax } = first.value.response.value;
+  options.onAttached((task) => tell(stream, options.inventory, task));
+  const pulse = startPulse({
+    stream,
+    host: options.host,
+    clock,
+    scope,
+    intervalMs: Math.max(HEARTBEAT_MIN_MS, heartbeatInterval === undefined ? HEARTBEAT_DEFAULT_MS : msOf(heartbeatInterval)),
+    missesMax: heartbeatMissesMax || MISSES_DEFAULT,
+  });
+  try {
+    for (let next = await responses.next(); next.done !== true; next = await responses.next()) pulse.heard();
+  } finally {
+    pulse[Symbol.dispose]();
+  }
+  throw new AnaxError("rpc.unavailable", { reason: "the scheduler ended the stream" });
+}
+
+async function greet(stream: AttachStream, { host, inventory }: AttachOptions): Promise<void> {
+  let tasks: WireStored[] = [];
+  const hello = (more: boolean) =>
+    stream.send({ request: { $case: "hello", value: { host: host.message(), tasks, more, instanceId: INSTANCE_ID } } });
+  for (const task of inventory.list()) {
+    if (tasks.length === HELLO_TASKS_MAX) {
+      await hello(true);
+      tasks = [];
+    }
+    tasks.push(task);
+  }
+  await hello(false);
+}
+
+function tell(stream: AttachStream, inventory: Inventory, task: TaskId): void {
+  const stored = inventory.find(task);
+  const request: AttachRequest["request"] =
+    stored === undefined
+      ? { $case: "dropped", value: { taskId: task, peerId: inventory.peerIdOf(task) ?? "" } }
+      : { $case: "stored", value: stored };
+  stream.send({ request }).catch(() => undefined); // the next Hello says it all anyway
+}
+
+/** Heartbeats out, and the alarm when nothing comes back. */
+function startPulse(options: {
+  readonly stream: AttachStream;
+  readonly host: HostFacts;
+  readonly clock: Clock;
+  readonly scope: LinkedSignal;
+  readonly intervalMs: number;
+  readonly missesMax: number;
+}): Disposable & { heard(): void } {
+  const { stream, host, clock, scope, intervalMs, missesMax } = options;
+  let heardMs = clock.nowMs();
+  let sequence = 0;
+  let timer: Disposable;
+  const beat = (): void => {
+    // Twice the scheduler's own patience: it may be busy, and giving it up costs more than a late notice.
+    if (clock.nowMs() - heardMs > intervalMs * (missesMax + 1) * 2) return scope.abort(silence("heartbeats are not answered"));
+    const { uploadsInFlight, uploadSlots } = host.uploads();
+    stream
+      .send({ request: { $case: "heartbeat", value: { host: host.message(), sequence: ++sequence, uploadsInFlight, uploadSlots } } })
+      .catch(() => undefined);
+    timer = clock.timer(intervalMs, beat);
+  };
+  timer = clock.timer(intervalMs, beat);
+  return {
+    heard: () => void (heardMs = clock.nowMs()),
+    [Symbol.dispose]: () => timer[Symbol.dispose](),
+  };
+}
+
+const silence = (reason: string): AnaxError => new AnaxError("rpc.unavailable", { reason });

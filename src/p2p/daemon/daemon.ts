@@ -1,0 +1,140 @@
+import type { Clock } from "../../base/clock.ts";
+import type { Log } from "../../base/log.ts";
+import type { Registry } from "../../base/metrics.ts";
+import type { Random } from "../../base/random.ts";
+import type { ClientTls } from "../../wire/grpc/client.ts";
+import type { Listener } from "../../wire/grpc/gen/anax/v1/daemon.ts";
+import type { GrpcService } from "../../wire/grpc/service.ts";
+import type { PieceStore } from "../pieces/types.ts";
+import type { Sources } from "../source/types.ts";
+import { createAnaxService } from "./anax-service.ts";
+import { wireStoredOf } from "./api.ts";
+import type { Inventory } from "./attach.ts";
+import { PeerChannels } from "./channels.ts";
+import type { DaemonConfig } from "./config.ts";
+import { createDownloadService } from "./download-service.ts";
+import { createDownloads, type RunningDownloads } from "./downloads.ts";
+import { createHost, portsOnce, type HostFacts, type HostPorts } from "./host.ts";
+import { createHostStats } from "./host-stats.ts";
+import { daemonMetricsOf } from "./metrics.ts";
+import { PeerIds } from "./peer-ids.ts";
+import { Schedulers } from "./schedulers.ts";
+import { TaskStories } from "./task-story.ts";
+import { createTaskQueries } from "./tasks-service.ts";
+import type { PieceClient } from "./transfer/types.ts";
+import { createUploadService } from "./upload-service.ts";
+
+/** What the composition root has opened before; all of it outlives the daemon and is disposed by its owner. */
+export interface DaemonParts {
+  readonly config: DaemonConfig;
+  readonly store: PieceStore;
+  readonly sources: Sources;
+  readonly pieceClient: PieceClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly registry: Registry;
+  readonly version: string;
+  readonly dataDir: string;
+  /** Pieces being served by the piece server, and how many it serves at most. */
+  readonly uploads: HostFacts["uploads"];
+  /** What listens where, for `anax.v1.Daemon.Info`. */
+  readonly listeners: () => readonly Listener[];
+  /** For calls to schedulers and peers. */
+  readonly tls?: ClientTls | undefined;
+}
+
+/**
+ * A daemon without its sockets. The composition root starts the piece server, puts `uploadServices` on a gRPC server of
+ * `config.listenHost:config.uploadPort` and `localServices` on one of the Unix socket, and then calls `join` with the ports that it
+ * got. Before `join` no scheduler hears of this host. Dispose it before the servers: it says farewell to the schedulers, ends all
+ * downloads, and with them the streams that the servers would wait for.
+ */
+export interface Daemon extends AsyncDisposable {
+  readonly downloads: RunningDownloads;
+  readonly host: HostFacts;
+  /** For other peers, over TCP. */
+  readonly uploadServices: readonly GrpcService[];
+  /** For programs on this machine, over a Unix socket. */
+  readonly localServices: readonly GrpcService[];
+  /** How the schedulers do, for status pages; empty before `join`. */
+  readonly schedulers: Schedulers["states"];
+  join(ports: HostPorts): void;
+}
+
+/** Throws `input.invalid` for a scheduler address that is none. */
+export function createDaemon(parts: DaemonParts): Daemon {
+  const { config, store, sources, clock, random, log } = parts;
+  const metrics = daemonMetricsOf(parts.registry);
+  const ports = portsOnce();
+  const stats = createHostStats({ clock, store });
+  const host = createHost({ config, version: parts.version, stats, ports: ports.get, uploads: parts.uploads });
+  const peerIds = new PeerIds(host);
+  const stories = new TaskStories({ wallMs: () => clock.wallMs() });
+  const channels = new PeerChannels({ clock, tls: parts.tls });
+  const inventory = inventoryOf(store, peerIds);
+  const schedulers = new Schedulers({ host, inventory, config, clock, random, log, metrics, tls: parts.tls });
+  const downloads = createDownloads({
+    store,
+    sources,
+    pieceClient: parts.pieceClient,
+    schedulers,
+    channels,
+    hostId: host.id,
+    config,
+    clock,
+    random,
+    log,
+    metrics,
+    stories,
+    peerIds,
+    isForeign: (task) => schedulers.isForeign(task),
+  });
+  const removed = store.events.onRemoved((task) => {
+    stories.tell(task, "task.removed");
+    schedulers.changed(task);
+    peerIds.forget(task); // a scheduler takes what was dropped for gone for good
+  });
+  const queries = createTaskQueries({ store, sources, schedulers, clock });
+  const stop = new AbortController();
+  const measuring = stats.run(config.hostStatsMs, stop.signal);
+  return {
+    downloads,
+    host,
+    uploadServices: [createUploadService({ downloads, store, queries, host, clock, log, config })],
+    localServices: [
+      createDownloadService({ downloads, store, queries, schedulers, host, clock }),
+      createAnaxService({ ...parts, stories, schedulers, peerIds, host }),
+    ],
+    get schedulers() {
+      return schedulers.states;
+    },
+    join(known) {
+      ports.set(known);
+      schedulers.join();
+    },
+    async [Symbol.asyncDispose]() {
+      await schedulers.deleteHost();
+      await downloads[Symbol.asyncDispose]();
+      await schedulers[Symbol.asyncDispose]();
+      removed[Symbol.dispose]();
+      channels[Symbol.dispose]();
+      stop.abort();
+      await measuring;
+    },
+  };
+}
+
+function inventoryOf(store: PieceStore, peerIds: PeerIds): Inventory {
+  return {
+    *list() {
+      for (const stored of store.list())
+        if (stored.finished.count > 0 || stored.state === "finished") yield wireStoredOf(stored, peerIds.of(stored.meta.id));
+    },
+    find(task) {
+      const stored = store.find(task);
+      return stored === undefined ? undefined : wireStoredOf(stored, peerIds.of(task));
+    },
+    peerIdOf: (task) => peerIds.peek(task),
+  };
+}

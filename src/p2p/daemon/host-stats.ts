@@ -1,0 +1,172 @@
+import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { availableParallelism, cpus, freemem, totalmem } from "node:os";
+import type { Clock } from "../../base/clock.ts";
+import type { CPU, Disk, Memory, Network } from "../../wire/grpc/gen/common/v2/common.ts";
+import type { PieceStore, StoreUsage } from "../pieces/types.ts";
+
+/** The measured half of `common.v2.Host`. */
+export interface HostLoad {
+  readonly cpu: CPU;
+  readonly memory: Memory;
+  readonly network: Network;
+  readonly disk: Disk | undefined;
+}
+
+/** Measures this machine now and then; whoever wants to know reads the last result. */
+export interface HostStats {
+  readonly load: HostLoad;
+  /** Measures every `intervalMs` until the signal aborts. */
+  run(intervalMs: number, signal: AbortSignal): Promise<void>;
+}
+
+export function createHostStats(options: { readonly clock: Clock; readonly store: Pick<PieceStore, "usage"> }): HostStats {
+  const { clock, store } = options;
+  let before = sample(clock);
+  let counted: readonly [number, number] | undefined;
+  let load: HostLoad = { ...loadBetween(before, before), disk: undefined };
+  return {
+    get load() {
+      return load;
+    },
+    async run(intervalMs, signal) {
+      while (!signal.aborted) {
+        const now = sample(clock);
+        const disk = await store.usage().then(diskOf, () => load.disk);
+        const counters = countersOf(await readFile("/proc/net/dev", "utf8").catch(() => ""));
+        load = { ...loadBetween(before, now), network: networkOf(counted ?? counters, counters, now.atMs - before.atMs), disk };
+        counted = counters;
+        before = now;
+        await clock.sleep(intervalMs, signal).catch(() => undefined);
+      }
+    },
+  };
+}
+
+interface Sample {
+  readonly atMs: number;
+  readonly busy: number;
+  readonly total: number;
+  readonly times: Readonly<Record<"user" | "sys" | "idle" | "nice" | "irq", number>>;
+  readonly processMicros: number;
+  readonly cores: number;
+}
+
+function sample(clock: Clock): Sample {
+  const cores = cpus();
+  const times = { user: 0, sys: 0, idle: 0, nice: 0, irq: 0 };
+  for (const core of cores) for (const kind of Object.keys(times) as (keyof typeof times)[]) times[kind] += core.times[kind];
+  const total = times.user + times.sys + times.idle + times.nice + times.irq;
+  const { user, system } = process.cpuUsage();
+  return { atMs: clock.nowMs(), busy: total - times.idle, total, times, processMicros: user + system, cores: Math.max(1, cores.length) };
+}
+
+function loadBetween(before: Sample, now: Sample): HostLoad {
+  const total = now.total - before.total;
+  const elapsedMs = Math.max(1, now.atMs - before.atMs);
+  return {
+    cpu: {
+      logicalCount: now.cores,
+      physicalCount: availableParallelism(),
+      percent: total <= 0 ? 0 : (100 * (now.busy - before.busy)) / total,
+      processPercent: (100 * (now.processMicros - before.processMicros)) / 1000 / elapsedMs,
+      times: {
+        user: now.times.user / 1000,
+        system: now.times.sys / 1000,
+        idle: now.times.idle / 1000,
+        nice: now.times.nice / 1000,
+        iowait: 0,
+        irq: now.times.irq / 1000,
+        softirq: 0,
+        steal: 0,
+        guest: 0,
+        guestNice: 0,
+      },
+      cgroup: cgroupCpu(),
+    },
+    memory: memoryNow(),
+    network: { tcpConnectionCount: 0, uploadTcpConnectionCount: 0, maxRxBandwidth: 0, maxTxBandwidth: 0 },
+    disk: undefined,
+  };
+}
+
+function memoryNow(): Memory {
+  const total = totalmem();
+  const available = freemem(); // Node reads MemAvailable here
+  const limit = numberIn("/sys/fs/cgroup/memory.max");
+  const usage = numberIn("/sys/fs/cgroup/memory.current");
+  const cgroup =
+    usage === undefined ? undefined : { limit: limit ?? -1, usage, usedPercent: limit === undefined ? 0 : (100 * usage) / limit };
+  return {
+    total,
+    available,
+    used: total - available,
+    usedPercent: (100 * (total - available)) / total,
+    processUsedPercent: (100 * process.memoryUsage.rss()) / total,
+    free: available,
+    cgroup,
+  };
+}
+
+/** cgroup v2: "max 100000" or "200000 100000". */
+function cgroupCpu(): CPU["cgroup"] {
+  const [quota, period] = (textIn("/sys/fs/cgroup/cpu.max") ?? "").trim().split(" ");
+  if (quota === undefined || period === undefined) return undefined;
+  return { period: Number(period), quota: quota === "max" ? -1 : Number(quota), usedPercent: 0 };
+}
+
+function diskOf(usage: StoreUsage): Disk {
+  const used = usage.diskTotalBytes - usage.diskFreeBytes;
+  const inodesUsed = usage.inodesTotal - usage.inodesFree;
+  return {
+    total: usage.diskTotalBytes,
+    free: usage.diskFreeBytes,
+    used,
+    usedPercent: usage.diskTotalBytes === 0 ? 0 : (100 * used) / usage.diskTotalBytes,
+    inodesTotal: usage.inodesTotal,
+    inodesUsed,
+    inodesFree: usage.inodesFree,
+    inodesUsedPercent: usage.inodesTotal === 0 ? 0 : (100 * inodesUsed) / usage.inodesTotal,
+    readBandwidth: 0,
+    writeBandwidth: 0,
+  };
+}
+
+/** Bandwidth in use; the interfaces' limits are not told to containers, so the maxima stay unknown. */
+function networkOf(before: readonly [number, number], now: readonly [number, number], elapsedMs: number): Network {
+  const perSecond = (index: 0 | 1): number => Math.max(0, Math.round(((now[index] - before[index]) * 1000) / Math.max(1, elapsedMs)));
+  return {
+    tcpConnectionCount: 0,
+    uploadTcpConnectionCount: 0,
+    maxRxBandwidth: 0,
+    rxBandwidth: perSecond(0),
+    maxTxBandwidth: 0,
+    txBandwidth: perSecond(1),
+  };
+}
+
+/** Bytes received and sent over all interfaces but loopback, as `/proc/net/dev` counts them. */
+export function countersOf(procNetDev: string): readonly [number, number] {
+  let [rx, tx] = [0, 0];
+  for (const line of procNetDev.split("\n")) {
+    const match = /^\s*([^:\s]+):\s*(.*)$/.exec(line);
+    if (match === null || match[1] === "lo") continue;
+    const fields = match[2]!.trim().split(/\s+/).map(Number); // the pattern has both groups
+    rx += fields[0] ?? 0;
+    tx += fields[8] ?? 0;
+  }
+  return [rx, tx];
+}
+
+function numberIn(path: string): number | undefined {
+  const value = Number(textIn(path)?.trim());
+  return Number.isSafeInteger(value) ? value : undefined;
+}
+
+function textIn(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined; // no control groups here
+  }
+}

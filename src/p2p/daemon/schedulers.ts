@@ -1,0 +1,169 @@
+import type { Clock } from "../../base/clock.ts";
+import { AnaxError, errorOf, invariant } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { Random } from "../../base/random.ts";
+import { parseGrpcAddress } from "../../wire/grpc/address.ts";
+import type { ClientTls } from "../../wire/grpc/client.ts";
+import { SchedulerService as OwnService, type ExplainTaskResponse } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
+import type { Task as WireTask } from "../../wire/grpc/gen/common/v2/common.ts";
+import { SchedulerService } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
+import { createHashRing, schedulerOf } from "../model/hash-ring.ts";
+import type { PeerId, TaskId } from "../model/ids.ts";
+import { announcementOf, type AnnounceOptions, type Announcement } from "./announcement.ts";
+import type { Inventory } from "./attach.ts";
+import type { DaemonConfig } from "./config.ts";
+import type { HostFacts } from "./host.ts";
+import { linkedSignal } from "./linked-signal.ts";
+import type { DaemonMetrics } from "./metrics.ts";
+import { SchedulerLink, type LinkState } from "./scheduler-link.ts";
+
+export interface SchedulersOptions {
+  readonly host: HostFacts;
+  readonly inventory: Inventory;
+  readonly config: Pick<DaemonConfig, "schedulers" | "schedulerConnectMs" | "rpcMs" | "announceIntervalMs" | "hostStatsMs">;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: DaemonMetrics;
+  readonly tls?: ClientTls | undefined;
+}
+
+/** All schedulers that this daemon knows. A task belongs to one of those that live; when that one dies, to the next on the ring. */
+export class Schedulers implements AsyncDisposable {
+  readonly #options: SchedulersOptions;
+  #links: readonly SchedulerLink[] = [];
+  readonly #addresses: readonly { readonly host: string; readonly port: number }[];
+  /** Woken whenever a scheduler comes or goes. */
+  readonly #watchers = new Set<() => void>();
+
+  /** Throws `input.invalid` for an address that is none. */
+  constructor(options: SchedulersOptions) {
+    this.#options = options;
+    this.#addresses = options.config.schedulers.map(tcpAddressOf);
+    options.metrics.schedulersKnown.set(this.#addresses.length);
+    options.metrics.schedulersLive.set(0);
+  }
+
+  /** Begins to tell the schedulers of this host, whose ports must be known by now. */
+  join(): void {
+    invariant(this.#links.length === 0, "schedulers are joined once");
+    const onChange = (): void => this.#changed();
+    this.#links = this.#addresses.map((address) => new SchedulerLink({ ...this.#options, address, onChange }));
+  }
+
+  get states(): readonly { readonly address: string; readonly state: LinkState }[] {
+    return this.#links.map(({ target, state }) => ({ address: target, state }));
+  }
+
+  /** True when the task's scheduler is a Dragonfly one, which wants a new peer id for every download. */
+  isForeign(task: TaskId): boolean {
+    return this.#linkOf(task)?.state === "foreign";
+  }
+
+  /** A stream for one download, or undefined when no scheduler is there; those not tried yet, or all for `waitMs`, are waited for. */
+  async announce(task: TaskId, peer: PeerId, { signal, waitSignal, waitMs }: AnnounceOptions): Promise<Announcement | undefined> {
+    const { host, config } = this.#options;
+    await this.#await(() => this.#links.every(({ state }) => state !== "connecting"), config.schedulerConnectMs, waitSignal);
+    if (waitMs !== undefined) await this.#await(() => this.#linkOf(task) !== undefined, waitMs, waitSignal);
+    const link = this.#linkOf(task);
+    if (link === undefined) return undefined;
+    const life = linkedSignal(signal);
+    const untie = link.onLost((reason) => life.abort(reason)); // a silent scheduler leaves its streams open
+    const stream = link.channel.bidi(SchedulerService.announcePeer, { signal: life.signal, connectTimeoutMs: config.schedulerConnectMs });
+    const release = (): void => {
+      untie[Symbol.dispose]();
+      life[Symbol.dispose]();
+    };
+    return announcementOf(stream, {
+      release,
+      hostId: host.id,
+      taskId: task,
+      peerId: peer,
+      scheduler: link.target,
+      ours: link.state === "ours",
+    });
+  }
+
+  /** A task was gained, progressed or was dropped; every scheduler hears of it. */
+  changed(task: TaskId): void {
+    for (const link of this.#links) link.changed(task);
+  }
+
+  /** Throws `rpc.unavailable` when no scheduler is there, or the scheduler's error. */
+  async statTask(task: TaskId, signal: AbortSignal): Promise<WireTask> {
+    const { host, config } = this.#options;
+    return this.#need(task).channel.unary(
+      SchedulerService.statTask,
+      { hostId: host.id, taskId: task },
+      { timeoutMs: config.rpcMs, signal },
+    );
+  }
+
+  async deleteTask(task: TaskId, signal: AbortSignal): Promise<void> {
+    const { host, config } = this.#options;
+    await this.#need(task).channel.unary(
+      SchedulerService.deleteTask,
+      { hostId: host.id, taskId: task },
+      { timeoutMs: config.rpcMs, signal },
+    );
+  }
+
+  async explain(task: TaskId, signal: AbortSignal): Promise<ExplainTaskResponse> {
+    return this.#need(task).channel.unary(OwnService.explain, { taskId: task }, { timeoutMs: this.#options.config.rpcMs, signal });
+  }
+
+  /** Says farewell to every scheduler that lives, so that nobody is sent here any more. */
+  async deleteHost(): Promise<void> {
+    const { host, config, log } = this.#options;
+    const live = this.#links.filter(isLive);
+    const told = live.map((link) =>
+      link.channel.unary(SchedulerService.deleteHost, { hostId: host.id }, { timeoutMs: config.schedulerConnectMs }),
+    );
+    for (const result of await Promise.allSettled(told)) {
+      if (result.status === "rejected") log.debug("scheduler.farewell-failed", { reason: errorOf(result.reason).message });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#links.map((link) => link[Symbol.asyncDispose]()));
+  }
+
+  #need(task: TaskId): SchedulerLink {
+    const link = this.#linkOf(task);
+    if (link !== undefined) return link;
+    throw new AnaxError("rpc.unavailable", {
+      reason: this.#addresses.length === 0 ? "no scheduler is configured" : "no scheduler answers",
+    });
+  }
+
+  #linkOf(task: TaskId): SchedulerLink | undefined {
+    const places = this.#links.filter(isLive).flatMap((link) => (link.address === undefined ? [] : { ...link.address, link }));
+    return schedulerOf(createHashRing(places), task)?.link;
+  }
+
+  #changed(): void {
+    this.#options.metrics.schedulersLive.set(this.#links.filter(isLive).length);
+    for (const wake of this.#watchers) wake();
+  }
+
+  /** Waits until `holds`, or the time is over. */
+  async #await(holds: () => boolean, waitMs: number, signal: AbortSignal): Promise<void> {
+    if (holds() || this.#links.length === 0) return;
+    using deadline = this.#options.clock.deadline(waitMs, signal);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const look = (): void => void ((holds() || deadline.signal.aborted) && resolve());
+    this.#watchers.add(look);
+    deadline.signal.addEventListener("abort", look, { once: true });
+    await promise;
+    this.#watchers.delete(look);
+    signal.throwIfAborted();
+  }
+}
+
+const isLive = (link: SchedulerLink): boolean => link.state === "ours" || link.state === "foreign";
+
+function tcpAddressOf(text: string): { readonly host: string; readonly port: number } {
+  const address = parseGrpcAddress(text);
+  if ("path" in address) throw new AnaxError("input.invalid", { address: text, expected: "host:port" });
+  return address;
+}

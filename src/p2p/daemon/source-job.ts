@@ -1,0 +1,29 @@
+import type { Clock } from "../../base/clock.ts";
+import type { AnaxError } from "../../base/errors.ts";
+import type { Random } from "../../base/random.ts";
+import type { TaskId } from "../model/ids.ts";
+import type { PieceStore, StoredTask } from "../pieces/types.ts";
+import type { Sources } from "../source/types.ts";
+import type { DaemonConfig } from "./config.ts";
+import type { DownloadedPiece, DownloadRequest } from "./types.ts";
+
+/** What reading a source needs, and whom it tells. */
+export interface SourceJob {
+  readonly taskId: TaskId;
+  readonly request: DownloadRequest;
+  readonly sources: Sources;
+  readonly store: PieceStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly config: Pick<DaemonConfig, "sourceAttemptsMax" | "sourceBackoffMs">;
+  readonly signal: AbortSignal;
+  /** What of the task is here already. */
+  readonly held: StoredTask | undefined;
+  /** The task as it will be filled: length known, space reserved. */
+  readonly onStored: (stored: StoredTask) => void;
+  readonly onPiece: (piece: DownloadedPiece, costMs: number) => void;
+  /** A broken body will be resumed. */
+  readonly onRetry: (error: AnaxError) => void;
+  /** Lets go of what is held and removes it: the source has something else by now. */
+  readonly drop: (held: StoredTask, why: string) => Promise<void>;
+}

@@ -1,0 +1,28 @@
+import { pieceRangeOf, type PieceLayout } from "../model/piece.ts";
+import type { ByteRange } from "../model/types.ts";
+
+/** Neighbouring pieces that are read from the source with one request. */
+export interface SourceRun {
+  readonly firstIndex: number;
+  readonly count: number;
+  readonly range: ByteRange;
+}
+
+/** The first run of missing pieces at or behind `from`: as many neighbours as there are, so that a source sees few requests. */
+export function nextRun(
+  layout: PieceLayout & { readonly pieceCount: number },
+  held: (index: number) => boolean,
+  from = 0,
+): SourceRun | undefined {
+  let firstIndex = from;
+  while (firstIndex < layout.pieceCount && held(firstIndex)) firstIndex++;
+  if (firstIndex >= layout.pieceCount) return undefined;
+  let end = firstIndex + 1;
+  while (end < layout.pieceCount && !held(end)) end++;
+  const start = pieceRangeOf(layout, firstIndex).start;
+  const last = pieceRangeOf(layout, end - 1);
+  return { firstIndex, count: end - firstIndex, range: { start, length: last.start + last.length - start } };
+}
+
+/** True when a run is the whole content: then no range is asked for, which every source understands. */
+export const isWhole = (layout: PieceLayout, run: SourceRun): boolean => run.range.length === layout.contentLength;

@@ -1,0 +1,110 @@
+import { AnaxError, errorOf, invariant } from "../../base/errors.ts";
+import { backoffMs, mayRepeat } from "../../base/retry.ts";
+import type { StoredTask } from "../pieces/types.ts";
+import type { SourceBody } from "../source/types.ts";
+import { linkedSignal } from "./linked-signal.ts";
+import type { SourceJob } from "./source-job.ts";
+import { isWhole, nextRun, type SourceRun } from "./source-plan.ts";
+import { spoolSource } from "./source-spool.ts";
+import { writePieces } from "./source-write.ts";
+import { changeOf, metaOf } from "./task-meta.ts";
+import type { DownloadRequest } from "./types.ts";
+
+const BACKOFF_MAX_MS = 10_000;
+
+/**
+ * Reads from the source what is missing, one connection at a time, and writes it piece by piece. A broken body is resumed behind the
+ * last finished piece. Throws the source's error, `disk.full` and the like. The task's pieces are all held at the end, not yet verified.
+ */
+export async function readSource(job: SourceJob): Promise<StoredTask> {
+  const state: ReadState = { stored: job.held, useRanges: true, received: false };
+  for (let fruitless = 0; ;) {
+    const before = state.stored?.finished.count ?? 0;
+    try {
+      const complete = await readOnce(job, state);
+      if (complete !== undefined) return complete;
+    } catch (thrown) {
+      const error = errorOf(thrown);
+      if (error.code === "source.range-ignored" && state.useRanges) {
+        state.useRanges = false;
+        continue;
+      }
+      fruitless = (state.stored?.finished.count ?? 0) > before ? 1 : fruitless + 1;
+      // A request that failed before any byte was repeated by the source room already.
+      const again = state.received && mayRepeat(error) && fruitless < job.config.sourceAttemptsMax && !job.signal.aborted;
+      if (!again) throw error;
+      job.onRetry(error);
+      const pause = { attemptsMax: job.config.sourceAttemptsMax, firstMs: job.config.sourceBackoffMs, maxMs: BACKOFF_MAX_MS };
+      await job.clock.sleep(backoffMs(fruitless, pause, job.random), job.signal);
+    }
+  }
+}
+
+interface ReadState {
+  stored: StoredTask | undefined;
+  /** False once the source ignored a range. */
+  useRanges: boolean;
+  /** A body has begun at least once. */
+  received: boolean;
+}
+
+/** One request. Returns the task when it is complete, undefined when another request is needed. */
+async function readOnce(job: SourceJob, state: ReadState): Promise<StoredTask | undefined> {
+  using scope = linkedSignal(job.signal);
+  try {
+    const run = state.stored === undefined ? undefined : missingRunOf(state.stored);
+    if (state.stored !== undefined && run === undefined) return ready(job, state.stored);
+    const ranged = state.useRanges && state.stored !== undefined && run !== undefined && !isWhole(state.stored.meta, run);
+    const body = await job.sources.read({ ...sourceRequestOf(job.request, scope.signal), range: ranged ? run.range : undefined });
+    state.received = true;
+    return await (state.stored === undefined ? readFresh(job, state, body) : readRest(job, state, { body, run: ranged ? run : undefined }));
+  } finally {
+    scope.abort(new AnaxError("download.cancelled", { reason: "the body is not needed any more" })); // frees the connection of a body left unread
+  }
+}
+
+async function readFresh(job: SourceJob, state: ReadState, body: SourceBody): Promise<StoredTask | undefined> {
+  if (body.contentLength === undefined) return spoolSource(job, body);
+  const meta = metaOf(job.taskId, job.request, { contentLength: body.contentLength, responseHeader: body.responseHeader });
+  state.stored = await job.store.open(meta);
+  return readRest(job, state, { body, run: undefined });
+}
+
+async function readRest(
+  job: SourceJob,
+  state: ReadState,
+  { body, run }: { readonly body: SourceBody; readonly run: SourceRun | undefined },
+): Promise<StoredTask | undefined> {
+  const { stored } = state;
+  invariant(stored !== undefined, "the rest is read of a task that is open");
+  const totalLength = body.totalLength ?? (run === undefined ? body.contentLength : undefined);
+  const change = changeOf(stored.meta, { totalLength, responseHeader: body.responseHeader });
+  if (change !== undefined) {
+    await job.drop(stored, change);
+    state.stored = undefined;
+    return undefined;
+  }
+  job.onStored(stored);
+  await writePieces({
+    stored,
+    body,
+    from: run?.firstIndex ?? 0,
+    count: run?.count ?? stored.meta.pieceCount,
+    clock: job.clock,
+    onPiece: job.onPiece,
+  });
+  return missingRunOf(stored) === undefined ? stored : undefined;
+}
+
+const missingRunOf = (stored: StoredTask): SourceRun | undefined => nextRun(stored.meta, (index) => stored.finished.has(index));
+
+function ready(job: SourceJob, stored: StoredTask): StoredTask {
+  job.onStored(stored);
+  return stored;
+}
+
+/** What the source is asked. A range of the client's own would make a part look like the whole. */
+export function sourceRequestOf(request: DownloadRequest, signal: AbortSignal) {
+  const headers = Object.fromEntries(Object.entries(request.requestHeader).filter(([name]) => name.toLowerCase() !== "range"));
+  return { url: request.url, headers, certificateChain: request.certificateChain, objectStorage: request.objectStorage, signal };
+}
