@@ -28,13 +28,18 @@ const HOST = /^(\[[0-9a-f:.]{2,45}\]|[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9])?)(:\d
 /** The registries that settings name, and those that a request may name besides. */
 export class Registries {
   readonly #known: ReadonlyMap<string, Registry>;
-  readonly #trusted: ReadonlySet<string>;
   readonly #unknown: boolean;
+  /** Names that `registries` has: where settings say more than that a registry exists. */
+  readonly hosts: readonly string[];
 
-  private constructor(known: ReadonlyMap<string, Registry>, trusted: ReadonlySet<string>, unknown: boolean) {
-    this.#known = known;
-    this.#trusted = trusted;
-    this.#unknown = unknown;
+  private constructor(parts: {
+    readonly known: ReadonlyMap<string, Registry>;
+    readonly hosts: readonly string[];
+    readonly unknown: boolean;
+  }) {
+    this.#known = parts.known;
+    this.#unknown = parts.unknown;
+    this.hosts = parts.hosts;
   }
 
   /** Reads the certificate files that settings name. Throws `config.unreadable`, `config.invalid`. */
@@ -45,10 +50,13 @@ export class Registries {
       if (host === undefined) throw new AnaxError("config.invalid", { problems: [`p2p.proxy.registries: "${key}" names no registry`] });
       known.set(nameOf(host), await configured(nameOf(host), url, settings));
     }
-    const named = [config.defaultRegistry, ...config.mirrors.map((mirror) => mirror.registry)].map((text) =>
-      nameOf(taken(text).host ?? ""),
-    );
-    return new Registries(known, new Set([DOCKER_HUB, ...named]), config.unknownRegistries);
+    const hosts = [...known.keys()].flatMap((name) => (name === DOCKER_HUB ? [...DOCKER_HUB_NAMES] : [name]));
+    for (const text of [DOCKER_HUB, config.defaultRegistry, ...config.mirrors.map((mirror) => mirror.registry)]) {
+      const { host, url } = taken(text);
+      if (host === undefined || known.has(nameOf(host))) continue;
+      known.set(nameOf(host), registryOf(nameOf(host), url ?? defaultUrlOf(nameOf(host), false), TRUSTED));
+    }
+    return new Registries({ known, hosts, unknown: config.unknownRegistries });
   }
 
   /** The registry of a name (`quay.io`) or URL (`https://quay.io`). Throws `input.invalid` for what is none, `source.denied` for one that settings exclude. */
@@ -57,20 +65,17 @@ export class Registries {
     if (host === undefined) throw new AnaxError("input.invalid", { reason: "not a registry", registry: text.slice(0, 256) });
     const known = this.#known.get(nameOf(host));
     if (known !== undefined) return known;
-    const trusted = this.#trusted.has(nameOf(host));
-    if (!this.#unknown && !trusted) throw new AnaxError("source.denied", { registry: host, hint: "p2p.proxy.registries can name it" });
-    return registryOf(nameOf(host), url ?? defaultUrlOf(nameOf(host), false), { trusted, tls: undefined, login: undefined });
+    if (!this.#unknown) throw new AnaxError("source.denied", { registry: host, hint: "p2p.proxy.registries can name it" });
+    return registryOf(nameOf(host), url ?? defaultUrlOf(nameOf(host), false), { ...TRUSTED, trusted: false });
   }
 
-  /** The registry that settings have for a URL's host and port. */
+  /** The registry that settings name for a URL's host and port. */
   known(authority: string): Registry | undefined {
     return this.#known.get(nameOf(authority.toLowerCase()));
   }
-
-  get hosts(): readonly string[] {
-    return [...this.#known.keys()].flatMap((name) => (name === DOCKER_HUB ? [...DOCKER_HUB_NAMES] : [name]));
-  }
 }
+
+const TRUSTED = { trusted: true, tls: undefined, login: undefined };
 
 type RegistrySettings = Pick<ProxyConfig, "registries" | "unknownRegistries" | "defaultRegistry" | "mirrors">;
 
