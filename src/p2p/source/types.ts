@@ -33,6 +33,7 @@ export interface ObjectStorage {
 export interface SourceStat {
   /** Undefined where the source does not say (chunked replies). */
   readonly contentLength: number | undefined;
+  /** True only where the source says so; it may turn out to serve ranges nevertheless. */
   readonly acceptsRanges: boolean;
   readonly isDirectory: boolean;
   /** Lower-case names. */
@@ -45,7 +46,10 @@ export interface SourceBody {
   /** Length of the whole content where the reply tells it. */
   readonly totalLength: number | undefined;
   readonly responseHeader: Readonly<Record<string, string>>;
-  /** Ends cleanly only when every byte came; throws `source.truncated` otherwise. Each chunk is the consumer's to keep. */
+  /**
+   * Ends cleanly only when every byte came; throws `source.truncated` otherwise. Each chunk is the consumer's to keep.
+   * Iterate it, or abort the request's signal: until then the body holds a connection and one of its host's places.
+   */
   readonly chunks: AsyncIterable<Uint8Array>;
 }
 
