@@ -81,7 +81,7 @@ async function pipe(options: SendOptions & { readonly writable: Writable }): Pro
   for (let reading: Promise<Buffer> | undefined = readNext(); reading !== undefined;) {
     const chunk: Buffer = await reading;
     const ahead: Promise<Buffer> | undefined = at < end ? readNext() : undefined;
-    const [written, read] = await Promise.allSettled([write(writable, chunk), ahead]); // the buffer is given back only when neither uses it
+    const [written, read] = await Promise.allSettled([writeChunk(writable, chunk), ahead]); // the buffer is given back only when neither uses it
     if (written.status === "rejected") throw written.reason;
     if (read.status === "rejected") throw read.reason;
     options.onProgress?.(chunk.length);
@@ -104,7 +104,7 @@ async function sendNative(options: NativeOptions): Promise<void> {
       await nextTurn();
       turnBytes = TURN_BYTES;
     }
-    if (socket.writableLength > 0) await write(socket, EMPTY); // sendfile would overtake what Node still holds
+    if (socket.writableLength > 0) await writeChunk(socket, EMPTY); // sendfile would overtake what Node still holds
     const bytes = await sendSome({ ...options, offsetBytes: at, lengthBytes: Math.min(turnBytes, end - at) }, probe);
     at += bytes;
     turnBytes -= bytes;
@@ -127,7 +127,7 @@ async function sendSome(options: NativeOptions, probe: () => Buffer): Promise<nu
   if (UNSUPPORTED.has(sent)) return throughProcess();
   if (sent !== EAGAIN) throw failureOf(sent, options);
   const chunk = readResident(fd, probe().subarray(0, lengthBytes), offsetBytes);
-  await write(socket, chunk);
+  await writeChunk(socket, chunk);
   return chunk.length;
 }
 
@@ -139,7 +139,7 @@ function lazily<T>(make: () => T): () => T {
 }
 
 /** Resolves when the stream has passed the chunk on, rejects with `socket.closed` when it ends before. */
-function write(writable: Writable, chunk: Buffer): Promise<void> {
+export function writeChunk(writable: Writable, chunk: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     // A destroyed stream never touches the chunk again once it is closed, but it does not always call back (HTTP does not).
     const onClose = (): void => settle(new AnaxError("socket.closed"));
