@@ -158,7 +158,7 @@ export class SchedulerModel {
     this.#tell({ kind: "hostAttached", host: daemon.facts, sessionId, instanceId: `${daemon.facts.id}-1`, inventory });
     this.#every(this.#config.heartbeatIntervalMs, () => {
       if (!daemon.alive || daemon.sessionId !== sessionId) return "stop";
-      this.#tell({
+      return this.#tell({
         kind: "heartbeat",
         hostId: daemon.facts.id,
         sessionId,

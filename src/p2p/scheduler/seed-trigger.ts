@@ -1,5 +1,5 @@
 import type { Clock } from "../../base/clock.ts";
-import { AnaxError, errorOf } from "../../base/errors.ts";
+import { errorOf, type AnaxError } from "../../base/errors.ts";
 import { openChannel, type ClientTls } from "../../wire/grpc/client.ts";
 import { Download } from "../../wire/grpc/gen/common/v2/common.ts";
 import { DfdaemonUploadService } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
