@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { chmod, copyFile, link, lstat, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { AnaxError, systemCodeOf } from "../base/errors.ts";
 import { closeDescriptor, openDescriptor, readFully, writeFully } from "./descriptor.ts";
 import { outputErrorOf } from "./disk-error.ts";
@@ -34,7 +34,7 @@ export async function exportFile(options: ExportOptions): Promise<"linked" | "co
   const { to, signal } = options;
   signal?.throwIfAborted();
   await mustBeFree(options);
-  const temporary = join(dirname(to), `.${basename(to).slice(0, 200)}.${randomUUID()}.anax`);
+  const temporary = join(dirname(to), `.anax-${randomUUID()}`);
   try {
     const how = await make(options, temporary);
     signal?.throwIfAborted();
