@@ -186,6 +186,8 @@ export class SchedulerModel {
     const layout = peer.daemon.foreign ? layoutOf(this.scenario.pieces) : undefined;
     const { id: hostId } = peer.daemon.facts;
     this.#tell({ kind: "peerRegistered", hostId, taskId: TASK, peerId: peer.id, streamId: peer.streamId, order: peer.order, layout });
+    // A reader goes on reading whether or not there is a scheduler, and says so to the next one.
+    if (peer.reading) this.#tellOf(peer, { kind: "backToSourceStarted", peerId: peer.id, description: "" });
   }
 
   #answer(id: PeerId, unasked: boolean, use: (peer: SimPeer) => void): void {

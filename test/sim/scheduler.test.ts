@@ -52,6 +52,15 @@ test("without faults the source gives each piece exactly once", async () => {
   }
 });
 
+test("a scheduler that restarts sends nobody to the source again", async () => {
+  for (let seed = 0; seed < SEEDS / 4; seed++) {
+    const faultless = { crashes: 0, brokenSeeds: 0, foreign: 0, pieceFailures: 0 };
+    const model = await simulate({ ...roughScenario(seed), ...faultless, restarts: 1 });
+    assert.ok(model.outcomes().every(({ outcome }) => outcome === "succeeded"));
+    assert.equal(model.sourcePieces.length, model.scenario.pieces, `seed ${seed}: ${JSON.stringify(model.scenario)}`);
+  }
+});
+
 test("a source that says 404 is asked once, and everybody is told", async () => {
   const model = await simulate({
     ...roughScenario(1),

@@ -100,6 +100,7 @@ export class Cluster {
       sourceError: undefined,
       parents: new Set(),
       children: new Set(),
+      lostParent: false,
       blocked: new Map(),
       served: new Set(),
       fruitless: 0,
@@ -162,7 +163,10 @@ export class Cluster {
 
   /** Takes the parent from its children. */
   orphan(parent: Peer): void {
-    for (const child of parent.children) this.#unlink(child, parent);
+    for (const child of parent.children) {
+      this.#unlink(child, parent);
+      child.lostParent = true;
+    }
   }
 
   removePeer(peer: Peer, nowMs: number): void {

@@ -1,6 +1,6 @@
 import { metricsOf, type Metrics, type Registry } from "../../base/metrics.ts";
 
-const SPECS = {
+export const SCHEDULER_METRICS = {
   hosts: {
     kind: "gauge",
     name: "anax_scheduler_hosts",
@@ -48,6 +48,6 @@ const SPECS = {
   },
 } as const;
 
-export type SchedulerMetrics = Metrics<typeof SPECS>;
+export type SchedulerMetrics = Metrics<typeof SCHEDULER_METRICS>;
 
-export const schedulerMetricsOf = (registry: Registry): SchedulerMetrics => metricsOf(registry, SPECS);
+export const schedulerMetricsOf = (registry: Registry): SchedulerMetrics => metricsOf(registry, SCHEDULER_METRICS);

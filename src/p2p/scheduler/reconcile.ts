@@ -106,9 +106,9 @@ function starving(turn: Turn, task: Task): Peer[] {
 
 function keepWaiting(turn: Turn, child: Peer, { rejections }: Choice): void {
   const before = child.lastDecision;
-  const same = before?.kind === "wait" && sameCounts(before.rejections, rejections);
-  if (same) return;
   decide(turn, child, "wait", { because: "no-candidates", rejections });
+  // Told once for each kind of obstacle: with every peer that comes the counts change.
+  if (before?.kind === "wait" && namesOf(before.rejections) === namesOf(rejections)) return;
   turn.effects.push({ do: "keepWaiting", peerId: child.id, rejections });
   note(turn, child.task, "peer-waits", { peer: child, fields: { ...rejections } });
 }
@@ -122,6 +122,7 @@ function offer(
   turn.cluster.stopWaiting(child);
   turn.cluster.setParents(child, parents);
   child.pushedAtMs = turn.moment.nowMs;
+  child.lostParent = false;
   decide(turn, child, "parents", { because: about.unasked ? "pushed" : "asked", rejections: about.rejections });
   note(turn, child.task, "parents-offered", {
     peer: child,
@@ -136,7 +137,7 @@ function pushTo(turn: Turn, child: Peer): void {
   const kept = [...child.parents].filter(
     (parent) => isPassing(rejectionOf({ child, parent, moment, relaxation: "blocks" })) && !child.blocked.has(parent.id),
   );
-  const lost = kept.length < child.parents.size;
+  const lost = child.lostParent || kept.length < child.parents.size;
   if (!lost && kept.length >= moment.config.parentsMax) return;
   const choice = chooseParents(child, moment);
   // Who reads the source wants others only for what they have and it has not.
@@ -149,4 +150,4 @@ function pushTo(turn: Turn, child: Peer): void {
   offer(turn, child, withRoot([...kept, ...fresh], moment.config.parentsMax), { rejections: choice.rejections, unasked: true });
 }
 
-const sameCounts = (a: Rejections, b: Rejections): boolean => JSON.stringify(a) === JSON.stringify(b);
+const namesOf = (rejections: Rejections): string => Object.keys(rejections).toSorted().join();

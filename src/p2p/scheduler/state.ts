@@ -183,6 +183,8 @@ export interface Peer {
   /** What it was offered and has not lost since. */
   readonly parents: Set<Peer>;
   readonly children: Set<Peer>;
+  /** A parent went away since it was last told of its parents. */
+  lostParent: boolean;
   readonly blocked: Map<PeerId, Block>;
   /** Parents that gave it a piece since it last asked for others. */
   readonly served: Set<PeerId>;
