@@ -129,7 +129,12 @@ export const transferConfig = (settings: Readonly<Record<string, unknown>> = {})
 
 export const transferMetrics = () => transferMetricsOf(createRegistry({ runtime: false }));
 
-export function startServer(held: HeldPieces, settings: Readonly<Record<string, unknown>> = {}, clock: Clock = realClock, port = 0) {
+export function startServer(
+  held: Pick<HeldPieces, "store">,
+  settings: Readonly<Record<string, unknown>> = {},
+  clock: Clock = realClock,
+  port = 0,
+) {
   const options = { host: "127.0.0.1", port, store: held.store, clock, log: silentLog };
   return startPieceServer({ ...options, config: transferConfig(settings), metrics: transferMetrics() });
 }

@@ -1,6 +1,6 @@
 import { metricsOf, type Metrics, type Registry } from "../../../base/metrics.ts";
 
-const SPECS = {
+export const TRANSFER_METRICS = {
   uploads: {
     kind: "counter",
     name: "anax_transfer_uploads_total",
@@ -37,6 +37,6 @@ const SPECS = {
   },
 } as const;
 
-export type TransferMetrics = Metrics<typeof SPECS>;
+export type TransferMetrics = Metrics<typeof TRANSFER_METRICS>;
 
-export const transferMetricsOf = (registry: Registry): TransferMetrics => metricsOf(registry, SPECS);
+export const transferMetricsOf = (registry: Registry): TransferMetrics => metricsOf(registry, TRANSFER_METRICS);

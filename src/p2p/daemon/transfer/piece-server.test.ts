@@ -98,7 +98,7 @@ test("a request that drips in is cut off at its deadline, which no byte prolongs
   const packet = request(0);
   for (let at = 0; at < 5; at++) {
     socket.write(packet.subarray(at, at + 1));
-    await turns(5);
+    await turns(20);
     await clock.advance(3000);
   }
   await closed;
@@ -112,7 +112,7 @@ test("an idle connection is closed after its time, one that is used in between i
   for (let round = 0; round < 3; round++) {
     socket.write(request(0));
     await answersOf(socket, 1);
-    await turns(5);
+    await turns(20);
     await clock.advance(50_000);
   }
   const closed = endOf(socket);

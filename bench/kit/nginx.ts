@@ -1,0 +1,59 @@
+import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { once } from "node:events";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { endProcess, pidOf, type Child } from "./process.ts";
+
+/** nginx with one worker that serves a directory with sendfile, as its manual recommends for large files. */
+export async function startNginx(options: {
+  readonly root: string;
+  readonly workDirectory: string;
+  readonly port: number;
+}): Promise<Child> {
+  const configPath = join(options.workDirectory, "nginx.conf");
+  writeFileSync(configPath, configOf(options));
+  const child = spawn("nginx", ["-c", configPath, "-p", options.workDirectory, "-e", "stderr"], { stdio: ["ignore", "ignore", "inherit"] });
+  const failed = once(child, "exit").then(() => {
+    throw new Error("nginx ended; is it installed?");
+  });
+  await Promise.race([failed, answering(options.port)]);
+  failed.catch(() => {}); // it ends when it is told to
+  return { pid: pidOf(child), ready: undefined, [Symbol.asyncDispose]: () => endProcess(child) };
+}
+
+const configOf = (options: { readonly root: string; readonly workDirectory: string; readonly port: number }): string => `
+daemon off;
+worker_processes 1;
+user root;
+pid ${options.workDirectory}/nginx.pid;
+events { worker_connections 1024; }
+http {
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  tcp_nodelay on;
+  keepalive_requests 1000000;
+  keepalive_timeout 300s;
+  client_body_temp_path ${options.workDirectory}/body;
+  proxy_temp_path ${options.workDirectory}/proxy;
+  fastcgi_temp_path ${options.workDirectory}/fastcgi;
+  uwsgi_temp_path ${options.workDirectory}/uwsgi;
+  scgi_temp_path ${options.workDirectory}/scgi;
+  server { listen 127.0.0.1:${options.port}; root ${options.root}; open_file_cache max=100; }
+}
+`;
+
+/** Resolves once somebody accepts connections there. */
+export async function answering(port: number): Promise<void> {
+  for (;;) {
+    const socket = connect({ port, host: "127.0.0.1" });
+    const connected = await new Promise<boolean>((resolve) =>
+      socket.once("connect", () => resolve(true)).once("error", () => resolve(false)),
+    );
+    socket.destroy();
+    if (connected) return;
+    await nextTurn();
+  }
+}
