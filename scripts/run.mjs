@@ -31,7 +31,7 @@ const child = spawnSync(node, ["--disable-warning=ExperimentalWarning", join(roo
 if (child.error) console.error(String(child.error));
 process.exit(child.status ?? 1);
 
-/** `npm ci`, once per lock file. */
+/** The locked packages, once per lock file. Not `npm ci`: it refuses a lock file that lacks optional binaries of foreign platforms. */
 function install() {
   const stamp = join(root, "node_modules/.anax-installed");
   const lock = createHash("sha256")
@@ -39,9 +39,12 @@ function install() {
     .digest("hex");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
   console.error("Installing the locked npm packages (once)...");
-  const done = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: root, stdio: ["ignore", 2, "inherit"] });
+  const done = spawnSync("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd: root,
+    stdio: ["ignore", 2, "inherit"],
+  });
   if (done.status !== 0) {
-    console.error("npm ci failed; see above.");
+    console.error("npm install failed; see above.");
     process.exit(done.status ?? 1);
   }
   writeFileSync(stamp, lock);

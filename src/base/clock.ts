@@ -73,3 +73,6 @@ export const realClock: Clock = {
   timer: realTimer,
   ...waitsOf(realTimer),
 };
+
+/** Wall time as it is shown and stored: ISO 8601 in UTC. */
+export const isoText = (wallMs: number): string => new Date(wallMs).toISOString();

@@ -45,8 +45,8 @@ const problemsOf = (work: () => unknown): string => {
 test("defaults, file, environment and flags override each other in that order", () => {
   withFile("p2p:\n  pieceBytesMin: 8MiB\n  timeoutMs: 2s\n  schedulers: [a:1]\n", (file) => {
     const env = { ANAX_P2P_TIMEOUT_MS: "5s", ANAX_P2P_SCHEDULERS: "[b:2, c:3]" };
-    const settings = loadSettings(Schema, { file, env, flags: { "p2p.timeoutMs": "7s" } });
-    assert.deepEqual(settings, { dataDir: "/data", p2p: { pieceBytesMin: 8 * 1024 ** 2, timeoutMs: 7000, schedulers: ["b:2", "c:3"] } });
+    const settings = loadSettings(Schema, { file, env, texts: { dataDir: "123" }, flags: { "p2p.timeoutMs": "7s" } });
+    assert.deepEqual(settings, { dataDir: "123", p2p: { pieceBytesMin: 8 * 1024 ** 2, timeoutMs: 7000, schedulers: ["b:2", "c:3"] } });
     assert.ok(Object.isFrozen(settings.p2p));
   });
 });

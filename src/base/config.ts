@@ -33,7 +33,9 @@ export interface SettingSources {
   /** YAML file; absent means none. */
   readonly file?: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** From the command line: dotted path to value. */
+  /** From the command line, as text: dotted path to value. */
+  readonly texts?: Readonly<Record<string, string>>;
+  /** From the command line, as values; they win over `texts`. */
   readonly flags?: Readonly<Record<string, unknown>>;
 }
 
@@ -43,10 +45,20 @@ export interface SettingSources {
  */
 export function loadSettings<S extends z.ZodType>(schema: S, sources: SettingSources): z.output<S> {
   const tree = sources.file === undefined ? {} : readYaml(sources.file);
-  for (const setting of describeSettings(schema)) {
+  const settings = describeSettings(schema);
+  for (const setting of settings) {
     const text = sources.env[setting.env];
-    if (text !== undefined) assign(tree, setting.path, parseYaml(text) as unknown);
+    if (text !== undefined) assign(tree, setting.path, valueOf(text, setting));
   }
+  for (const [path, text] of Object.entries(sources.texts ?? {}))
+    assign(
+      tree,
+      path,
+      valueOf(
+        text,
+        settings.find((setting) => setting.path === path),
+      ),
+    );
   for (const [path, value] of Object.entries(sources.flags ?? {})) if (value !== undefined) assign(tree, path, value);
   const parsed = schema.safeParse(tree);
   if (parsed.success) return deepFreeze(parsed.data);
@@ -98,6 +110,16 @@ function readYaml(file: string): Record<string, unknown> {
     if (thrown instanceof YAMLParseError) throw new AnaxError("config.invalid", { file, problems: [thrown.message] }, { cause: thrown });
     if (thrown instanceof AnaxError) throw thrown;
     throw new AnaxError("config.unreadable", { file, reason: systemCodeOf(thrown) ?? String(thrown) }, { cause: thrown });
+  }
+}
+
+/** What a text means: itself where text is wanted, else YAML, so that lists and maps can be given. */
+function valueOf(text: string, setting: SettingDoc | undefined): unknown {
+  if (setting?.type === "string") return text;
+  try {
+    return parseYaml(text) as unknown;
+  } catch {
+    return text; // the schema says better what is wrong with it
   }
 }
 

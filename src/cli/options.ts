@@ -32,7 +32,8 @@ export function settingsOf(options: SettingOptions, flags: Readonly<Record<strin
   return loadAnaxConfig({
     file,
     env: process.env,
-    flags: { dataDir: options.dataDir, logLevel: options.logLevel, ...flags, ...options.set },
+    texts: options.set,
+    flags: { dataDir: options.dataDir, logLevel: options.logLevel, ...flags },
   });
 }
 

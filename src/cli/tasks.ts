@@ -1,3 +1,4 @@
+import { isoText } from "../base/clock.ts";
 import { AnaxError } from "../base/errors.ts";
 import { DaemonService, type LocalTask } from "../wire/grpc/gen/anax/v1/daemon.ts";
 import { CALL_TIMEOUT_MS, type LocalDaemon } from "./connect.ts";
@@ -36,5 +37,5 @@ export function taskJsonOf(task: LocalTask): Readonly<Record<string, unknown>> {
 }
 
 export function isoOf(at: { readonly seconds: number; readonly nanos: number } | undefined): string | undefined {
-  return at === undefined ? undefined : new Date(at.seconds * 1000 + at.nanos / 1e6).toISOString();
+  return at === undefined ? undefined : isoText(at.seconds * 1000 + at.nanos / 1e6);
 }

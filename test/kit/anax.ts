@@ -49,7 +49,13 @@ const FREE_PORTS: Readonly<Record<string, number>> = {
 
 /** Starts a role and resolves once it serves. Throws with its last words when it ends first or takes too long. */
 export async function startAnax(role: "up" | "scheduler" | "daemon", options: AnaxOptions): Promise<AnaxProcess> {
-  const set = { ...FREE_PORTS, "p2p.daemon.listenHost": "127.0.0.1", "scheduler.listenHost": "127.0.0.1", ...options.set };
+  const set = {
+    ...FREE_PORTS,
+    "p2p.daemon.listenHost": "127.0.0.1",
+    "p2p.daemon.advertiseIp": "127.0.0.1",
+    "scheduler.listenHost": "127.0.0.1",
+    ...options.set,
+  };
   const pairs = Object.entries(set).flatMap(([path, value]) => ["--set", `${path}=${value}`]);
   const child = spawn(process.execPath, [...FLAGS, BIN, role, "--json", "--data-dir", options.dataDir, ...pairs, ...(options.args ?? [])], {
     stdio: ["ignore", "pipe", "pipe"],

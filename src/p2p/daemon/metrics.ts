@@ -1,6 +1,6 @@
 import { metricsOf, type Metrics, type Registry } from "../../base/metrics.ts";
 
-const SPECS = {
+export const DAEMON_METRICS = {
   downloads: {
     kind: "counter",
     name: "anax_daemon_downloads_total",
@@ -37,6 +37,6 @@ const SPECS = {
   schedulersKnown: { kind: "gauge", name: "anax_daemon_schedulers_known", help: "Schedulers that are configured." },
 } as const;
 
-export type DaemonMetrics = Metrics<typeof SPECS>;
+export type DaemonMetrics = Metrics<typeof DAEMON_METRICS>;
 
-export const daemonMetricsOf = (registry: Registry): DaemonMetrics => metricsOf(registry, SPECS);
+export const daemonMetricsOf = (registry: Registry): DaemonMetrics => metricsOf(registry, DAEMON_METRICS);

@@ -1,0 +1,17 @@
+import type { MetricSpec } from "../base/metrics.ts";
+import { DAEMON_METRICS } from "../p2p/daemon/metrics.ts";
+import { TRANSFER_METRICS } from "../p2p/daemon/transfer/metrics.ts";
+import { PIECES_METRICS } from "../p2p/pieces/metrics.ts";
+import { PROXY_METRICS } from "../p2p/proxy/metrics.ts";
+import { SCHEDULER_METRICS } from "../p2p/scheduler/metrics.ts";
+import { SOURCE_METRICS } from "../p2p/source/metrics.ts";
+
+/** The metrics of every room, for the reference. */
+export const ALL_METRICS: readonly Readonly<Record<string, MetricSpec>>[] = [
+  DAEMON_METRICS,
+  TRANSFER_METRICS,
+  PIECES_METRICS,
+  PROXY_METRICS,
+  SCHEDULER_METRICS,
+  SOURCE_METRICS,
+];

@@ -1,0 +1,96 @@
+import { join } from "node:path";
+import { BufferPool } from "../base/buffer-pool.ts";
+import { realClock } from "../base/clock.ts";
+import { createRandom } from "../base/random.ts";
+import { VERSION } from "../base/version.ts";
+import { loadNativeSend } from "../disk/native-send.ts";
+import { createDaemon } from "../p2p/daemon/daemon.ts";
+import { transferMetricsOf } from "../p2p/daemon/transfer/metrics.ts";
+import { createPieceClient } from "../p2p/daemon/transfer/piece-client.ts";
+import { startPieceServer } from "../p2p/daemon/transfer/piece-server.ts";
+import { openPieceStore } from "../p2p/pieces/store.ts";
+import { startProxy, type Proxy } from "../p2p/proxy/proxy.ts";
+import { createSources } from "../p2p/source/sources.ts";
+import { addressText } from "../wire/grpc/address.ts";
+import { socketPathOf } from "./config.ts";
+import type { Listener } from "./run.ts";
+import type { NodeParts, Role } from "./start.ts";
+
+/** Memory of the proxy for what the kernel cannot copy by itself: TLS, and machines without sendfile. */
+const PROXY_BUFFER_BYTES = 256 * 1024;
+const PROXY_BUFFERS = 32;
+const PROXY_BUFFERS_WAITING_MAX = 4096;
+
+/** A daemon with its servers: pieces, gRPC for peers and for this machine, proxy. `schedulers` are those of this process. */
+export async function startDaemonRole(
+  parts: NodeParts,
+  schedulers: readonly string[],
+  listeners: () => readonly Listener[],
+): Promise<Role> {
+  const { config, registry, serveGrpc } = parts;
+  const { p2p, dataDir } = config;
+  const log = parts.log.child({ role: p2p.daemon.seed ? "seed" : "daemon" });
+  const daemonConfig = { ...p2p.daemon, schedulers: [...schedulers, ...p2p.daemon.schedulers] };
+  const common = { clock: realClock, log };
+  await using scope = new AsyncDisposableStack();
+  const store = scope.use(
+    await openPieceStore({ ...common, dir: join(dataDir, "pieces"), config: p2p.pieces, metrics: registry, lockOwner: false }),
+  );
+  const sources = scope.use(createSources({ ...common, config: p2p.source, random: createRandom(), registry }));
+  const transfer = { ...common, config: p2p.transfer, metrics: transferMetricsOf(registry) };
+  const pieceClient = scope.use(createPieceClient(transfer));
+  const pieces = scope.use(await startPieceServer({ ...transfer, host: daemonConfig.listenHost, port: daemonConfig.transferPort, store }));
+  const daemon = createDaemon({
+    ...common,
+    config: daemonConfig,
+    store,
+    sources,
+    pieceClient,
+    random: createRandom(),
+    registry,
+    version: VERSION,
+    dataDir,
+    uploads: () => ({ uploadsInFlight: pieces.uploadsInFlight, uploadSlots: p2p.transfer.uploadsMax }),
+    listeners,
+  });
+  const proxies: Proxy[] = [];
+  try {
+    const upload = scope.use(await serveGrpc({ host: daemonConfig.listenHost, port: daemonConfig.uploadPort }, daemon.uploadServices));
+    const local = scope.use(await serveGrpc({ path: socketPathOf(config) }, daemon.localServices));
+    scope.defer(() => daemon[Symbol.asyncDispose]()); // before the servers: it ends the streams that they would wait for
+    if (p2p.proxy.enabled)
+      proxies.push(
+        scope.use(
+          await startProxy({
+            ...common,
+            config: p2p.proxy,
+            source: p2p.source,
+            downloads: daemon.downloads,
+            metrics: registry,
+            host: { ip: daemon.host.ip },
+            caDir: join(dataDir, "proxy-ca"),
+            buffers: new BufferPool({ bufferBytes: PROXY_BUFFER_BYTES, count: PROXY_BUFFERS, waitingMax: PROXY_BUFFERS_WAITING_MAX }),
+            native: p2p.transfer.sendfile ? await loadNativeSend() : undefined,
+          }),
+        ),
+      );
+    const uploadAddress = upload.addresses[0]!; // it was given one
+    daemon.join({ uploadPort: "port" in uploadAddress ? uploadAddress.port : 0, transferPort: pieces.port });
+    const owned = scope.move();
+    return {
+      listeners: [
+        { name: "upload", address: addressText(uploadAddress) },
+        { name: "transfer", address: addressText({ host: daemonConfig.listenHost, port: pieces.port }) },
+        ...proxies.map(({ port }) => ({ name: "proxy", address: `http://${addressText({ host: p2p.proxy.listenIp, port })}` })),
+        { name: "socket", address: addressText(local.addresses[0]!) }, // likewise
+      ],
+      status: () => ({
+        daemon: { hostId: daemon.host.id, seed: daemonConfig.seed, schedulers: daemon.schedulers, tasks: store.list().length },
+      }),
+      [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    };
+  } catch (thrown) {
+    await daemon[Symbol.asyncDispose]();
+    throw thrown;
+  }
+}
