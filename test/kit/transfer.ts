@@ -82,11 +82,11 @@ function piecesOf(content: Buffer, lengths: readonly number[]): readonly PieceIn
   });
 }
 
+/** Random bytes, repeated with an odd period, so that a part at the wrong place shows. */
 export function randomBytesOf(bytes: number, seed = 1): Buffer {
   const random = createRandom(seed);
-  const content = Buffer.alloc(Math.ceil(bytes / 4) * 4);
-  for (let at = 0; at < bytes; at += 4) content.writeUInt32LE(random.below(2 ** 32), at);
-  return content.subarray(0, bytes);
+  const period = Buffer.from(Array.from({ length: Math.min(bytes, 65_537) }, () => random.below(256)));
+  return bytes === 0 ? period : Buffer.alloc(bytes, period);
 }
 
 /** A writer that keeps the bytes and, like the real one, judges them by checksum at the end. */
