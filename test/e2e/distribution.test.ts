@@ -1,48 +1,185 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { chmod, open } from "node:fs/promises";
 import { test } from "node:test";
-import type { Download } from "../../src/p2p/daemon/types.ts";
-import { aDownload, startTestDaemon, startTestScheduler, type TestDaemon } from "../kit/daemon.ts";
+import { aDownload, attached, codeOf, sha256Of, startTestDaemon, startTestScheduler, type TestDaemon } from "../kit/daemon.ts";
 import { sha256OfGenerated } from "../kit/generated-content.ts";
 import { startOrigin } from "../kit/origin.ts";
 
 const MIB = 1024 * 1024;
 
-/** Waits for a download and gives the digest of the file on disk. */
-async function sha256Of(download: Download): Promise<string> {
-  await download.done;
-  const stored = await download.stored;
-  return createHash("sha256")
-    .update(await readFile(stored.path))
-    .digest("hex");
-}
+const from = (daemon: TestDaemon, url: string, more: Parameters<typeof aDownload>[1] = {}) =>
+  daemon.daemon.downloads.start(aDownload(url, more));
 
-test("without a scheduler a daemon reads the source, once for all who ask", async () => {
-  const content = { bytes: 9 * MIB + 17, seed: 1 };
-  await using origin = await startOrigin({ content: { "/file": content } });
-  await using alone = await startTestDaemon({ name: "alone" });
-  using first = alone.daemon.downloads.start(aDownload(origin.url("/file")));
-  using second = alone.daemon.downloads.start(aDownload(origin.url("/file")));
-  assert.equal(await sha256Of(first), sha256OfGenerated(content));
-  assert.equal(await sha256Of(second), sha256OfGenerated(content));
-  assert.equal(origin.stats("/file").gets, 1);
-  assert.equal(origin.stats("/file").bytesSent, content.bytes);
-});
-
-test("two daemons and a seed read the origin once", async () => {
-  const content = { bytes: 33 * MIB + 5, seed: 2 };
+test("a seed and three daemons that start together read the origin once", async () => {
+  const content = { bytes: 61 * MIB + 5, seed: 2 };
   await using origin = await startOrigin({ content: { "/file": content } });
   await using scheduler = await startTestScheduler();
   const schedulers = [scheduler.address];
-  await using seed = await startTestDaemon({ name: "seed", seed: true, schedulers });
+  await using _seed = await startTestDaemon({ name: "seed", seed: true, schedulers });
   await using a = await startTestDaemon({ name: "a", schedulers });
   await using b = await startTestDaemon({ name: "b", schedulers });
-  const get = (on: TestDaemon) => on.daemon.downloads.start(aDownload(origin.url("/file")));
-  using one = get(a);
-  using two = get(b);
+  await using c = await startTestDaemon({ name: "c", schedulers });
+  const downloads = [a, b, c].map((daemon) => from(daemon, origin.url("/file")));
+  for (const download of downloads) {
+    assert.equal(await sha256Of(download), sha256OfGenerated(content));
+    const { bytesFrom } = await download.done;
+    assert.deepEqual(bytesFrom, { "back-to-source": 0, "remote-peer": content.bytes, "local-peer": 0 });
+    download[Symbol.dispose]();
+  }
+  assert.equal(origin.totals().bytesSent, content.bytes);
+  assert.equal(origin.totals().gets, 1);
+});
+
+test("without a seed one daemon reads the origin and gives to the others", async () => {
+  const content = { bytes: 29 * MIB, seed: 3 };
+  await using origin = await startOrigin({ content: { "/file": content } });
+  await using scheduler = await startTestScheduler();
+  const schedulers = [scheduler.address];
+  await using a = await startTestDaemon({ name: "a", schedulers });
+  await using b = await startTestDaemon({ name: "b", schedulers });
+  await using c = await startTestDaemon({ name: "c", schedulers });
+  const downloads = [a, b, c].map((daemon) => from(daemon, origin.url("/file")));
+  for (const download of downloads) {
+    assert.equal(await sha256Of(download), sha256OfGenerated(content));
+    download[Symbol.dispose]();
+  }
+  assert.equal(origin.totals().bytesSent, content.bytes);
+});
+
+test("a small file and an empty one travel between peers too", async () => {
+  const content = { bytes: 1000, seed: 4 };
+  await using origin = await startOrigin({ content: { "/small": content, "/empty": new Uint8Array() } });
+  await using scheduler = await startTestScheduler();
+  const schedulers = [scheduler.address];
+  await using a = await startTestDaemon({ name: "a", schedulers });
+  await using b = await startTestDaemon({ name: "b", schedulers });
+  for (const path of ["/small", "/empty"]) {
+    for (const daemon of [a, b]) {
+      using download = from(daemon, origin.url(path));
+      const { meta } = await download.done;
+      assert.equal(meta.contentLength, path === "/small" ? 1000 : 0);
+    }
+  }
+  assert.equal(origin.stats("/small").gets, 1);
+});
+
+test("response headers of the source reach those who got the content from peers", async () => {
+  await using origin = await startOrigin({
+    content: { "/file": { bytes: 5 * MIB, seed: 5 } },
+    faults: { "/file": { headers: { "x-origin": "itself" } } },
+  });
+  await using scheduler = await startTestScheduler();
+  await using a = await startTestDaemon({ name: "a", schedulers: [scheduler.address] });
+  await using b = await startTestDaemon({ name: "b", schedulers: [scheduler.address] });
+  using one = from(a, origin.url("/file"));
+  await one.done;
+  using two = from(b, origin.url("/file"));
+  const { meta, bytesFrom } = await two.done;
+  assert.equal(meta.responseHeader["x-origin"], "itself");
+  assert.equal(bytesFrom["back-to-source"], 0);
+});
+
+test("content of unknown length reaches everybody, from one read", async () => {
+  const content = { bytes: 13 * MIB + 3, seed: 6 };
+  await using origin = await startOrigin({ content: { "/file": content }, faults: { "/file": { chunked: true } } });
+  await using scheduler = await startTestScheduler();
+  await using a = await startTestDaemon({ name: "a", schedulers: [scheduler.address] });
+  await using b = await startTestDaemon({ name: "b", schedulers: [scheduler.address] });
+  using one = from(a, origin.url("/file"));
+  using two = from(b, origin.url("/file"));
   assert.equal(await sha256Of(one), sha256OfGenerated(content));
   assert.equal(await sha256Of(two), sha256OfGenerated(content));
-  assert.equal(origin.stats("/file").bytesSent, content.bytes);
-  assert.ok(seed.store.find(one.taskId) !== undefined);
+  assert.equal(origin.totals().bytesSent, content.bytes);
 });
+
+test("a source that refuses fails everybody with its own reason, and is not asked by each of them", async () => {
+  await using origin = await startOrigin({ faults: { "/locked": { status: 401 } } });
+  await using scheduler = await startTestScheduler();
+  const schedulers = [scheduler.address];
+  await using _seed = await startTestDaemon({ name: "seed", seed: true, schedulers });
+  await using a = await startTestDaemon({ name: "a", schedulers });
+  await using b = await startTestDaemon({ name: "b", schedulers });
+  for (const [path, code] of [
+    ["/missing", "source.not-found"],
+    ["/locked", "source.unauthorized"],
+  ] as const) {
+    using one = from(a, origin.url(path));
+    using two = from(b, origin.url(path));
+    assert.equal(await codeOf(one.done), code);
+    assert.equal(await codeOf(two.done), code);
+    assert.ok(origin.stats(path).gets <= 3, `${origin.stats(path).gets} requests`);
+  }
+});
+
+test("a parent with damaged content is found out, and the content comes from elsewhere", async () => {
+  const content = { bytes: 25 * MIB, seed: 7 };
+  await using origin = await startOrigin({ content: { "/file": content } });
+  await using scheduler = await startTestScheduler();
+  const schedulers = [scheduler.address];
+  await using liar = await startTestDaemon({ name: "liar", schedulers });
+  await using honest = await startTestDaemon({ name: "honest", schedulers });
+  await using child = await startTestDaemon({ name: "child", schedulers });
+  for (const daemon of [liar, honest]) {
+    using download = from(daemon, origin.url("/file"));
+    await download.done;
+  }
+  await damage(liar);
+  using download = from(child, origin.url("/file"));
+  assert.equal(await sha256Of(download), sha256OfGenerated(content));
+  assert.equal(origin.totals().bytesSent, content.bytes, "the source was not needed again");
+});
+
+test("when the scheduler restarts, what daemons hold is known again without the origin", async () => {
+  const content = { bytes: 9 * MIB, seed: 8 };
+  await using origin = await startOrigin({ content: { "/file": content } });
+  const before = await startTestScheduler();
+  const port = Number(before.address.split(":")[1]);
+  await using a = await startTestDaemon({ name: "a", schedulers: [before.address] });
+  await using b = await startTestDaemon({ name: "b", schedulers: [before.address], config: { schedulerConnectMs: "10s" } });
+  using one = from(a, origin.url("/file"));
+  await one.done;
+  await before[Symbol.asyncDispose]();
+  await using _after = await startTestScheduler({ settleMs: "1s" }, port);
+  await attached(a);
+  await attached(b);
+  using two = from(b, origin.url("/file"));
+  assert.equal(await sha256Of(two), sha256OfGenerated(content));
+  assert.equal(origin.totals().gets, 1);
+});
+
+test("a reader that dies half-way is replaced, and what it gave away is not read again", async () => {
+  const content = { bytes: 40 * MIB, seed: 9 };
+  await using origin = await startOrigin({ content: { "/file": content }, faults: { "/file": { bytesPerSecond: 40 * MIB } } });
+  await using scheduler = await startTestScheduler();
+  const schedulers = [scheduler.address];
+  const seed = await startTestDaemon({ name: "seed", seed: true, schedulers });
+  await using a = await startTestDaemon({ name: "a", schedulers });
+  using download = from(a, origin.url("/file"));
+  const never = new AbortController().signal;
+  let pieces = 0;
+  for await (const _piece of download.pieces(never)) if (++pieces === 3) break;
+  await seed[Symbol.asyncDispose]();
+  assert.equal(await sha256Of(download), sha256OfGenerated(content));
+  const { bytesFrom } = await download.done;
+  assert.ok(bytesFrom["remote-peer"] >= 3 * 4 * MIB);
+  assert.equal(bytesFrom["remote-peer"] + bytesFrom["back-to-source"], content.bytes);
+});
+
+test("only peers: nobody has it and the source is not allowed", async () => {
+  await using origin = await startOrigin({ content: { "/file": "x" } });
+  await using scheduler = await startTestScheduler({ prospectTimeoutMs: "200ms" });
+  await using a = await startTestDaemon({ name: "a", schedulers: [scheduler.address] });
+  using download = from(a, origin.url("/file"), { disableBackToSource: true });
+  assert.equal(await codeOf(download.done), "download.no-source");
+  assert.equal(origin.totals().gets, 0);
+});
+
+/** Writes into each piece of the only task behind the daemon's back. */
+async function damage(daemon: TestDaemon): Promise<void> {
+  const [stored] = daemon.store.list();
+  assert.ok(stored !== undefined);
+  await chmod(stored.path, 0o600);
+  const file = await open(stored.path, "r+");
+  for (let at = 100; at < stored.meta.contentLength; at += MIB) await file.write(Buffer.from("damage"), 0, 6, at);
+  await file.close();
+}

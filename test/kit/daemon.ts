@@ -1,7 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realClock } from "../../src/base/clock.ts";
+import { AnaxError } from "../../src/base/errors.ts";
 import { createLog, silentLog, type Log } from "../../src/base/log.ts";
 import { createRegistry, type Registry } from "../../src/base/metrics.ts";
 import { createRandom } from "../../src/base/random.ts";
@@ -11,7 +13,7 @@ import { TransferConfig } from "../../src/p2p/daemon/transfer/config.ts";
 import { transferMetricsOf } from "../../src/p2p/daemon/transfer/metrics.ts";
 import { createPieceClient } from "../../src/p2p/daemon/transfer/piece-client.ts";
 import { startPieceServer } from "../../src/p2p/daemon/transfer/piece-server.ts";
-import type { DownloadRequest } from "../../src/p2p/daemon/types.ts";
+import type { Download, DownloadRequest } from "../../src/p2p/daemon/types.ts";
 import { PiecesConfig } from "../../src/p2p/pieces/config.ts";
 import { openPieceStore } from "../../src/p2p/pieces/store.ts";
 import type { PieceStore } from "../../src/p2p/pieces/types.ts";
@@ -164,4 +166,32 @@ function portOf(server: GrpcServer): number {
   const [address] = server.addresses;
   if (address === undefined || "path" in address) throw new Error("not a TCP server");
   return address.port;
+}
+
+/** Waits for a download and gives the digest of the file on disk. */
+export async function sha256Of(download: Download): Promise<string> {
+  await download.done;
+  const stored = await download.stored;
+  return createHash("sha256")
+    .update(await readFile(stored.path))
+    .digest("hex");
+}
+
+/** The code with which something fails; "none" when it does not. */
+export async function codeOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => "none",
+    (thrown: unknown) => (thrown instanceof AnaxError ? thrown.code : String(thrown)),
+  );
+}
+
+/** Waits until all of a daemon's schedulers have welcomed it. */
+export async function attached(daemon: TestDaemon): Promise<void> {
+  await until(() => daemon.daemon.schedulers.every(({ state }) => state === "ours"));
+}
+
+/** Looks again and again, for ten seconds at most. */
+export async function until(holds: () => boolean): Promise<void> {
+  using deadline = clock.deadline(10_000);
+  while (!holds()) await clock.sleep(5, deadline.signal);
 }

@@ -178,7 +178,10 @@ class SharedDownloads implements RunningDownloads {
       this.#parts.log.info("download.done", { taskId, ms, bytesFrom: result.bytesFrom });
       return result;
     } catch (thrown) {
-      this.#failed(shared, errorOf(thrown));
+      const error = errorOf(thrown);
+      this.#failed(shared, error);
+      // Whoever asks next may expect something else; what somebody expected wrongly must not stay with the task.
+      if (error.code === "task.digest-mismatch") await this.#parts.store.remove(taskId).catch(() => undefined);
       throw thrown;
     } finally {
       log.end();

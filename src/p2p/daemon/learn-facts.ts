@@ -9,7 +9,6 @@ import type { DaemonConfig } from "./config.ts";
 export interface Learned {
   readonly contentLength: number;
   readonly pieceLength: number | undefined;
-  readonly digest: string | undefined;
   readonly responseHeader: Readonly<Record<string, string>>;
 }
 
@@ -45,7 +44,8 @@ export async function learnFacts(options: {
       // Without the headers a client of the proxy would see an answer without type; worth a second try, not worth waiting for.
       if (contentLength === undefined || (stat === undefined && round === 0 && usable.length > 1)) continue;
       const pieceLength = stat?.pieceLength ?? told.pieceLength;
-      return { contentLength, pieceLength, digest: told.digest, responseHeader: stat?.responseHeader ?? {} };
+      // The scheduler's digest is hearsay: the first who asked claimed it. What is checked here is what this request expects.
+      return { contentLength, pieceLength, responseHeader: stat?.responseHeader ?? {} };
     }
     await clock.sleep(Math.min(AGAIN_MAX_MS, AGAIN_FIRST_MS * 2 ** Math.min(round, 10)), signal);
   }

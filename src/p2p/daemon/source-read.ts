@@ -17,7 +17,7 @@ const BACKOFF_MAX_MS = 10_000;
  * last finished piece. Throws the source's error, `disk.full` and the like. The task's pieces are all held at the end, not yet verified.
  */
 export async function readSource(job: SourceJob): Promise<StoredTask> {
-  const state: ReadState = { stored: job.held, useRanges: true, received: false };
+  const state: ReadState = { stored: job.held, opened: false, useRanges: true, received: false };
   for (let fruitless = 0; ;) {
     const before = state.stored?.finished.count ?? 0;
     try {
@@ -42,6 +42,8 @@ export async function readSource(job: SourceJob): Promise<StoredTask> {
 
 interface ReadState {
   stored: StoredTask | undefined;
+  /** Space for it is reserved, and it knows the digest that is expected now. */
+  opened: boolean;
   /** False once the source ignored a range. */
   useRanges: boolean;
   /** A body has begun at least once. */
@@ -67,6 +69,7 @@ async function readFresh(job: SourceJob, state: ReadState, body: SourceBody): Pr
   if (body.contentLength === undefined) return spoolSource(job, body);
   const meta = metaOf(job.taskId, job.request, { contentLength: body.contentLength, responseHeader: body.responseHeader });
   state.stored = await job.store.open(meta);
+  state.opened = true;
   return readRest(job, state, { body, run: undefined });
 }
 
@@ -75,15 +78,19 @@ async function readRest(
   state: ReadState,
   { body, run }: { readonly body: SourceBody; readonly run: SourceRun | undefined },
 ): Promise<StoredTask | undefined> {
-  const { stored } = state;
-  invariant(stored !== undefined, "the rest is read of a task that is open");
+  const known = state.stored;
+  invariant(known !== undefined, "the rest is read of a task that is known");
   const totalLength = body.totalLength ?? (run === undefined ? body.contentLength : undefined);
-  const change = changeOf(stored.meta, { totalLength, responseHeader: body.responseHeader });
+  const change = changeOf(known.meta, { totalLength, responseHeader: body.responseHeader });
   if (change !== undefined) {
-    await job.drop(stored, change);
+    await job.drop(known, change);
     state.stored = undefined;
+    state.opened = false;
     return undefined;
   }
+  const stored = state.opened ? known : await job.store.open(metaOf(job.taskId, job.request, known.meta));
+  state.stored = stored;
+  state.opened = true;
   job.onStored(stored);
   await writePieces({
     stored,

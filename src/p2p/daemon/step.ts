@@ -3,7 +3,7 @@ import type { AnaxError, ErrorCode } from "../../base/errors.ts";
 /** Why a download reads the source; also a metric label. */
 export type SourceReason = "told-to" | "scheduler-says" | "no-scheduler" | "scheduler-silent" | "scheduler-refused" | "parents-useless";
 
-/** Where a download stands. `fruitless` counts how often in a row its parents turned out useless, `registered` how often it registered. */
+/** Where a download stands; in `source` it depends on no peer any more. `fruitless` counts how often in a row its parents turned out useless, `registered` how often it registered. */
 export type Phase =
   | { readonly at: "registering"; readonly registered: number; readonly fruitless: number }
   | { readonly at: "peers"; readonly registered: number; readonly fruitless: number }
@@ -77,7 +77,7 @@ function withScheduler(phase: Extract<Phase, { at: "registering" | "peers" }>, h
       if (rules.needBackToSource) return toSource(phase, "told-to", rules);
       return { next: { at: "peers", registered, fruitless }, order: { do: "use-parents" } };
     case "empty-content":
-      return end({ do: "finish-empty" });
+      return { next: { at: "source", registered }, order: { do: "finish-empty" } };
     case "told-source":
       return toSource(phase, rules.needBackToSource ? "told-to" : "scheduler-says", rules);
     case "scheduler-lost":
