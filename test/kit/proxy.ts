@@ -154,5 +154,5 @@ export async function ask(url: string, options: AskOptions = {}): Promise<Reply>
 export async function sendRaw(port: number, bytes: string | readonly string[]): Promise<string> {
   const socket: Socket = connect(port, "127.0.0.1");
   for (const part of [bytes].flat()) socket.write(part);
-  return await text(socket);
+  return text(socket);
 }

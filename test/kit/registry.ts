@@ -32,7 +32,7 @@ export interface TestRegistry extends AsyncDisposable {
   /** Answers for `digest` with other bytes. */
   corruptBlob(digest: string, bytes: Buffer): void;
   putManifest(repository: string, tag: string, body: unknown, contentType?: string): string;
-  /** Answers everything below `path` by this instead. */
+  /** Answers everything below `path` by this instead, without `100 Continue`. */
   answer(path: string, respond: RequestListener): void;
   /** Refuses connections from now on. */
   stop(): Promise<void>;
@@ -48,6 +48,10 @@ export async function startTestRegistry(
   const site = new Site(options.login);
   const listener: RequestListener = (request, response) => void site.serve(request, response);
   const server = options.tls === undefined ? http.createServer(listener) : https.createServer(options.tls, listener);
+  server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
+    if (!site.answers.has(request.url ?? "")) response.writeContinue();
+    listener(request, response);
+  });
   server.listen(options.port ?? 0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo; // listening on TCP

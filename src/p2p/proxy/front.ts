@@ -86,7 +86,7 @@ export class Front {
 
   async #answer(arrival: Arrival, exchange: Exchange): Promise<Served> {
     const { config, loops } = this.#context;
-    if (this.#running.size > config.requestsMax) throw new AnaxError("limit.exceeded", { requestsMax: config.requestsMax });
+    if (this.#running.size >= config.requestsMax) throw new AnaxError("limit.exceeded", { requestsMax: config.requestsMax });
     loops.checkRequest(exchange.request);
     const text = exchange.request.url ?? "";
     if (/^https?:\/\//i.test(text)) return this.#forward(exchange, text);

@@ -16,8 +16,7 @@ export class OutputWriter {
   /** The path, its directories resolved. Throws `output.unwritable` when it is not below a root. */
   async check(path: string): Promise<string> {
     const named = normalize(path);
-    if (!isAbsolute(path) || path.includes("\0") || basename(named) === "" || named !== path)
-      throw refused(path, "not a plain absolute path");
+    if (!isAbsolute(path) || path.includes("\0") || named.endsWith(sep) || named !== path) throw refused(path, "not a plain absolute path");
     const directory = await resolved(dirname(named));
     const roots = await Promise.all(this.#roots.map(resolved));
     const inside =

@@ -93,7 +93,7 @@ export async function startProxy(options: ProxyOptions): Promise<Proxy> {
     const server = serverOf(config, (request, response, expects) => front.accept({ request, response, expects, portRegistry: registry }));
     server.on("connect", (request: IncomingMessage, socket: Duplex, head: Buffer) => void tunnels.accept(request, socket, head));
     const taken = await listening(server, config.listenIp, port);
-    scope.defer(() => closed(server, front));
+    scope.defer(() => closed(server, front, tunnels));
     loops.addPort(taken);
     return taken;
   };
@@ -169,11 +169,12 @@ async function listening(server: Server, host: string, port: number): Promise<nu
 }
 
 /** Takes no further connection, lets requests end while there is time, then cuts what is left. */
-async function closed(server: Server, front: Front): Promise<void> {
+async function closed(server: Server, front: Front, tunnels: Tunnels): Promise<void> {
   const done = once(server, "close");
   server.close();
   server.closeIdleConnections();
   await front.drain();
+  tunnels[Symbol.dispose](); // they are connections of the server, which it does not know any more
   server.closeAllConnections();
   await done;
 }

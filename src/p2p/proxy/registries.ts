@@ -54,7 +54,7 @@ export class Registries {
     for (const text of [DOCKER_HUB, config.defaultRegistry, ...config.mirrors.map((mirror) => mirror.registry)]) {
       const { host, url } = taken(text);
       if (host === undefined || known.has(nameOf(host))) continue;
-      known.set(nameOf(host), registryOf(nameOf(host), url ?? defaultUrlOf(nameOf(host), false), TRUSTED));
+      known.set(nameOf(host), registryOf(nameOf(host), url ?? defaultUrlOf(nameOf(host)), TRUSTED));
     }
     return new Registries({ known, hosts, unknown: config.unknownRegistries });
   }
@@ -66,7 +66,7 @@ export class Registries {
     const known = this.#known.get(nameOf(host));
     if (known !== undefined) return known;
     if (!this.#unknown) throw new AnaxError("source.denied", { registry: host, hint: "p2p.proxy.registries can name it" });
-    return registryOf(nameOf(host), url ?? defaultUrlOf(nameOf(host), false), { ...TRUSTED, trusted: false });
+    return registryOf(nameOf(host), url ?? defaultUrlOf(nameOf(host)), { ...TRUSTED, trusted: false });
   }
 
   /** The registry that settings name for a URL's host and port. */
@@ -96,14 +96,15 @@ const nameOf = (host: string): string => {
   return DOCKER_HUB_NAMES.has(bare) ? DOCKER_HUB : host;
 };
 
-function defaultUrlOf(name: string, plainHttp: boolean): URL {
+function defaultUrlOf(name: string, settings: Partial<Pick<RegistryConfig, "plainHttp" | "insecureSkipVerify" | "caFile">> = {}): URL {
   if (name === DOCKER_HUB) return new URL(DOCKER_HUB_URL);
-  const hostname = name.replace(/:\d+$/, "");
-  return new URL(`${plainHttp || isLoopback(hostname) ? "http" : "https"}://${name}`);
+  const wantsTls = settings.insecureSkipVerify === true || settings.caFile !== undefined;
+  const plain = settings.plainHttp === true || (isLoopback(name.replace(/:\d+$/, "")) && !wantsTls); // as containerd has it for loopback
+  return new URL(`${plain ? "http" : "https"}://${name}`);
 }
 
 async function configured(name: string, url: URL | undefined, settings: RegistryConfig): Promise<Registry> {
-  const base = settings.url === undefined ? (url ?? defaultUrlOf(name, settings.plainHttp)) : new URL(settings.url);
+  const base = settings.url === undefined ? (url ?? defaultUrlOf(name, settings)) : new URL(settings.url);
   const tls = { ca: await readCa(settings.caFile), insecureSkipVerify: settings.insecureSkipVerify };
   const login = settings.username === undefined ? undefined : { username: settings.username, password: settings.password ?? "" };
   return registryOf(name, base, { trusted: true, tls, login });
