@@ -54,14 +54,14 @@ export class CommitQueue {
     this.#changed.add(target);
     this.#pieces += pieces;
     if (this.#pieces >= this.#options.piecesMax && !this.#failing) this.#start();
-    else this.#arm(this.#options.intervalMs);
+    else this.#arm();
   }
 
   /** Deletes a task's records; its unrecorded changes are void. */
   deleted(target: Recordable): void {
     this.#changed.delete(target);
     this.#deleted.add(target.id);
-    this.#arm(this.#options.intervalMs);
+    this.#arm();
   }
 
   /** Resolves when everything noted so far is on the disk to stay. Throws `disk.full`, `disk.io`. */
@@ -85,8 +85,9 @@ export class CommitQueue {
     return this.#changed.size > 0 || this.#deleted.size > 0 || this.#waiters.length > 0;
   }
 
-  #arm(ms: number): void {
-    if (this.#closed) return;
+  #arm(): void {
+    if (this.#closed || this.#running !== undefined) return; // the end of the running one arms
+    const ms = this.#failing ? RETRY_MS : this.#options.intervalMs;
     this.#timer ??= this.#options.clock.timer(ms, () => {
       this.#timer = undefined;
       this.#start();
@@ -100,7 +101,7 @@ export class CommitQueue {
     this.#running = this.#commit().finally(() => {
       this.#running = undefined;
       if (this.#waiters.length > 0 || (!this.#failing && this.#pieces >= this.#options.piecesMax)) this.#start();
-      else if (this.#hasWork) this.#arm(this.#failing ? RETRY_MS : this.#options.intervalMs);
+      else if (this.#hasWork) this.#arm();
     });
   }
 
