@@ -174,6 +174,17 @@ test("only peers: nobody has it and the source is not allowed", async () => {
   assert.equal(origin.totals().gets, 0);
 });
 
+test("peers only, joined by somebody who does not mind the source", async () => {
+  const content = { bytes: 5 * MIB, seed: 10 };
+  await using origin = await startOrigin({ content: { "/file": content } });
+  await using scheduler = await startTestScheduler({ prospectTimeoutMs: "300ms" });
+  await using a = await startTestDaemon({ name: "a", schedulers: [scheduler.address] });
+  using strict = from(a, origin.url("/file"), { disableBackToSource: true });
+  using easy = from(a, origin.url("/file"));
+  assert.equal(await sha256Of(easy), sha256OfGenerated(content));
+  assert.equal(await codeOf(strict.done), "none");
+});
+
 /** Writes into each piece of the only task behind the daemon's back. */
 async function damage(daemon: TestDaemon): Promise<void> {
   const [stored] = daemon.store.list();

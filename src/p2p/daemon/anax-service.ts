@@ -53,7 +53,7 @@ async function explain(text: string, signal: AbortSignal, parts: AnaxServicePart
     (thrown: unknown) => ({ scheduler: undefined, error: errorOf(thrown) }),
   );
   if (stored === undefined && events.length === 0 && asked.scheduler === undefined) throw new AnaxError("task.not-found", { task: taskId });
-  const peerId = parts.peerIds.of(taskId);
+  const peerId = parts.peerIds.peek(taskId) ?? "";
   return {
     local: stored === undefined ? undefined : localTaskOf(stored),
     events: events.map(({ atMs, event, fields }) => ({ at: timestampOf(atMs), peerId, event, fields: { ...fields } })),

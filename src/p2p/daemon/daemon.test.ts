@@ -158,3 +158,12 @@ test("a reader streams while the download goes on", async () => {
   assert.ok(Buffer.concat(chunks).equals(generate(CONTENT).subarray(3 * MIB, 9 * MIB)));
   await download.done;
 });
+
+test("a full store fails the download with its reason, and takes the next one once there is room", async () => {
+  await using origin = await startOrigin({ content: { "/file": CONTENT, "/small": "x" } });
+  await using alone = await startTestDaemon({ name: "alone", pieces: { quotaBytes: "8MiB" } });
+  using download = alone.daemon.downloads.start(aDownload(origin.url("/file")));
+  assert.equal(await codeOf(download.done), "disk.full");
+  using small = alone.daemon.downloads.start(aDownload(origin.url("/small")));
+  assert.equal(await codeOf(small.done), "none");
+});

@@ -60,6 +60,8 @@ export interface RunOrder {
   readonly peerId: PeerId;
   readonly request: DownloadRequest;
   readonly signal: AbortSignal;
+  /** False while everybody who wants the download wants it from peers only. */
+  readonly mayReadSource: () => boolean;
   readonly onStored: (stored: StoredTask) => void;
   readonly onPiece: (piece: DownloadedPiece) => void;
 }
@@ -72,7 +74,6 @@ const FAREWELL_MS = 2000;
 export class DownloadRun {
   readonly #order: RunOrder;
   readonly #parts: RunParts;
-  readonly #rules: Rules;
   readonly #mail = new Mailbox<Happening>();
   readonly #scope: LinkedSignal;
   /** The stream to the scheduler outlives the work, so that the last report arrives. */
@@ -97,8 +98,6 @@ export class DownloadRun {
     this.#order = order;
     this.#parts = parts;
     this.#scope = linkedSignal(order.signal);
-    const { disableBackToSource, needBackToSource } = order.request;
-    this.#rules = { disableBackToSource, needBackToSource, reschedulesMax: parts.config.reschedulesMax, registersMax: REGISTERS_MAX };
   }
 
   /** Resolves when the task is here, verified and durable. */
@@ -136,7 +135,7 @@ export class DownloadRun {
   async #steps(): Promise<StoredTask> {
     for (;;) {
       const happening = await this.#mail.take(this.#scope.signal);
-      const { next, order } = step(this.#phase, happening, this.#rules);
+      const { next, order } = step(this.#phase, happening, this.#rules());
       this.#phase = next;
       if (order === undefined) continue;
       this.#tell(`download.${order.do}`, "because" in order ? { because: order.because } : {});
@@ -148,6 +147,16 @@ export class DownloadRun {
         throw order.error instanceof AnaxError ? order.error : new AnaxError(order.error.code, { because: order.error.because });
       this.#perform(order);
     }
+  }
+
+  #rules(): Rules {
+    const { request, mayReadSource } = this.#order;
+    return {
+      disableBackToSource: !mayReadSource(),
+      needBackToSource: request.needBackToSource,
+      reschedulesMax: this.#parts.config.reschedulesMax,
+      registersMax: REGISTERS_MAX,
+    };
   }
 
   #perform(order: Exclude<Order, { do: "finish" | "fail" }>): void {

@@ -40,6 +40,8 @@ interface Shared {
   readonly result: Promise<DownloadResult>;
   readonly log: PieceLog;
   holders: number;
+  /** Somebody has held it who allows the source. */
+  mayReadSource: boolean;
 }
 
 class SharedDownloads implements RunningDownloads {
@@ -49,6 +51,7 @@ class SharedDownloads implements RunningDownloads {
   /** Downloads that end: the next one of the same task waits for them, so that never two of them read a source. */
   readonly #ending = new Map<TaskId, Promise<void>>();
   readonly #background = new Set<Promise<void>>();
+  #stopped = false;
   readonly #listeners = new Set<(task: TaskId) => void>();
 
   constructor(parts: DownloadsParts) {
@@ -62,6 +65,7 @@ class SharedDownloads implements RunningDownloads {
 
   start(request: DownloadRequest): Download {
     try {
+      if (this.#stopped) throw new AnaxError("download.cancelled", { reason: "the daemon stops" });
       const taskId = taskIdOfRequest(request);
       const shared = this.#running.get(taskId) ?? this.#hit(taskId) ?? this.#begin(taskId, request);
       return this.#hold(shared, request);
@@ -84,6 +88,7 @@ class SharedDownloads implements RunningDownloads {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped = true;
     for (const { controller } of this.#running.values())
       controller.abort(new AnaxError("download.cancelled", { reason: "the daemon stops" }));
     while (this.#background.size > 0) await Promise.all(this.#background);
@@ -111,6 +116,7 @@ class SharedDownloads implements RunningDownloads {
       result: Promise.resolve({ meta: stored.meta, bytesFrom }),
       log,
       holders: 0,
+      mayReadSource: false,
     };
     const lease = stored.lease("download");
     shared.controller.signal.addEventListener("abort", () => lease[Symbol.dispose](), { once: true });
@@ -132,6 +138,7 @@ class SharedDownloads implements RunningDownloads {
       result: result.promise,
       log: new PieceLog(),
       holders: 0,
+      mayReadSource: false,
     };
     this.#running.set(taskId, shared);
     metrics.downloadsInFlight.inc();
@@ -164,7 +171,15 @@ class SharedDownloads implements RunningDownloads {
       using slot = await this.#slots.acquire(controller.signal);
       void slot;
       run = new DownloadRun(
-        { taskId, peerId, request, signal: controller.signal, onStored, onPiece: (piece) => log.add(piece) },
+        {
+          taskId,
+          peerId,
+          request,
+          signal: controller.signal,
+          mayReadSource: () => shared.mayReadSource,
+          onStored,
+          onPiece: (piece) => log.add(piece),
+        },
         this.#parts,
       );
       const result = await run.run();
@@ -204,6 +219,7 @@ class SharedDownloads implements RunningDownloads {
 
   #hold(shared: Shared, request: DownloadRequest): Download {
     shared.holders++;
+    if (!request.disableBackToSource) shared.mayReadSource = true;
     const deadline = this.#parts.clock.deadline(request.timeoutMs);
     let held = true;
     const release = (): void => {

@@ -6,6 +6,7 @@ import { START, step, type Happening, type Order, type Phase, type Rules } from 
 const RULES: Rules = { disableBackToSource: false, needBackToSource: false, reschedulesMax: 2, registersMax: 3 };
 const notFound = new AnaxError("source.not-found", {});
 const refused = new AnaxError("rpc.failed-precondition", {});
+const noSource = new AnaxError("download.no-source", {});
 const unheard = new AnaxError("rpc.not-found", {});
 
 /** What a row of happenings makes a download do, as short text. */
@@ -102,6 +103,11 @@ const ROWS: readonly {
     orders: ["use-parents", "reschedule no-progress"],
   },
   { name: "the source said no to somebody else", given: [{ on: "scheduler-refused", error: notFound }], orders: ["fail source.not-found"] },
+  {
+    name: "peers only, until somebody joins who does not mind",
+    given: [{ on: "scheduler-refused", error: noSource }],
+    orders: ["read-source scheduler-refused"],
+  },
   { name: "a foreign scheduler gives up", given: [{ on: "scheduler-refused", error: refused }], orders: ["read-source scheduler-refused"] },
   { name: "a scheduler that does not know us yet", given: [{ on: "scheduler-refused", error: unheard }], orders: ["register"] },
   {

@@ -83,6 +83,8 @@ function withScheduler(phase: Extract<Phase, { at: "registering" | "peers" }>, h
     case "scheduler-lost":
       return lost(phase, happening.why, rules);
     case "scheduler-refused":
+      // Registered for somebody who wants peers only, and by now somebody wants it who does not mind.
+      if (happening.error.code === "download.no-source" && !rules.disableBackToSource) return toSource(phase, "scheduler-refused", rules);
       // What is not about the call itself is a verdict on the task: the source said no to whoever read it.
       if (!happening.error.code.startsWith("rpc.")) return end({ do: "fail", error: happening.error });
       if (happening.error.code === "rpc.unimplemented" || happening.error.code === "rpc.failed-precondition") {

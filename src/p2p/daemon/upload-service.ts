@@ -11,7 +11,7 @@ import { answerDownload } from "./answer-download.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { RunningDownloads } from "./downloads.ts";
 import type { HostFacts } from "./host.ts";
-import { linkedSignal } from "./linked-signal.ts";
+import { linkedSignal, type LinkedSignal } from "./linked-signal.ts";
 import { syncPieces } from "./sync-pieces.ts";
 import type { TaskQueries } from "./tasks-service.ts";
 
@@ -42,7 +42,10 @@ export function createUploadService(parts: UploadParts): GrpcService {
       await queries.deleteLocal(taskId);
       return {};
     },
-    syncPieces: (request, call) => syncPieces(request, { store, downloads, clock, waitMs: config.syncWaitMs, place }, call.signal),
+    async *syncPieces(request, call) {
+      using until = stopping(call);
+      yield* syncPieces(request, { store, downloads, clock, waitMs: config.syncWaitMs, place }, until.signal);
+    },
     syncHost: (_, call) => tellHost(host, { clock, intervalMs: config.hostStatsMs }, call),
   });
 }
@@ -68,15 +71,24 @@ async function* tellHost(
   { clock, intervalMs }: { readonly clock: Clock; readonly intervalMs: number },
   call: CallContext,
 ): AsyncGenerator<WireHost> {
-  using until = linkedSignal(call.signal);
-  const stop = (): void => until.abort(new AnaxError("rpc.unavailable", { reason: "the daemon is stopping" }));
-  call.draining.addEventListener("abort", stop, { once: true });
-  try {
-    while (!until.signal.aborted) {
-      yield host.message();
-      await clock.sleep(intervalMs, until.signal).catch(() => undefined);
-    }
-  } finally {
-    call.draining.removeEventListener("abort", stop);
+  using until = stopping(call);
+  while (!until.signal.aborted) {
+    yield host.message();
+    await clock.sleep(intervalMs, until.signal).catch(() => undefined);
   }
+}
+
+/** For answers without an end of their own: over when the caller leaves or this server begins to stop. */
+function stopping(call: CallContext): LinkedSignal {
+  const until = linkedSignal(call.signal);
+  const stop = (): void => until.abort(new AnaxError("rpc.unavailable", { reason: "the daemon is stopping" }));
+  if (call.draining.aborted) stop();
+  call.draining.addEventListener("abort", stop, { once: true });
+  return {
+    ...until,
+    [Symbol.dispose]() {
+      call.draining.removeEventListener("abort", stop);
+      until[Symbol.dispose]();
+    },
+  };
 }
