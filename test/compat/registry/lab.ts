@@ -1,0 +1,224 @@
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { startAnax, temporaryDirectory, type AnaxProcess } from "../../kit/anax.ts";
+import { writeImage, type Image } from "../../kit/image.ts";
+import { freePort, listens, missingPrograms, must, start, waitFor, type Background } from "../../kit/process.ts";
+
+/** A name that nothing resolves: a pull that works has come through the mirror. */
+export const REGISTRY = "registry.test";
+export const REPOSITORY = "lab/app";
+/** The same content behind a password. */
+export const PRIVATE_REGISTRY = "private.test";
+export const LOGIN = "lab:correct-horse";
+
+const BUSYBOX = "/bin/busybox";
+const MIB = 1024 * 1024;
+
+export interface Lab extends AsyncDisposable {
+  readonly dir: string;
+  readonly image: Image;
+  /** `127.0.0.1:port` of the registry itself. */
+  readonly registryHost: string;
+  readonly daemons: readonly LabDaemon[];
+  /** What the registry's access log has of reading blobs: digest to number of GETs that it answered with content. */
+  blobReads(): ReadonlyMap<string, number>;
+  /** Requests that the access log has for a method and a part of the path. */
+  requests(method: string, part: string): number;
+}
+
+export interface LabDaemon {
+  readonly process: AnaxProcess;
+  /** `127.0.0.1:port` */
+  readonly proxy: string;
+  /** The mirror that stands for the registry alone. */
+  readonly mirror: string;
+  /** The mirror of the private one. */
+  readonly privateMirror: string;
+  readonly caCertPath: string;
+}
+
+export interface LabOptions {
+  readonly daemons: number;
+  /** Bytes of the image; `ANAX_TEST_IMAGE_MB` overrides it. */
+  readonly imageBytes: number;
+  readonly layers: number;
+}
+
+/** Why the lab cannot run here, or undefined. */
+export function labMissing(programs: readonly string[]): string | undefined {
+  if (process.getuid?.() !== 0) return "needs root";
+  const missing = missingPrograms(["docker-registry", "skopeo", "htpasswd", BUSYBOX, ...programs]);
+  return missing.length === 0 ? undefined : `not installed: ${missing.join(", ")}`;
+}
+
+/** Debian's registry with one image, a scheduler, and daemons whose proxies are mirrors of it. */
+export async function startLab(options: LabOptions): Promise<Lab> {
+  await using scope = new AsyncDisposableStack();
+  const { path: dir } = scope.use(await temporaryDirectory());
+  await chmod(dir, 0o755); // container runtimes look at what is in it as other users
+  const store = join(dir, "store");
+  const registry = scope.use(await startRegistry(join(dir, "registry"), store));
+  const closed = scope.use(await startRegistry(join(dir, "private-registry"), store, LOGIN));
+  const megabytes = Number(process.env["ANAX_TEST_IMAGE_MB"] ?? options.imageBytes / MIB);
+  const image = await writeImage({
+    dir: join(dir, "image"),
+    tag: "1",
+    bytes: megabytes * MIB,
+    layers: options.layers,
+    seed: 7,
+    busybox: BUSYBOX,
+    script: "echo ran; cat /data/* | wc -c",
+  });
+  const target = `docker://${registry.host}/${REPOSITORY}:1`;
+  await must("skopeo", ["copy", "-q", "--insecure-policy", "--dest-tls-verify=false", `oci:${join(dir, "image")}:1`, target]);
+  const scheduler = scope.use(await startAnax("scheduler", { dataDir: join(dir, "scheduler") }));
+  const daemons: LabDaemon[] = [];
+  for (let i = 0; i < options.daemons; i++) {
+    const name = `d${i + 1}`;
+    const scheduled = addressOf(scheduler, "scheduler");
+    daemons.push(
+      await startDaemon(scope, { dir: join(dir, name), name, registry: registry.host, closed: closed.host, scheduler: scheduled }),
+    );
+  }
+  const owned = scope.move();
+  return {
+    dir,
+    image,
+    registryHost: registry.host,
+    daemons,
+    blobReads: () => blobReadsOf(registry.process.output()),
+    requests: (method, part) =>
+      linesOf(registry.process.output()).filter((line) => line.method === method && line.path.includes(part)).length,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function startRegistry(
+  dir: string,
+  store: string,
+  login?: string,
+): Promise<AsyncDisposable & { readonly host: string; readonly process: Background }> {
+  await mkdir(dir, { recursive: true });
+  const port = await freePort();
+  const config = join(dir, "config.yml");
+  const htpasswd = join(dir, "htpasswd");
+  if (login !== undefined) await writeFile(htpasswd, await must("htpasswd", ["-Bbn", ...login.split(":")]));
+  await writeFile(
+    config,
+    [
+      "version: 0.1",
+      "log: {level: warn, accesslog: {disabled: false}}",
+      `storage: {filesystem: {rootdirectory: ${store}}, delete: {enabled: true}}`,
+      `http: {addr: "127.0.0.1:${port}"}`,
+      ...(login === undefined ? [] : [`auth: {htpasswd: {realm: lab, path: ${htpasswd}}}`]),
+    ].join("\n"),
+  );
+  const options = { logFile: join(dir, "log"), ready: () => listens(port) };
+  const background = await start("docker-registry", ["serve", config], options);
+  return { host: `127.0.0.1:${port}`, process: background, [Symbol.asyncDispose]: () => background[Symbol.asyncDispose]() };
+}
+
+async function startDaemon(
+  scope: AsyncDisposableStack,
+  wanted: { readonly dir: string; readonly name: string; readonly registry: string; readonly closed: string; readonly scheduler: string },
+): Promise<LabDaemon> {
+  await mkdir(wanted.dir, { recursive: true });
+  const [mirrorPort, privatePort] = [await freePort(), await freePort()];
+  const url = `http://${wanted.registry}`;
+  const config = join(wanted.dir, "anax.yaml");
+  const settings = {
+    p2p: {
+      daemon: { hostname: wanted.name, advertiseIp: "127.0.0.1", schedulers: [wanted.scheduler] },
+      proxy: {
+        defaultRegistry: "docker.io",
+        registries: { [REGISTRY]: { url }, "docker.io": { url }, [PRIVATE_REGISTRY]: { url: `http://${wanted.closed}` } },
+        mirrors: [
+          { port: mirrorPort, registry: REGISTRY },
+          { port: privatePort, registry: PRIVATE_REGISTRY },
+        ],
+      },
+    },
+  };
+  await writeFile(config, JSON.stringify(settings)); // JSON is YAML
+  const anax = scope.use(await startAnax("daemon", { dataDir: join(wanted.dir, "data"), args: ["--config", config] }));
+  return {
+    process: anax,
+    proxy: addressOf(anax, "proxy"),
+    mirror: `127.0.0.1:${mirrorPort}`,
+    privateMirror: `127.0.0.1:${privatePort}`,
+    caCertPath: join(wanted.dir, "data/proxy-ca/ca.crt"),
+  };
+}
+
+function addressOf(anax: AnaxProcess, listener: string): string {
+  const address = anax.listeners[listener];
+  if (address === undefined) throw new Error(`anax does not listen for ${listener}: ${JSON.stringify(anax.listeners)}`);
+  return address.replace(/^http:\/\//, "");
+}
+
+interface LogLine {
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+}
+
+/** The registry's access log has Apache's combined format. */
+function linesOf(log: string): readonly LogLine[] {
+  return [...log.matchAll(/"([A-Z]+) (\S+) HTTP\/[\d.]+" (\d{3}) /g)].map(([, method = "", path = "", status]) => ({
+    method,
+    path,
+    status: Number(status),
+  }));
+}
+
+function blobReadsOf(log: string): ReadonlyMap<string, number> {
+  const reads = new Map<string, number>();
+  for (const { method, path, status } of linesOf(log)) {
+    const digest = /\/blobs\/(sha256:[0-9a-f]{64})/.exec(path)?.[1];
+    if (method === "GET" && digest !== undefined && status < 300) reads.set(digest, (reads.get(digest) ?? 0) + 1);
+  }
+  return reads;
+}
+
+/** How podman, buildah and skopeo are told of a mirror; they try it first and fall back to a registry that does not exist. */
+export async function writeRegistriesConf(path: string, mirror: string, registry = REGISTRY): Promise<string> {
+  await writeFile(path, `[[registry]]\nlocation = "${registry}"\n[[registry.mirror]]\nlocation = "${mirror}"\ninsecure = true\n`);
+  return path;
+}
+
+/** Runs a containerd of its own; resolves with its socket once it answers. */
+export async function startContainerd(
+  dir: string,
+  mirror: string,
+): Promise<AsyncDisposable & { readonly socket: string; readonly hostsDir: string }> {
+  const hostsDir = join(dir, "certs.d");
+  const socket = join(dir, "containerd.sock");
+  await mkdir(join(hostsDir, REGISTRY), { recursive: true });
+  await writeFile(
+    join(hostsDir, REGISTRY, "hosts.toml"),
+    `server = "https://${REGISTRY}"\n[host."http://${mirror}"]\n  capabilities = ["pull", "resolve"]\n`,
+  );
+  const config = join(dir, "config.toml");
+  await writeFile(config, containerdConfig(dir, socket, hostsDir));
+  const background = await start("containerd", ["--config", config], { logFile: join(dir, "log"), ready: () => listens(socket) });
+  await waitFor(async () => /containerd successfully booted/.test(background.output()));
+  return { socket, hostsDir, [Symbol.asyncDispose]: () => background[Symbol.asyncDispose]() };
+}
+
+/** `oom_score` and `restrict_oom_score_adj`: machines without CAP_SYS_RESOURCE may not lower the score. */
+const containerdConfig = (dir: string, socket: string, hostsDir: string): string => `version = 2
+root = "${join(dir, "root")}"
+state = "${join(dir, "state")}"
+oom_score = 0
+[grpc]
+  address = "${socket}"
+[ttrpc]
+  address = "${socket}.ttrpc"
+[plugins."io.containerd.grpc.v1.cri"]
+  restrict_oom_score_adj = true
+  sandbox_image = "${REGISTRY}/${REPOSITORY}:1"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "native"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "${hostsDir}"
+`;
