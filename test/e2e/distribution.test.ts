@@ -147,6 +147,25 @@ test("when the scheduler restarts, what daemons hold is known again without the 
   assert.equal(origin.totals().gets, 1);
 });
 
+test("a scheduler that restarts in the middle of downloads sends nobody else to the origin", async () => {
+  const content = { bytes: 48 * MIB, seed: 11 };
+  await using origin = await startOrigin({ content: { "/file": content }, faults: { "/file": { bytesPerSecond: 16 * MIB } } });
+  const before = await startTestScheduler();
+  const port = Number(before.address.split(":")[1]);
+  const schedulers = [before.address];
+  await using _seed = await startTestDaemon({ name: "seed", seed: true, schedulers });
+  await using a = await startTestDaemon({ name: "a", schedulers });
+  await using b = await startTestDaemon({ name: "b", schedulers });
+  using one = from(a, origin.url("/file"));
+  using two = from(b, origin.url("/file"));
+  await origin.until(() => origin.stats("/file").bytesSent > 10 * MIB);
+  await before[Symbol.asyncDispose]();
+  await using _after = await startTestScheduler({ settleMs: "1s" }, port);
+  assert.equal(await sha256Of(one), sha256OfGenerated(content));
+  assert.equal(await sha256Of(two), sha256OfGenerated(content));
+  assert.equal(origin.totals().gets, 1);
+});
+
 test("a reader that dies half-way is replaced, and what it gave away is not read again", async () => {
   const content = { bytes: 40 * MIB, seed: 9 };
   await using origin = await startOrigin({ content: { "/file": content }, faults: { "/file": { bytesPerSecond: 40 * MIB } } });

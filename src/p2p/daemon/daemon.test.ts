@@ -73,6 +73,7 @@ test("content of unknown length arrives whole", async () => {
   await using alone = await startTestDaemon({ name: "alone" });
   using download = alone.daemon.downloads.start(aDownload(origin.url("/file"), { digest: DIGEST }));
   assert.equal(await sha256Of(download), sha256OfGenerated(CONTENT));
+  assert.deepEqual((await download.done).bytesFrom, { "back-to-source": CONTENT.bytes, "remote-peer": 0, "local-peer": 0 });
   using empty = alone.daemon.downloads.start(aDownload(origin.url("/empty")));
   assert.equal((await empty.done).meta.contentLength, 0);
 });

@@ -2,17 +2,17 @@ import type { Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf, invariant } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
-import { backoffMs } from "../../base/retry.ts";
 import type { PeerId, TaskId } from "../model/ids.ts";
-import type { TaskMeta, TrafficType } from "../model/types.ts";
+import type { TaskMeta } from "../model/types.ts";
 import type { PieceStore, StoredTask } from "../pieces/types.ts";
 import type { Sources } from "../source/types.ts";
-import type { AnnounceOptions, Announcement, Decision, Report } from "./announcement.ts";
+import type { Announcement, Decision, Report } from "./announcement.ts";
 import type { ParentOffer, TaskFacts } from "./api.ts";
 import type { PeerChannels } from "./channels.ts";
 import type { DaemonConfig } from "./config.ts";
+import { Conversation, type Announcer } from "./conversation.ts";
 import { learnFacts } from "./learn-facts.ts";
-import { linkedSignal, orAborted, type LinkedSignal } from "./linked-signal.ts";
+import { linkedSignal, type LinkedSignal } from "./linked-signal.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { DaemonMetrics } from "./metrics.ts";
 import { PeerFetch } from "./peer-fetch.ts";
@@ -29,16 +29,11 @@ import {
 } from "./reports.ts";
 import { readSource, sourceRequestOf } from "./source-read.ts";
 import { START, step, type Happening, type Order, type Phase, type Rules, type SourceReason } from "./step.ts";
-import { checkFacts, metaOf } from "./task-meta.ts";
+import { TaskHold } from "./task-hold.ts";
+import { metaOf } from "./task-meta.ts";
 import type { TaskStories } from "./task-story.ts";
 import type { PieceClient } from "./transfer/types.ts";
 import type { DownloadedPiece, DownloadRequest, DownloadResult } from "./types.ts";
-
-/** What a download asks of the schedulers. */
-export interface Announcer {
-  announce(task: TaskId, peer: PeerId, options: AnnounceOptions): Promise<Announcement | undefined>;
-  changed(task: TaskId): void;
-}
 
 export interface RunParts {
   readonly store: PieceStore;
@@ -67,8 +62,6 @@ export interface RunOrder {
 }
 
 const REGISTERS_MAX = 5;
-const REGISTER_BACKOFF = { attemptsMax: REGISTERS_MAX, firstMs: 300, maxMs: 5000 };
-const FAREWELL_MS = 2000;
 
 /** Downloads one task, as `step` decides; this class performs what it orders and reports what happens. */
 export class DownloadRun {
@@ -76,19 +69,13 @@ export class DownloadRun {
   readonly #parts: RunParts;
   readonly #mail = new Mailbox<Happening>();
   readonly #scope: LinkedSignal;
-  /** The stream to the scheduler outlives the work, so that the last report arrives. */
-  readonly #talk = new AbortController();
+  readonly #talk: Conversation;
   readonly #work = new Set<Promise<void>>();
-  readonly #bytesFrom: Record<TrafficType, number> = { "back-to-source": 0, "remote-peer": 0, "local-peer": 0 };
+  readonly #task: TaskHold;
   #phase: Phase = START;
-  #announcement: Announcement | undefined;
-  /** Ends when the scheduler has closed the stream, which is after the last report. */
-  #heard: Promise<void> = Promise.resolve();
   #offers: readonly ParentOffer[] = [];
   #facts: TaskFacts = {};
   #useless: readonly ParentOffer[] = [];
-  #stored: StoredTask | undefined;
-  #lease: Disposable | undefined;
   #fetch: PeerFetch | undefined;
   #learning = false;
   #started = false;
@@ -98,6 +85,24 @@ export class DownloadRun {
     this.#order = order;
     this.#parts = parts;
     this.#scope = linkedSignal(order.signal);
+    this.#task = new TaskHold({
+      store: parts.store,
+      onPiece: order.onPiece,
+      onStored: (stored) => {
+        order.onStored(stored);
+        parts.schedulers.changed(order.taskId);
+      },
+    });
+    this.#talk = new Conversation({
+      ...parts,
+      ...order,
+      signal: this.#scope.signal,
+      introduce: (announcement) => this.#introduce(announcement),
+      onDecision: (decision) => this.#decided(decision),
+      onLost: (why) => this.#happened({ on: "scheduler-lost", why }),
+      onRefused: (error) => this.#happened({ on: "scheduler-refused", error }),
+      tell: (event, fields) => this.#tell(event, fields),
+    });
   }
 
   /** Resolves when the task is here, verified and durable. */
@@ -105,14 +110,15 @@ export class DownloadRun {
     try {
       const stored = this.#wholeAlready() ?? (await this.#registered());
       await stored.finish(this.#order.signal);
-      this.#say(finishedReport(this.#readsSource));
-      return { meta: stored.meta, bytesFrom: this.#bytesFrom };
+      this.#talk.end(); // the scheduler closes the stream after this
+      this.#talk.say(finishedReport(this.#readsSource));
+      return { meta: stored.meta, bytesFrom: this.#task.bytesFrom };
     } catch (thrown) {
       const error = errorOf(this.#order.signal.aborted ? this.#order.signal.reason : thrown);
-      this.#stored?.fail(error);
+      this.#task.stored?.fail(error);
       // A download that nobody wants any more has not failed: what it holds may be served.
-      if (this.#order.signal.aborted) this.#talk.abort(error);
-      else this.#say(failedReport(this.#readsSource, error));
+      if (this.#order.signal.aborted) this.#talk.abandon(error);
+      else this.#talk.say(failedReport(this.#readsSource, error));
       throw error;
     } finally {
       await this.#close();
@@ -123,12 +129,12 @@ export class DownloadRun {
   #wholeAlready(): StoredTask | undefined {
     const known = this.#parts.store.find(this.#order.taskId);
     if (known === undefined || known.finished.count < known.meta.pieceCount) return undefined;
-    this.#hold(known);
+    this.#task.take(known);
     return known;
   }
 
   #registered(): Promise<StoredTask> {
-    this.#spawn(this.#register(false));
+    this.#spawn(this.#talk.open(1));
     return this.#steps();
   }
 
@@ -140,8 +146,8 @@ export class DownloadRun {
       if (order === undefined) continue;
       this.#tell(`download.${order.do}`, "because" in order ? { because: order.because } : {});
       if (order.do === "finish") {
-        invariant(this.#stored !== undefined, "a complete download has a task");
-        return this.#stored;
+        invariant(this.#task.stored !== undefined, "a complete download has a task");
+        return this.#task.stored;
       }
       if (order.do === "fail")
         throw order.error instanceof AnaxError ? order.error : new AnaxError(order.error.code, { because: order.error.because });
@@ -162,7 +168,7 @@ export class DownloadRun {
   #perform(order: Exclude<Order, { do: "finish" | "fail" }>): void {
     switch (order.do) {
       case "register":
-        return this.#spawn(this.#register(true));
+        return this.#spawn(this.#talk.open(this.#phase.at === "ended" ? 1 : this.#phase.registered));
       case "use-parents":
         return this.#useParents();
       case "read-source":
@@ -175,64 +181,35 @@ export class DownloadRun {
   }
 
   async #close(): Promise<void> {
+    this.#talk.end();
     this.#scope.abort(new AnaxError("download.cancelled", { reason: "the download has ended" }));
     await this.#fetch?.[Symbol.asyncDispose]();
     await Promise.allSettled(this.#work);
     this.#scope[Symbol.dispose]();
-    this.#lease?.[Symbol.dispose]();
+    this.#task[Symbol.dispose]();
     this.#parts.schedulers.changed(this.#order.taskId);
   }
 
   // --- the scheduler
 
-  async #register(again: boolean): Promise<void> {
-    const { schedulers, config, clock, random } = this.#parts;
-    const { taskId, peerId, request } = this.#order;
-    const signal = this.#scope.signal;
-    if (again) await clock.sleep(backoffMs(this.#phase.at === "ended" ? 1 : this.#phase.registered, REGISTER_BACKOFF, random), signal);
-    const announcement = await schedulers.announce(taskId, peerId, {
-      signal: this.#talk.signal,
-      waitSignal: signal,
-      waitMs: again ? config.schedulerReturnMs : undefined,
-    });
-    if (announcement === undefined) return this.#happened({ on: "scheduler-lost", why: "unreachable" });
-    this.#announcement?.[Symbol.dispose]();
-    this.#announcement = announcement;
-    const facts = announcement.ours ? (this.#stored ?? this.#parts.store.find(taskId))?.meta : await this.#statForForeign();
-    this.#say(registerReport(request, facts ?? {}));
-    if (this.#readsSource) this.#say(sourceStartedReport("still reading"));
-    this.#tell("scheduler.registered", { scheduler: announcement.scheduler });
-    this.#heard = this.#hear(announcement);
+  async #introduce(announcement: Announcement): Promise<readonly Report[]> {
+    const { store } = this.#parts;
+    const { taskId, request } = this.#order;
+    const facts = announcement.ours ? (this.#task.stored ?? store.find(taskId))?.meta : await this.#statForForeign();
+    const register = registerReport(request, facts ?? {});
+    return this.#readsSource ? [register, sourceStartedReport("still reading")] : [register];
   }
 
   /** A Dragonfly scheduler wants to know the length before it says anything. */
   async #statForForeign(): Promise<{ readonly contentLength?: number; readonly pieceLength?: number; readonly pieceCount?: number }> {
     const { sources } = this.#parts;
     const { taskId, request } = this.#order;
-    if (this.#stored !== undefined) return this.#stored.meta;
+    if (this.#task.stored !== undefined) return this.#task.stored.meta;
     const stat = await sources.stat(sourceRequestOf(request, this.#scope.signal));
     if (stat.contentLength === undefined) return {};
     const meta = metaOf(taskId, request, { contentLength: stat.contentLength, responseHeader: stat.responseHeader });
     await this.#open(meta);
     return meta;
-  }
-
-  async #hear(announcement: Announcement): Promise<void> {
-    const { clock, config } = this.#parts;
-    using silent = clock.timer(config.decisionMs, () => this.#happened({ on: "scheduler-lost", why: "silent" }));
-    const current = (): boolean => this.#announcement === announcement && this.#phase.at !== "ended";
-    try {
-      for await (const decision of announcement.decisions) {
-        silent[Symbol.dispose]();
-        if (current()) this.#decided(decision);
-      }
-      if (current()) this.#happened({ on: "scheduler-lost", why: "broken" });
-    } catch (thrown) {
-      if (!current() || this.#scope.signal.aborted) return;
-      const error = errorOf(thrown);
-      this.#tell("scheduler.lost", { code: error.code, reason: error.message });
-      this.#happened(BROKEN.has(error.code) ? { on: "scheduler-lost", why: "broken" } : { on: "scheduler-refused", error });
-    }
   }
 
   #decided(decision: Decision): void {
@@ -254,23 +231,19 @@ export class DownloadRun {
   }
 
   #reschedule(because: "parents-useless" | "no-progress"): void {
+    if (this.#talk.state === "opening") return; // whoever answers will name parents
+    if (this.#talk.state === "none") return this.#happened({ on: "parents-useless" });
     this.#parts.metrics.reschedules.inc({ because });
-    const parents = because === "parents-useless" ? this.#useless : [];
-    if (this.#announcement === undefined) this.#happened({ on: "parents-useless" });
-    else this.#say(rescheduleReport(parents, because));
-  }
-
-  #say(report: Report): void {
-    this.#announcement?.send(report);
+    this.#talk.say(rescheduleReport(because === "parents-useless" ? this.#useless : [], because));
   }
 
   // --- parents
 
   #useParents(): void {
-    if (!this.#started) this.#say(startedReport);
+    if (!this.#started) this.#talk.say(startedReport);
     this.#started = true;
-    if (this.#stored === undefined) return this.#spawn(this.#learn());
-    this.#fetch ??= this.#startFetch(this.#stored);
+    if (this.#task.stored === undefined) return this.#spawn(this.#learn());
+    this.#fetch ??= this.#startFetch(this.#task.stored);
     this.#fetch.offer(this.#offers);
   }
 
@@ -287,6 +260,7 @@ export class DownloadRun {
       });
       if (this.#phase.at !== "peers") return;
       if (learned === undefined) {
+        if (this.#offers.length === 0) return; // the scheduler took them back: it will name others
         this.#useless = this.#offers;
         return this.#happened({ on: "parents-useless" });
       }
@@ -312,7 +286,7 @@ export class DownloadRun {
       onPieceFailed: ({ index, parent, error, temporary }) => {
         metrics.pieceFailures.inc({ code: error.code });
         this.#tell("piece.failed", { piece: String(index), parent: parent.peerId, code: error.code, reason: error.message });
-        this.#say(pieceFailedReport({ index, parent, temporary }));
+        this.#talk.say(pieceFailedReport({ index, parent, temporary }));
       },
       onUseless: (parents) => {
         this.#useless = parents;
@@ -332,7 +306,7 @@ export class DownloadRun {
     await this.#fetch?.[Symbol.asyncDispose]();
     metrics.backToSource.inc({ because });
     this.#readsSource = true;
-    this.#say(sourceStartedReport(because));
+    this.#talk.say(sourceStartedReport(because));
     try {
       await readSource({
         taskId,
@@ -343,15 +317,18 @@ export class DownloadRun {
         random,
         config,
         signal: this.#scope.signal,
-        held: this.#stored ?? store.find(taskId),
-        onStored: (stored) => this.#hold(stored),
+        held: this.#task.stored ?? store.find(taskId),
+        onStored: (stored, from) => this.#task.take(stored, from),
         onPiece: (piece, costMs) => this.#gained(piece, costMs),
         onRetry: (error) => this.#tell("source.broken", { code: error.code, reason: error.message }),
-        drop: (held, why) => this.#drop(held, why),
+        drop: (held, why) => {
+          this.#tell("task.dropped", { why });
+          return this.#task.drop(held);
+        },
       });
     } catch (thrown) {
       const error = errorOf(thrown);
-      if (error.code.startsWith("source.")) this.#say(sourceFailedReport(error));
+      if (error.code.startsWith("source.")) this.#talk.say(sourceFailedReport(error));
       throw error;
     }
     this.#happened({ on: "complete" });
@@ -359,54 +336,20 @@ export class DownloadRun {
 
   async #openEmpty(): Promise<void> {
     await this.#open(metaOf(this.#order.taskId, this.#order.request, { contentLength: 0, responseHeader: {} }));
-    if (this.#stored?.meta.pieceCount === 0) this.#happened({ on: "complete" });
   }
 
   // --- the task on disk
 
   async #open(meta: TaskMeta): Promise<void> {
-    const { store } = this.#parts;
-    const known = store.find(meta.id);
-    if (known !== undefined && (known.meta.contentLength !== meta.contentLength || known.meta.pieceLength !== meta.pieceLength)) {
-      await this.#drop(known, "content-length");
-    }
-    const stored = await store.open(meta);
-    checkFacts(stored.meta, meta);
-    this.#hold(stored);
+    const stored = await this.#task.open(meta);
     if (stored.finished.count === stored.meta.pieceCount) this.#happened({ on: "complete" });
-  }
-
-  #hold(stored: StoredTask): void {
-    if (this.#stored === stored) return;
-    this.#lease?.[Symbol.dispose]();
-    this.#lease = stored.lease("download");
-    this.#stored = stored;
-    for (let index = 0; index < stored.meta.pieceCount && stored.finished.count > 0; index++) {
-      const piece = stored.piece(index);
-      if (piece === undefined) continue;
-      this.#bytesFrom["local-peer"] += piece.lengthBytes;
-      this.#order.onPiece({ ...piece, traffic: "local-peer" });
-    }
-    this.#order.onStored(stored);
-    this.#parts.schedulers.changed(this.#order.taskId);
-  }
-
-  async #drop(held: StoredTask, why: string): Promise<void> {
-    this.#tell("task.dropped", { why });
-    if (this.#stored === held) {
-      this.#lease?.[Symbol.dispose]();
-      this.#lease = undefined;
-      this.#stored = undefined;
-    }
-    await this.#parts.store.remove(held.meta.id);
   }
 
   #gained(piece: DownloadedPiece, costMs: number): void {
     const { metrics, clock } = this.#parts;
     metrics.bytes.inc({ traffic: piece.traffic }, piece.lengthBytes);
-    this.#bytesFrom[piece.traffic] += piece.lengthBytes;
-    this.#order.onPiece(piece);
-    this.#say(pieceReport(piece, costMs, clock.wallMs()));
+    this.#task.gained(piece);
+    this.#talk.say(pieceReport(piece, costMs, clock.wallMs()));
     if (this.#phase.at === "peers") this.#happened({ on: "piece" });
   }
 
@@ -429,25 +372,10 @@ export class DownloadRun {
     this.#parts.log.debug(event, { taskId: this.#order.taskId, ...fields });
   }
 
-  /** After the last report: lets the scheduler close the stream, for a while. */
-  async farewell(): Promise<void> {
-    const announcement = this.#announcement;
-    if (announcement === undefined) return;
-    announcement.close();
-    using deadline = this.#parts.clock.deadline(FAREWELL_MS, this.#talk.signal);
-    await orAborted(this.#heard, deadline.signal).catch(() => undefined);
-    announcement[Symbol.dispose]();
+  /** After the end: takes leave of the scheduler. */
+  farewell(): Promise<void> {
+    return this.#talk.farewell();
   }
 }
-
-/** What the end of a connection looks like; anything else is an answer. */
-const BROKEN: ReadonlySet<string> = new Set([
-  "rpc.aborted",
-  "rpc.cancelled",
-  "rpc.deadline-exceeded",
-  "rpc.internal",
-  "rpc.unavailable",
-  "rpc.unknown",
-]);
 
 const definedOf = (facts: TaskFacts): TaskFacts => Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));

@@ -230,7 +230,7 @@ export class PeerFetch implements AsyncDisposable {
     const { clock, config, onNoProgress } = this.#options;
     this.#watchdog = clock.timer(config.noProgressMs, () => {
       if (this.#ended) return;
-      if (this.#inFlight.size === 0 && !this.#toldUseless && clock.nowMs() - this.#progressMs >= config.noProgressMs) onNoProgress();
+      if (this.#inFlight.size === 0 && clock.nowMs() - this.#progressMs >= config.noProgressMs) onNoProgress();
       this.#watch();
     });
   }

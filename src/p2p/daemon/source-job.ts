@@ -20,7 +20,7 @@ export interface SourceJob {
   /** What of the task is here already. */
   readonly held: StoredTask | undefined;
   /** The task as it will be filled: length known, space reserved. */
-  readonly onStored: (stored: StoredTask) => void;
+  readonly onStored: (stored: StoredTask, origin: "found" | "adopted") => void;
   readonly onPiece: (piece: DownloadedPiece, costMs: number) => void;
   /** A broken body will be resumed. */
   readonly onRetry: (error: AnaxError) => void;

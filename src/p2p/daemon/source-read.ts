@@ -91,7 +91,7 @@ async function readRest(
   const stored = state.opened ? known : await job.store.open(metaOf(job.taskId, job.request, known.meta));
   state.stored = stored;
   state.opened = true;
-  job.onStored(stored);
+  job.onStored(stored, "found");
   await writePieces({
     stored,
     body,
@@ -106,7 +106,7 @@ async function readRest(
 const missingRunOf = (stored: StoredTask): SourceRun | undefined => nextRun(stored.meta, (index) => stored.finished.has(index));
 
 function ready(job: SourceJob, stored: StoredTask): StoredTask {
-  job.onStored(stored);
+  job.onStored(stored, "found");
   return stored;
 }
 

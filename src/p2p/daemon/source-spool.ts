@@ -11,7 +11,7 @@ export async function spoolSource(job: SourceJob, body: SourceBody): Promise<Sto
   try {
     const contentLength = await writeAll(path, body);
     const stored = await job.store.adopt(metaOf(job.taskId, job.request, { contentLength, responseHeader: body.responseHeader }), path);
-    job.onStored(stored);
+    job.onStored(stored, "adopted");
     for (let index = 0; index < stored.meta.pieceCount; index++) {
       const piece = stored.piece(index);
       if (piece !== undefined) job.onPiece(piece, 0);
