@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { duration } from "../../base/units.ts";
+import { duration } from "../../base/quantity.ts";
 
 /** Ports that Dragonfly's peers expect when nobody says otherwise. */
 const UPLOAD_PORT = 4000;

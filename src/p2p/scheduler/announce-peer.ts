@@ -40,7 +40,8 @@ export async function announcePeer(runner: SchedulerRunner, call: BidiCall<Annou
       register(runner, conversation, { ids, request: request.value });
     });
   } finally {
-    if (ids !== undefined) runner.disconnectPeer(ids.peerId, conversation.stream);
+    // As for a host: the end of our own service is no event of the cluster.
+    if (ids !== undefined && !call.draining.aborted) runner.disconnectPeer(ids.peerId, conversation.stream);
   }
 }
 

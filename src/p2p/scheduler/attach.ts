@@ -33,7 +33,8 @@ export async function attach(runner: SchedulerRunner, call: BidiCall<AttachReque
       stream.send({ response: { $case: "welcome", value: welcomeOf(runner, schedulerId) } });
     });
   } finally {
-    if (hostId !== undefined) runner.detach(hostId, stream);
+    // A scheduler that stops ends its streams itself: it must not take that for lost hosts, and send others to the source.
+    if (hostId !== undefined && !call.draining.aborted) runner.detach(hostId, stream);
   }
 }
 

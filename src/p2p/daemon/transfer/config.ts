@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { byteSize, duration } from "../../../base/units.ts";
+import { byteSize, duration } from "../../../base/quantity.ts";
 
 /** How pieces move between peers: `upload…` is the serving side, `fetch…` the asking one. */
 export const TransferConfig = z.strictObject({
