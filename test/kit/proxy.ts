@@ -22,7 +22,7 @@ import type { PieceStore } from "../../src/p2p/pieces/types.ts";
 import { ProxyConfig } from "../../src/p2p/proxy/config.ts";
 import { startProxy, type Proxy } from "../../src/p2p/proxy/proxy.ts";
 import { SourceConfig } from "../../src/p2p/source/config.ts";
-import { temporaryDirectory } from "./anax.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
 import { aSources } from "./sources.ts";
 
 export interface TestProxy extends AsyncDisposable {

@@ -11,7 +11,7 @@ import type { CertificateAuthority } from "./certificates.ts";
 import type { ProxyConfig } from "./config.ts";
 import { errorTypeOf } from "./exchange.ts";
 import type { Loops } from "./loops.ts";
-import type { ProxyMetrics } from "./metrics.ts";
+import { countRequest, type ProxyMetrics } from "./metrics.ts";
 import { checkProxyAuthorization, PROXY_CHALLENGE } from "./proxy-auth.ts";
 import type { Registries } from "./registries.ts";
 
@@ -82,7 +82,7 @@ export class Tunnels implements Disposable {
   }
 
   #refuse(request: IncomingMessage, client: Duplex, error: AnaxError): void {
-    this.#parts.metrics.requests.inc({ kind: "tunnel", outcome: specOf(error).http < 500 ? "refused" : "failed" });
+    countRequest(this.#parts.metrics, "tunnel", specOf(error).http < 500 ? "refused" : "failed");
     this.#parts.log.warn("proxy.tunnel-failed", { target: (request.url ?? "").slice(0, 256), code: error.code, reason: error.message });
     if (!client.writable) return void client.destroy();
     const status = specOf(error).http;
@@ -105,7 +105,7 @@ export class Tunnels implements Disposable {
     secure.on("error", (error) => log.debug("proxy.hijack-tls", { host: target.hostname, reason: error.message })); // most often: our authority is not trusted
     secure.once("secure", () => {
       late[Symbol.dispose]();
-      metrics.requests.inc({ kind: "hijack", outcome: "pass" });
+      countRequest(metrics, "hijack", "pass");
       this.#parts.onHijacked(secure, target);
     });
   }
@@ -125,7 +125,7 @@ export class Tunnels implements Disposable {
       from.pipe(to); // ends `to` when `from` ends: each direction closes on its own
       from.once("close", () => to.destroy());
     }
-    this.#parts.metrics.requests.inc({ kind: "tunnel", outcome: "pass" });
+    countRequest(this.#parts.metrics, "tunnel", "pass");
   }
 
   #dial(target: TunnelTarget, client: Socket): Promise<Socket> {

@@ -3,9 +3,10 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readFile, stat, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { startForwardProxy } from "../../../test/kit/forward-proxy.ts";
 import { startOrigin } from "../../../test/kit/origin.ts";
 import { aProxy, ask, type AskOptions } from "../../../test/kit/proxy.ts";
-import { temporaryDirectory } from "../../../test/kit/anax.ts";
+import { temporaryDirectory } from "../../../test/kit/temporary-directory.ts";
 import { startTestRegistry } from "../../../test/kit/registry.ts";
 import { contentTaskIdOf, taskIdOf } from "../model/ids.ts";
 
@@ -181,5 +182,22 @@ test("a blob of a registry is recognized behind the proxy", async () => {
     reply.headers["x-dragonfly-task-id"],
     createHash("sha256").update(bytes).digest("hex"),
     "settings do not know this registry",
+  );
+});
+
+test("origins are reached through the machine's own proxy where there is one", async () => {
+  await using registry = await startTestRegistry();
+  const bytes = randomBytes(100_000);
+  const digest = registry.putBlob(bytes);
+  await using outer = await startForwardProxy();
+  const host = `registry.invalid:${registry.port}`;
+  const config = { defaultRegistry: "", registries: { [host]: { plainHttp: true } } };
+  await using kit = await aProxy({ config, source: { proxyUrl: outer.url } });
+  assert.ok((await ask(`${kit.url}/v2/a/blobs/${digest}?ns=${host}`)).body.equals(bytes));
+  assert.equal((await ask(`${kit.url}/v2/a/tags/list?ns=${host}`, { headers: { "X-Custom": ["one", "two"] } })).status, 200);
+  assert.equal(registry.requests.at(-1)?.headers["x-custom"], "one, two");
+  assert.ok(
+    outer.seen.every((line) => line.includes(`http://${host}/v2/a/`)),
+    outer.seen.join("\n"),
   );
 });

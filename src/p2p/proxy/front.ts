@@ -6,6 +6,7 @@ import { authorityOf, type TunnelTarget } from "./connect.ts";
 import type { ProxyContext } from "./context.ts";
 import { hasLeft, replyError, type Exchange } from "./exchange.ts";
 import { serveForward, type Served } from "./forward.ts";
+import { countRequest } from "./metrics.ts";
 import { serveMirror } from "./mirror.ts";
 import { checkProxyAuthorization, PROXY_CHALLENGE } from "./proxy-auth.ts";
 
@@ -24,6 +25,8 @@ export class Front {
   readonly #context: ProxyContext;
   readonly #targets = new WeakMap<Socket, TunnelTarget>();
   readonly #running = new Map<AbortController, Promise<void>>();
+  /** Requests that came before the answer to the one before them had ended, by connection. */
+  readonly #pipelined = new WeakMap<Socket, number>();
   #drained: Promise<void> | undefined;
 
   constructor(context: ProxyContext) {
@@ -75,13 +78,33 @@ export class Front {
     };
     metrics.inFlight.inc();
     try {
+      if (response.socket === null) await this.#turnOf(request, response);
       const { kind, outcome } = await this.#answer(arrival, exchange);
-      metrics.requests.inc({ kind, outcome });
+      countRequest(metrics, kind, outcome);
     } catch (thrown) {
       this.#fail(exchange, thrown);
     } finally {
       metrics.inFlight.dec();
     }
+  }
+
+  /** Pipelined requests are answered one after the other: one that waits must hold nothing. */
+  async #turnOf(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { socket } = request;
+    const waiting = (this.#pipelined.get(socket) ?? 0) + 1;
+    if (waiting > PIPELINED_MAX) {
+      socket.destroy();
+      throw new AnaxError("socket.closed", { reason: "too many requests without waiting for answers" });
+    }
+    this.#pipelined.set(socket, waiting);
+    await new Promise<void>((resolve, reject) => {
+      const onClose = (): void => reject(new AnaxError("socket.closed"));
+      socket.once("close", onClose);
+      response.once("socket", () => {
+        socket.off("close", onClose);
+        resolve();
+      });
+    }).finally(() => this.#pipelined.set(socket, (this.#pipelined.get(socket) ?? 1) - 1));
   }
 
   async #answer(arrival: Arrival, exchange: Exchange): Promise<Served> {
@@ -109,13 +132,14 @@ export class Front {
     const { metrics, log } = this.#context;
     const { request, response } = exchange;
     if (hasLeft(exchange, thrown)) {
-      metrics.requests.inc({ kind: "rejected", outcome: "aborted" });
+      countRequest(metrics, "rejected", "aborted");
       return void response.destroy();
     }
     const error = errorOf(thrown);
     const refused = specOf(error).http < 500;
-    metrics.requests.inc({ kind: "rejected", outcome: refused ? "refused" : "failed" });
-    log[error.code === "internal" ? "error" : "warn"]("proxy.request-failed", {
+    countRequest(metrics, "rejected", refused ? "refused" : "failed");
+    const level = error.code === "internal" ? "error" : error.code === "proxy.unauthorized" ? "debug" : "warn"; // every client's first try lacks a password
+    log[level]("proxy.request-failed", {
       method: request.method,
       target: withoutQuery(request.url ?? ""),
       code: error.code,
@@ -124,6 +148,9 @@ export class Front {
     replyError(exchange, error, error.code === "proxy.unauthorized" ? PROXY_CHALLENGE : {});
   }
 }
+
+/** More than any client does, and few enough that one connection cannot use up `requestsMax`. */
+const PIPELINED_MAX = 6;
 
 function parseUrl(text: string): URL {
   const url = URL.parse(text);

@@ -111,3 +111,31 @@ test("a client that takes nothing is dropped after a while, from the kernel's pa
   assert.ok(socket.bytesRead < 40 * 1024 * 1024);
   assert.match(await kit.metrics.metrics(), /outcome="aborted"\} 1/);
 });
+
+test("requests sent without waiting for answers are answered in their order, up to a bound", async () => {
+  await using registry = await startTestRegistry();
+  const bytes = [randomBytes(300_000), randomBytes(200_000), randomBytes(100_000)];
+  const digests = bytes.map((content) => registry.putBlob(content));
+  await using kit = await aProxy({ config: { defaultRegistry: registry.host } });
+  for (let round = 0; round < 2; round++) {
+    const socket = connect(kit.proxy.port, "127.0.0.1");
+    socket.write(request(digests[0]) + request(digests[1]) + request(digests[2], "Connection: close\r\n"));
+    const chunks: Buffer[] = [];
+    for await (const chunk of socket) chunks.push(chunk as Buffer);
+    const all = Buffer.concat(chunks);
+    const places = bytes.map((content) => all.indexOf(content));
+    assert.deepEqual(
+      places,
+      places.toSorted((a, b) => a - b),
+    );
+    assert.ok(places.every((place) => place > 0));
+  }
+  const flood = connect(kit.proxy.port, "127.0.0.1");
+  flood.on("error", () => undefined);
+  flood.end(request(digests[0]).repeat(100));
+  flood.resume();
+  await once(flood, "close");
+  assert.equal((await ask(`${kit.url}/v2/a/blobs/${digests[0]}`)).status, 200);
+});
+
+const request = (digest: string | undefined, more = ""): string => `GET /v2/a/blobs/${digest} HTTP/1.1\r\nHost: x\r\n${more}\r\n`;

@@ -7,7 +7,7 @@ import type { ProxyContext } from "./context.ts";
 import { originOf } from "./endpoint.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Manifest } from "./manifest-cache.ts";
-import type { RequestOutcome } from "./metrics.ts";
+import { countServed, type RequestOutcome } from "./metrics.ts";
 import { passThrough, relay, type Destination } from "./pass-through.ts";
 import { readLimited } from "./read-limited.ts";
 import { headerRecord, passedHeaders } from "./raw-headers.ts";
@@ -77,7 +77,7 @@ function replyManifest(context: ProxyContext, exchange: Exchange, manifest: Mani
     ETag: `"${manifest.digest}"`,
   });
   exchange.response.end(manifest.body);
-  context.metrics.bytes.inc({ from: "memory" }, manifest.body.length);
+  countServed(context.metrics, "memory", manifest.body.length);
   return "revalidated";
 }
 
@@ -133,7 +133,7 @@ async function fetchManifest(
   const own = headerRecord(passedHeaders(reply.rawHeaders, (name) => name === "content-length"));
   exchange.response.writeHead(200, { ...own, "Content-Length": body.length });
   exchange.response.end(body);
-  context.metrics.bytes.inc({ from: "origin" }, body.length);
+  countServed(context.metrics, "origin", body.length);
   return "pass";
 }
 

@@ -11,7 +11,7 @@ export type RequestKind = "blob" | "manifest" | "task" | "pass" | "tunnel" | "hi
 export type RequestOutcome = "hit" | "download" | "revalidated" | "pass" | "fallback" | "refused" | "aborted" | "failed";
 
 /** Where served bytes came from: content complete on this disk, content on its way, or the origin directly. */
-export type ServedFrom = "store" | "download" | "origin" | "memory";
+type ServedFrom = "store" | "download" | "origin" | "memory";
 
 export const PROXY_METRICS = {
   requests: {
@@ -39,3 +39,8 @@ export const PROXY_METRICS = {
 export type ProxyMetrics = Metrics<typeof PROXY_METRICS>;
 
 export const createProxyMetrics = (registry: Registry): ProxyMetrics => metricsOf(registry, PROXY_METRICS);
+
+export const countServed = (metrics: ProxyMetrics, from: ServedFrom, bytes: number): void => metrics.bytes.inc({ from }, bytes);
+
+export const countRequest = (metrics: ProxyMetrics, kind: RequestKind, outcome: RequestOutcome): void =>
+  metrics.requests.inc({ kind, outcome });

@@ -41,21 +41,21 @@ export class Origins implements Disposable {
   readonly #policy: AddressPolicy;
   readonly #trust: Trust;
   readonly #insecure: HostMatcher;
-  readonly #plain: http.Agent;
-  readonly #pools = new Map<string, https.Agent>();
+  readonly #proxyEnv: http.ProxyEnv;
+  readonly #pools = new Map<string, http.Agent>();
 
   constructor(parts: {
     readonly config: ProxyConfig;
     readonly clock: Clock;
     readonly policy: AddressPolicy;
-    readonly source: Pick<SourceConfig, "caFiles" | "insecureHosts">;
+    readonly source: OriginSettings;
   }) {
     this.#config = parts.config;
     this.#clock = parts.clock;
     this.#policy = parts.policy;
     this.#trust = new Trust(parts.source.caFiles);
     this.#insecure = hostMatcher(parts.source.insecureHosts, { subdomains: false });
-    this.#plain = new http.Agent(this.#poolOptions());
+    this.#proxyEnv = proxyEnvOf(parts.source);
   }
 
   /** The head of the reply; its body must be read or destroyed. Throws `source.denied`, `source.unreachable`, or the signal's reason. */
@@ -74,7 +74,6 @@ export class Origins implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#plain.destroy();
     for (const pool of this.#pools.values()) pool.destroy();
   }
 
@@ -88,8 +87,8 @@ export class Origins implements Disposable {
         path: request.path,
         headers: ["Host", endpoint.authority, ...request.headers],
         lookup: this.#policy.lookup,
-        // A body cannot be sent twice, so it never goes over a connection that may turn out to be stale.
-        agent: repeatable ? this.#poolOf(endpoint, tls) : false,
+        agent: this.#poolOf(endpoint, tls, repeatable),
+        maxHeaderSize: this.#config.headerBytesMax,
         ...tls,
       };
       const outgoing = endpoint.protocol === "https:" ? https.request(options) : http.request(options);
@@ -113,19 +112,19 @@ export class Origins implements Disposable {
     });
   }
 
-  #poolOf(endpoint: Endpoint, tls: TlsOptions | undefined): http.Agent {
-    if (tls === undefined) return this.#plain;
-    const key = JSON.stringify([endpoint.tls?.ca, tls.rejectUnauthorized]);
+  /** A body cannot be sent twice, so it never goes over a kept connection, which may turn out to be stale. */
+  #poolOf(endpoint: Endpoint, tls: TlsOptions | undefined, keepAlive: boolean): http.Agent {
+    const key = JSON.stringify([tls === undefined, keepAlive, endpoint.tls?.ca, tls?.rejectUnauthorized]);
     const known = this.#pools.get(key);
     if (known !== undefined) return known;
-    const made = new https.Agent({ ...this.#poolOptions(), maxCachedSessions: 256 });
+    const maxSockets = this.#config.originConnectionsPerHostMax;
+    const options: http.AgentOptions = { keepAlive, maxSockets, maxTotalSockets: maxSockets * 16, maxFreeSockets: 16, scheduling: "lifo" };
+    const made =
+      tls === undefined
+        ? new http.Agent({ ...options, proxyEnv: this.#proxyEnv })
+        : new https.Agent({ ...options, proxyEnv: this.#proxyEnv });
     this.#pools.set(key, made); // as many as settings differ between registries, which clients cannot add to
     return made;
-  }
-
-  #poolOptions(): http.AgentOptions {
-    const maxSockets = this.#config.originConnectionsPerHostMax;
-    return { keepAlive: true, maxSockets, maxTotalSockets: maxSockets * 16, maxFreeSockets: 16, scheduling: "lifo" };
   }
 
   async #tlsOf(endpoint: Endpoint): Promise<TlsOptions | undefined> {
@@ -141,6 +140,15 @@ export class Origins implements Disposable {
     const details = { url: originOf(request.endpoint), systemCode: systemCodeOf(error), reason: error.message };
     return new AnaxError("source.unreachable", details, { cause: error });
   }
+}
+
+export type OriginSettings = Pick<SourceConfig, "caFiles" | "insecureHosts" | "proxyUrl" | "noProxy">;
+
+/** The proxy that stands between this machine and its origins; what is on this machine is always reached directly. */
+function proxyEnvOf(source: OriginSettings): http.ProxyEnv {
+  if (source.proxyUrl === undefined) return {};
+  const noProxy = ["localhost", "127.0.0.1-127.255.255.255", "::1", ...source.noProxy].join(",");
+  return { HTTP_PROXY: source.proxyUrl, HTTPS_PROXY: source.proxyUrl, NO_PROXY: noProxy };
 }
 
 type Attempt =

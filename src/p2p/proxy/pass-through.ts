@@ -3,6 +3,7 @@ import { pipeline } from "node:stream/promises";
 import type { ProxyContext } from "./context.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Exchange } from "./exchange.ts";
+import { countServed } from "./metrics.ts";
 import { pairsOf } from "./origin.ts";
 import { passedHeaders, rawHeader } from "./raw-headers.ts";
 import { guardStall } from "./stall.ts";
@@ -62,7 +63,7 @@ export async function relay(context: ProxyContext, exchange: Exchange, reply: In
       bytes += chunk.length;
     });
     await pipeline(reply, response, { end: false });
-    context.metrics.bytes.inc({ from: "origin" }, bytes);
+    countServed(context.metrics, "origin", bytes);
     if (reply.rawTrailers.length > 0 && !response.hasHeader("content-length")) response.addTrailers(pairsOf(reply.rawTrailers));
     response.end();
   } catch (thrown) {

@@ -21,7 +21,7 @@ import { Logins } from "./login.ts";
 import { Loops } from "./loops.ts";
 import { ManifestCache } from "./manifest-cache.ts";
 import { createProxyMetrics } from "./metrics.ts";
-import { Origins } from "./origin.ts";
+import { Origins, type OriginSettings } from "./origin.ts";
 import { OutputWriter } from "./output.ts";
 import { Prefetches } from "./prefetch.ts";
 import { Registries } from "./registries.ts";
@@ -30,7 +30,7 @@ import { Rules } from "./rules.ts";
 export interface ProxyOptions {
   readonly config: ProxyConfig;
   /** The daemon's settings for reaching origins, which hold for what streams through as well. */
-  readonly source: Pick<SourceConfig, "allowNetworks" | "denyNetworks" | "caFiles" | "insecureHosts">;
+  readonly source: OriginSettings & Pick<SourceConfig, "allowNetworks" | "denyNetworks">;
   readonly downloads: Downloads;
   readonly clock: Clock;
   readonly log: Log;

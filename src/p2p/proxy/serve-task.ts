@@ -1,12 +1,12 @@
 import { AnaxError, errorOf, type ErrorCode } from "../../base/errors.ts";
-import { pipeFile, sendFile, writeChunk } from "../../disk/send-file.ts";
+import { sendFile, writeChunk } from "../../disk/send-file.ts";
 import { DRAGONFLY_RESPONSE_HEADERS } from "../../wire/http/dragonfly-headers.ts";
 import { formatContentRange, rangeOf, type ByteRange } from "../../wire/http/range.ts";
 import type { Download, DownloadRequest } from "../daemon/types.ts";
 import type { StoredTask } from "../pieces/types.ts";
 import type { ProxyContext } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
-import type { RequestOutcome } from "./metrics.ts";
+import { countServed, type RequestOutcome } from "./metrics.ts";
 import { guardStall, type StallGuard } from "./stall.ts";
 
 export interface TaskReply {
@@ -137,13 +137,12 @@ function fileBody(context: ProxyContext, exchange: Exchange, stored: StoredTask,
       const span = { fd: stored.fd, offsetBytes: range.start, lengthBytes: range.length, buffers: context.buffers, signal };
       const onProgress = (bytes: number): void => {
         guard.progress();
-        context.metrics.bytes.inc({ from: "store" }, bytes);
+        countServed(context.metrics, "store", bytes);
       };
       response.flushHeaders();
-      // Without a socket of its own the answer stands in line behind others of a pipelining client: only Node knows when it is its turn.
       const { socket } = response;
-      if (socket === null) await pipeFile({ ...span, onProgress, writable: response });
-      else await sendFile({ ...span, onProgress, socket, native: context.native });
+      if (socket === null) throw new AnaxError("socket.closed"); // its turn has come, so it can only have lost it
+      await sendFile({ ...span, onProgress, socket, native: context.native }); // past the HTTP layer, which has the length and needs no more
     },
     async [Symbol.asyncDispose]() {
       lease[Symbol.dispose]();
@@ -161,7 +160,7 @@ async function streamBody(context: ProxyContext, exchange: Exchange, stored: Sto
       for (; step.done !== true; step = await chunks.next()) {
         await writeChunk(exchange.response, step.value);
         sent += step.value.length;
-        context.metrics.bytes.inc({ from: "download" }, step.value.length);
+        countServed(context.metrics, "download", step.value.length);
       }
       if (sent !== range.length)
         throw new AnaxError("internal", { reason: "the store ended a stream early", sent, promised: range.length });

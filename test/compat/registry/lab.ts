@@ -1,8 +1,9 @@
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { startAnax, temporaryDirectory, type AnaxProcess } from "../../kit/anax.ts";
+import { startAnax, type AnaxProcess } from "../../kit/anax.ts";
 import { writeImage, type Image } from "../../kit/image.ts";
 import { freePort, listens, missingPrograms, must, start, waitFor, type Background } from "../../kit/process.ts";
+import { temporaryDirectory } from "../../kit/temporary-directory.ts";
 
 /** A name that nothing resolves: a pull that works has come through the mirror. */
 export const REGISTRY = "registry.test";
