@@ -1,4 +1,9 @@
 #!/usr/bin/env -S node --disable-warning=ExperimentalWarning
-import { main } from "../src/cli/main.ts";
+import { enableCompileCache } from "node:module";
+import { codeCacheDir } from "../src/node/paths.ts";
 
+// Compiling the program takes longer than most commands do, so the result is kept. Where that is not possible nothing is lost but time.
+enableCompileCache(codeCacheDir(process.env));
+
+const { main } = await import("../src/cli/main.ts");
 process.exitCode = await main(process.argv.slice(2));

@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { z } from "zod";
-import { describeSettings, envNameOf, loadSettings, nearestOf } from "./config.ts";
+import { describeSettings, envNameOf, loadSettings, withoutSecrets } from "./config.ts";
+import { nearestOf } from "./nearest.ts";
 import { AnaxError } from "./errors.ts";
-import { byteSize, duration } from "./units.ts";
+import { byteSize, duration } from "./quantity.ts";
 
 const Schema = z.strictObject({
   dataDir: z.string().default("/data").describe("Where."),
@@ -81,4 +82,26 @@ test("every setting has a path, an environment name and its description", () => 
 test("the nearest word is found only when it is near", () => {
   assert.equal(nearestOf("qouta", ["quota", "dir"]), "quota");
   assert.equal(nearestOf("elephant", ["quota", "dir"]), undefined);
+});
+
+test("secrets are masked wherever the schema has them, and passwords in URLs", () => {
+  const schema = z.object({
+    token: z.string().optional().meta({ secret: true }),
+    absent: z.string().optional().meta({ secret: true }),
+    proxyUrl: z.string().optional(),
+    places: z.record(z.string(), z.object({ user: z.string(), password: z.string().meta({ secret: true }) })).default({}),
+    list: z.array(z.object({ key: z.string().meta({ secret: true }) })).default([]),
+  });
+  const settings = schema.parse({
+    token: "hidden",
+    proxyUrl: "http://me:hidden@proxy.example:3128/",
+    places: { "a.example": { user: "me", password: "hidden" } },
+    list: [{ key: "hidden" }],
+  });
+  assert.deepEqual(withoutSecrets(schema, settings), {
+    token: "[secret]",
+    proxyUrl: "http://me:[secret]@proxy.example:3128/",
+    places: { "a.example": { user: "me", password: "[secret]" } },
+    list: [{ key: "[secret]" }],
+  });
 });

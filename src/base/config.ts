@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { parse as parseYaml, YAMLParseError } from "yaml";
 import { z } from "zod";
 import { AnaxError, systemCodeOf } from "./errors.ts";
+import { nearestOf } from "./nearest.ts";
 
 /** One setting as a person meets it: in a file, in the environment, in the reference. */
 export interface SettingDoc {
@@ -27,6 +28,8 @@ interface JsonSchema {
   readonly quantity?: string;
   readonly minimumText?: string;
   readonly maximumText?: string;
+  /** Never shown. */
+  readonly secret?: boolean;
 }
 
 export interface SettingSources {
@@ -37,6 +40,8 @@ export interface SettingSources {
   readonly texts?: Readonly<Record<string, string>>;
   /** From the command line, as values; they win over `texts`. */
   readonly flags?: Readonly<Record<string, unknown>>;
+  /** What this caller wants instead of the schema's defaults, where nobody says anything. */
+  readonly defaults?: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -60,6 +65,7 @@ export function loadSettings<S extends z.ZodType>(schema: S, sources: SettingSou
       ),
     );
   for (const [path, value] of Object.entries(sources.flags ?? {})) if (value !== undefined) assign(tree, path, value);
+  for (const [path, value] of Object.entries(sources.defaults ?? {})) if (valueAt(tree, path) === undefined) assign(tree, path, value);
   const parsed = schema.safeParse(tree);
   if (parsed.success) return deepFreeze(parsed.data);
   throw new AnaxError("config.invalid", {
@@ -100,11 +106,13 @@ function typeTextOf(node: JsonSchema): string {
   return `${String(node.type ?? "value")}${bounds}`;
 }
 
-function readYaml(file: string): Record<string, unknown> {
+type Tree = Record<string, unknown>;
+
+function readYaml(file: string): Tree {
   try {
     const tree = parseYaml(readFileSync(file, "utf8"), { prettyErrors: true }) as unknown;
     if (tree === null || tree === undefined) return {};
-    if (typeof tree === "object" && !Array.isArray(tree)) return tree as Record<string, unknown>;
+    if (typeof tree === "object" && !Array.isArray(tree)) return tree as Tree;
     throw new AnaxError("config.invalid", { file, problems: ["the file is not a map of settings"] });
   } catch (thrown) {
     if (thrown instanceof YAMLParseError) throw new AnaxError("config.invalid", { file, problems: [thrown.message] }, { cause: thrown });
@@ -123,17 +131,43 @@ function valueOf(text: string, setting: SettingDoc | undefined): unknown {
   }
 }
 
-function assign(tree: Record<string, unknown>, path: string, value: unknown): void {
+function assign(tree: Tree, path: string, value: unknown): void {
   const keys = path.split(".");
   const last = keys.pop()!; // split never gives an empty list
   let node = tree;
   for (const key of keys) {
     const child = node[key];
     if (typeof child !== "object" || child === null) node[key] = {};
-    node = node[key] as Record<string, unknown>;
+    node = node[key] as Tree;
   }
   node[last] = value;
 }
+
+function valueAt(tree: unknown, path: string): unknown {
+  return path
+    .split(".")
+    .reduce<unknown>((node, key) => (typeof node === "object" && node !== null ? (node as Tree)[key] : undefined), tree);
+}
+
+/** Settings for people to see: what the schema calls secret is masked, and so are passwords inside URLs. */
+export function withoutSecrets(schema: z.ZodType, settings: unknown): unknown {
+  return masked(settings, jsonSchemaOf(schema));
+}
+
+function masked(value: unknown, node: JsonSchema): unknown {
+  if (value === undefined || value === null) return value;
+  if (node.secret === true) return MASK;
+  if (Array.isArray(value)) return value.map((item) => masked(item, node.items ?? {}));
+  if (typeof value === "string") return withoutPassword(value);
+  if (typeof value !== "object") return value;
+  const others = typeof node.additionalProperties === "object" ? node.additionalProperties : {};
+  return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, masked(child, node.properties?.[key] ?? others)]));
+}
+
+const MASK = "[secret]";
+
+/** `http://user:word@host/` is `http://user:[secret]@host/`. */
+const withoutPassword = (text: string): string => text.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/?#:@]*:)[^/?#]*@/i, `$1${MASK}@`);
 
 function problemOf(issue: z.core.$ZodIssue, root: JsonSchema): string {
   const at = issue.path.map(String);
@@ -145,26 +179,6 @@ function problemOf(issue: z.core.$ZodIssue, root: JsonSchema): string {
       return `${[...at, key].join(".")}: unknown setting${near === undefined ? "" : `, did you mean ${[...at, near].join(".")}?`}`;
     })
     .join("; ");
-}
-
-/** The known word with the smallest edit distance, if it is near enough to be a slip. */
-export function nearestOf(word: string, known: readonly string[]): string | undefined {
-  const ranked = known.map((candidate) => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }));
-  const best = ranked.toSorted((a, b) => a.distance - b.distance)[0];
-  return best !== undefined && best.distance <= Math.max(2, Math.ceil(word.length / 2)) ? best.candidate : undefined;
-}
-
-/** Levenshtein 1965, one row kept. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)); // all within both rows
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }
 
 function deepFreeze<T>(value: T): T {

@@ -1,5 +1,3 @@
-import { z } from "zod";
-
 const BYTE_UNITS: Readonly<Record<string, number>> = {
   "": 1,
   B: 1,
@@ -50,29 +48,4 @@ export function formatDuration(ms: number): string {
   const minutes = Math.floor(ms / 60_000);
   if (minutes < 60) return `${minutes}m ${String(Math.floor((ms % 60_000) / 1000)).padStart(2, "0")}s`;
   return `${Math.floor(minutes / 60)}h ${String(minutes % 60).padStart(2, "0")}m`;
-}
-
-/** A setting in bytes: a number or text with a unit; bounds are given the same way. */
-export function byteSize(bounds: { readonly min: string; readonly max: string }) {
-  return quantity(parseBytes, "a size such as 4MiB", bounds);
-}
-
-/** A setting in milliseconds: text with a unit (`30s`), or a number of seconds. */
-export function duration(bounds: { readonly min: string; readonly max: string }) {
-  return quantity(parseDurationMs, "a duration such as 30s", bounds);
-}
-
-/** Kept as text in the schema, so that defaults and documentation show `4MiB`; parsed to a number for the rooms. */
-function quantity(parse: (text: string) => number | undefined, what: string, bounds: { readonly min: string; readonly max: string }) {
-  const min = parse(bounds.min)!;
-  const max = parse(bounds.max)!;
-  return z
-    .union([z.string(), z.number()])
-    .meta({ quantity: what, minimumText: bounds.min, maximumText: bounds.max })
-    .transform((value, context) => {
-      const parsed = parse(String(value));
-      if (parsed !== undefined && parsed >= min && parsed <= max) return parsed;
-      context.addIssue({ code: "custom", message: `expected ${what} from ${bounds.min} to ${bounds.max}` });
-      return z.NEVER;
-    });
 }

@@ -1,10 +1,11 @@
 import { stat } from "node:fs/promises";
+import { isAbsolute } from "node:path";
 import type { Command } from "commander";
 import { realClock } from "../base/clock.ts";
 import { AnaxError } from "../base/errors.ts";
 import { openChannel, type GrpcChannel } from "../wire/grpc/client.ts";
-import { socketPathOf } from "../node/config.ts";
-import { settingsOf, withSettings, type SettingOptions } from "./options.ts";
+import { defaultDataDir, settingsFile, socketIn } from "../node/paths.ts";
+import { withSettings, type SettingOptions } from "./options.ts";
 
 /** Answers carry whole pieces when the daemon sends content through the socket. */
 const ANSWER_BYTES_MAX = 80 * 1024 * 1024;
@@ -30,13 +31,26 @@ export interface LocalDaemon extends Disposable {
 
 /** A channel to the local daemon. Throws `daemon.unreachable` when its socket is not there. */
 export async function connectDaemon(options: EndpointOptions): Promise<LocalDaemon> {
-  const socketPath = options.endpoint ?? socketPathOf(settingsOf(options));
+  const socketPath = await socketPathFor(options);
   const found = await stat(socketPath).catch((cause: unknown) => {
     throw unreachable(socketPath, cause);
   });
   const channel = openChannel({ path: socketPath }, { clock: realClock, receiveBytesMax: ANSWER_BYTES_MAX });
   const foreignUser = process.getuid !== undefined && process.getuid() !== found.uid;
   return { channel, socketPath, foreignUser, [Symbol.dispose]: () => channel[Symbol.dispose]() };
+}
+
+/** All settings are read only where one besides the data directory can say where the socket is: that takes longer than a small download. */
+async function socketPathFor(options: EndpointOptions): Promise<string> {
+  if (options.endpoint !== undefined) return options.endpoint;
+  const dataDir = options.dataDir ?? process.env["ANAX_DATA_DIR"] ?? defaultDataDir(process.env);
+  const said =
+    settingsFile(options.config, process.env) !== undefined ||
+    Object.keys(options.set).length > 0 ||
+    process.env["ANAX_P2P_DAEMON_SOCKET_PATH"] !== undefined;
+  if (!said && isAbsolute(dataDir)) return socketIn(dataDir);
+  const [{ settingsOf }, { socketPathOf }] = await Promise.all([import("./settings.ts"), import("../node/config.ts")]);
+  return socketPathOf(settingsOf(options));
 }
 
 /** Runs a call on the local daemon; a dead socket becomes one error that says how to start a daemon. */

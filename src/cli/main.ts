@@ -1,6 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { AnaxError, errorOf, specOf } from "../base/errors.ts";
-import { nearestOf } from "../base/config.ts";
+import { nearestOf } from "../base/nearest.ts";
 import { VERSION } from "../base/version.ts";
 import { printError } from "./output.ts";
 

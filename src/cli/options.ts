@@ -1,10 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
-import { existsSync } from "node:fs";
 import { AnaxError } from "../base/errors.ts";
 import { parseBytes, parseDurationMs } from "../base/units.ts";
-import { loadAnaxConfig, type AnaxConfig } from "../node/config.ts";
-
-const SYSTEM_FILE = "/etc/anax/anax.yaml";
+import { SYSTEM_FILE } from "../node/paths.ts";
 
 export interface SettingOptions {
   readonly config?: string;
@@ -25,16 +22,6 @@ export function withSettings(command: Command): Command {
       collectPair,
       {},
     );
-}
-
-export function settingsOf(options: SettingOptions, flags: Readonly<Record<string, unknown>> = {}): AnaxConfig {
-  const file = options.config ?? process.env["ANAX_CONFIG"] ?? (existsSync(SYSTEM_FILE) ? SYSTEM_FILE : undefined);
-  return loadAnaxConfig({
-    file,
-    env: process.env,
-    texts: options.set,
-    flags: { dataDir: options.dataDir, logLevel: options.logLevel, ...flags },
-  });
 }
 
 function collectPair(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {

@@ -1,4 +1,3 @@
-import cliProgress from "cli-progress";
 import type { Clock } from "../base/clock.ts";
 import { formatBytes, formatDuration } from "../base/units.ts";
 
@@ -19,7 +18,7 @@ export interface Progress {
 const JSON_INTERVAL_MS = 1000;
 
 /** The bar is on standard error, so that standard output stays free for the content (`-O -`). */
-export function startProgress(kind: "bar" | "json" | "none", title: string, clock: Clock): Progress {
+export async function startProgress(kind: "bar" | "json" | "none", title: string, clock: Clock): Promise<Progress> {
   if (kind === "none") return { update: () => undefined, stop: () => undefined };
   return kind === "bar" ? startBar(title, clock) : startLines(title, clock);
 }
@@ -32,7 +31,8 @@ export const formatPayload = (state: ProgressState, elapsedMs: number): string =
   return `${formatBytes(state.doneBytes)}/${total} | ${formatBytes(rate)}/s${left} | peers ${formatBytes(state.fromPeersBytes)}, source ${formatBytes(state.fromSourceBytes)}`;
 };
 
-function startBar(title: string, clock: Clock): Progress {
+async function startBar(title: string, clock: Clock): Promise<Progress> {
+  const { default: cliProgress } = await import("cli-progress");
   const startedMs = clock.nowMs();
   const bar = new cliProgress.SingleBar({
     stream: process.stderr,

@@ -1,12 +1,12 @@
 import type { Command } from "commander";
-import { createLog } from "../base/log.ts";
 import { formatDuration } from "../base/units.ts";
 import { VERSION } from "../base/version.ts";
 import type { AnaxConfig } from "../node/config.ts";
-import { runUntilSignal, type Running } from "../node/run.ts";
-import { startNode, type Roles } from "../node/start.ts";
+import type { Running } from "../node/run.ts";
+import type { Roles } from "../node/start.ts";
 import { printJson, printLine } from "./output.ts";
 import { withSettings, type SettingOptions } from "./options.ts";
+import { settingsOf } from "./settings.ts";
 
 export interface ServeOptions extends SettingOptions {
   readonly json?: boolean;
@@ -17,13 +17,23 @@ export function withServe(command: Command): Command {
   return withSettings(command).option("--json", "print one JSON line when ready, instead of a table");
 }
 
-/** Runs roles in the foreground and prints what listens where once they serve. */
-export async function serve(config: AnaxConfig, roles: Roles, json: boolean): Promise<void> {
+/**
+ * Runs roles in the foreground and prints what listens where once they serve. Somebody who watches a terminal reads that table, and
+ * gets only warnings besides; a file or a journal gets everything.
+ */
+export async function serve(options: ServeOptions, roles: Roles, flags: Readonly<Record<string, unknown>>): Promise<void> {
+  const config = settingsOf(options, { flags, defaults: process.stderr.isTTY ? { logLevel: "warn" } : {} });
+  // Loaded only now: help and wrong settings must not wait for all that serving needs.
+  const [{ createLog }, { runUntilSignal }, { startNode }] = await Promise.all([
+    import("../base/log.ts"),
+    import("../node/run.ts"),
+    import("../node/start.ts"),
+  ]);
   const log = createLog(config.logLevel);
   await runUntilSignal(
     log,
     () => startNode(config, roles, log),
-    (running) => announce(running, config, roles, json),
+    (running) => announce(running, config, roles, options.json === true),
   );
 }
 

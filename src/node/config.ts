@@ -1,5 +1,3 @@
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { z } from "zod";
 import { loadSettings, type SettingSources } from "../base/config.ts";
 import { DaemonConfig } from "../p2p/daemon/config.ts";
@@ -8,6 +6,7 @@ import { PiecesConfig } from "../p2p/pieces/config.ts";
 import { ProxyConfig } from "../p2p/proxy/config.ts";
 import { SchedulerConfig } from "../p2p/scheduler/config.ts";
 import { SourceConfig } from "../p2p/source/config.ts";
+import { defaultDataDir, socketIn } from "./paths.ts";
 
 const port = (fallback: number) => z.int().min(0).max(65_535).default(fallback);
 
@@ -23,7 +22,7 @@ export const AnaxConfig = z.strictObject({
   logLevel: z
     .enum(["error", "warn", "info", "debug", "silent"])
     .default("info")
-    .describe("What is logged, as JSON lines on standard error."),
+    .describe("What is logged, as JSON lines on standard error. Where that is a terminal and nothing is set, only warnings."),
   status: z
     .strictObject({
       listenHost: z.string().default("127.0.0.1").describe("Address of the status pages: /, /metrics, /healthz and /readyz."),
@@ -57,9 +56,4 @@ export function loadAnaxConfig(sources: SettingSources): AnaxConfig {
   return Object.freeze({ ...settings, dataDir: settings.dataDir ?? defaultDataDir(sources.env) });
 }
 
-export const socketPathOf = (config: AnaxConfig): string => config.p2p.daemon.socketPath ?? join(config.dataDir, "daemon.sock");
-
-function defaultDataDir(env: SettingSources["env"]): string {
-  if (process.getuid?.() === 0) return "/var/lib/anax";
-  return join(env["XDG_DATA_HOME"] || join(homedir(), ".local/share"), "anax");
-}
+export const socketPathOf = (config: AnaxConfig): string => config.p2p.daemon.socketPath ?? socketIn(config.dataDir);

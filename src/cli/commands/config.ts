@@ -1,9 +1,10 @@
 import { Command } from "commander";
 import { stringify } from "yaml";
-import { describeSettings, jsonSchemaOf } from "../../base/config.ts";
+import { describeSettings, jsonSchemaOf, withoutSecrets } from "../../base/config.ts";
 import { AnaxConfig } from "../../node/config.ts";
 import { printJson, printLine } from "../output.ts";
-import { settingsOf, withSettings, type SettingOptions } from "../options.ts";
+import { withSettings, type SettingOptions } from "../options.ts";
+import { settingsOf } from "../settings.ts";
 
 interface ConfigOptions extends SettingOptions {
   readonly json?: boolean;
@@ -15,7 +16,7 @@ interface ConfigOptions extends SettingOptions {
 /** `anax config`, `anax config --validate`, and `--help`, which describes every setting. */
 export function command(): Command {
   return withSettings(new Command("config"))
-    .description("Print the settings in force, from flags over environment over file over defaults.")
+    .description("Print the settings in force, from flags over environment over file over defaults. Secrets are masked.")
     .option("--validate", "only check them; exit code 2 and every problem when they are wrong")
     .option("--help-all", "describe every setting, its default and its environment name")
     .option("--schema", "print the JSON schema, for editors")
@@ -24,7 +25,7 @@ export function command(): Command {
     .action((options: ConfigOptions) => {
       if (options.helpAll === true) return printLine(settingsHelp());
       if (options.schema === true) return printJson(jsonSchemaOf(AnaxConfig));
-      const settings = settingsOf(options);
+      const settings = withoutSecrets(AnaxConfig, settingsOf(options));
       if (options.validate === true) return options.json === true ? printJson({ valid: true }) : printLine("The settings are valid.");
       if (options.json === true) printJson(settings);
       else printLine(stringify(settings).trimEnd());

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { collect, settingsOf } from "../options.ts";
+import { collect } from "../options.ts";
 import { serve, withServe, type ServeOptions } from "../serve.ts";
 
 interface DaemonOptions extends ServeOptions {
@@ -17,12 +17,12 @@ export function command(): Command {
     .option("--hostname <name>", "name of this machine in the cluster (default: the system's)")
     .option("--advertise-ip <address>", "address that others reach this machine by")
     .action(async (options: DaemonOptions) => {
-      const config = settingsOf(options, {
+      const flags = {
         "p2p.daemon.seed": options.seed,
         "p2p.daemon.schedulers": options.scheduler.length === 0 ? undefined : options.scheduler,
         "p2p.daemon.hostname": options.hostname,
         "p2p.daemon.advertiseIp": options.advertiseIp,
-      });
-      await serve(config, { scheduler: false, daemon: true }, options.json === true);
+      };
+      await serve(options, { scheduler: false, daemon: true }, flags);
     });
 }

@@ -3,7 +3,8 @@ import pc from "picocolors";
 import { AnaxError } from "../../base/errors.ts";
 import { socketPathOf } from "../../node/config.ts";
 import { CHECKS, type Finding } from "../doctor/checks.ts";
-import { withSettings, settingsOf, type SettingOptions } from "../options.ts";
+import { withSettings, type SettingOptions } from "../options.ts";
+import { settingsOf } from "../settings.ts";
 import { printJson, printLine } from "../output.ts";
 
 const MARKS = { ok: pc.green("ok  "), warn: pc.yellow("warn"), fail: pc.red("FAIL") } as const;

@@ -3,7 +3,8 @@ import { formatBytes } from "../../base/units.ts";
 import type { Event } from "../../wire/grpc/gen/anax/v1/common.ts";
 import { DaemonService, type ExplainDaemonResponse } from "../../wire/grpc/gen/anax/v1/daemon.ts";
 import { CALL_TIMEOUT_MS, withDaemon, withEndpoint, type EndpointOptions } from "../connect.ts";
-import { printJson, printLine, printTable } from "../output.ts";
+import { printJson, printLine } from "../output.ts";
+import { printTable } from "../table.ts";
 import { findTask, isoOf, percentOf, taskJsonOf } from "../tasks.ts";
 
 export function command(): Command {

@@ -1,7 +1,8 @@
 import { Command } from "commander";
 import { formatBytes } from "../../base/units.ts";
 import { withDaemon, withEndpoint, type EndpointOptions } from "../connect.ts";
-import { printJson, printLine, printTable } from "../output.ts";
+import { printJson, printLine } from "../output.ts";
+import { printTable } from "../table.ts";
 import { listTasks, percentOf, taskJsonOf } from "../tasks.ts";
 
 interface LsOptions extends EndpointOptions {

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { countOption, settingsOf } from "../options.ts";
+import { countOption } from "../options.ts";
 import { serve, withServe, type ServeOptions } from "../serve.ts";
 
 export function command(): Command {
@@ -7,7 +7,6 @@ export function command(): Command {
     .description("Run a scheduler. Several share the tasks by consistent hashing; daemons are told all of them.")
     .option("--port <port>", "gRPC port (default: 8002)", countOption)
     .action(async (options: ServeOptions & { readonly port?: number }) => {
-      const config = settingsOf(options, { "scheduler.port": options.port });
-      await serve(config, { scheduler: true, daemon: false }, options.json === true);
+      await serve(options, { scheduler: true, daemon: false }, { "scheduler.port": options.port });
     });
 }

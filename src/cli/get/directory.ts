@@ -26,7 +26,7 @@ export async function getDirectory(daemon: LocalDaemon, url: string, options: Ge
   const root = url.endsWith("/") ? url : `${url}/`;
   const files = (await listTree(daemon, root, options, signal)).filter((entry) => wanted(pathBelow(root, entry.url), options.includeFiles));
   const lines = options.json === true || !process.stdout.isTTY || !process.stderr.isTTY;
-  const progress = startProgress(options.progress ? (lines ? "json" : "bar") : "none", `${files.length} files`, realClock);
+  const progress = await startProgress(options.progress ? (lines ? "json" : "bar") : "none", `${files.length} files`, realClock);
   const states = new Map<string, ProgressState>();
   const totalBytes = files.reduce((sum, entry) => sum + entry.contentLength, 0);
   try {

@@ -27,7 +27,7 @@ export async function getFile(daemon: LocalDaemon, url: string, options: GetOpti
   const toStdout = options.output === "-";
   const lines = options.json === true || !process.stderr.isTTY || (!process.stdout.isTTY && !toStdout);
   const kind = options.progress ? (lines ? (toStdout ? "none" : "json") : "bar") : "none";
-  const progress = startProgress(kind, basename(new URL(url).pathname) || url, realClock);
+  const progress = await startProgress(kind, basename(new URL(url).pathname) || url, realClock);
   let summary: GetSummary;
   try {
     summary = await download(daemon, { url, options, signal, onProgress: (state) => progress.update(state) });

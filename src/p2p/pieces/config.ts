@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { byteSize, duration } from "../../base/units.ts";
+import { byteSize, duration } from "../../base/quantity.ts";
 
 export const PiecesConfig = z
   .strictObject({

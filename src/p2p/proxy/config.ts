@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { z } from "zod";
-import { byteSize, duration } from "../../base/units.ts";
+import { byteSize, duration } from "../../base/quantity.ts";
 
 const absolutePath = z.string().startsWith("/", "expected an absolute path");
 const registryName = z

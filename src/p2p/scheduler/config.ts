@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { duration } from "../../base/units.ts";
+import { duration } from "../../base/quantity.ts";
 
 /** Settings of the scheduler: which peer gets its pieces from where. */
 export const SchedulerConfig = z.strictObject({

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { duration } from "../../base/units.ts";
+import { duration } from "../../base/quantity.ts";
 import { parseNetwork } from "./networks.ts";
 
 const network = z.string().refine((text) => parseNetwork(text) !== undefined, "expected a network such as 10.0.0.0/8 or one address");
