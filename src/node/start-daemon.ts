@@ -10,6 +10,7 @@ import { createPieceClient } from "../p2p/daemon/transfer/piece-client.ts";
 import { startPieceServer } from "../p2p/daemon/transfer/piece-server.ts";
 import { openPieceStore } from "../p2p/pieces/store.ts";
 import { startProxy, type Proxy } from "../p2p/proxy/proxy.ts";
+import { insecureHostsOf } from "../p2p/proxy/registries.ts";
 import { createSources } from "../p2p/source/sources.ts";
 import { addressText } from "../wire/grpc/address.ts";
 import { socketPathOf } from "./config.ts";
@@ -36,7 +37,8 @@ export async function startDaemonRole(
   const store = scope.use(
     await openPieceStore({ ...common, dir: join(dataDir, "pieces"), config: p2p.pieces, metrics: registry, lockOwner: false }),
   );
-  const sources = scope.use(createSources({ ...common, config: p2p.source, random: createRandom(), registry }));
+  const source = { ...p2p.source, insecureHosts: [...p2p.source.insecureHosts, ...insecureHostsOf(p2p.proxy)] };
+  const sources = scope.use(createSources({ ...common, config: source, random: createRandom(), registry }));
   const transfer = { ...common, config: p2p.transfer, metrics: transferMetricsOf(registry) };
   const pieceClient = scope.use(createPieceClient(transfer));
   const pieces = scope.use(await startPieceServer({ ...transfer, host: daemonConfig.listenHost, port: daemonConfig.transferPort, store }));
@@ -64,7 +66,7 @@ export async function startDaemonRole(
           await startProxy({
             ...common,
             config: p2p.proxy,
-            source: p2p.source,
+            source,
             downloads: daemon.downloads,
             metrics: registry,
             host: { ip: daemon.host.ip },

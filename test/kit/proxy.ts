@@ -21,6 +21,7 @@ import { openPieceStore } from "../../src/p2p/pieces/store.ts";
 import type { PieceStore } from "../../src/p2p/pieces/types.ts";
 import { ProxyConfig } from "../../src/p2p/proxy/config.ts";
 import { startProxy, type Proxy } from "../../src/p2p/proxy/proxy.ts";
+import { insecureHostsOf } from "../../src/p2p/proxy/registries.ts";
 import { SourceConfig } from "../../src/p2p/source/config.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { aSources } from "./sources.ts";
@@ -57,7 +58,8 @@ export async function aProxy(options: TestProxyOptions = {}): Promise<TestProxy>
       metrics,
     }),
   );
-  const sources = scope.use(aSources(options.source));
+  const config = ProxyConfig.parse({ port: 0, drainMs: "0s", ...options.config });
+  const sources = scope.use(aSources({ ...options.source, insecureHosts: insecureHostsOf(config) }));
   const downloads = scope.use(
     createDownloads({
       store,
@@ -78,7 +80,7 @@ export async function aProxy(options: TestProxyOptions = {}): Promise<TestProxy>
   );
   const proxy = scope.use(
     await startProxy({
-      config: ProxyConfig.parse({ port: 0, drainMs: "0s", ...options.config }),
+      config,
       source: SourceConfig.parse(options.source ?? {}),
       downloads,
       clock,

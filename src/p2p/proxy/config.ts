@@ -9,6 +9,9 @@ const registryName = z
     /^(https?:\/\/)?(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(\/[\w./-]*)?$/,
     "expected a registry such as registry.example:5000",
   );
+const hostAndPort = z
+  .string()
+  .regex(/^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/, "expected a host, with a port where it is not the usual one");
 const pattern = z.string().min(1).max(1024).refine(isRegExp, "expected a regular expression");
 
 export const RegistryConfig = z.strictObject({
@@ -27,7 +30,7 @@ export type RegistryConfig = z.infer<typeof RegistryConfig>;
 export const ProxyRule = z.strictObject({
   regex: pattern.describe("Matched against the whole URL."),
   useTls: z.boolean().default(false).describe("Ask the origin by https although the client said http."),
-  redirect: z.string().min(1).optional().describe("Host, with an optional port, to ask in place of the URL's own."),
+  redirect: hostAndPort.optional().describe("Host, with an optional port, to ask in place of the URL's own."),
   filteredQueryParams: z.array(z.string().min(1)).max(100).default([]).describe("Query parameters that do not name the content."),
   direct: z.boolean().default(false).describe("Matching requests stream through and never become tasks."),
 });

@@ -45,7 +45,7 @@ test("an HTTPS registry behind CONNECT is served with a certificate of our own a
   const digest = registry.putBlob(bytes);
   registry.putManifest("lab/app", "1", { layers: [digest] });
   const host = `localhost:${registry.port}`;
-  await using kit = await aProxy({ config: { registries: { [host]: { insecureSkipVerify: true } } }, source: { insecureHosts: [host] } });
+  await using kit = await aProxy({ config: { registries: { [host]: { insecureSkipVerify: true } } } });
   const ca = await readFile(kit.proxy.caCertPath ?? "", "utf8");
   for (const path of [`/v2/lab/app/blobs/${digest}`, `/v2/lab/app/blobs/${digest}`]) {
     const { status, socket } = await tunnel(kit.proxy.port, host);

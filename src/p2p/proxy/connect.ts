@@ -9,6 +9,7 @@ import type { AddressPolicy } from "../source/address-policy.ts";
 import { hostMatcher, type HostMatcher } from "../source/host-patterns.ts";
 import type { CertificateAuthority } from "./certificates.ts";
 import type { ProxyConfig } from "./config.ts";
+import { authorityOf } from "./endpoint.ts";
 import { errorTypeOf } from "./exchange.ts";
 import type { Loops } from "./loops.ts";
 import { countRequest, type ProxyMetrics } from "./metrics.ts";
@@ -182,7 +183,5 @@ export function parseAuthority(text: string): TunnelTarget {
   }
   return { hostname, port };
 }
-
-export const authorityOf = ({ hostname, port }: TunnelTarget): string => `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
 
 const ignore = (): void => undefined;

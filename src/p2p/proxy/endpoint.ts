@@ -21,6 +21,10 @@ export const defaultPortOf = (protocol: "http:" | "https:"): number => (protocol
 
 export const originOf = (endpoint: Endpoint): string => `${endpoint.protocol}//${endpoint.authority}`;
 
+/** `host:port`, brackets around IPv6. */
+export const authorityOf = ({ hostname, port }: Pick<Endpoint, "hostname" | "port">): string =>
+  `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+
 /** The endpoint of an `http:` or `https:` URL. */
 export function endpointOf(url: URL, tls?: EndpointTls): Endpoint {
   const protocol = url.protocol === "https:" ? "https:" : "http:";

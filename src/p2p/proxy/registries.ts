@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { AnaxError, systemCodeOf } from "../../base/errors.ts";
 import type { ProxyConfig, RegistryConfig } from "./config.ts";
-import { endpointOf, isLoopback, type Endpoint } from "./endpoint.ts";
+import { authorityOf, endpointOf, isLoopback, type Endpoint } from "./endpoint.ts";
 
 /** An image registry as the proxy reaches it. */
 export interface Registry {
@@ -76,6 +76,17 @@ export class Registries {
 }
 
 const TRUSTED = { trusted: true, tls: undefined, login: undefined };
+
+/** `host:port` of the registries whose certificates settings say not to check; the daemon's own reader of sources has to know them too. */
+export function insecureHostsOf(config: Pick<ProxyConfig, "registries">): readonly string[] {
+  const lax = Object.entries(config.registries).filter(([, settings]) => settings.insecureSkipVerify);
+  return lax.map(([key, settings]) => {
+    const { hostname, port } = endpointOf(
+      settings.url === undefined ? defaultUrlOf(nameOf(taken(key).host ?? key), settings) : new URL(settings.url),
+    );
+    return authorityOf({ hostname, port });
+  });
+}
 
 type RegistrySettings = Pick<ProxyConfig, "registries" | "unknownRegistries" | "defaultRegistry" | "mirrors">;
 
