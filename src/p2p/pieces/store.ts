@@ -194,7 +194,7 @@ class DiskPieceStore implements PieceStore {
     await Promise.allSettled(this.#changing.values());
     for (const task of this.#tasks.values()) task.shutDown();
     await Promise.allSettled(this.#background);
-    this.#recordTouched();
+    this.#flushTouched();
     await this.#services.commits.close();
     await this.#owned.disposeAsync();
   }
@@ -241,13 +241,13 @@ class DiskPieceStore implements PieceStore {
 
   async #collect(signal: AbortSignal): Promise<void> {
     await this.#collector.run(signal, () => {
-      this.#recordTouched();
+      this.#flushTouched();
       this.#measure();
     });
   }
 
-  #recordTouched(): void {
-    for (const task of this.#tasks.values()) if (task.touched) this.#services.commits.changed(task);
+  #flushTouched(): void {
+    for (const task of this.#tasks.values()) task.flushTouched();
   }
 
   // Making and deleting

@@ -3,18 +3,20 @@ import type { Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { TaskId } from "../model/ids.ts";
-import { parseDigest, pieceRangeOf, type Bitmap, type Digest } from "../model/piece.ts";
+import { formatDigest, pieceRangeOf, type Bitmap, type Digest } from "../model/piece.ts";
 import type { ByteRange, TaskMeta, TrafficType } from "../model/types.ts";
-import type { CommitQueue, Recordable } from "./commit-queue.ts";
+import type { CommitQueue } from "./commit-queue.ts";
 import type { ContentFile, OpenFiles } from "./content-file.ts";
-import type { Operation } from "./database.ts";
-import type { DigestThread, FollowedDigest } from "./digest-thread.ts";
+import { ContentDigest } from "./content-digest.ts";
+import type { TaskRow } from "./database.ts";
+import type { DigestThread } from "./digest-thread.ts";
 import { LeaseCounts } from "./lease-counts.ts";
 import type { PiecesMetrics } from "./metrics.ts";
-import { PieceTable, type PieceFacts } from "./piece-table.ts";
+import type { PieceFacts, PieceTable } from "./piece-table.ts";
 import type { WriterOptions, WriterTask } from "./piece-writer.ts";
 import { PieceWriters } from "./piece-writers.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
+import { TaskChanges } from "./task-changes.ts";
 import { encodeMeta, encodeParents } from "./task-row.ts";
 import { streamOf, type StreamTask } from "./task-stream.ts";
 import { TaskWaiters } from "./task-waiters.ts";
@@ -52,7 +54,7 @@ export interface TaskState {
 }
 
 /** A task of the store: the only one who changes its records and its file. */
-export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTask, VerifiableTask {
+export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, VerifiableTask {
   #meta: TaskMeta;
   readonly createdAtMs: number;
   readonly #services: TaskServices;
@@ -78,13 +80,8 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
   readonly #wanted = new Set<number>();
   #finishing: Promise<void> | undefined;
   #syncing: Promise<void> | undefined;
-  #digest: FollowedDigest | undefined;
-  /** Pieces before this one are held. */
-  #front = 0;
-
-  #rowChanged = false;
-  #touched = false;
-  readonly #changedSegments = new Set<number>();
+  readonly #digest: ContentDigest;
+  readonly #changes: TaskChanges;
 
   constructor(state: TaskState, services: TaskServices) {
     this.#meta = state.meta;
@@ -96,6 +93,8 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
     this.#uploadedBytes = state.uploadedBytes;
     this.#finishedAtMs = state.finishedAtMs;
     this.#synced = state.finishedAtMs !== undefined;
+    this.#digest = new ContentDigest(state.file.path, services.digests);
+    this.#changes = new TaskChanges({ id: state.meta.id, table: state.table, row: () => this.#row() }, services.commits);
     this.#unverifiedLeft = !this.#synced && this.#indices().some((index) => this.isUnverified(index));
   }
 
@@ -188,7 +187,7 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
   /** Counts as a use, which is recorded with the next commit. */
   touch(): void {
     this.#accessedAtMs = this.wallMs();
-    this.#touched = true;
+    this.#changes.touched();
   }
 
   lease(reason: InUseReason): Disposable {
@@ -211,7 +210,7 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
 
   addUploadedBytes(bytes: number): void {
     this.#uploadedBytes += bytes;
-    this.#touched = true;
+    this.#changes.touched();
   }
 
   reserve(): void {
@@ -224,11 +223,10 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
 
   /** Takes a digest that was not known, or another one, for unfinished content. */
   expectDigest(digest: string): void {
-    this.#restartDigest();
     this.#meta = { ...this.#meta, digest };
-    this.#rowChanged = true;
-    this.#services.commits.changed(this);
-    this.#advanceDigest();
+    this.#changes.row();
+    this.#digest.restart();
+    this.#digest.advance(this.#meta, this.finished);
   }
 
   // Writing
@@ -259,9 +257,9 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
 
   stored(index: number, facts: PieceFacts): void {
     const { newParent } = this.#table.add(index, facts);
-    this.#rowChanged ||= newParent;
+    this.#changes.piece(index, newParent);
     this.#services.metrics.stored.inc({ traffic: facts.traffic }, pieceRangeOf(this.#meta, index).length);
-    this.#pieceHeld(index, 1);
+    this.#pieceHeld(index);
   }
 
   duplicated(): void {
@@ -324,7 +322,7 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
   // Verification of what a restart left
 
   isUnverified(index: number): boolean {
-    return this.#table.isRecorded(index) && !this.has(index);
+    return !this.#removed && this.#table.isRecorded(index) && !this.has(index);
   }
 
   /** Decides about every piece kept from before a restart; joins a verification under way. */
@@ -348,13 +346,12 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
 
   accept(index: number): void {
     this.#table.hold(index);
-    this.#pieceHeld(index, 0);
+    this.#pieceHeld(index);
   }
 
   reject(index: number): void {
     this.#table.drop(index);
-    this.#changedSegments.add(PieceTable.segmentOf(index));
-    this.#services.commits.changed(this);
+    this.#changes.dropped(index);
   }
 
   async quarantinePiece(index: number): Promise<"intact" | "dropped"> {
@@ -410,15 +407,15 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
   markRemoved(): void {
     this.#removed = true;
     this.#reserved = false;
-    this.#restartDigest();
+    this.#digest.restart();
     this.#waiters.rejectAll(new AnaxError("task.not-found", { taskId: this.id }));
-    this.#services.commits.deleted(this);
+    this.#changes.deleted();
     this.#file.close();
   }
 
   /** The store closes: nothing changes any more. */
   shutDown(): void {
-    this.#restartDigest();
+    this.#digest.restart();
     this.fail(new AnaxError("download.cancelled", { reason: "the piece store is closing" }));
     this.#file.close();
   }
@@ -432,47 +429,22 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
 
   /** Everything of a new task is to be recorded. */
   markNew(): void {
-    this.#rowChanged = true;
-    this.#services.commits.changed(this);
+    this.#changes.row();
   }
 
   /** Everything of a complete, verified file that was taken over is recorded and on the disk when this resolves. */
   async markAdopted(): Promise<void> {
     this.#finishedAtMs = this.wallMs();
-    this.#rowChanged = true;
-    for (let segment = 0; segment < this.#table.segmentCount; segment++) this.#changedSegments.add(segment);
+    this.#changes.everything();
     await this.#makeDurable();
   }
 
-  takeChanges(): readonly Operation[] {
-    if (this.#removed) return [];
-    const operations: Operation[] = [];
-    if (this.#rowChanged) operations.push({ kind: "task", row: this.#row() });
-    else if (this.#touched)
-      operations.push({ kind: "touch", id: this.id, accessedAtMs: this.#accessedAtMs, uploadedBytes: this.#uploadedBytes });
-    for (const segment of this.#changedSegments) {
-      operations.push({ kind: "segment", row: { id: this.id, segment, records: this.#table.segmentBytes(segment) } });
-    }
-    this.#rowChanged = false;
-    this.#touched = false;
-    this.#changedSegments.clear();
-    return operations;
+  /** Lets the next commit record the last use, if that is not recorded yet. */
+  flushTouched(): void {
+    this.#changes.flushTouched();
   }
 
-  returnChanges(operations: readonly Operation[]): void {
-    for (const operation of operations) {
-      if (operation.kind === "segment") this.#changedSegments.add(operation.row.segment);
-      this.#rowChanged ||= operation.kind === "task";
-      this.#touched ||= operation.kind === "touch";
-    }
-  }
-
-  /** Whether the time of the last use waits to be recorded; that alone is worth no commit. */
-  get touched(): boolean {
-    return this.#touched;
-  }
-
-  #row(): Extract<Operation, { kind: "task" }>["row"] {
+  #row(): TaskRow {
     return {
       id: this.id,
       contentLength: this.#meta.contentLength,
@@ -486,33 +458,10 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
     };
   }
 
-  #pieceHeld(index: number, newPieces: number): void {
-    if (this.#removed) return;
-    if (newPieces > 0) {
-      this.#changedSegments.add(PieceTable.segmentOf(index));
-      this.#services.commits.changed(this, newPieces);
-    }
-    this.#advanceDigest();
+  #pieceHeld(index: number): void {
+    if (!this.verified) this.#digest.advance(this.#meta, this.finished);
     this.#waiters.resolve(index);
     this.#services.onPiece(this, index);
-  }
-
-  #advanceDigest(): void {
-    if (this.#meta.digest === undefined || this.verified) return;
-    const before = this.#front;
-    this.#front = this.finished.firstMissing(before) ?? this.pieceCount;
-    if (this.#front === before) return;
-    this.#follow().advance(Math.min(this.#front * this.#meta.pieceLength, this.#meta.contentLength));
-  }
-
-  #follow(): FollowedDigest {
-    return (this.#digest ??= this.#services.digests.follow(this.path, parseDigest(this.#meta.digest!).algorithm)); // callers have checked
-  }
-
-  #restartDigest(): void {
-    this.#digest?.stop();
-    this.#digest = undefined;
-    this.#front = 0;
   }
 
   async #verify(): Promise<void> {
@@ -536,24 +485,19 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
   }
 
   async #verifyContent(): Promise<void> {
-    if (this.#meta.digest !== undefined) await this.#checkDigest(parseDigest(this.#meta.digest));
+    if (this.#meta.digest !== undefined) await this.#checkDigest(this.#meta.digest);
     this.#mustExist();
     this.#finishedAtMs = this.wallMs();
     this.#reserved = false;
     this.#waiters.resolve("verified");
   }
 
-  async #checkDigest(expected: Digest): Promise<void> {
-    const actual = await this.#follow().result(this.#meta.contentLength);
-    this.#restartDigest();
-    if (actual === expected.value) return;
+  async #checkDigest(expected: string): Promise<void> {
+    const found = await this.#digest.check(expected, this.#meta.contentLength);
+    if (found === undefined) return;
     this.#services.metrics.mismatches.inc({ what: "content" });
     await this.#dropAll();
-    const error = new AnaxError("task.digest-mismatch", {
-      taskId: this.id,
-      expected: `${expected.algorithm}:${expected.value}`,
-      actual: `${expected.algorithm}:${actual}`,
-    });
+    const error = new AnaxError("task.digest-mismatch", { taskId: this.id, expected, actual: formatDigest(found.actual) });
     this.fail(error);
     throw error;
   }
@@ -564,8 +508,7 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
     this.#mustExist();
     if (!this.verified) return; // a piece was found damaged meanwhile
     this.#synced = true;
-    this.#rowChanged = true;
-    this.#services.commits.changed(this);
+    this.#changes.row();
     try {
       await this.#services.commits.durable();
     } catch (error) {
@@ -577,7 +520,8 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
   async #dropPiece(index: number): Promise<void> {
     await this.#file.setWritable(true);
     this.#table.drop(index);
-    this.#unfinish([PieceTable.segmentOf(index)]);
+    this.#changes.dropped(index);
+    this.#unfinish();
   }
 
   /** A fresh file, so that neither the old bytes nor a write still under way can show up in what comes next. */
@@ -586,16 +530,15 @@ export class TaskOnDisk implements StoredTask, Recordable, WriterTask, StreamTas
     for (const group of this.#writers.values()) group.dropAll();
     this.#writers.clear();
     this.#table.dropAll();
-    this.#unfinish(Array.from({ length: this.#table.segmentCount }, (_, segment) => segment));
+    this.#changes.everything();
+    this.#unfinish();
   }
 
-  #unfinish(segments: readonly number[]): void {
-    for (const segment of segments) this.#changedSegments.add(segment);
+  #unfinish(): void {
     this.#finishedAtMs = undefined;
     this.#synced = false;
-    this.#rowChanged = true;
-    this.#restartDigest();
-    this.#services.commits.changed(this);
+    this.#changes.row();
+    this.#digest.restart();
   }
 
   #writersGone(index: number, group: PieceWriters): void {
