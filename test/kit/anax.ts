@@ -2,12 +2,11 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { builtProgram } from "./build.ts";
 
-const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const BIN = join(ROOT, "bin/anax.ts");
+const BIN = builtProgram();
 const FLAGS = ["--disable-warning=ExperimentalWarning"];
 
 const READY_TIMEOUT_MS = 60_000;
