@@ -1,46 +1,23 @@
 import { statSync } from "node:fs";
-import type { Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf } from "../../base/errors.ts";
-import type { Log } from "../../base/log.ts";
 import type { TaskId } from "../model/ids.ts";
-import { formatDigest, pieceRangeOf, type Bitmap, type Digest } from "../model/piece.ts";
+import { pieceRangeOf, type Bitmap, type Digest } from "../model/piece.ts";
 import type { ByteRange, TaskMeta, TrafficType } from "../model/types.ts";
-import type { CommitQueue } from "./commit-queue.ts";
-import type { ContentFile, OpenFiles } from "./content-file.ts";
-import { ContentDigest } from "./content-digest.ts";
+import type { ContentFile } from "./content-file.ts";
 import type { TaskRow } from "./database.ts";
-import type { DigestThread } from "./digest-thread.ts";
 import { LeaseCounts } from "./lease-counts.ts";
-import type { PiecesMetrics } from "./metrics.ts";
 import type { PieceFacts, PieceTable } from "./piece-table.ts";
 import type { WriterOptions, WriterTask } from "./piece-writer.ts";
 import { PieceWriters } from "./piece-writers.ts";
-import type { ReadBuffers } from "./read-buffers.ts";
 import { TaskChanges } from "./task-changes.ts";
+import { TaskCompletion, type CompletableTask } from "./task-completion.ts";
+import type { TaskServices } from "./task-services.ts";
 import { encodeMeta, encodeParents } from "./task-row.ts";
 import { streamOf, type StreamTask } from "./task-stream.ts";
 import { TaskWaiters } from "./task-waiters.ts";
 import type { InUseReason, PieceInfo, PieceWriter, StoredState, StoredTask } from "./types.ts";
 import { withSignal } from "./with-signal.ts";
 import { crc32OfRange, verifyRecorded, type VerifiableTask } from "./verify.ts";
-
-/** What all tasks of a store share. */
-export interface TaskServices {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly metrics: PiecesMetrics;
-  readonly commits: CommitQueue;
-  readonly files: OpenFiles;
-  readonly digests: DigestThread;
-  readonly buffers: ReadBuffers;
-  readonly syncOnFinish: boolean;
-  /** Aborts when the store closes. */
-  readonly closing: AbortSignal;
-  spoolPath(): string;
-  onPiece(task: StoredTask, index: number): void;
-  /** Work that nobody waits for but the store's end. */
-  inBackground(work: Promise<void>): void;
-}
 
 export interface TaskState {
   readonly meta: TaskMeta;
@@ -54,7 +31,7 @@ export interface TaskState {
 }
 
 /** A task of the store: the only one who changes its records and its file. */
-export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, VerifiableTask {
+export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, VerifiableTask, CompletableTask {
   #meta: TaskMeta;
   readonly createdAtMs: number;
   readonly #services: TaskServices;
@@ -66,9 +43,6 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
 
   #accessedAtMs: number;
   #uploadedBytes: number;
-  #finishedAtMs: number | undefined;
-  /** The disk has confirmed the finished content, and the database says so or is about to. */
-  #synced: boolean;
   #removed = false;
   #failures = 0;
   #lastFailure: Error | undefined;
@@ -78,10 +52,8 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   #unverifiedLeft: boolean;
   #verifying: Promise<void> | undefined;
   readonly #wanted = new Set<number>();
-  #finishing: Promise<void> | undefined;
-  #syncing: Promise<void> | undefined;
-  readonly #digest: ContentDigest;
   readonly #changes: TaskChanges;
+  readonly #completion: TaskCompletion;
 
   constructor(state: TaskState, services: TaskServices) {
     this.#meta = state.meta;
@@ -91,11 +63,9 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     this.createdAtMs = state.createdAtMs;
     this.#accessedAtMs = state.accessedAtMs;
     this.#uploadedBytes = state.uploadedBytes;
-    this.#finishedAtMs = state.finishedAtMs;
-    this.#synced = state.finishedAtMs !== undefined;
-    this.#digest = new ContentDigest(state.file.path, services.digests);
     this.#changes = new TaskChanges({ id: state.meta.id, table: state.table, row: () => this.#row() }, services.commits);
-    this.#unverifiedLeft = !this.#synced && this.#indices().some((index) => this.isUnverified(index));
+    this.#completion = new TaskCompletion(this, { file: state.file, changes: this.#changes, services }, state.finishedAtMs);
+    this.#unverifiedLeft = !this.verified && this.#indices().some((index) => this.isUnverified(index));
   }
 
   // What it is
@@ -127,11 +97,15 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   }
 
   get verified(): boolean {
-    return this.#finishedAtMs !== undefined;
+    return this.finishedAtMs !== undefined;
   }
 
   get removed(): boolean {
     return this.#removed;
+  }
+
+  get held(): Bitmap {
+    return this.#table.held;
   }
 
   get finished(): Bitmap {
@@ -155,7 +129,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   }
 
   get finishedAtMs(): number | undefined {
-    return this.#finishedAtMs;
+    return this.#completion.finishedAtMs;
   }
 
   get bytesFrom(): Readonly<Record<TrafficType, number>> {
@@ -202,7 +176,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
 
   get inUse(): readonly InUseReason[] {
     const reasons = this.#leases.reasons();
-    const working = this.#reserved || this.#writers.size > 0 || this.#finishing !== undefined;
+    const working = this.#reserved || this.#writers.size > 0 || this.#completion.underWay;
     if (working && !reasons.includes("download")) reasons.push("download");
     if ((statSync(this.path, { throwIfNoEntry: false })?.nlink ?? 0) > 1) reasons.push("hard-link");
     return reasons;
@@ -225,8 +199,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   expectDigest(digest: string): void {
     this.#meta = { ...this.#meta, digest };
     this.#changes.row();
-    this.#digest.restart();
-    this.#digest.advance(this.#meta, this.finished);
+    this.#completion.restart();
   }
 
   // Writing
@@ -362,7 +335,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     this.#services.log.warn("piece.damaged", { taskId: this.id, index, path: this.path });
     this.#services.metrics.mismatches.inc({ what: "disk" });
     // What shares the inode belongs to a user: the repair goes into a file of our own.
-    if (this.inUse.includes("hard-link")) await this.#dropAll();
+    if (this.inUse.includes("hard-link")) await this.dropAll();
     else await this.#dropPiece(index);
     return "dropped";
   }
@@ -378,8 +351,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
       from = missing ?? 0; // from the start again when an earlier one was dropped
     }
     this.#mustExist();
-    this.#finishing ??= this.#startFinish();
-    await withSignal(this.#finishing, signal);
+    await withSignal(this.#completion.run(), signal);
   }
 
   fail(error: Error): void {
@@ -387,6 +359,21 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     this.#lastFailure = error;
     this.#reserved = false;
     this.#waiters.rejectAll(error);
+  }
+
+  onVerified(): void {
+    this.#reserved = false;
+    this.#waiters.resolve("verified");
+  }
+
+  /** Into a fresh file, so that neither the old bytes nor a write still under way can show up in what comes next. */
+  async dropAll(): Promise<void> {
+    await this.#file.create(this.#meta.contentLength);
+    for (const group of this.#writers.values()) group.dropAll();
+    this.#writers.clear();
+    this.#table.dropAll();
+    this.#changes.everything();
+    this.#completion.undo();
   }
 
   async digestOf(algorithm: Digest["algorithm"], signal: AbortSignal): Promise<string> {
@@ -407,7 +394,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   markRemoved(): void {
     this.#removed = true;
     this.#reserved = false;
-    this.#digest.restart();
+    this.#completion.stop();
     this.#waiters.rejectAll(new AnaxError("task.not-found", { taskId: this.id }));
     this.#changes.deleted();
     this.#file.close();
@@ -415,7 +402,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
 
   /** The store closes: nothing changes any more. */
   shutDown(): void {
-    this.#digest.restart();
+    this.#completion.stop();
     this.fail(new AnaxError("download.cancelled", { reason: "the piece store is closing" }));
     this.#file.close();
   }
@@ -434,9 +421,8 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
 
   /** Everything of a complete, verified file that was taken over is recorded and on the disk when this resolves. */
   async markAdopted(): Promise<void> {
-    this.#finishedAtMs = this.wallMs();
     this.#changes.everything();
-    await this.#makeDurable();
+    await this.#completion.adopt();
   }
 
   /** Lets the next commit record the last use, if that is not recorded yet. */
@@ -453,13 +439,13 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
       parents: encodeParents(this.#table.parents),
       createdAtMs: this.createdAtMs,
       accessedAtMs: this.#accessedAtMs,
-      finishedAtMs: this.#synced ? (this.#finishedAtMs ?? null) : null,
+      finishedAtMs: this.#completion.syncedAtMs ?? null,
       uploadedBytes: this.#uploadedBytes,
     };
   }
 
   #pieceHeld(index: number): void {
-    if (!this.verified) this.#digest.advance(this.#meta, this.finished);
+    this.#completion.advance();
     this.#waiters.resolve(index);
     this.#services.onPiece(this, index);
   }
@@ -470,75 +456,11 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     this.#wanted.clear();
   }
 
-  #startFinish(): Promise<void> {
-    const finishing = this.#finish().finally(() => (this.#finishing = undefined));
-    this.#services.inBackground(finishing.catch(() => undefined)); // the store waits for it at its end; the callers report its failure
-    return finishing;
-  }
-
-  async #finish(): Promise<void> {
-    using _ = this.#file.hold();
-    if (!this.verified) await this.#verifyContent();
-    this.#syncing ??= this.#synced ? undefined : this.#makeDurable().finally(() => (this.#syncing = undefined));
-    if (this.#services.syncOnFinish) await this.#syncing;
-    else if (this.#syncing !== undefined) this.#services.inBackground(this.#syncing);
-  }
-
-  async #verifyContent(): Promise<void> {
-    if (this.#meta.digest !== undefined) await this.#checkDigest(this.#meta.digest);
-    this.#mustExist();
-    this.#finishedAtMs = this.wallMs();
-    this.#reserved = false;
-    this.#waiters.resolve("verified");
-  }
-
-  async #checkDigest(expected: string): Promise<void> {
-    const found = await this.#digest.check(expected, this.#meta.contentLength);
-    if (found === undefined) return;
-    this.#services.metrics.mismatches.inc({ what: "content" });
-    await this.#dropAll();
-    const error = new AnaxError("task.digest-mismatch", { taskId: this.id, expected, actual: formatDigest(found.actual) });
-    this.fail(error);
-    throw error;
-  }
-
-  async #makeDurable(): Promise<void> {
-    await this.#file.sync();
-    await this.#file.setWritable(false);
-    this.#mustExist();
-    if (!this.verified) return; // a piece was found damaged meanwhile
-    this.#synced = true;
-    this.#changes.row();
-    try {
-      await this.#services.commits.durable();
-    } catch (error) {
-      this.#synced = false;
-      throw error;
-    }
-  }
-
   async #dropPiece(index: number): Promise<void> {
     await this.#file.setWritable(true);
     this.#table.drop(index);
     this.#changes.dropped(index);
-    this.#unfinish();
-  }
-
-  /** A fresh file, so that neither the old bytes nor a write still under way can show up in what comes next. */
-  async #dropAll(): Promise<void> {
-    await this.#file.create(this.#meta.contentLength);
-    for (const group of this.#writers.values()) group.dropAll();
-    this.#writers.clear();
-    this.#table.dropAll();
-    this.#changes.everything();
-    this.#unfinish();
-  }
-
-  #unfinish(): void {
-    this.#finishedAtMs = undefined;
-    this.#synced = false;
-    this.#changes.row();
-    this.#digest.restart();
+    this.#completion.undo();
   }
 
   #writersGone(index: number, group: PieceWriters): void {

@@ -1,0 +1,26 @@
+import type { Clock } from "../../base/clock.ts";
+import type { Log } from "../../base/log.ts";
+import type { CommitQueue } from "./commit-queue.ts";
+import type { OpenFiles } from "./content-file.ts";
+import type { DigestThread } from "./digest-thread.ts";
+import type { PiecesMetrics } from "./metrics.ts";
+import type { ReadBuffers } from "./read-buffers.ts";
+import type { StoredTask } from "./types.ts";
+
+/** What all tasks of a store share. */
+export interface TaskServices {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: PiecesMetrics;
+  readonly commits: CommitQueue;
+  readonly files: OpenFiles;
+  readonly digests: DigestThread;
+  readonly buffers: ReadBuffers;
+  readonly syncOnFinish: boolean;
+  /** Aborts when the store closes. */
+  readonly closing: AbortSignal;
+  spoolPath(): string;
+  onPiece(task: StoredTask, index: number): void;
+  /** Work that nobody waits for but the store's end. */
+  inBackground(work: Promise<void>): void;
+}
