@@ -1,13 +1,15 @@
-// One connection on loopback reads a file that is in memory: our piece server beside nginx with sendfile, in turns.
+// One connection on loopback reads a file that is in memory: our piece server, and our proxy serving a cached blob, beside nginx with
+// sendfile, in turns.
 // Flags: --size 1GiB --span 4MiB --depth 2 --rounds 5. Prints a table for people on standard error and one line of JSON.
-import { mkdtempSync, rmSync, writeFileSync, appendFileSync } from "node:fs";
+import { appendFileSync, createReadStream, linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { parseBytes } from "../../src/base/units.ts";
+import { startAnax } from "../../test/kit/anax.ts";
 import { duel, type Contender } from "../kit/duel.ts";
 import { startNginx } from "../kit/nginx.ts";
 import { startScript } from "../kit/process.ts";
@@ -31,8 +33,13 @@ scope.defer(() => rmSync(directory, { recursive: true }));
 const file = join(directory, "content");
 writeRandomFile(file, fileBytes);
 
-// A further HTTP server is one more entry here: its name, the process that serves, its port and path.
-const contenders = [await nginx(), await pieceServer("anax", true), await pieceServer("anax without sendfile", false)];
+const web = await nginx();
+const contenders = [
+  web,
+  await pieceServer("anax", true),
+  await pieceServer("anax without sendfile", false),
+  await proxy("anax proxy", web),
+];
 const { runs, verdicts } = await duel(contenders, Number(flags.rounds));
 for (const [name, verdict] of Object.entries(verdicts)) {
   console.error(
@@ -41,7 +48,8 @@ for (const [name, verdict] of Object.entries(verdicts)) {
   );
 }
 const { ratioThroughput, ratioCpu } = verdicts["anax"]!; // a contender of that name ran
-console.log(JSON.stringify({ bench: "p2p/serve", ...span, ratioThroughput, ratioCpu, verdicts, runs }));
+const ratioThroughputProxy = verdicts["anax proxy"]!.ratioThroughput; // likewise
+console.log(JSON.stringify({ bench: "p2p/serve", ...span, ratioThroughput, ratioCpu, ratioThroughputProxy, verdicts, runs }));
 
 async function nginx(): Promise<Contender> {
   const port = await freePort();
@@ -54,6 +62,22 @@ async function pieceServer(name: string, sendfile: boolean): Promise<Contender> 
   const child = scope.use(await startScript(script, [join(directory, name), file, String(spanBytes), String(sendfile)]));
   const { port, taskId } = child.ready as { readonly port: number; readonly taskId: string };
   return { name, pid: child.pid, target: { ...span, port, speaks: { protocol: "vortex", taskId } } };
+}
+
+/** A daemon whose proxy has the file as a registry's blob: nginx plays the registry, from which it is fetched once, before the clock runs. */
+async function proxy(name: string, registry: Contender): Promise<Contender> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  const blob = `bench/blobs/sha256:${hash.digest("hex")}`;
+  mkdirSync(join(directory, "v2/bench/blobs"), { recursive: true });
+  linkSync(file, join(directory, "v2", blob));
+  const daemon = scope.use(await startAnax("daemon", { dataDir: join(directory, "daemon"), set: { logLevel: "warn" } }));
+  const { port } = new URL(daemon.listeners["proxy"]!); // a daemon has one
+  const path = `/v2/127.0.0.1:${registry.target.port}/${blob}`;
+  const warm = await fetch(`http://127.0.0.1:${port}${path}`);
+  for await (const chunk of warm.body ?? []) void chunk;
+  if (warm.status !== 200) throw new Error(`the proxy answered ${warm.status}`);
+  return { name, pid: daemon.pid, target: { ...span, port: Number(port), speaks: { protocol: "http", path } } };
 }
 
 /** nginx cannot tell which port it got, so it has to be told one. */
