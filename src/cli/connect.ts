@@ -1,8 +1,8 @@
-import { stat } from "node:fs/promises";
+import { access, constants, stat } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import type { Command } from "commander";
 import { realClock } from "../base/clock.ts";
-import { AnaxError } from "../base/errors.ts";
+import { AnaxError, systemCodeOf } from "../base/errors.ts";
 import { openChannel, type GrpcChannel } from "../wire/grpc/client.ts";
 import { defaultDataDir, settingsFile, socketIn } from "../node/paths.ts";
 import { withSettings, type SettingOptions } from "./options.ts";
@@ -29,11 +29,14 @@ export interface LocalDaemon extends Disposable {
   readonly foreignUser: boolean;
 }
 
-/** A channel to the local daemon. Throws `daemon.unreachable` when its socket is not there. */
+/** A channel to the local daemon. Throws `daemon.unreachable` when its socket is not there, `daemon.denied` when it is not for this user. */
 export async function connectDaemon(options: EndpointOptions): Promise<LocalDaemon> {
   const socketPath = await socketPathFor(options);
   const found = await stat(socketPath).catch((cause: unknown) => {
-    throw unreachable(socketPath, cause);
+    throw systemCodeOf(cause) === "EACCES" ? denied(socketPath, undefined) : unreachable(socketPath, cause);
+  });
+  await access(socketPath, constants.W_OK).catch(() => {
+    throw denied(socketPath, found.gid);
   });
   const channel = openChannel({ path: socketPath }, { clock: realClock, receiveBytesMax: ANSWER_BYTES_MAX });
   const foreignUser = process.getuid !== undefined && process.getuid() !== found.uid;
@@ -63,6 +66,10 @@ export async function withDaemon<T>(options: EndpointOptions, use: (daemon: Loca
     throw thrown;
   }
 }
+
+/** Sockets are open to their user and group only. */
+const denied = (socket: string, groupId: number | undefined): AnaxError =>
+  new AnaxError("daemon.denied", { socket, hint: "run as its user, or join its group", groupId });
 
 const unreachable = (socket: string, cause: unknown): AnaxError =>
   new AnaxError("daemon.unreachable", { socket, hint: "start one with: anax up, or: anax daemon" }, { cause });

@@ -2,7 +2,7 @@ import { Command, CommanderError } from "commander";
 import { AnaxError, errorOf, specOf } from "../base/errors.ts";
 import { nearestOf } from "../base/nearest.ts";
 import { VERSION } from "../base/version.ts";
-import { printError } from "./output.ts";
+import { endWithStdout, printError } from "./output.ts";
 
 interface Entry {
   readonly summary: string;
@@ -30,6 +30,7 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
 
 /** Runs one command line; resolves to the exit code. Every failure ends as one line on standard error, with its code. */
 export async function main(argv: readonly string[]): Promise<number> {
+  endWithStdout();
   try {
     const program = await programFor(argv);
     await program.parseAsync([...argv], { from: "user" });

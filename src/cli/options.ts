@@ -1,7 +1,8 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { AnaxError } from "../base/errors.ts";
-import { parseBytes, parseDurationMs } from "../base/units.ts";
+import { parseDurationMs } from "../base/units.ts";
 import { SYSTEM_FILE } from "../node/paths.ts";
+import { parsePieceLength } from "../wire/http/dragonfly-headers.ts";
 
 export interface SettingOptions {
   readonly config?: string;
@@ -32,8 +33,9 @@ function collectPair(text: string, before: Readonly<Record<string, string>>): Re
 
 export const collect = (text: string, before: readonly string[]): readonly string[] => [...before, text];
 
-export function bytesOption(text: string): number {
-  return parseBytes(text) ?? refuse("expected a size such as 4MiB");
+/** With Dragonfly's units, since the number enters the task id: `4MiB` is binary, `4MB` and `4M` decimal. */
+export function pieceLengthOption(text: string): number {
+  return parsePieceLength(text) ?? refuse("expected a size such as 4MiB");
 }
 
 export function durationOption(text: string): number {

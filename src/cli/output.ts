@@ -1,5 +1,5 @@
 import pc from "picocolors";
-import type { AnaxError } from "../base/errors.ts";
+import { errorOf, specOf, systemCodeOf, type AnaxError } from "../base/errors.ts";
 
 /** One line for a person, or one JSON line for a program, on standard error; the code is what scripts match on. */
 export function printError(error: AnaxError, json: boolean): void {
@@ -10,6 +10,24 @@ export function printError(error: AnaxError, json: boolean): void {
   process.stderr.write(`${pc.red("error")} ${error.code}: ${error.message}\n`);
   if (error.code === "internal" && error.stack !== undefined) process.stderr.write(`${error.stack}\n`);
 }
+
+/** Resolves once the bytes have left our memory. What goes wrong ends the process: see `endWithStdout`. */
+export function writeStdout(bytes: Uint8Array): Promise<void> {
+  return new Promise((done) => void process.stdout.write(bytes, (error) => !error && done()));
+}
+
+/** Output that nobody takes ends the process: silently when the reader has left, as `head` does, else with the reason. */
+export function endWithStdout(): void {
+  process.stdout.on("error", (thrown) => {
+    if (systemCodeOf(thrown) === "EPIPE") process.exit(BROKEN_PIPE_EXIT);
+    const error = errorOf(thrown);
+    printError(error, false);
+    process.exit(specOf(error).exit);
+  });
+}
+
+/** What a shell reports of a program that SIGPIPE ended. */
+const BROKEN_PIPE_EXIT = 141;
 
 export const printJson = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
 

@@ -113,8 +113,11 @@ async function copyBytes({ from, signal }: ExportOptions, temporary: string): Pr
   }
 }
 
-/** Without `overwrite` by link and unlink, since rename would replace what somebody put there a moment ago. */
-async function putInPlace({ to, overwrite }: ExportOptions, temporary: string): Promise<void> {
+/**
+ * Gives a file beside the output its name. Without `overwrite` by a link, since rename would replace what somebody put there a moment ago;
+ * the temporary name is the caller's to remove. Throws `output.exists` and the system's errors.
+ */
+export async function putInPlace({ to, overwrite }: Pick<ExportOptions, "to" | "overwrite">, temporary: string): Promise<void> {
   if (overwrite) return rename(temporary, to);
   try {
     await link(temporary, to);

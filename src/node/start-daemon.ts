@@ -1,8 +1,10 @@
+import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { BufferPool } from "../base/buffer-pool.ts";
 import { realClock } from "../base/clock.ts";
 import { createRandom } from "../base/random.ts";
 import { VERSION } from "../base/version.ts";
+import { diskErrorOf } from "../disk/disk-error.ts";
 import { loadNativeSend } from "../disk/native-send.ts";
 import { createDaemon } from "../p2p/daemon/daemon.ts";
 import { transferMetricsOf } from "../p2p/daemon/transfer/metrics.ts";
@@ -35,7 +37,13 @@ export async function startDaemonRole(
   const common = { clock: realClock, log };
   await using scope = new AsyncDisposableStack();
   const store = scope.use(
-    await openPieceStore({ ...common, dir: join(dataDir, "pieces"), config: p2p.pieces, metrics: registry, lockOwner: false }),
+    await openPieceStore({
+      ...common,
+      dir: await privateDirectory(join(dataDir, "pieces")),
+      config: p2p.pieces,
+      metrics: registry,
+      lockOwner: false,
+    }),
   );
   const source = { ...p2p.source, insecureHosts: [...p2p.source.insecureHosts, ...insecureHostsOf(p2p.proxy)] };
   const sources = scope.use(createSources({ ...common, config: source, random: createRandom(), registry }));
@@ -94,5 +102,16 @@ export async function startDaemonRole(
   } catch (thrown) {
     await daemon[Symbol.asyncDispose]();
     throw thrown;
+  }
+}
+
+/** Content may be private, and the files themselves are readable by all, so that outputs which are hard links are. */
+async function privateDirectory(path: string): Promise<string> {
+  try {
+    await mkdir(path, { recursive: true });
+    await chmod(path, 0o700);
+    return path;
+  } catch (thrown) {
+    throw diskErrorOf(thrown, { path });
   }
 }

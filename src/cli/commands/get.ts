@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
 import { AnaxError } from "../../base/errors.ts";
-import { bytesOption, collect, countOption, durationOption } from "../options.ts";
+import { collect, countOption, durationOption, pieceLengthOption } from "../options.ts";
 import { withDaemon, withEndpoint, type EndpointOptions } from "../connect.ts";
 import { getDirectory } from "../get/directory.ts";
 import { getFile } from "../get/file.ts";
@@ -23,15 +23,15 @@ export function command(): Command {
     )
     .addOption(new Option("--transfer-from-dfdaemon", "the same, by its name in dfget").hideHelp())
     .option("-d, --digest <algorithm:hex>", "what the content must hash to: sha256:…, sha512:… or crc32:…")
-    .option("--range <bytes>", "only this part: 0-1023, 1024- or -512")
+    .option("--range <bytes>", "only this part: 0-1023 (both included), 1024- (to the end) or -512 (the last bytes)")
     .option("-H, --header <line>", "HTTP header for the source, e.g. 'Authorization: Bearer x' (repeatable)", collect, [])
     .addOption(new Option("--tag <text>", "separates tasks of the same URL").env("DFGET_TAG"))
     .addOption(new Option("--application <name>", "separates tasks of the same URL").env("DFGET_APPLICATION"))
     .option("--filtered-query-param <name>", "query parameter that does not count for the task's name (repeatable)", collect, [])
     .addOption(
-      new Option("--piece-length <size>", "bytes per piece, at least 4MiB (default: from the length)")
+      new Option("--piece-length <size>", "bytes per piece, at least 4MiB; it is part of the task's name (default: from the length)")
         .env("DFGET_PIECE_LENGTH")
-        .argParser(bytesOption),
+        .argParser(pieceLengthOption),
     )
     .addOption(
       new Option("--content-for-calculating-task-id <text>", "names the task instead of URL, tag and application").env(

@@ -19,7 +19,8 @@ export function command(): Command {
     .action(async (texts: readonly string[], options: RmOptions) => {
       if ((texts.length === 0) === (options.all !== true)) throw new AnaxError("input.invalid", { expected: "tasks, or --all" });
       await withDaemon(options, async (daemon) => {
-        const all = options.all === true ? (await listTasks(daemon)).filter((task) => task.inUse.length === 0) : [];
+        const all =
+          options.all === true ? (await listTasks(daemon)).filter((task) => task.inUse.every((reason) => reason === "hard-link")) : [];
         const tasks = [...all, ...(await Promise.all(texts.map((text) => findTask(daemon, text))))];
         for (const { taskId, url } of tasks) {
           await daemon.channel.unary(DfdaemonDownloadService.deleteLocalTask, { taskId }, { timeoutMs: CALL_TIMEOUT_MS });

@@ -1,14 +1,14 @@
-import { access, constants, open, rename, rm, stat, type FileHandle } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename } from "node:path";
 import { realClock } from "../../base/clock.ts";
-import { AnaxError, errorOf, systemCodeOf } from "../../base/errors.ts";
 import { formatBytes, formatDuration } from "../../base/units.ts";
-import { TrafficType } from "../../wire/grpc/gen/common/v2/common.ts";
+import { TrafficType, type Download, type Range } from "../../wire/grpc/gen/common/v2/common.ts";
 import { DfdaemonDownloadService, type DownloadTaskResponse } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
 import type { LocalDaemon } from "../connect.ts";
 import { printJson } from "../output.ts";
 import { startProgress, type ProgressState } from "../progress.ts";
+import { parseByteRange } from "./range.ts";
 import { downloadOf, type GetOptions } from "./request.ts";
+import { checkOutput, openSink } from "./sink.ts";
 
 export interface GetSummary {
   readonly url: string;
@@ -39,6 +39,8 @@ export async function getFile(daemon: LocalDaemon, url: string, options: GetOpti
   process.stderr.write(`${sentenceOf(summary)}\n`);
 }
 
+const SILENCE_MS = 5000;
+
 interface Order {
   readonly url: string;
   readonly options: GetOptions;
@@ -52,19 +54,45 @@ export async function download(daemon: LocalDaemon, order: Order): Promise<GetSu
   const startedMs = realClock.nowMs();
   const transfer =
     options.output === "-" || daemon.foreignUser || options.transferFromDaemon === true || options.transferFromDfdaemon === true;
-  await using sink = transfer ? await openSink(options.output, options.overwrite === true) : await probeOutput(options.output);
-  const request = { download: downloadOf(url, options, options.output, transfer) };
+  if (options.output !== "-") await checkOutput(options.output, options.overwrite === true);
+  await using part = await partOf(daemon, order);
+  await using sink = transfer ? await openSink(options.output, options.overwrite === true) : undefined;
   const tally = new Tally();
-  for await (const response of daemon.channel.serverStream(DfdaemonDownloadService.downloadTask, request, {
-    signal,
-    timeoutMs: options.timeout + 5000, // the daemon has the deadline and says why; this is for a daemon that stopped answering
-  })) {
+  const request = downloadOf(url, options, transfer ? "send" : { to: options.output }, part.range);
+  for await (const response of answers(daemon, request, order)) {
     const content = tally.add(response);
     if (content !== undefined) await sink?.write(content);
     onProgress(tally.state);
   }
-  await sink?.commit();
+  if (sink !== undefined) {
+    signal.throwIfAborted(); // the answer may have ended together with the wish for it
+    await sink.commit();
+  }
   return { url, output: options.output, ...tally.result, seconds: Number(((realClock.nowMs() - startedMs) / 1000).toFixed(3)) };
+}
+
+function answers(daemon: LocalDaemon, wanted: Download, { options, signal }: Order): AsyncGenerator<DownloadTaskResponse> {
+  // The daemon has the deadline and says why; this one is for a daemon that stopped answering.
+  const timeoutMs = options.timeout + SILENCE_MS;
+  return daemon.channel.serverStream(DfdaemonDownloadService.downloadTask, { download: wanted }, { signal, timeoutMs });
+}
+
+/**
+ * The range that is asked for, if any. The wire counts from the start, so that for "the last so many bytes" the length must be known: the
+ * download is begun to learn it, and goes on for as long as the result is held, so that nothing is fetched twice.
+ */
+async function partOf(daemon: LocalDaemon, order: Order): Promise<AsyncDisposable & { readonly range: Range | undefined }> {
+  const { url, options } = order;
+  const part = options.range === undefined ? undefined : parseByteRange(options.range);
+  if (part === undefined || !("lastBytes" in part)) return { range: part, [Symbol.asyncDispose]: async () => undefined };
+  const begun = answers(daemon, downloadOf(url, options, "keep", undefined), order);
+  const first: DownloadTaskResponse | void = (await begun.next()).value;
+  const length = first?.response?.$case === "downloadTaskStartedResponse" ? first.response.value.contentLength : 0;
+  const start = Math.max(0, length - part.lastBytes);
+  return {
+    range: { start, length: Math.max(1, length - start) },
+    [Symbol.asyncDispose]: async () => void (await begun.return(undefined)),
+  };
 }
 
 /** Counts what the daemon reports. */
@@ -113,56 +141,6 @@ class Tally {
     };
   }
 }
-
-interface Sink extends AsyncDisposable {
-  write(bytes: Uint8Array): Promise<void>;
-  commit(): Promise<void>;
-}
-
-/** Where content that comes through the socket goes: standard output, or a file beside the output that is renamed at the end. */
-async function openSink(output: string, overwrite: boolean): Promise<Sink> {
-  if (output === "-") {
-    return { write: writeStdout, commit: async () => undefined, [Symbol.asyncDispose]: async () => undefined };
-  }
-  const target = resolve(output);
-  if (!overwrite && (await exists(target))) throw new AnaxError("output.exists", { output, hint: "--overwrite replaces it" });
-  const partial = join(dirname(target), `.${basename(target)}.${process.pid}.anax`);
-  const file: FileHandle = await open(partial, "wx", 0o644).catch((cause: unknown) => {
-    throw unwritable(output, cause);
-  });
-  let renamed = false;
-  return {
-    write: async (bytes) => void (await file.writev([bytes]).catch((cause: unknown) => Promise.reject(errorOf(cause)))),
-    async commit() {
-      await file.sync();
-      await rename(partial, target);
-      renamed = true;
-    },
-    async [Symbol.asyncDispose]() {
-      await file.close();
-      if (!renamed) await rm(partial, { force: true });
-    },
-  };
-}
-
-function writeStdout(bytes: Uint8Array): Promise<void> {
-  return new Promise((done, failed) => void process.stdout.write(bytes, (error) => (error ? failed(error) : done())));
-}
-
-/** The daemon writes the output; we only make sure beforehand that this user may put a file there. */
-async function probeOutput(output: string): Promise<undefined> {
-  await access(dirname(resolve(output)), constants.W_OK).catch((cause: unknown) => {
-    throw unwritable(output, cause);
-  });
-  const found = await stat(resolve(output)).catch(() => undefined);
-  if (found?.isDirectory()) throw new AnaxError("output.unwritable", { output, reason: "it is a directory" });
-  return undefined;
-}
-
-const exists = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined)) !== undefined;
-
-const unwritable = (output: string, cause: unknown): AnaxError =>
-  new AnaxError("output.unwritable", { output, reason: systemCodeOf(cause) ?? String(cause) }, { cause });
 
 function sentenceOf(summary: GetSummary): string {
   const origin = [

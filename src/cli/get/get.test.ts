@@ -8,11 +8,12 @@ import { OPEN_END, parseByteRange } from "./range.ts";
 
 const refused = (work: () => unknown): void => assert.throws(work, (error) => error instanceof AnaxError && error.code === "input.invalid");
 
-test("a range is first-last with both included, or open at the end", () => {
+test("a range is first-last with both included, open at the end, or the last bytes", () => {
   assert.deepEqual(parseByteRange("0-1023"), { start: 0, length: 1024 });
   assert.deepEqual(parseByteRange("bytes=5-5"), { start: 5, length: 1 });
   assert.deepEqual(parseByteRange("7-"), { start: 7, length: OPEN_END });
-  for (const bad of ["", "5", "9-2", "-512", "a-b", "0-1,3-4", "99999999999999999-"]) refused(() => parseByteRange(bad));
+  assert.deepEqual(parseByteRange("-512"), { lastBytes: 512 });
+  for (const bad of ["", "-", "-0", "5", "9-2", "a-b", "0-1,3-4", "99999999999999999-"]) refused(() => parseByteRange(bad));
 });
 
 test("no name in a source leads out of the output directory", () => {

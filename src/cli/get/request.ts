@@ -1,7 +1,6 @@
 import { resolve } from "node:path";
 import { AnaxError } from "../../base/errors.ts";
-import { parseByteRange } from "./range.ts";
-import { Priority, TaskType, type Download, type ObjectStorage } from "../../wire/grpc/gen/common/v2/common.ts";
+import { Priority, TaskType, type Download, type ObjectStorage, type Range } from "../../wire/grpc/gen/common/v2/common.ts";
 import { headersOf } from "../options.ts";
 
 export interface GetOptions {
@@ -34,12 +33,15 @@ export interface GetOptions {
   readonly json?: boolean;
 }
 
-/** The order for the daemon. With `transfer` it sends the content instead of writing it. Throws `input.invalid`. */
-export function downloadOf(url: string, options: GetOptions, output: string, transfer: boolean): Download {
+/** What becomes of the content: the daemon writes it to a path, sends it, or only keeps it. */
+export type Delivery = { readonly to: string } | "send" | "keep";
+
+/** The order for the daemon. Throws `input.invalid`. */
+export function downloadOf(url: string, options: GetOptions, delivery: Delivery, range: Range | undefined): Download {
   return {
     url,
     digest: options.digest,
-    range: options.range === undefined ? undefined : parseByteRange(options.range),
+    range,
     type: TaskType.STANDARD,
     tag: options.tag,
     application: options.application,
@@ -47,7 +49,7 @@ export function downloadOf(url: string, options: GetOptions, output: string, tra
     filteredQueryParams: options.filteredQueryParam,
     requestHeader: headersOf(options.header),
     pieceLength: options.pieceLength,
-    outputPath: transfer ? undefined : resolve(output),
+    outputPath: typeof delivery === "string" ? undefined : resolve(delivery.to),
     timeout: { seconds: Math.floor(options.timeout / 1000), nanos: Math.round(options.timeout % 1000) * 1_000_000 },
     disableBackToSource: options.disableBackToSource === true,
     needBackToSource: false,
@@ -55,7 +57,7 @@ export function downloadOf(url: string, options: GetOptions, output: string, tra
     prefetch: false,
     objectStorage: objectStorageOf(options),
     isPrefetch: false,
-    needPieceContent: transfer,
+    needPieceContent: delivery === "send",
     forceHardLink: options.forceHardLink === true,
     contentForCalculatingTaskId: options.contentForCalculatingTaskId,
     overwrite: options.overwrite === true,

@@ -41,6 +41,7 @@ export class SchedulerLink implements AsyncDisposable {
   readonly #changed = new Set<TaskId>();
   readonly #onLost = new Set<(reason: Error) => void>();
   #tell: ((task: TaskId) => void) | undefined;
+  #ending = false;
   #state: LinkState = "connecting";
   #address: SchedulerAddress | undefined;
 
@@ -69,6 +70,11 @@ export class SchedulerLink implements AsyncDisposable {
     else this.#changed.add(task);
   }
 
+  /** The scheduler was told to forget this host: that it ends the tie now is no loss. */
+  expectEnd(): void {
+    this.#ending = true;
+  }
+
   /** Called once the scheduler does not answer any more. */
   onLost(listen: (reason: Error) => void): Disposable {
     this.#onLost.add(listen);
@@ -91,9 +97,11 @@ export class SchedulerLink implements AsyncDisposable {
         if (signal.aborted) break;
         const wasLive = this.#state === "ours" || this.#state === "foreign";
         failures = wasLive ? 1 : failures + 1;
-        if (wasLive || failures === 1)
+        if (this.#ending) log.info("scheduler.left", { scheduler: this.target });
+        else if (wasLive || failures === 1)
           log.warn("scheduler.lost", { scheduler: this.target, code: errorOf(thrown).code, reason: errorOf(thrown).message });
       }
+      this.#ending = false;
       this.#become("down");
       await clock.sleep(backoffMs(Math.max(1, failures), BACKOFF, random), signal).catch(() => undefined);
     }

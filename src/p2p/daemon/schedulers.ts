@@ -116,9 +116,10 @@ export class Schedulers implements AsyncDisposable {
   async deleteHost(): Promise<void> {
     const { host, config, log } = this.#options;
     const live = this.#links.filter(isLive);
-    const told = live.map((link) =>
-      link.channel.unary(SchedulerService.deleteHost, { hostId: host.id }, { timeoutMs: config.schedulerConnectMs }),
-    );
+    const told = live.map((link) => {
+      link.expectEnd();
+      return link.channel.unary(SchedulerService.deleteHost, { hostId: host.id }, { timeoutMs: config.schedulerConnectMs });
+    });
     for (const result of await Promise.allSettled(told)) {
       if (result.status === "rejected") log.debug("scheduler.farewell-failed", { reason: errorOf(result.reason).message });
     }

@@ -43,7 +43,8 @@ export function createTaskQueries(parts: {
     stored: find,
     statLocal: ({ taskId }) => wireStatOf(find(taskId)),
     stat: async (taskId, signal) => schedulers.statTask(parseTaskId(taskId), signal),
-    deleteLocal: async (taskId) => store.remove(parseTaskId(taskId)),
+    // The name that an output shares with the content stays when ours goes: that is no reason to refuse.
+    deleteLocal: async (taskId) => store.remove(parseTaskId(taskId), { ignore: ["hard-link"] }),
     async delete(taskId, signal) {
       const id: TaskId = parseTaskId(taskId);
       const here = store.find(id) !== undefined;
