@@ -205,7 +205,7 @@ function showProgress(
 async function readFromSource(daemons: readonly AnaxProcess[]): Promise<number> {
   const pages = await Promise.all(daemons.map(async ({ listeners }) => (await fetch(`${listeners["status"]}/metrics`)).text()));
   const counts = pages.map((page) =>
-    Number(/^anax_p2p_downloaded_bytes_total\{[^}]*traffic="back-to-source"[^}]*\} (\S+)/m.exec(page)?.[1] ?? 0),
+    Number(/^anax_daemon_received_bytes_total\{[^}]*traffic="back-to-source"[^}]*\} (\S+)/m.exec(page)?.[1] ?? 0),
   );
   return counts.reduce((sum, count) => sum + count, 0);
 }

@@ -16,6 +16,7 @@ import { insecureHostsOf } from "../p2p/proxy/registries.ts";
 import { createSources } from "../p2p/source/sources.ts";
 import { addressText } from "../wire/grpc/address.ts";
 import { socketPathOf } from "./config.ts";
+import { listening } from "./listening.ts";
 import type { Listener } from "./run.ts";
 import type { NodeParts, Role } from "./start.ts";
 
@@ -49,7 +50,12 @@ export async function startDaemonRole(
   const sources = scope.use(createSources({ ...common, config: source, random: createRandom(), registry }));
   const transfer = { ...common, config: p2p.transfer, metrics: transferMetricsOf(registry) };
   const pieceClient = scope.use(createPieceClient(transfer));
-  const pieces = scope.use(await startPieceServer({ ...transfer, host: daemonConfig.listenHost, port: daemonConfig.transferPort, store }));
+  const pieces = scope.use(
+    await listening(
+      "p2p.daemon.transferPort",
+      startPieceServer({ ...transfer, host: daemonConfig.listenHost, port: daemonConfig.transferPort, store }),
+    ),
+  );
   const daemon = createDaemon({
     ...common,
     config: daemonConfig,
@@ -65,23 +71,31 @@ export async function startDaemonRole(
   });
   const proxies: Proxy[] = [];
   try {
-    const upload = scope.use(await serveGrpc({ host: daemonConfig.listenHost, port: daemonConfig.uploadPort }, daemon.uploadServices));
-    const local = scope.use(await serveGrpc({ path: socketPathOf(config) }, daemon.localServices));
+    const upload = scope.use(
+      await listening(
+        "p2p.daemon.uploadPort",
+        serveGrpc({ host: daemonConfig.listenHost, port: daemonConfig.uploadPort }, daemon.uploadServices),
+      ),
+    );
+    const local = scope.use(await listening("p2p.daemon.socketPath", serveGrpc({ path: socketPathOf(config) }, daemon.localServices)));
     scope.defer(() => daemon[Symbol.asyncDispose]()); // before the servers: it ends the streams that they would wait for
     if (p2p.proxy.enabled)
       proxies.push(
         scope.use(
-          await startProxy({
-            ...common,
-            config: p2p.proxy,
-            source,
-            downloads: daemon.downloads,
-            metrics: registry,
-            host: { ip: daemon.host.ip },
-            caDir: join(dataDir, "proxy-ca"),
-            buffers: new BufferPool({ bufferBytes: PROXY_BUFFER_BYTES, count: PROXY_BUFFERS, waitingMax: PROXY_BUFFERS_WAITING_MAX }),
-            native: p2p.transfer.sendfile ? await loadNativeSend() : undefined,
-          }),
+          await listening(
+            p2p.proxy.mirrors.length === 0 ? "p2p.proxy.port" : "p2p.proxy.port or p2p.proxy.mirrors",
+            startProxy({
+              ...common,
+              config: p2p.proxy,
+              source,
+              downloads: daemon.downloads,
+              metrics: registry,
+              host: { ip: daemon.host.ip },
+              caDir: join(dataDir, "proxy-ca"),
+              buffers: new BufferPool({ bufferBytes: PROXY_BUFFER_BYTES, count: PROXY_BUFFERS, waitingMax: PROXY_BUFFERS_WAITING_MAX }),
+              native: p2p.transfer.sendfile ? await loadNativeSend() : undefined,
+            }),
+          ),
         ),
       );
     const uploadAddress = upload.addresses[0]!; // it was given one

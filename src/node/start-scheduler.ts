@@ -3,6 +3,7 @@ import { realClock } from "../base/clock.ts";
 import { VERSION } from "../base/version.ts";
 import { createScheduler } from "../p2p/scheduler/start.ts";
 import { addressText } from "../wire/grpc/address.ts";
+import { listening } from "./listening.ts";
 import type { NodeParts, Role } from "./start.ts";
 
 /** A scheduler with its server. */
@@ -25,7 +26,7 @@ export async function startSchedulerRole({
       version: VERSION,
     }),
   );
-  const server = scope.use(await serveGrpc({ host: listenHost, port }, scheduler.services));
+  const server = scope.use(await listening("scheduler.port", serveGrpc({ host: listenHost, port }, scheduler.services)));
   const address = server.addresses[0]!; // it was given one
   const bound = "port" in address ? address.port : port;
   const owned = scope.move();

@@ -11,6 +11,7 @@ import { reflectionOf } from "../wire/grpc/reflection.ts";
 import { GrpcServer } from "../wire/grpc/server.ts";
 import type { GrpcService } from "../wire/grpc/service.ts";
 import type { AnaxConfig } from "./config.ts";
+import { listening } from "./listening.ts";
 import type { Listener, Running } from "./run.ts";
 import { startDaemonRole } from "./start-daemon.ts";
 import { startSchedulerRole } from "./start-scheduler.ts";
@@ -50,20 +51,23 @@ export async function startNode(config: AnaxConfig, roles: Roles, log: Log): Pro
   const parts: NodeParts = { config, log, registry, serveGrpc: (listen, services) => serveGrpc(listen, services, log) };
   const statusPort = roles.daemon ? config.status.port : config.status.schedulerPort;
   const status = scope.use(
-    await startStatusServer(
-      { host: config.status.listenHost, port: statusPort },
-      {
-        registry,
-        notReady: () => missing,
-        status: () => ({
-          version: VERSION,
-          pid: process.pid,
-          startedAt,
-          listeners: listenersOf(running),
-          ...Object.assign({}, ...running.map((role) => role.status())),
-        }),
-      },
-      log,
+    await listening(
+      roles.daemon ? "status.port" : "status.schedulerPort",
+      startStatusServer(
+        { host: config.status.listenHost, port: statusPort },
+        {
+          registry,
+          notReady: () => missing,
+          status: () => ({
+            version: VERSION,
+            pid: process.pid,
+            startedAt,
+            listeners: listenersOf(running),
+            ...Object.assign({}, ...running.map((role) => role.status())),
+          }),
+        },
+        log,
+      ),
     ),
   );
   const schedulers: string[] = [];

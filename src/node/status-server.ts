@@ -38,7 +38,7 @@ export async function startStatusServer(
   server.listen(listen.port, listen.host);
   await once(server, "listening").catch((cause: unknown) => {
     const code = systemCodeOf(cause) === "EADDRINUSE" ? "listen.address-in-use" : "listen.failed";
-    throw new AnaxError(code, { address: `${listen.host}:${listen.port}`, setting: "status.port" }, { cause });
+    throw new AnaxError(code, { address: `${listen.host}:${listen.port}` }, { cause });
   });
   const { address, family, port } = server.address() as AddressInfo; // a listening TCP server has one
   return {

@@ -84,22 +84,34 @@ export interface Ran {
   readonly stderr: string;
 }
 
+export interface RunOptions {
+  readonly timeoutMs?: number;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** Runs as another user; for root only. */
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
 /** Runs a command of Anax to its end. Output is kept whole: for tests, not for downloads to standard output. */
-export async function runAnax(
-  args: readonly string[],
-  options: { readonly timeoutMs?: number; readonly env?: Readonly<Record<string, string>> } = {},
-): Promise<Ran> {
-  const child = spawnAnax(args, options.env);
-  const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? 120_000);
+export async function runAnax(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const { timeoutMs, ...more } = options;
+  const child = spawnAnax(args, more);
+  const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs ?? 120_000);
   const [stdout, stderr, code] = await Promise.all([textOf(child.stdout!), textOf(child.stderr!), exitOf(child)]);
   clearTimeout(timer);
   return { code, stdout, stderr };
 }
 
 /** A command of Anax with its output piped. */
-export function spawnAnax(args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
-  return spawn(process.execPath, [...FLAGS, BIN, ...args], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+export function spawnAnax(args: readonly string[], options: Omit<RunOptions, "timeoutMs"> = {}): ChildProcess {
+  const [command, ...rest] = anaxCommand(args);
+  const env = { ...process.env, ...options.env };
+  return spawn(command, rest, { ...options, stdio: ["ignore", "pipe", "pipe"], env });
 }
+
+/** The command line that runs Anax, for shells and other programs that start it. */
+export const anaxCommand = (args: readonly string[]): readonly [string, ...string[]] => [process.execPath, ...FLAGS, BIN, ...args];
 
 export async function exitOf(child: ChildProcess): Promise<number | NodeJS.Signals> {
   const [code, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
