@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { closeDescriptor, openDescriptor, writeFully } from "../../disk/descriptor.ts";
 import type { StoredTask } from "../pieces/types.ts";
 import type { SourceBody } from "../source/types.ts";
+import { inBlocks } from "./blocks.ts";
 import type { SourceJob } from "./source-job.ts";
 import { metaOf } from "./task-meta.ts";
 
@@ -27,7 +28,7 @@ async function writeAll(path: string, body: SourceBody): Promise<number> {
   const fd = await openDescriptor(path, "wx", 0o600);
   let bytes = 0;
   try {
-    for await (const chunk of body.chunks) {
+    for await (const chunk of inBlocks(body.chunks)) {
       await writeFully(fd, chunk, bytes);
       bytes += chunk.length;
     }

@@ -1,6 +1,7 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
 import { pieceRangeOf } from "../model/piece.ts";
+import { inBlocks } from "./blocks.ts";
 import type { PieceWriter, StoredTask } from "../pieces/types.ts";
 import type { SourceBody } from "../source/types.ts";
 import type { DownloadedPiece } from "./types.ts";
@@ -30,7 +31,7 @@ export async function writePieces(options: {
   let index = from;
   let open: OpenPiece | undefined;
   try {
-    for await (const chunk of body.chunks) {
+    for await (const chunk of inBlocks(body.chunks)) {
       for (let at = 0; at < chunk.length;) {
         if (index === end) throw new AnaxError("source.bad-status", { reason: "more bytes than announced", url: stored.meta.url });
         open ??= openPiece(stored, index, clock.nowMs());
