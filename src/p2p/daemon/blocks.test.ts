@@ -34,7 +34,7 @@ test("what came before a body broke is given, then its error", async () => {
   let bytes = 0;
   await assert.rejects(async () => {
     for await (const block of inBlocks(chunksOf(content, [30, 30, 40], new Error("broken")), 64)) bytes += block.length;
-  }, /broken/);
+  }, /^Error: broken$/);
   assert.equal(bytes, 100);
 });
 

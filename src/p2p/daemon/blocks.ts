@@ -5,7 +5,7 @@ interface Filled {
   readonly block: Uint8Array;
   /** Nothing comes after this block; with `error`, because the body broke. */
   readonly last: boolean;
-  readonly error?: unknown;
+  readonly error?: Error;
 }
 
 /**
@@ -55,7 +55,7 @@ class Filler {
       }
       return { block: into, last: false };
     } catch (error) {
-      return { block: into.subarray(0, length), last: true, error };
+      return { block: into.subarray(0, length), last: true, error: error instanceof Error ? error : new Error(String(error)) };
     }
   }
 }

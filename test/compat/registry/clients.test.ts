@@ -20,7 +20,7 @@ suite(
   () => {
     let lab: Lab;
     before(async () => {
-      lab = await startLab({ daemons: 3, imageBytes: 96 * MIB, layers: 3 });
+      lab = await startLab({ daemons: 3, imageBytes: 320 * MIB, layers: 3 });
     });
     after(() => lab[Symbol.asyncDispose]());
 
