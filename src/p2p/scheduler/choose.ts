@@ -1,18 +1,33 @@
-import { isPassing, rejectionOf, RELAXATIONS, type Moment, type Rejection, type Rejections, type Relaxation } from "./rules.ts";
-import { scoreOf } from "./score.ts";
-import { isReading, isWhole, type Peer } from "./state.ts";
 import { PieceSet } from "./piece-set.ts";
+import {
+  isPassing,
+  pairRejectionOf,
+  RELAXATIONS,
+  standingRejectionOf,
+  type Moment,
+  type Rejection,
+  type Rejections,
+  type Relaxation,
+} from "./rules.ts";
+import { hashOf, scoreOf } from "./score.ts";
+import { isRoot, servingOf, type Serving } from "./serving.ts";
+import type { Peer } from "./state.ts";
 
 /** Parents for a child, best first; with what spoke against every other peer of the task. */
 export interface Choice {
   readonly parents: readonly Peer[];
-  readonly relaxation: Relaxation;
   readonly rejections: Rejections;
-  /** All other peers of the task: those chosen and those rejected. */
-  readonly considered: number;
 }
 
-/** Every peer of the task is looked at, and only then the best are taken: sampling first would miss the one that has it. */
+/** Candidates that are compared. More would give each of thousands a hardly better parent at a cost that grows with their square. */
+const COMPARED_MAX = 48;
+/** Of these, those that have everything and are looked at first. */
+const ROOTS_FIRST = 8;
+
+/**
+ * All peers pass the rules before any choice is made: sampling first would miss the one that has the content. Of very many that would do,
+ * different ones are compared for each child.
+ */
 export function chooseParents(child: Peer, moment: Moment): Choice {
   const strict = chooseRelaxed(child, moment, "none");
   const liftable = strict.rejections.blocked !== undefined || strict.rejections["upload-busy"] !== undefined;
@@ -28,36 +43,47 @@ export function chooseParents(child: Peer, moment: Moment): Choice {
 export function hasProspect(child: Peer, moment: Moment): boolean {
   const { task } = child;
   if (task.trigger !== undefined && task.trigger.hostId !== child.host.facts.id) return true;
+  const serving = servingOf(task, moment);
+  const passes = (parent: Peer): boolean => parent !== child && isPassing(pairRejectionOf({ child, parent, moment, relaxation: "none" }));
+  if (serving.roots.some(passes)) return true;
+  const count = (child.layout ?? task.layout)?.pieceCount;
+  if (count === undefined || count - child.pieces.count > child.pieces.missingFrom(serving.pieces)) return false;
   const together = new PieceSet();
   together.mergeSet(child.pieces);
-  for (const parent of task.peers.values()) {
-    if (parent === child || !isPassing(rejectionOf({ child, parent, moment, relaxation: "none" }))) continue;
-    if (isWhole(parent) || isReading(parent)) return true;
-    together.mergeSet(parent.pieces);
-  }
-  const count = (child.layout ?? task.layout)?.pieceCount;
-  return count !== undefined && together.count >= count;
+  for (const parent of serving.peers) if (passes(parent)) together.mergeSet(parent.pieces);
+  return together.count >= count;
 }
 
 function chooseRelaxed(child: Peer, moment: Moment, relaxation: Relaxation): Choice {
-  const rejections: Partial<Record<Rejection, number>> = {};
+  const serving = servingOf(child.task, moment);
+  const rejections: Partial<Record<Rejection, number>> = { ...serving.rejections };
+  const own = standingRejectionOf(child, moment);
+  if (own !== undefined) add(rejections, own, -1); // a child is no candidate for itself
   const accepted: Peer[] = [];
-  const { peers } = child.task;
-  for (const parent of peers.values()) {
-    if (parent === child) continue;
-    const rejection = rejectionOf({ child, parent, moment, relaxation });
+  let looked = 0;
+  for (const parent of candidates(child, serving)) {
+    looked++;
+    const rejection = pairRejectionOf({ child, parent, moment, relaxation });
     if (rejection === undefined) accepted.push(parent);
     else add(rejections, rejection, 1);
+    if (accepted.length === COMPARED_MAX) break;
   }
-  const considered = peers.size - (peers.has(child.id) ? 1 : 0);
-  // Peers that have nothing yet and wait for each other would wait for ever.
-  if (!accepted.some((parent) => parent.pieces.count > 0 || parent.state === "succeeded" || isReading(parent))) {
-    add(rejections, "empty", accepted.length);
-    return { parents: [], relaxation, rejections, considered };
-  }
+  const total = serving.peers.length - (own === undefined ? 1 : 0);
   const parents = best(child, accepted, moment);
-  add(rejections, "outranked", accepted.length - parents.length);
-  return { parents, relaxation, rejections, considered };
+  add(rejections, "outranked", total - looked + accepted.length - parents.length);
+  return { parents, rejections };
+}
+
+/** Everybody once, from a place that differs from child to child, but some of those that have everything before the others. */
+function* candidates(child: Peer, { peers, roots }: Serving): Generator<Peer> {
+  const first = new Set(roundFrom(child, roots).take(ROOTS_FIRST));
+  for (const parent of first) if (parent !== child) yield parent;
+  for (const parent of roundFrom(child, peers)) if (parent !== child && !first.has(parent)) yield parent;
+}
+
+function* roundFrom(child: Peer, peers: readonly Peer[]): Generator<Peer> {
+  const start = peers.length === 0 ? 0 : hashOf(child.id) % peers.length;
+  for (let n = 0; n < peers.length; n++) yield peers[(start + n) % peers.length]!; // within the list
 }
 
 /** The best by score. */
@@ -76,8 +102,8 @@ export function withRoot(parents: readonly Peer[], max: number): readonly Peer[]
   return root === undefined || top.some(isRoot) ? top : [...top.slice(0, -1), root];
 }
 
-const isRoot = (peer: Peer): boolean => isWhole(peer) || isReading(peer);
-
 function add(rejections: Partial<Record<Rejection, number>>, name: Rejection, by: number): void {
-  if (by > 0) rejections[name] = (rejections[name] ?? 0) + by;
+  const sum = (rejections[name] ?? 0) + by;
+  if (sum > 0) rejections[name] = sum;
+  else delete rejections[name];
 }

@@ -3,7 +3,18 @@ import type { Download } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import type { SchedulerConfig } from "./config.ts";
 import { PieceSet } from "./piece-set.ts";
-import { isActive, isLive, nextState, type Host, type HostFacts, type Liveness, type Peer, type PeerEvent, type Task } from "./state.ts";
+import {
+  changed,
+  isActive,
+  isLive,
+  nextState,
+  type Host,
+  type HostFacts,
+  type Liveness,
+  type Peer,
+  type PeerEvent,
+  type Task,
+} from "./state.ts";
 
 /** All that a scheduler knows, with the indices that decisions need. Changed by the steps only; bounded by the settings. */
 export class Cluster {
@@ -14,12 +25,15 @@ export class Cluster {
   readonly peers = new Map<PeerId, Peer>();
   /** Tasks with a running download: the only ones that a tick looks at. */
   readonly activeTasks = new Set<Task>();
+  /** Of the last look at deadlines. */
+  lastTickMs: number;
   /** When what is not needed is looked for again. */
   nextSweepMs = 0;
 
   constructor(config: SchedulerConfig, startedAtMs: number) {
     this.config = config;
     this.startedAtMs = startedAtMs;
+    this.lastTickMs = startedAtMs;
   }
 
   /** The host, made if it is new. Throws `limit.exceeded`. */
@@ -68,6 +82,7 @@ export class Cluster {
       sourceReads: 0,
       sourceFailures: 0,
       failure: undefined,
+      version: 0,
       dirty: false,
       notes: [],
     };
@@ -111,6 +126,7 @@ export class Cluster {
     this.peers.set(id, peer);
     task.peers.set(id, peer);
     host.peers.add(peer);
+    changed(task);
     return peer;
   }
 
@@ -119,7 +135,7 @@ export class Cluster {
     peer.state = nextState(peer.state, event);
     peer.updatedAtMs = nowMs;
     peer.task.updatedAtMs = nowMs;
-    peer.task.dirty = true;
+    changed(peer.task);
     if (isActive(peer)) {
       this.activeTasks.add(peer.task);
       return;
@@ -146,7 +162,7 @@ export class Cluster {
     if (peer.permit === undefined) return;
     peer.permit = undefined;
     peer.task.readers.delete(peer);
-    peer.task.dirty = true;
+    changed(peer.task);
   }
 
   /** What the child is offered from now on, in place of what it was offered before. */
@@ -174,6 +190,7 @@ export class Cluster {
     this.peers.delete(peer.id);
     peer.task.peers.delete(peer.id);
     peer.host.peers.delete(peer);
+    changed(peer.task);
   }
 
   removeHost(host: Host, nowMs: number): void {

@@ -1,7 +1,8 @@
 import { chooseParents, hasProspect, withRoot, type Choice } from "./choose.ts";
 import { isPassing, rejectionOf, type Rejections } from "./rules.ts";
 import { appointReader, failPeer, rescue, waitedMs } from "./source.ts";
-import { isActive, isLive, isOurs, isReading, isWhole, mayReadSource, type Peer, type Task } from "./state.ts";
+import { servingOf } from "./serving.ts";
+import { isActive, isLive, isOurs, mayReadSource, type Peer, type Task } from "./state.ts";
 import { decide, note, touch, type Turn } from "./turn.ts";
 
 /** How many times as long as usual a peer waits whose turn to read the source itself is still to come. */
@@ -16,6 +17,12 @@ export function reconcile(turn: Turn, task: Task): void {
   noticeStalls(turn, task);
   if (task.dirty) parkOrphans(turn, task);
   answerWaiting(turn, task);
+}
+
+/** Answers one that has just asked. It serves nobody yet, so for the others nothing has changed unless it is told to read the source. */
+export function answerOne(turn: Turn, peer: Peer): void {
+  const hopeless = answerRound(turn, [peer]);
+  if (hopeless.length > 0 && appointReader(turn, peer.task, hopeless)) reconcile(turn, peer.task);
 }
 
 /** Unasked offers to our own hosts; paced, hence on ticks only. */
@@ -58,7 +65,7 @@ function parkOrphans(turn: Turn, task: Task): void {
 function answerWaiting(turn: Turn, task: Task): void {
   // Each round ends with one more reader or is the last.
   for (let round = 0; round <= task.peers.size; round++) {
-    const hopeless = [...answerRound(turn, task), ...starving(turn, task)];
+    const hopeless = [...answerRound(turn, task.waiting), ...starving(turn, task)];
     if (hopeless.length === 0 || !appointReader(turn, task, hopeless)) break;
   }
   for (const peer of task.waiting) if (isAnswerable(peer) && waitedMs(turn, peer) >= turn.moment.config.waitTimeoutMs) helpOut(turn, peer);
@@ -75,9 +82,9 @@ function helpOut(turn: Turn, peer: Peer): void {
 const isAnswerable = (peer: Peer): boolean => isLive(peer.host) && peer.streamId !== undefined;
 
 /** Offers parents to all that can have some; returns those that have nothing to hope for. */
-function answerRound(turn: Turn, task: Task): Peer[] {
+function answerRound(turn: Turn, waiting: Iterable<Peer>): Peer[] {
   const hopeless: Peer[] = [];
-  for (const child of task.waiting) {
+  for (const child of waiting) {
     if (!isAnswerable(child)) continue;
     if (child.fruitless >= turn.moment.config.fruitlessMax && rescue(turn, child)) continue;
     const choice = chooseParents(child, turn.moment);
@@ -91,17 +98,15 @@ function answerRound(turn: Turn, task: Task): Peer[] {
   return hopeless;
 }
 
+const isStarving = (peer: Peer): boolean =>
+  isPushable(peer) && isLive(peer.host) && peer.waitingSinceMs === undefined && peer.permit === undefined && mayReadSource(peer);
+
 /** Of ours that have parents, but such that all together lack a piece. A foreign peer finds out and asks. */
 function starving(turn: Turn, task: Task): Peer[] {
-  if (task.trigger !== undefined || task.peers.values().some((peer) => (isWhole(peer) && isLive(peer.host)) || isReading(peer))) return [];
-  return [...task.peers.values()].filter(
-    (peer) =>
-      isPushable(peer) &&
-      peer.waitingSinceMs === undefined &&
-      peer.permit === undefined &&
-      mayReadSource(peer) &&
-      !hasProspect(peer, turn.moment),
-  );
+  const { roots, pieces } = servingOf(task, turn.moment);
+  if (task.trigger !== undefined || roots.length > 0) return [];
+  if (task.layout !== undefined && pieces.count >= task.layout.pieceCount) return [];
+  return [...task.peers.values()].filter(isStarving);
 }
 
 function keepWaiting(turn: Turn, child: Peer, { rejections }: Choice): void {

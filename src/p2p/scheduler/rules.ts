@@ -1,11 +1,16 @@
 import type { SchedulerConfig } from "./config.ts";
-import { isLive, isOurs, isReading, type Host, type Layout, type Peer } from "./state.ts";
+import { isLive, isReading, type Host, type Layout, type Peer, type Task } from "./state.ts";
+import type { Serving } from "./serving.ts";
 
 /** When and by which settings a decision is made. */
 export interface Moment {
   readonly nowMs: number;
   readonly config: SchedulerConfig;
+  /** What was found out in this turn, kept by `serving.ts`. */
+  readonly serving: Map<Task, Serving>;
 }
+
+export const momentOf = (nowMs: number, config: SchedulerConfig): Moment => ({ nowMs, config, serving: new Map() });
 
 /**
  * What a child without any parent may overlook before it goes to the source, each step including those before:
@@ -14,36 +19,45 @@ export interface Moment {
 export type Relaxation = "none" | "blocks" | "busy";
 export const RELAXATIONS = ["none", "blocks", "busy"] as const satisfies readonly Relaxation[];
 
-interface Case {
+interface Pair {
   readonly child: Peer;
   readonly parent: Peer;
   readonly moment: Moment;
   readonly relaxation: Relaxation;
 }
 
-/** Cheap ones first. The name is the metric's label, the field of the log and what `anax explain` shows. */
-const RULES = [
-  ["left", ({ parent }) => parent.state === "left" || parent.state === "pending"],
-  ["failed", ({ parent }) => parent.state === "failed"],
-  ["host-silent", ({ parent }) => !isLive(parent.host)],
-  ["not-sharing", ({ parent }) => !parent.host.facts.sharing],
+/** What speaks against a parent whoever asks; the same for all children of a turn, hence looked at once. */
+const STANDING_RULES = [
+  ["left", (parent) => parent.state === "left" || parent.state === "pending"],
+  ["failed", (parent) => parent.state === "failed"],
+  ["host-silent", (parent) => !isLive(parent.host)],
+  ["not-sharing", (parent) => !parent.host.facts.sharing],
+  ["empty", (parent) => isEmpty(parent)],
+  ["distrusted", (parent, moment) => isDistrusted(parent, moment)],
+] as const satisfies readonly (readonly [string, (parent: Peer, moment: Moment) => boolean])[];
+
+/** What speaks against a parent for one child. */
+const PAIR_RULES = [
   ["same-host", ({ parent, child }) => parent.host === child.host],
-  ["empty", ({ parent, child }) => isEmpty(parent, child)],
   ["different-content", ({ parent, child }) => differs(child.layout ?? child.task.layout, parent.layout)],
   ["nothing-new", ({ parent, child }) => parent.state === "partial" && child.pieces.missingFrom(parent.pieces) === 0],
-  ["distrusted", ({ parent, moment }) => isDistrusted(parent, moment)],
-  ["blocked", (facts) => isBlocked(facts)],
+  ["blocked", (pair) => isBlocked(pair)],
   ["upload-busy", ({ parent, moment, relaxation }) => relaxation !== "busy" && isBusy(parent.host, moment)],
-] as const satisfies readonly (readonly [string, (facts: Case) => boolean])[];
+] as const satisfies readonly (readonly [string, (pair: Pair) => boolean])[];
 
-/** `outranked`: nothing speaks against it, but others are better and enough. */
-export type Rejection = (typeof RULES)[number][0] | "outranked";
-export const REJECTIONS: readonly Rejection[] = [...RULES.map(([name]) => name), "outranked"];
+export type StandingRejection = (typeof STANDING_RULES)[number][0];
+export type PairRejection = (typeof PAIR_RULES)[number][0];
+/** The metric's label, the field of the log and what `anax explain` shows. `outranked`: it would do, but others are better and enough. */
+export type Rejection = StandingRejection | PairRejection | "outranked";
+export const REJECTIONS: readonly Rejection[] = [...STANDING_RULES.map(([name]) => name), ...PAIR_RULES.map(([name]) => name), "outranked"];
 export type Rejections = Readonly<Partial<Record<Rejection, number>>>;
 
-export function rejectionOf(facts: Case): Rejection | undefined {
-  return RULES.find(([, rejects]) => rejects(facts))?.[0];
-}
+export const standingRejectionOf = (parent: Peer, moment: Moment): StandingRejection | undefined =>
+  STANDING_RULES.find(([, rejects]) => rejects(parent, moment))?.[0];
+
+export const pairRejectionOf = (pair: Pair): PairRejection | undefined => PAIR_RULES.find(([, rejects]) => rejects(pair))?.[0];
+
+export const rejectionOf = (pair: Pair): Rejection | undefined => standingRejectionOf(pair.parent, pair.moment) ?? pairRejectionOf(pair);
 
 /** Rejections that time or load alone will lift: such a parent is still a reason not to go to the source. */
 export const isPassing = (rejection: Rejection | undefined): boolean =>
@@ -52,13 +66,10 @@ export const isPassing = (rejection: Rejection | undefined): boolean =>
 export const uploadSlotsOf = (host: Host, config: SchedulerConfig): number => host.uploadSlots ?? config.uploadSlotsDefault;
 
 /**
- * Has nothing to give and is not about to. Who reads the source is about to. Who fetches from others is too, but an attached child
- * is told when that bears fruit; a foreign one never is, so it may get such a parent besides a real one.
+ * Has nothing to give and is not about to; who reads the source is. Who fetches from others is too, but two such could wait for each other,
+ * and it is pushed to the others as soon as it has a piece.
  */
-function isEmpty(parent: Peer, child: Peer): boolean {
-  if (parent.pieces.count > 0 || parent.state === "succeeded" || isReading(parent)) return false;
-  return isOurs(child.host) || parent.state !== "running";
-}
+const isEmpty = (parent: Peer): boolean => parent.pieces.count === 0 && parent.state !== "succeeded" && !isReading(parent);
 
 function differs(expected: Layout | undefined, actual: Layout | undefined): boolean {
   if (expected === undefined || actual === undefined) return false;
@@ -74,7 +85,7 @@ function isDistrusted(parent: Peer, { nowMs, config }: Moment): boolean {
   return recent >= config.distrustHosts;
 }
 
-function isBlocked({ child, parent, moment, relaxation }: Case): boolean {
+function isBlocked({ child, parent, moment, relaxation }: Pair): boolean {
   const block = child.blocked.get(parent.id);
   if (block === undefined || moment.nowMs >= block.untilMs) return false;
   return relaxation === "none" || moment.nowMs - block.sinceMs < moment.config.blockRelaxedMs;

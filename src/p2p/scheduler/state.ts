@@ -232,9 +232,16 @@ export interface Task {
   /** Readers in a row that the source failed. */
   sourceFailures: number;
   failure: { readonly atMs: number; readonly reason: string } | undefined;
+  /** Grows with every change that may make a parent of a peer, or of a parent none. */
+  version: number;
   /** Somebody may serve as a parent who could not before, or the other way round. */
   dirty: boolean;
   readonly notes: TaskNote[];
+}
+
+export function changed(task: Task): void {
+  task.version++;
+  task.dirty = true;
 }
 
 export type TaskState = "pending" | "running" | "succeeded" | "failed";

@@ -109,8 +109,12 @@ export function hearRegistration(turn: Turn, hostId: HostId): Host {
 /** Takes silent hosts out of service, and forgets those that stay silent. */
 export function noticeSilence(turn: Turn): void {
   const { nowMs, config } = turn.moment;
+  // What hosts said while this process could not listen is still in the sockets, so that time does not count against them.
+  const deafMs = Math.max(0, nowMs - turn.cluster.lastTickMs - 2 * config.tickIntervalMs);
+  turn.cluster.lastTickMs = nowMs;
   for (const host of turn.cluster.hosts.values()) {
     const { liveness } = host;
+    if (liveness.kind !== "silent") liveness.heardAtMs = Math.min(nowMs, liveness.heardAtMs + deafMs);
     if (liveness.kind === "silent") {
       if (nowMs - liveness.sinceMs >= config.hostForgetMs) hostLeft(turn, { kind: "hostLeft", hostId: host.facts.id });
     } else if (nowMs - liveness.heardAtMs >= patienceMs(turn, liveness)) {

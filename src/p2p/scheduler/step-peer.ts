@@ -36,7 +36,7 @@ export function peerRegistered(turn: Turn, event: EventOf<"peerRegistered">): vo
     fields: { hostId: host.facts.id, priority: order.priority, needBackToSource: String(order.needBackToSource) },
   });
   answer(turn, peer);
-  touch(turn, task);
+  if (peer.pieces.count > 0) touch(turn, task);
 }
 
 /** What needs no parents is answered at once. */
@@ -49,6 +49,7 @@ function answer(turn: Turn, peer: Peer): void {
     turn.effects.push({ do: "emptyTask", peerId: peer.id });
   } else {
     turn.cluster.startWaiting(peer, turn.moment.nowMs);
+    turn.asking.add(peer);
   }
 }
 
@@ -123,8 +124,9 @@ export function rescheduled(turn: Turn, event: EventOf<"rescheduled">): void {
   peer.served.clear();
   note(turn, peer.task, "peer-rescheduled", { peer, fields: { parents: given.length, description: event.description } });
   turn.cluster.setParents(peer, []);
-  if (isActive(peer)) turn.cluster.startWaiting(peer, turn.moment.nowMs);
-  touch(turn, peer.task);
+  if (!isActive(peer)) return;
+  turn.cluster.startWaiting(peer, turn.moment.nowMs);
+  turn.asking.add(peer);
 }
 
 export function peerFinished(turn: Turn, event: EventOf<"peerFinished">): void {

@@ -1,6 +1,7 @@
 import type { Cluster } from "./cluster.ts";
 import type { Effect, Event } from "./events.ts";
-import { pushParents, reconcile } from "./reconcile.ts";
+import { answerOne, pushParents, reconcile } from "./reconcile.ts";
+import { momentOf } from "./rules.ts";
 import { isActive, type Peer } from "./state.ts";
 import { dropped, heartbeat, hostAnnounced, hostAttached, hostDetached, hostLeft, noticeSilence, stored } from "./step-host.ts";
 import * as peer from "./step-peer.ts";
@@ -14,9 +15,10 @@ const SWEEP_INTERVAL_MS = 10_000;
  * AnaxError for reports that cannot be true, and then nothing has changed that matters.
  */
 export function step(cluster: Cluster, event: Event, nowMs: number): readonly Effect[] {
-  const turn: Turn = { cluster, moment: { nowMs, config: cluster.config }, effects: [], touched: new Set() };
+  const turn: Turn = { cluster, moment: momentOf(nowMs, cluster.config), effects: [], touched: new Set(), asking: new Set() };
   apply(turn, event);
   for (const task of turn.touched) reconcile(turn, task);
+  for (const asking of turn.asking) if (asking.waitingSinceMs !== undefined) answerOne(turn, asking);
   if (event.kind === "tick") visitActive(turn);
   return turn.effects;
 }

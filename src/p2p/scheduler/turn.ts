@@ -1,7 +1,7 @@
 import type { Cluster } from "./cluster.ts";
 import type { Effect } from "./events.ts";
 import type { Moment, Rejections } from "./rules.ts";
-import type { Decision, Peer, Task } from "./state.ts";
+import { changed, type Decision, type Peer, type Task } from "./state.ts";
 
 /** One event being digested: what it changed and what is to be done. */
 export interface Turn {
@@ -10,6 +10,8 @@ export interface Turn {
   readonly effects: Effect[];
   /** Tasks to be looked at again before the turn ends. */
   readonly touched: Set<Task>;
+  /** Peers that ask, of tasks that may otherwise stay as they are. */
+  readonly asking: Set<Peer>;
 }
 
 /** Longest value kept from what others tell us. */
@@ -18,7 +20,7 @@ const FIELD_CHARS_MAX = 300;
 type Fields = Readonly<Record<string, string | number | undefined>>;
 
 export function touch(turn: Turn, task: Task): void {
-  task.dirty = true;
+  changed(task);
   turn.touched.add(task);
 }
 
