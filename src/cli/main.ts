@@ -36,8 +36,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync([...argv], { from: "user" });
     return Number(process.exitCode ?? 0);
   } catch (thrown) {
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
-    const error = errorOf(thrown);
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0; // help and version were shown
+    const error = thrown instanceof CommanderError ? usageErrorOf(thrown) : errorOf(thrown);
     printError(error, argv.includes("--json"));
     return specOf(error).exit;
   }
@@ -48,13 +48,12 @@ async function programFor(argv: readonly string[]): Promise<Command> {
   const program = new Command("anax")
     .description("Gets data to every machine of a cluster.")
     .version(VERSION, "-V, --version", "print the version")
-    .helpCommand(false)
-    .showHelpAfterError("(run with --help for the options)")
-    .exitOverride();
+    .helpCommand(false);
+  tame(program);
   const name = argv[0];
   if (name !== undefined && Object.hasOwn(COMMANDS, name)) {
     const { command } = await COMMANDS[name]!.load(); // just checked
-    return program.addCommand(inherit(command()));
+    return program.addCommand(tame(command()));
   }
   if (name !== undefined && !name.startsWith("-")) {
     const near = nearestOf(name, Object.keys(COMMANDS));
@@ -70,9 +69,13 @@ export async function allCommands(): Promise<readonly Command[]> {
   return Promise.all(Object.values(COMMANDS).map(async ({ load }) => (await load()).command()));
 }
 
-/** Errors of a command must reach `main` as exceptions, not end the process. */
-function inherit(command: Command): Command {
-  command.exitOverride().showHelpAfterError("(run with --help for the options)");
-  for (const child of command.commands) inherit(child);
-  return command;
+/** Errors of a command must reach `main` as exceptions, instead of ending the process with a text of their own. */
+function tame(command: Command): Command {
+  return command.exitOverride().configureOutput({ outputError: () => undefined });
+}
+
+/** A wrong command line, with the same kind of error as everything else. */
+function usageErrorOf(thrown: CommanderError): AnaxError {
+  const reason = thrown.message.replace(/^error: /, "");
+  return new AnaxError("input.invalid", { reason, hint: "--help shows the options" }, { cause: thrown });
 }

@@ -7,9 +7,12 @@ export function printError(error: AnaxError, json: boolean): void {
     return void process.stderr.write(
       `${JSON.stringify({ error: { code: error.code, message: error.message, details: error.details } })}\n`,
     );
-  process.stderr.write(`${pc.red("error")} ${error.code}: ${error.message}\n`);
+  process.stderr.write(`${pc.red("error")} ${error.code}: ${shown(error.message)}\n`);
   if (error.code === "internal" && error.stack !== undefined) process.stderr.write(`${error.stack}\n`);
 }
+
+/** Text from elsewhere must not write lines of its own, nor steer the terminal. */
+const shown = (text: string): string => text.replaceAll(/\p{Cc}/gu, (sign) => JSON.stringify(sign).slice(1, -1));
 
 /** Resolves once the bytes have left our memory. What goes wrong ends the process: see `endWithStdout`. */
 export function writeStdout(bytes: Uint8Array): Promise<void> {
