@@ -276,6 +276,11 @@ export class SchedulerModel {
   #succeed(peer: SimPeer): void {
     peer.outcome = "succeeded";
     peer.daemon.finished = true;
+    // Told by the host's own stream too, which may be up when that of the download is not.
+    const { facts, foreign, sessionId } = peer.daemon;
+    if (!foreign && this.#cluster.hosts.get(facts.id)?.sessionId === sessionId) {
+      this.#tell({ kind: "stored", hostId: facts.id, stored: storedOf(peer.daemon, this.scenario.pieces) });
+    }
     this.#tellOf(peer, { kind: "peerFinished", peerId: peer.id });
   }
 
