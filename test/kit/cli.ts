@@ -13,7 +13,7 @@ export interface Desk extends AsyncDisposable {
   /** For anything else. */
   readonly dir: string;
   readonly socket: string;
-  /** A command that talks to the daemon, to its end. */
+  /** A command that talks to the daemon, to its end; an endpoint of its own wins. */
   run(args: readonly string[], options?: RunOptions): Promise<Ran>;
   /** `anax get` of a path of the origin (or a whole URL) to a file in `out`. */
   get(path: string, output: string, ...args: readonly string[]): Promise<Ran>;
@@ -38,7 +38,7 @@ export async function aDesk(options: DeskOptions = {}): Promise<Desk> {
   const out = join(dir, "out");
   await mkdir(out);
   const socket = socketOf(daemon);
-  const run: Desk["run"] = (args, more = {}) => runAnax([...args, "-e", socket], more);
+  const run: Desk["run"] = ([command = "", ...args], more = {}) => runAnax([command, "-e", socket, ...args], more);
   const owned = scope.move();
   return {
     daemon,

@@ -14,6 +14,8 @@ export function command(): Command {
 interface Words {
   readonly name: string;
   readonly summary: string;
+  /** What its arguments may be, where that is a short list. */
+  readonly choices: readonly string[];
   readonly flags: readonly { readonly long: string; readonly description: string }[];
 }
 
@@ -24,6 +26,7 @@ function wordsOf(described: Command): Words {
   return {
     name: described.name(),
     summary: described.description().split(".")[0]!,
+    choices: described.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []),
     flags: [...flags, { long: "--help", description: "help" }],
   };
 }
@@ -34,11 +37,14 @@ const SCRIPTS: Readonly<Record<"bash" | "zsh" | "fish", (commands: readonly Word
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=($(compgen -W "${commands.map(({ name }) => name).join(" ")}" -- "$cur")); return
   fi
-  local words=
+  local words= choices=
   case \${COMP_WORDS[1]} in
-${commands.map(({ name, flags }) => `    ${name}) words="${flags.map(({ long }) => long).join(" ")}";;`).join("\n")}
+${commands.map(({ name, flags, choices }) => `    ${name}) words="${flags.map(({ long }) => long).join(" ")}" choices="${choices.join(" ")}";;`).join("\n")}
   esac
-  case $cur in -*) COMPREPLY=($(compgen -W "$words" -- "$cur"));; *) COMPREPLY=($(compgen -f -- "$cur"));; esac
+  case $cur in
+    -*) COMPREPLY=($(compgen -W "$words" -- "$cur"));;
+    *) if [ -n "$choices" ]; then COMPREPLY=($(compgen -W "$choices" -- "$cur")); else COMPREPLY=($(compgen -f -- "$cur")); fi;;
+  esac
 }
 complete -o filenames -F _anax anax
 `,
@@ -47,7 +53,7 @@ _anax() {
   local -a commands=(${commands.map(({ name, summary }) => quoted(`${name}:${summary}`)).join(" ")})
   if (( CURRENT == 2 )); then _describe command commands; return; fi
   case $words[2] in
-${commands.map(({ name, flags }) => `    ${name}) _arguments ${flags.map(({ long, description }) => quoted(`${long}[${description.replaceAll(/[[\]:]/g, " ")}]`)).join(" ")} '*:file:_files';;`).join("\n")}
+${commands.map(({ name, flags, choices }) => `    ${name}) _arguments ${flags.map(({ long, description }) => quoted(`${long}[${description.replaceAll(/[[\]:]/g, " ")}]`)).join(" ")} ${choices.length > 0 ? `'*:choice:(${choices.join(" ")})'` : "'*:file:_files'"};;`).join("\n")}
   esac
 }
 compdef _anax anax
@@ -56,6 +62,9 @@ compdef _anax anax
     [
       "complete -c anax -f -n __fish_use_subcommand",
       ...commands.map(({ name, summary }) => `complete -c anax -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`),
+      ...commands
+        .filter(({ choices }) => choices.length > 0)
+        .map(({ name, choices }) => `complete -c anax -f -n '__fish_seen_subcommand_from ${name}' -a '${choices.join(" ")}'`),
       ...commands.flatMap(({ name, flags }) =>
         flags.map(
           ({ long, description }) =>

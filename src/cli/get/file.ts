@@ -1,8 +1,9 @@
 import { basename } from "node:path";
 import { realClock } from "../../base/clock.ts";
 import { formatBytes, formatDuration } from "../../base/units.ts";
-import { TrafficType, type Download, type Range } from "../../wire/grpc/gen/common/v2/common.ts";
+import { TrafficType, type Download, type Piece, type Range } from "../../wire/grpc/gen/common/v2/common.ts";
 import { DfdaemonDownloadService, type DownloadTaskResponse } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
+import { wallMsOf } from "../../wire/grpc/time.ts";
 import type { LocalDaemon } from "../connect.ts";
 import { printJson } from "../output.ts";
 import { startProgress, type ProgressState } from "../progress.ts";
@@ -102,6 +103,7 @@ class Tally {
   #fromPeers = 0;
   #fromSource = 0;
   #fromDisk = 0;
+  readonly #startedMs = Math.floor(realClock.wallMs());
 
   /** Returns the piece's content when the message carries it. */
   add(message: DownloadTaskResponse): Uint8Array | undefined {
@@ -109,16 +111,22 @@ class Tally {
     if (message.response?.$case === "downloadTaskStartedResponse") {
       const started = message.response.value;
       this.#totalBytes = started.range?.length ?? started.contentLength;
-      for (const piece of started.pieces) this.#fromDisk += piece.length;
+      // What arrived while the answer was on its way is among them; the daemon's clock is ours.
+      for (const piece of started.pieces) this.#count(piece, piece.createdAt !== undefined && wallMsOf(piece.createdAt) >= this.#startedMs);
     } else if (message.response?.$case === "downloadPieceFinishedResponse") {
       const { piece } = message.response.value;
       if (piece === undefined) return undefined;
-      if (piece.trafficType === TrafficType.BACK_TO_SOURCE) this.#fromSource += piece.length;
-      else if (piece.trafficType === TrafficType.REMOTE_PEER) this.#fromPeers += piece.length;
-      else this.#fromDisk += piece.length;
+      this.#count(piece, true);
       return piece.content;
     }
     return undefined;
+  }
+
+  /** `fresh`: it came for this download. */
+  #count({ length, trafficType }: Pick<Piece, "length" | "trafficType">, fresh: boolean): void {
+    if (fresh && trafficType === TrafficType.BACK_TO_SOURCE) this.#fromSource += length;
+    else if (fresh && trafficType === TrafficType.REMOTE_PEER) this.#fromPeers += length;
+    else this.#fromDisk += length;
   }
 
   get state(): ProgressState {
