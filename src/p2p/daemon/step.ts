@@ -74,7 +74,7 @@ function withScheduler(phase: Extract<Phase, { at: "registering" | "peers" }>, h
   const { registered, fruitless } = phase;
   switch (happening.on) {
     case "parents":
-      if (rules.needBackToSource) return toSource(phase, "told-to", rules);
+      // Also when told to read the source: the order may be late, and then others have the content or are reading it.
       return { next: { at: "peers", registered, fruitless }, order: { do: "use-parents" } };
     case "empty-content":
       return { next: { at: "source", registered }, order: { do: "finish-empty" } };
@@ -85,19 +85,23 @@ function withScheduler(phase: Extract<Phase, { at: "registering" | "peers" }>, h
     case "scheduler-refused":
       // Registered for somebody who wants peers only, and by now somebody wants it who does not mind.
       if (happening.error.code === "download.no-source" && !rules.disableBackToSource) return toSource(phase, "scheduler-refused", rules);
-      // What is not about the call itself is a verdict on the task: the source said no to whoever read it.
-      if (!happening.error.code.startsWith("rpc.")) return end({ do: "fail", error: happening.error });
+      // The source said no to whoever read it, or the request itself cannot be.
+      if (isVerdict(happening.error.code)) return end({ do: "fail", error: happening.error });
       if (happening.error.code === "rpc.unimplemented" || happening.error.code === "rpc.failed-precondition") {
         return toSource(phase, "scheduler-refused", rules);
       }
       return lost(phase, "broken", rules);
     case "parents-useless":
+      if (rules.needBackToSource) return toSource(phase, "told-to", rules);
       if (fruitless + 1 > rules.reschedulesMax) return toSource(phase, "parents-useless", rules);
       return { next: { at: phase.at, registered, fruitless: fruitless + 1 }, order: { do: "reschedule", because: "parents-useless" } };
     case "no-progress":
       return { next: phase, order: { do: "reschedule", because: "no-progress" } };
   }
 }
+
+/** What another try, or another scheduler, would answer alike. The rest (`host.unknown`, `limit.exceeded`…) is about the scheduler, not the task. */
+const isVerdict = (code: ErrorCode): boolean => /^(source|task|download|input|proxy)\./.test(code);
 
 function lost(phase: Extract<Phase, { at: "registering" | "peers" }>, why: "unreachable" | "silent" | "broken", rules: Rules): Step {
   if (why === "broken" && phase.registered < rules.registersMax) {
