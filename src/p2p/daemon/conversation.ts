@@ -22,8 +22,8 @@ export interface ConversationOptions {
   readonly config: Pick<DaemonConfig, "schedulerReturnMs" | "decisionMs">;
   /** Ends every wait of the download. */
   readonly signal: AbortSignal;
-  /** What a new stream begins with. */
-  readonly introduce: (announcement: Announcement) => Promise<readonly Report[]>;
+  /** What a new stream begins with; undefined when this scheduler cannot place the download, which goes on without one. */
+  readonly introduce: (announcement: Announcement) => Promise<readonly Report[] | undefined>;
   readonly onDecision: (decision: Decision) => void;
   readonly onLost: (why: "unreachable" | "silent" | "broken") => void;
   readonly onRefused: (error: AnaxError) => void;
@@ -51,6 +51,8 @@ export class Conversation {
   /** Ends when the scheduler has closed the stream, which is after the last report. */
   #heard: Promise<void> = Promise.resolve();
   #opening = false;
+  /** A scheduler takes reports only of what it was introduced to. */
+  #introduced = false;
   #over = false;
 
   constructor(options: ConversationOptions) {
@@ -75,7 +77,10 @@ export class Conversation {
       });
       if (announcement === undefined) return onLost("unreachable");
       this.#announcement = announcement;
-      for (const report of await introduce(announcement)) announcement.send(report);
+      const introduction = await introduce(announcement);
+      if (introduction === undefined) return this.#drop(announcement);
+      for (const report of introduction) announcement.send(report);
+      this.#introduced = true;
       tell("scheduler.registered", { scheduler: announcement.scheduler });
       this.#heard = this.#hear(announcement);
     } finally {
@@ -84,7 +89,7 @@ export class Conversation {
   }
 
   say(report: Report): void {
-    this.#announcement?.send(report);
+    if (this.#introduced) this.#announcement?.send(report);
   }
 
   /** The work is over: what is heard from now on changes nothing. */
@@ -126,10 +131,15 @@ export class Conversation {
   #lost(announcement: Announcement, error: AnaxError | undefined): void {
     const { onLost, onRefused, tell } = this.#options;
     if (this.#over) return;
-    announcement[Symbol.dispose]();
-    this.#announcement = undefined;
+    this.#drop(announcement);
     tell("scheduler.lost", error === undefined ? {} : { code: error.code, reason: error.message });
     if (error === undefined || BROKEN.has(error.code)) onLost("broken");
     else onRefused(error);
+  }
+
+  #drop(announcement: Announcement): void {
+    announcement[Symbol.dispose]();
+    this.#announcement = undefined;
+    this.#introduced = false;
   }
 }

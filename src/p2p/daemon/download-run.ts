@@ -192,21 +192,25 @@ export class DownloadRun {
 
   // --- the scheduler
 
-  async #introduce(announcement: Announcement): Promise<readonly Report[]> {
+  async #introduce(announcement: Announcement): Promise<readonly Report[] | undefined> {
     const { store } = this.#parts;
     const { taskId, request } = this.#order;
     const facts = announcement.ours ? (this.#task.stored ?? store.find(taskId))?.meta : await this.#statForForeign();
+    if (facts === undefined && !announcement.ours) {
+      this.#decided({ kind: "source", reason: "the source does not say the length, and this scheduler would take that for no content" });
+      return undefined;
+    }
     const register = registerReport(request, facts ?? {});
     return this.#readsSource ? [register, sourceStartedReport("still reading")] : [register];
   }
 
-  /** A Dragonfly scheduler wants to know the length before it says anything. */
-  async #statForForeign(): Promise<{ readonly contentLength?: number; readonly pieceLength?: number; readonly pieceCount?: number }> {
+  /** A Dragonfly scheduler wants to know the length before it says anything; undefined when nobody knows. */
+  async #statForForeign(): Promise<TaskMeta | undefined> {
     const { sources } = this.#parts;
     const { taskId, request } = this.#order;
     if (this.#task.stored !== undefined) return this.#task.stored.meta;
     const stat = await sources.stat(sourceRequestOf(request, this.#scope.signal));
-    if (stat.contentLength === undefined) return {};
+    if (stat.contentLength === undefined) return undefined;
     const meta = metaOf(taskId, request, { contentLength: stat.contentLength, responseHeader: stat.responseHeader });
     await this.#open(meta);
     return meta;
@@ -226,7 +230,8 @@ export class DownloadRun {
         this.#tell("scheduler.says-source", { reason: decision.reason });
         return this.#happened({ on: "told-source" });
       case "empty-content":
-        return this.#happened({ on: "empty-content" });
+        // A Dragonfly scheduler keeps the length that the first peer of a task named; the source may have grown since.
+        return this.#happened({ on: (this.#task.stored?.meta.contentLength ?? 0) > 0 ? "told-source" : "empty-content" });
     }
   }
 

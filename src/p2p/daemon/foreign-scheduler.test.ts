@@ -130,3 +130,42 @@ test("each download takes part under a new name, and the source's answer is hand
   assert.ok(failed?.$case === "downloadPieceBackToSourceFailedRequest" && failed.value.response?.$case === "backend");
   assert.equal(failed.value.response.value.statusCode, 403);
 });
+
+const empty: Answer = { $case: "emptyTaskResponse", value: {} };
+
+const answerRegisters = (answer: Answer) => (request: AnnouncePeerRequest) =>
+  request.request?.$case === "registerPeerRequest" ? answer : undefined;
+
+test("content of unknown length is never offered to a Dragonfly scheduler, which would call it empty", async () => {
+  const faults = { "/file": { chunked: true, ignoreRange: true } };
+  await using origin = await startOrigin({ content: { "/file": CONTENT }, faults });
+  await using foreign = await startForeign(answerRegisters(empty));
+  await using daemon = await startTestDaemon({ name: "one", schedulers: [foreign.address] });
+  await until(isForeign(daemon));
+  using download = daemon.daemon.downloads.start(aDownload(origin.url("/file")));
+  assert.equal(await sha256Of(download), sha256OfGenerated(CONTENT));
+  assert.deepEqual(casesOf(foreign.reports), []);
+});
+
+test("a Dragonfly scheduler that remembers a file as empty does not empty it", async () => {
+  await using origin = await startOrigin({ content: { "/file": CONTENT } });
+  await using foreign = await startForeign(answerRegisters(empty));
+  await using daemon = await startTestDaemon({ name: "one", schedulers: [foreign.address] });
+  await until(isForeign(daemon));
+  using download = daemon.daemon.downloads.start(aDownload(origin.url("/file")));
+  assert.equal(await sha256Of(download), sha256OfGenerated(CONTENT));
+  await until(() => casesOf(foreign.reports).at(-1) === "downloadPeerBackToSourceFinishedRequest");
+});
+
+test("a Dragonfly scheduler hears nothing of a download whose source refused before it was registered", async () => {
+  await using origin = await startOrigin({ content: { "/file": CONTENT }, faults: { "/gone": { status: 404 } } });
+  await using foreign = await startForeign(answerRegisters(backToSource));
+  await using daemon = await startTestDaemon({ name: "one", schedulers: [foreign.address] });
+  await until(isForeign(daemon));
+  using refused = daemon.daemon.downloads.start(aDownload(origin.url("/gone")));
+  assert.equal(await codeOf(refused.done), "source.not-found");
+  using download = daemon.daemon.downloads.start(aDownload(origin.url("/file")));
+  await download.done;
+  await until(() => casesOf(foreign.reports).at(-1) === "downloadPeerBackToSourceFinishedRequest");
+  assert.deepEqual(new Set(foreign.reports.map(({ taskId }) => taskId)), new Set([download.taskId]));
+});
