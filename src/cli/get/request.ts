@@ -63,6 +63,7 @@ export function downloadOf(url: string, options: GetOptions, delivery: Delivery,
     overwrite: options.overwrite === true,
     enableTaskIdBasedBlobDigest: false,
     metadataOnly: false,
+    schedulingPolicy: 0,
   };
 }
 

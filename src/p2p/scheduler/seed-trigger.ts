@@ -36,11 +36,15 @@ export function createSeedTrigger(options: {
     };
 }
 
+/** `SchedulingPolicy.ALWAYS`: without it a Dragonfly seed keeps content of one piece to itself. */
+const ALWAYS = 1;
+
 /** In the name of the peer that asked, its credentials included; but nothing is to be written on the seed's machine but its cache. */
 function seedOrderOf(order: Download): Download {
   return Download.fromPartial({
     ...order,
     needBackToSource: true,
+    schedulingPolicy: ALWAYS,
     disableBackToSource: false,
     outputPath: undefined,
     forceHardLink: false,

@@ -126,7 +126,7 @@ test("when a host's stream breaks, its children are pushed to the source or to o
 test("a seed is told to fetch in the name of the first that asks, credentials included", async () => {
   await using scheduler = await serveScheduler();
   const { channel } = scheduler;
-  const seedOrders: { needBackToSource: boolean; requestHeader: Readonly<Record<string, string>> }[] = [];
+  const seedOrders: { needBackToSource: boolean; schedulingPolicy: number; requestHeader: Readonly<Record<string, string>> }[] = [];
   const seedHost = { id: "" };
   await using seed = await serve([
     serviceOf(DfdaemonUploadService, {
@@ -153,6 +153,7 @@ test("a seed is told to fetch in the name of the first that asks, credentials in
     ["127.0.0.1-s-seed-peer"],
   );
   assert.deepEqual([seedOrders[0]?.needBackToSource, seedOrders[0]?.requestHeader], [true, { Authorization: "Bearer x" }]);
+  assert.equal(seedOrders[0]?.schedulingPolicy, 1, "content of one piece is announced too");
 });
 
 test("when the source refuses the seed, who waits is told the same", async () => {

@@ -65,6 +65,21 @@ export namespace Priority {
   export type LEVEL6 = typeof Priority.LEVEL6;
 }
 
+/** Whether a download asks its scheduler. */
+export const SchedulingPolicy = {
+  /** AUTO - Not for content of up to one piece, which Dragonfly's client takes straight from the source. */
+  AUTO: 0,
+  /** ALWAYS - Always, so that others hear of what it has. */
+  ALWAYS: 1,
+} as const;
+
+export type SchedulingPolicy = typeof SchedulingPolicy[keyof typeof SchedulingPolicy];
+
+export namespace SchedulingPolicy {
+  export type AUTO = typeof SchedulingPolicy.AUTO;
+  export type ALWAYS = typeof SchedulingPolicy.ALWAYS;
+}
+
 /** One download of one task on one host. */
 export interface Peer {
   readonly id: string;
@@ -409,6 +424,7 @@ export interface Download {
     | undefined;
   /** Fetch lengths and headers, no content. */
   readonly metadataOnly: boolean;
+  readonly schedulingPolicy: SchedulingPolicy;
 }
 
 export interface Download_RequestHeaderEntry {
@@ -3744,6 +3760,7 @@ function createBaseDownload(): Download {
     huggingFace: undefined,
     modelScope: undefined,
     metadataOnly: false,
+    schedulingPolicy: 0,
   };
 }
 
@@ -3844,6 +3861,9 @@ export const Download: MessageFns<Download> = {
     }
     if (message.metadataOnly !== false) {
       writer.uint32(264).bool(message.metadataOnly);
+    }
+    if (message.schedulingPolicy !== 0) {
+      writer.uint32(280).int32(message.schedulingPolicy);
     }
     return writer;
   },
@@ -4120,6 +4140,14 @@ export const Download: MessageFns<Download> = {
             message.metadataOnly = reader.bool();
             continue;
           }
+          case 35: {
+            if (tag !== 280) {
+              break;
+            }
+
+            message.schedulingPolicy = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4185,6 +4213,7 @@ export const Download: MessageFns<Download> = {
       ? ModelScope.fromPartial(object.modelScope)
       : undefined;
     message.metadataOnly = object.metadataOnly ?? false;
+    message.schedulingPolicy = object.schedulingPolicy ?? 0;
     return message;
   },
 };
