@@ -10,12 +10,14 @@ const PACKAGES: Readonly<Record<string, string>> = {
   curl: "curl",
   "docker.io": "dockerd",
   "docker-registry": "docker-registry",
+  fish: "fish",
   iproute2: "ip",
   iptables: "iptables",
   nginx: "nginx",
   podman: "podman",
   runc: "runc",
   skopeo: "skopeo",
+  zsh: "zsh",
 };
 
 /** Libraries and plugins without a program of their own that come along. */
