@@ -196,6 +196,19 @@ test("an order to seed is carried out although the one who gave it leaves", asyn
   assert.equal(origin.totals().gets, 1);
 });
 
+test("an order to read the source counts for more than that the asking peer may not", async () => {
+  await using origin = await startOrigin({ content: { "/file": CONTENT } });
+  await using seed = await startTestDaemon({ name: "seed", seed: true });
+  const download = WireDownload.fromPartial({ url: origin.url("/file"), needBackToSource: true, disableBackToSource: true });
+  await all(seed.upload.serverStream(DfdaemonUploadService.downloadTask, { download }, { signal: never }));
+  assert.equal(origin.stats("/file").bytesSent, CONTENT.bytes);
+  const forbidden = { download: { ...download, url: `${download.url}?other`, needBackToSource: false } };
+  assert.equal(
+    await codeOf(all(seed.upload.serverStream(DfdaemonUploadService.downloadTask, forbidden, { signal: never }))),
+    "download.no-source",
+  );
+});
+
 test("what is here can be listed, explained, and deleted when nobody uses it", async () => {
   await using origin = await startOrigin({ content: { "/file": CONTENT } });
   await using alone = await startTestDaemon({ name: "alone" });

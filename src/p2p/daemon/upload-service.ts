@@ -57,7 +57,9 @@ export function createUploadService(parts: UploadParts): GrpcService {
 async function* seed(request: DownloadTaskRequest, call: CallContext, parts: UploadParts): AsyncGenerator<DownloadTaskResponse> {
   const { downloads, host } = parts;
   if (request.download === undefined) throw new AnaxError("input.invalid", { reason: "no download in the request" });
-  const order = requestOf(request.download);
+  const { needBackToSource, disableBackToSource } = request.download;
+  // Dragonfly's scheduler passes on what the asking peer forbade itself, and orders the seed to read the source nevertheless.
+  const order = requestOf({ ...request.download, disableBackToSource: disableBackToSource && !needBackToSource });
   const download = downloads.start(order);
   void download.done.then(
     () => download[Symbol.dispose](),
