@@ -3,6 +3,7 @@ import { formatBytes } from "../../base/units.ts";
 import type { Event } from "../../wire/grpc/gen/anax/v1/common.ts";
 import { DaemonService, type ExplainDaemonResponse } from "../../wire/grpc/gen/anax/v1/daemon.ts";
 import { CALL_TIMEOUT_MS, withDaemon, withEndpoint, type EndpointOptions } from "../connect.ts";
+import { reasonOf } from "../explain/reason.ts";
 import { printJson, printLine } from "../output.ts";
 import { printTable } from "../table.ts";
 import { findTask, isoOf, percentOf, taskJsonOf } from "../tasks.ts";
@@ -26,6 +27,7 @@ export function command(): Command {
 
 function jsonOf(answer: ExplainDaemonResponse): unknown {
   return {
+    reason: reasonOf(answer),
     local: answer.local === undefined ? undefined : taskJsonOf(answer.local),
     events: answer.events.map(eventJsonOf),
     scheduler: answer.scheduler === undefined ? undefined : { ...answer.scheduler, events: answer.scheduler.events.map(eventJsonOf) },
@@ -43,6 +45,8 @@ function show(answer: ExplainDaemonResponse): void {
       `here: ${local.state}, ${percentOf(local)} held, ${formatBytes(local.bytesFromPeers)} from peers, ${formatBytes(local.bytesFromSource)} from the source`,
     );
   }
+  const reason = reasonOf(answer);
+  if (reason !== undefined) printLine(`why:  ${reason}`);
   showEvents("What happened here", answer.events);
   if (scheduler?.task !== undefined) {
     const { task, peers } = scheduler;
