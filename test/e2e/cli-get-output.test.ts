@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmod, chown, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { runAnax } from "../kit/anax.ts";
@@ -15,6 +15,8 @@ const FILE = { bytes: 9 * MIB + 1, seed: 31 };
 
 const isRoot = process.getuid?.() === 0;
 const NOBODY = 65_534;
+/** The year 2100, in seconds. */
+const LATER = 4_102_444_800;
 
 async function ok(desk: Desk, args: readonly string[]): Promise<Readonly<Record<string, unknown>>> {
   const ran = await desk.run(args);
@@ -39,6 +41,28 @@ test("on one file system the output is a hard link, which nobody can edit by acc
   assert.equal(linked.mode & 0o222, 0);
   assert.equal((await desk.run(["rm", desk.origin.url("/file")])).code, 0);
   assert.equal(await sha256OfFile(output), sha256OfGenerated(FILE));
+});
+
+test("content that somebody edits through a hard link is fetched anew", async (t) => {
+  if (!isRoot) return t.skip("needs root: others cannot write to the link");
+  await using desk = await aDesk({ content: { "/file": FILE } });
+  const output = join(desk.out, "linked");
+  const edits: readonly ((path: string) => Promise<void>)[] = [
+    (path) => writeFile(path, "short"),
+    async (path) => {
+      await writeFile(path, "X", { flag: "r+" });
+      await utimes(path, LATER, LATER); // as if some time had passed
+    },
+  ];
+  for (const edit of edits) {
+    assert.equal((await desk.get("/file", "linked", "--force-hard-link")).code, 0);
+    await edit(output);
+    const again = await desk.get("/file", "again", "--overwrite");
+    assert.equal(again.code, 0, again.stderr);
+    assert.equal(await sha256OfFile(join(desk.out, "again")), sha256OfGenerated(FILE));
+    await rm(output);
+  }
+  assert.equal(desk.origin.stats("/file").gets, 1 + edits.length);
 });
 
 test("across file systems the output is a copy, and a forced hard link is refused", async (t) => {

@@ -9,6 +9,7 @@ import type { PeerIds } from "./peer-ids.ts";
 import { PieceLog } from "./piece-log.ts";
 import { expectDigest } from "./task-digest.ts";
 import { taskIdOfRequest } from "./task-meta.ts";
+import { isTouched } from "./touched.ts";
 import type { Download, DownloadedPiece, DownloadRequest, DownloadResult, Downloads } from "./types.ts";
 
 export interface DownloadsParts extends RunParts {
@@ -97,7 +98,7 @@ class SharedDownloads implements RunningDownloads {
   /** Everything is here already. */
   #hit(taskId: TaskId): Shared | undefined {
     const stored = this.#parts.store.find(taskId);
-    if (stored?.state !== "finished") return undefined;
+    if (stored?.state !== "finished" || isTouched(stored)) return undefined;
     const log = new PieceLog();
     for (let index = 0; index < stored.meta.pieceCount; index++) {
       const piece = stored.piece(index);
@@ -170,6 +171,7 @@ class SharedDownloads implements RunningDownloads {
     try {
       using slot = await this.#slots.acquire(controller.signal);
       void slot;
+      await this.#dropTouched(shared);
       run = new DownloadRun(
         {
           taskId,
@@ -203,6 +205,17 @@ class SharedDownloads implements RunningDownloads {
       metrics.downloadsInFlight.dec();
       if (run !== undefined) this.#track(run.farewell());
     }
+  }
+
+  /** Content that is not ours any more is fetched anew. Throws `task.in-use` while somebody still reads it. */
+  async #dropTouched({ taskId, peerId }: Shared): Promise<void> {
+    const { store, stories, log, peerIds } = this.#parts;
+    const stored = store.find(taskId);
+    if (stored?.state !== "finished" || !isTouched(stored)) return;
+    await store.remove(taskId, { ignore: ["hard-link"] });
+    peerIds.keep(taskId, peerId);
+    stories.tell(taskId, "task.touched");
+    log.warn("task.touched", { taskId, path: stored.path });
   }
 
   #failed({ taskId, controller }: Shared, error: AnaxError): void {

@@ -18,6 +18,11 @@ export class PeerIds {
     return id;
   }
 
+  /** A download that has begun goes on under its name, although what was here before is gone. */
+  keep(task: TaskId, id: PeerId): void {
+    this.#byTask.set(task, id);
+  }
+
   peek(task: TaskId): PeerId | undefined {
     return this.#byTask.get(task);
   }
