@@ -42,7 +42,7 @@ export const DaemonConfig = z.strictObject({
   rpcMs: duration({ min: "100ms", max: "5m" }).prefault("10s").describe("Deadline of a single call to a scheduler or peer."),
   downloadsMax: z.int().min(1).max(10_000).default(128).describe("Downloads that run at once."),
   downloadsWaitingMax: z.int().min(0).max(100_000).default(4096).describe("Downloads that wait for their turn; more are refused."),
-  piecesInFlightMax: z.int().min(1).max(64).default(8).describe("Pieces of one task that are fetched at once."),
+  piecesInFlightMax: z.int().min(1).max(64).default(4).describe("Pieces of one task that are fetched at once."),
   parentsMax: z.int().min(1).max(64).default(8).describe("Parents of one task that are used at once."),
   pieceMs: duration({ min: "1s", max: "1h" }).prefault("2m").describe("Deadline of one piece from a parent."),
   parentFailuresMax: z.int().min(1).max(100).default(4).describe("Failures in a row after which a parent is given up for a download."),
