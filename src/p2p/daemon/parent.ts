@@ -36,7 +36,8 @@ export class Parent implements Holder {
     this.#pieces = new Bitmap(pieceCount);
     this.#options = options;
     this.#address = { ip: offer.ip, port: offer.downloadPort, keepsConnection: offer.ours };
-    const told = offer.wire.finishedPieces ?? new Uint8Array();
+    // Dragonfly's daemon announces its gRPC port as the download port; where its pieces are it says with each of them (`note`).
+    const told = (offer.ours ? offer.wire.finishedPieces : undefined) ?? new Uint8Array();
     const count = Math.min(pieceCount, told.length * 8);
     for (let index = 0; index < count; index++) {
       if ((told[index >> 3]! & (1 << (index & 7))) !== 0) this.#pieces.set(index); // the count is that of the bytes
