@@ -1,3 +1,4 @@
+import { constants, type ServerHttp2Stream } from "node:http2";
 import type { handleBidiStreamingCall, handleServerStreamingCall, handleUnaryCall } from "@grpc/grpc-js";
 import { AnaxError } from "../../base/errors.ts";
 import type { BidiMethod, Method, ServerStreamMethod, UnaryMethod } from "./method.ts";
@@ -53,11 +54,31 @@ export function bidi<Req, Res>(calls: OpenCalls, method: BidiMethod<Req, Res>, h
       async (context) => {
         const send = async (response: Res): Promise<void> => write(call, method.responseSerialize(response), context.signal);
         await handle({ ...context, requests: requestsOf(call, method, context.signal), send });
+        resetAfterTrailers(call);
         call.end();
       },
       (error) => call.emit("error", statusOf(error)),
     );
   return answer;
+}
+
+/**
+ * The answer is complete, so the rest of the requests is not wanted: RST_STREAM with NO_ERROR says so (RFC 9113, 8.1), as servers in Go and
+ * Rust do. Dragonfly's daemon keeps its half open until it hears that, and would wait forever. grpc-js has no way to say it.
+ */
+function resetAfterTrailers(call: object): void {
+  const { stream } = (call as { readonly call?: { readonly stream?: ServerHttp2Stream } }).call ?? {};
+  if (stream === undefined) return;
+  // A reset overtakes what is still queued; what an answered PING followed has arrived. Only so many may be under way: then again.
+  const reset = (): void => {
+    const { session } = stream;
+    if (stream.closed || session === undefined || session.destroyed) return;
+    session.ping((error) => {
+      if (error !== null) setImmediate(reset);
+      else if (!stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
+    });
+  };
+  stream.once("wantTrailers", () => setImmediate(reset));
 }
 
 interface Incoming {
