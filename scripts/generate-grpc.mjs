@@ -22,8 +22,24 @@ try {
 function generateInto(directory) {
   runBuf(["generate", "--output", directory]);
   const generated = join(directory, "src/wire/grpc/gen");
+  for (const name of filesIn(generated).keys()) saturate(join(generated, name));
   writeFileSync(join(generated, "descriptors.ts"), descriptorsModule());
   return generated;
+}
+
+/**
+ * A number that JavaScript cannot hold becomes the nearest safe one instead of making the whole message unreadable: Dragonfly's
+ * daemon announces a memory limit near 2^63 where there is none. Senders could name the bound itself, so nothing new can arrive.
+ */
+function saturate(path) {
+  const before = readFileSync(path, "utf8");
+  const head = "function longToNumber(int64: { toString(): string }): number {\n";
+  const at = before.indexOf(head);
+  if (at === -1) return;
+  const end = before.indexOf("\n}\n", at);
+  const body =
+    "  const { MAX_SAFE_INTEGER, MIN_SAFE_INTEGER } = globalThis.Number;\n  return Math.max(MIN_SAFE_INTEGER, Math.min(MAX_SAFE_INTEGER, globalThis.Number(int64.toString())));";
+  writeFileSync(path, before.slice(0, at) + head + body + before.slice(end));
 }
 
 /**

@@ -160,8 +160,11 @@ test("fields from a newer peer are skipped", () => {
   assert.equal(common.Task.decode(newer).id, "a");
 });
 
-test("a 64-bit number beyond what a number can hold is an error, not a wrong number", () => {
-  assert.throws(() => common.Range.decode(bytesOf("08 ffffffffffffffffff01")), /MAX_SAFE_INTEGER/);
+test("a 64-bit number beyond what a number can hold is brought to the bound, and the rest of the message is read", () => {
+  assert.equal(common.Range.decode(bytesOf("08 ffffffffffffffffff01")).start, Number.MAX_SAFE_INTEGER);
+  // What Dragonfly's daemon 1.5.10 announces where memory is not limited: 2^63 less a page.
+  const { memory, hostname } = common.Host.decode(bytesOf("1a0172 6a0f 3a0d 0880e0ffffffffffff7f 10c001"));
+  assert.deepEqual([hostname, memory?.cgroup?.limit, memory?.cgroup?.usage], ["r", Number.MAX_SAFE_INTEGER, 192]);
 });
 
 const bytesOf = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex.replaceAll(" ", ""), "hex"));
