@@ -40,7 +40,11 @@ const contenders = [
   await pieceServer("anax without sendfile", false),
   await proxy("anax proxy", web),
 ];
-const { runs, verdicts } = await duel(contenders, Number(flags.rounds));
+const inSpans = await duel(contenders, Number(flags.rounds));
+// Container engines ask for a blob as a whole, in one request.
+const whole = [wholeOf(web), wholeOf(contenders.at(-1)!)]; // the proxy, from the list above
+const asWhole = await duel(whole, Number(flags.rounds));
+const verdicts = { ...inSpans.verdicts, ...asWhole.verdicts };
 for (const [name, verdict] of Object.entries(verdicts)) {
   console.error(
     `${name.padEnd(24)} ${verdict.gigabytesPerSecond.toFixed(2)} GB/s, ${verdict.cpuSecondsPerGiB.toFixed(3)} CPU s/GiB;` +
@@ -48,8 +52,13 @@ for (const [name, verdict] of Object.entries(verdicts)) {
   );
 }
 const { ratioThroughput, ratioCpu } = verdicts["anax"]!; // a contender of that name ran
-const ratioThroughputProxy = verdicts["anax proxy"]!.ratioThroughput; // likewise
+const ratioThroughputProxy = verdicts["anax proxy, whole"]!.ratioThroughput; // likewise
+const runs = [...inSpans.runs, ...asWhole.runs];
 console.log(JSON.stringify({ bench: "p2p/serve", ...span, ratioThroughput, ratioCpu, ratioThroughputProxy, verdicts, runs }));
+
+function wholeOf({ name, pid, target }: Contender): Contender {
+  return { name: `${name}, whole`, pid, target: { ...target, spanBytes: fileBytes, depth: 1 } };
+}
 
 async function nginx(): Promise<Contender> {
   const port = await freePort();

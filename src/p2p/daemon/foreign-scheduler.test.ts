@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { chmod, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { aDownload, codeOf, sha256Of, startTestDaemon, until, type TestDaemon } from "../../../test/kit/daemon.ts";
 import { sha256OfGenerated } from "../../../test/kit/generated-content.ts";
@@ -111,6 +112,25 @@ test("parents that a Dragonfly scheduler names are used, and useless ones are gi
     rescheduled.value.candidateParents.map(({ id }) => id),
     ["dead"],
   );
+});
+
+test("a parent that lies and is offered again and again leads to the source, not to a wait without end", async () => {
+  await using origin = await startOrigin({ content: { "/file": CONTENT } });
+  await using parent = await startTestDaemon({ name: "parent" });
+  using held = parent.daemon.downloads.start(aDownload(origin.url("/file")));
+  await held.done;
+  const { path } = await held.stored;
+  await chmod(path, 0o600);
+  await writeFile(path, new Uint8Array(CONTENT.bytes)); // what it serves no longer is what its checksums say
+  const liar = Peer.fromPartial({ id: held.peerId, host: parent.daemon.host.message() });
+  await using foreign = await startForeign(({ request }) =>
+    request?.$case === "registerPeerRequest" || request?.$case === "reschedulePeerRequest" ? offer(liar) : undefined,
+  );
+  await using child = await startTestDaemon({ name: "child", schedulers: [foreign.address], config: { reschedulesMax: 2 } });
+  await until(isForeign(child));
+  using download = child.daemon.downloads.start(aDownload(origin.url("/file")));
+  assert.equal(await sha256Of(download), sha256OfGenerated(CONTENT));
+  assert.equal(origin.totals().gets, 2);
 });
 
 test("each download takes part under a new name, and the source's answer is handed on", async () => {

@@ -84,6 +84,7 @@ export class PeerFetch implements AsyncDisposable {
     if (this.#ended) return;
     for (const offer of offers) this.#take(offer);
     this.#toldUseless = false;
+    this.#afterFailure(); // nobody new among them: waiting would last for ever
     this.#pump();
   }
 
