@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import cliProgress, { type SingleBar } from "cli-progress";
 import Table from "cli-table3";
-import pc from "picocolors";
+import { colorsOn } from "../src/cli/colors.ts";
 import { formatBytes, formatDuration, parseBytes } from "../src/base/units.ts";
 import { exitOf, spawnAnax, startAnax, type AnaxProcess } from "../test/kit/anax.ts";
 import { fillGenerated } from "../test/kit/generated-content.ts";
@@ -46,6 +46,7 @@ const { values: flags } = parseArgs({
 });
 
 const COPIES_MAX = 1.02;
+const pc = colorsOn(flags.json ? process.stderr : process.stdout);
 const say = (text: string): void => void (flags.json ? process.stderr : process.stdout).write(`${text}\n`);
 
 if (flags.help) {
@@ -216,7 +217,10 @@ function report(
   expected: string,
   totals: { readonly originBytes: number; readonly originCopies: number; readonly peerBytes: number; readonly statusAddress: string },
 ): void {
-  const table = new Table({ head: ["daemon", "seconds", "rate", "from peers", "from source", "sha256"], style: { head: ["bold"] } });
+  const table = new Table({
+    head: ["daemon", "seconds", "rate", "from peers", "from source", "sha256"].map(pc.bold),
+    style: { head: [], border: [] },
+  });
   for (const [i, copy] of copies.entries())
     table.push([
       copy.name,

@@ -83,6 +83,7 @@ export const ERRORS = {
   "rpc.unavailable": { http: 503, grpc: "unavailable", exit: 3, retry: "same", text: "the other side cannot be reached" },
   "rpc.unimplemented": { http: 501, grpc: "unimplemented", exit: 6, retry: "never", text: "the other side does not offer this call" },
   "rpc.unknown": { http: 502, grpc: "unknown", exit: 1, retry: "same", text: "the other side failed without saying why" },
+  "runtime.unsupported": { http: 500, grpc: "unimplemented", exit: 2, retry: "never", text: "this Node is too old" },
   "socket.closed": { http: 499, grpc: "unavailable", exit: 3, retry: "same", text: "the other side closed the connection" },
   "source.bad-status": { http: 502, grpc: "unavailable", exit: 3, retry: "same", text: "the source answered with an error" },
   "source.denied": { http: 403, grpc: "permission_denied", exit: 6, retry: "never", text: "the source address is not allowed" },

@@ -1,11 +1,11 @@
 import Table from "cli-table3";
-import pc from "picocolors";
+import { colorsOn } from "./colors.ts";
 import { printLine } from "./output.ts";
 
 /** A plain table: readable on a terminal, cut by `awk` in a pipe. */
 export function printTable(head: readonly string[], rows: readonly (readonly string[])[], right: readonly number[] = []): void {
   const table = new Table({
-    head: head.map((text) => (process.stdout.isTTY ? pc.bold(text) : text)),
+    head: head.map((text) => colorsOn(process.stdout).bold(text)),
     colAligns: head.map((_, column) => (right.includes(column) ? "right" : "left")),
     style: { head: [], border: [], "padding-left": 0, "padding-right": 2 },
     chars: NO_LINES,

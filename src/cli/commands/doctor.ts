@@ -1,12 +1,13 @@
 import { Command } from "commander";
-import pc from "picocolors";
 import { AnaxError } from "../../base/errors.ts";
 import { socketPathOf } from "../../node/config.ts";
 import { CHECKS, type Finding } from "../doctor/checks.ts";
 import { withSettings, type SettingOptions } from "../options.ts";
 import { settingsOf } from "../settings.ts";
+import { colorsOn } from "../colors.ts";
 import { printJson, printLine } from "../output.ts";
 
+const pc = colorsOn(process.stdout);
 const MARKS = { ok: pc.green("ok  "), warn: pc.yellow("warn"), fail: pc.red("FAIL") } as const;
 
 export function command(): Command {
