@@ -112,14 +112,18 @@ export class Schedulers implements AsyncDisposable {
     return this.#need(task).channel.unary(OwnService.explain, { taskId: task }, { timeoutMs: this.#options.config.rpcMs, signal });
   }
 
-  /** Says farewell to every scheduler that lives, so that nobody is sent here any more. */
+  /**
+   * Says farewell to every scheduler that may know of this host, so that nobody is sent here any more: to one that is just being
+   * connected to as well, since it may have heard of us while its answer is still on its way.
+   */
   async deleteHost(): Promise<void> {
     const { host, config, log } = this.#options;
-    const live = this.#links.filter(isLive);
-    const told = live.map((link) => {
-      link.expectEnd();
-      return link.channel.unary(SchedulerService.deleteHost, { hostId: host.id }, { timeoutMs: config.schedulerConnectMs });
-    });
+    const told = this.#links
+      .filter(({ state }) => state !== "down")
+      .map((link) => {
+        link.expectEnd();
+        return link.channel.unary(SchedulerService.deleteHost, { hostId: host.id }, { timeoutMs: config.schedulerConnectMs });
+      });
     for (const result of await Promise.allSettled(told)) {
       if (result.status === "rejected") log.debug("scheduler.farewell-failed", { reason: errorOf(result.reason).message });
     }
