@@ -2,14 +2,13 @@
 // sendfile, in turns.
 // Flags: --size 1GiB --span 4MiB --depth 2 --rounds 5. Prints a table for people on standard error and one line of JSON.
 import { appendFileSync, createReadStream, linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
-import { once } from "node:events";
 import { createHash, randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { parseBytes } from "../../src/base/units.ts";
 import { startAnax } from "../../test/kit/anax.ts";
+import { freePort } from "../../test/kit/process.ts";
 import { duel, type Contender } from "../kit/duel.ts";
 import { startNginx } from "../kit/nginx.ts";
 import { startScript } from "../kit/process.ts";
@@ -87,15 +86,6 @@ async function proxy(name: string, registry: Contender): Promise<Contender> {
   for await (const chunk of warm.body ?? []) void chunk;
   if (warm.status !== 200) throw new Error(`the proxy answered ${warm.status}`);
   return { name, pid: daemon.pid, target: { ...span, port: Number(port), speaks: { protocol: "http", path } } };
-}
-
-/** nginx cannot tell which port it got, so it has to be told one. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function writeRandomFile(path: string, bytes: number): void {

@@ -1,7 +1,8 @@
 import { spawn, spawnSync, type ChildProcess, type SpawnOptions } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { connect, createServer, type AddressInfo } from "node:net";
+import { connect, createServer } from "node:net";
 import { realClock } from "../../src/base/clock.ts";
 
 /** A foreign program in the background; gone, with all it started, at the end of the scope. */
@@ -94,14 +95,24 @@ export async function listens(at: number | string): Promise<boolean> {
   }
 }
 
-/** A port that was free a moment ago, for programs that cannot choose one themselves. */
+/** Below the range from which the kernel takes ports for outgoing connections: one of those may be gone by the time it is used. */
+const PORTS = { first: 10_000, count: 20_000 } as const;
+const TRIES_MAX = 50;
+
+/** A port for a program that cannot be told to take a free one and say which. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo; // listening on TCP
-  server.close();
-  await once(server, "close");
-  return port;
+  for (let tries = 1; ; tries++) {
+    const port = PORTS.first + randomInt(PORTS.count);
+    const server = createServer();
+    try {
+      server.listen(port, "127.0.0.1");
+      await once(server, "listening");
+      await server[Symbol.asyncDispose]();
+      return port;
+    } catch (error) {
+      if (tries === TRIES_MAX) throw error;
+    }
+  }
 }
 
 /** Which of these programs are not installed. */
