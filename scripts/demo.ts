@@ -131,6 +131,7 @@ async function startCluster(dir: string, peers: number, scope: AsyncDisposableSt
   const daemons: AnaxProcess[] = [];
   for (let i = 1; i <= peers; i++) daemons.push(await start(`daemon-${i}`, []));
   say(`Scheduler, seed and ${peers} daemons are up after ${formatDuration(performance.now() - started)}`);
+  say(`Status while this runs: ${scheduler.listeners["status"] ?? ""}/ (metrics: /metrics)`);
   return { daemons, seed, statusAddress: scheduler.listeners["status"] ?? "" };
 }
 

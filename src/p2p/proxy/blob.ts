@@ -6,7 +6,7 @@ import { replyError, type Exchange } from "./exchange.ts";
 import type { RequestOutcome } from "./metrics.ts";
 import { originOf, type Endpoint } from "./endpoint.ts";
 import { passThrough, type Destination } from "./pass-through.ts";
-import { headerRecord, passedHeaders } from "./raw-headers.ts";
+import { headerRecord, OF_ONE_REQUEST, passedHeaders } from "./raw-headers.ts";
 import { isOurFailure, serveTask, type TaskReply } from "./serve-task.ts";
 
 /** A registry blob: content that its URL names by digest, and that therefore never changes. */
@@ -165,21 +165,7 @@ const priorityOf = (asked: number | undefined): Priority => (asked !== undefined
 /** What the reader of the source sends: what the client sent, but for what concerns only this connection, this part or this version. */
 export function sourceHeaders(exchange: Exchange, authorization: string | undefined): Record<string, string> {
   const record = headerRecord(
-    passedHeaders(exchange.request.rawHeaders, (name) => NOT_FOR_SOURCE.has(name) || name.startsWith("x-dragonfly-")),
+    passedHeaders(exchange.request.rawHeaders, (name) => OF_ONE_REQUEST.has(name) || name.startsWith("x-dragonfly-")),
   );
   return authorization === undefined || record["authorization"] !== undefined ? record : { ...record, authorization };
 }
-
-const NOT_FOR_SOURCE: ReadonlySet<string> = new Set([
-  "accept-encoding",
-  "content-length",
-  "expect",
-  "host",
-  "if-match",
-  "if-modified-since",
-  "if-none-match",
-  "if-range",
-  "if-unmodified-since",
-  "range",
-  "via",
-]);

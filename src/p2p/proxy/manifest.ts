@@ -10,7 +10,7 @@ import type { Manifest } from "./manifest-cache.ts";
 import { countServed, type RequestOutcome } from "./metrics.ts";
 import { passThrough, relay, type Destination } from "./pass-through.ts";
 import { readLimited } from "./read-limited.ts";
-import { headerRecord, passedHeaders } from "./raw-headers.ts";
+import { headerRecord, OF_ONE_REQUEST, passedHeaders } from "./raw-headers.ts";
 
 const DIGEST = /^(sha256|sha512):([0-9a-f]{64}|[0-9a-f]{128})$/;
 /** Signed manifests of Docker's first schema: their digest leaves the signature out, so the bytes cannot be checked against it. */
@@ -138,20 +138,7 @@ async function fetchManifest(
 }
 
 /** Re-made for the request to the registry, or for parts and versions, which a whole new manifest has none of. */
-const DROPPED: ReadonlySet<string> = new Set([
-  "accept-encoding",
-  "authorization",
-  "content-length",
-  "expect",
-  "host",
-  "if-match",
-  "if-modified-since",
-  "if-none-match",
-  "if-range",
-  "if-unmodified-since",
-  "range",
-  "via",
-]);
+const DROPPED: ReadonlySet<string> = new Set([...OF_ONE_REQUEST, "authorization"]);
 
 /** Only a length that is told beforehand can be judged before anything is read; a manifest without one streams through. */
 function isSmall(reply: IncomingMessage, bytesMax: number): boolean {

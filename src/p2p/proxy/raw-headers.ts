@@ -40,3 +40,18 @@ export function headerRecord(raw: RawHeaders): Record<string, string> {
   }
   return record;
 }
+
+/** Fields that speak of one request or of a part or version of its answer: a request of our own for the whole content makes its own. */
+export const OF_ONE_REQUEST: ReadonlySet<string> = new Set([
+  "accept-encoding",
+  "content-length",
+  "expect",
+  "host",
+  "if-match",
+  "if-modified-since",
+  "if-none-match",
+  "if-range",
+  "if-unmodified-since",
+  "range",
+  "via",
+]);
