@@ -132,10 +132,12 @@ export class SchedulerModel {
     this.onEffect?.(this.clock.nowMs(), effect);
     // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- the others change nothing for these daemons
     switch (effect.do) {
-      case "offerParents":
-        this.#checkCounts(effect.peerId, effect.unasked ? undefined : effect.parents.length, effect.rejections);
-        this.#checkLiving(effect.parents);
-        return this.#answer(effect.peerId, effect.unasked, (peer) => (peer.parents = effect.parents));
+      case "offerParents": {
+        const offered = [...effect.parents, ...effect.neighbours];
+        this.#checkCounts(effect.peerId, offered.length, effect.rejections);
+        this.#checkLiving(offered);
+        return this.#answer(effect.peerId, effect.unasked, (peer) => (peer.parents = offered));
+      }
       case "keepWaiting":
         return this.#checkCounts(effect.peerId, 0, effect.rejections);
       case "needBackToSource":
@@ -359,8 +361,7 @@ export class SchedulerModel {
     assert.ok(rescued <= this.#config.rescueReadersMax, `${rescued} more peers may read the source`);
   }
 
-  #checkCounts(id: PeerId, parents: number | undefined, rejections: Readonly<Record<string, number>>): void {
-    if (parents === undefined) return;
+  #checkCounts(id: PeerId, parents: number, rejections: Readonly<Record<string, number>>): void {
     const others = this.#cluster.peers.get(id)!.task.peers.size - 1; // effects are about known peers
     const rejected = Object.values(rejections).reduce((sum, count) => sum + count, 0);
     assert.equal(parents + rejected, others, "every other peer is offered or rejected by a rule");
@@ -382,7 +383,7 @@ export class SchedulerModel {
 function hostFacts(at: number, seed: boolean): HostFacts {
   const id = `10.0.0.${at}-node${at}${seed ? "-seed" : ""}` as HostId;
   const announced = { ...Host.fromPartial({}), id, ip: `10.0.0.${at}`, port: 4000, downloadPort: 4005 };
-  return { id, hostname: `node${at}`, ip: `10.0.0.${at}`, port: 4000, seed, sharing: true, idc: "", location: "", announced };
+  return { id, hostname: `node${at}`, ip: `10.0.0.${at}`, port: 4000, seed, sharing: true, idc: "", location: "", rack: "", announced };
 }
 
 const layoutOf = (pieces: number) => ({ contentLength: pieces * PIECE_BYTES, pieceLength: PIECE_BYTES, pieceCount: pieces });

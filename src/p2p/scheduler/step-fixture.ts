@@ -3,6 +3,7 @@ import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import { Cluster } from "./cluster.ts";
 import { SchedulerConfig } from "./config.ts";
 import type { Effect, Event, ProgressFacts } from "./events.ts";
+import type { Moment } from "./rules.ts";
 import type { HostFacts, Layout, Peer } from "./state.ts";
 import { step } from "./step.ts";
 
@@ -27,6 +28,10 @@ export class Bench {
 
   constructor(settings: object = {}) {
     this.cluster = new Cluster(SchedulerConfig.parse({ settleMs: "0ms", ...settings }), 0);
+  }
+
+  get moment(): Moment {
+    return { nowMs: this.nowMs, config: this.cluster.config };
   }
 
   tell(event: Event): Did[] {
@@ -123,7 +128,7 @@ export function told(effects: readonly Did[]): string[] {
   return effects.map((effect) => {
     switch (effect.do) {
       case "offerParents":
-        return `${nameOf(effect.peerId)}: ${effect.unasked ? "pushed" : "parents"} ${effect.parents.map(nameOf).toSorted().join(" ")}`;
+        return `${nameOf(effect.peerId)}: ${effect.unasked ? "pushed" : "parents"} ${[...effect.parents, ...effect.neighbours].map(nameOf).toSorted().join(" ")}`;
       case "needBackToSource":
         return `${nameOf(effect.peerId)}: source ${effect.because}`;
       case "failPeer":
@@ -146,5 +151,16 @@ const nameOf = (id: PeerId): string => id.slice(0, -2);
 
 function hostFacts(name: string, { seed = false, sharing = true }: Joining): HostFacts {
   const id = name as HostId;
-  return { id, hostname: name, ip: "10.0.0.1", port: 4000, seed, sharing, idc: "", location: "", announced: Host.fromPartial({ id }) };
+  return {
+    id,
+    hostname: name,
+    ip: "10.0.0.1",
+    port: 4000,
+    seed,
+    sharing,
+    idc: "",
+    location: "",
+    rack: "",
+    announced: Host.fromPartial({ id }),
+  };
 }
