@@ -184,6 +184,10 @@ export class Swarm<K> {
     return this.#neighbours.get(key)?.has.has(piece) ?? false;
   }
 
+  isWhole(key: K): boolean {
+    return this.#neighbours.get(key)?.held.count() === this.pieceCount;
+  }
+
   /** Whether somebody, avoided or not, has the piece or gets it. */
   isThere(piece: number): boolean {
     return this.copiesOf(piece) > 0;
@@ -199,9 +203,8 @@ export class Swarm<K> {
     return this.#inFlight;
   }
 
-  /** Pieces on their way. */
-  requested(): IterableIterator<number> {
-    return this.#requests.keys();
+  isRequested(piece: number): boolean {
+    return this.#requests.has(piece);
   }
 
   got(piece: number): void {
@@ -240,6 +243,17 @@ export class Swarm<K> {
     const piece = this.#choosePiece(able, nowMs);
     if (piece !== undefined) return this.#request(piece, this.#chooseHolder(able, piece), false, nowMs);
     return this.#endgame(able, nowMs);
+  }
+
+  /** Neither here, nor on its way, nor somebody else's to fetch. */
+  isWanted(piece: number): boolean {
+    return piece < this.pieceCount && !this.#masked.has(piece);
+  }
+
+  /** The neighbour sends this piece, whatever it was asked for. */
+  begun(piece: number, key: K, nowMs: number): void {
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour !== undefined) this.#request(piece, neighbour, false, nowMs);
   }
 
   /** A request has ended, however it did. */
