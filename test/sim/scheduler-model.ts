@@ -155,7 +155,14 @@ export class SchedulerModel {
     const sessionId = ++this.#streams;
     daemon.sessionId = sessionId;
     const inventory = daemon.held.count > 0 && daemon.peer !== undefined ? [storedOf(daemon, this.scenario.pieces)] : [];
-    this.#tell({ kind: "hostAttached", host: daemon.facts, sessionId, instanceId: `${daemon.facts.id}-1`, inventory });
+    this.#tell({
+      kind: "hostAttached",
+      host: daemon.facts,
+      sessionId,
+      instanceId: `${daemon.facts.id}-1`,
+      signingKey: undefined,
+      inventory,
+    });
     this.#every(this.#config.heartbeatIntervalMs, () => {
       if (!daemon.alive || daemon.sessionId !== sessionId) return "stop";
       return this.#tell({
@@ -165,6 +172,7 @@ export class SchedulerModel {
         host: undefined,
         uploadsInFlight: this.#random.below(4),
         uploadSlots: 4,
+        progress: [],
       });
     });
   }

@@ -9,7 +9,7 @@ import type { PieceStore } from "../pieces/types.ts";
 import type { Sources } from "../source/types.ts";
 import { createAnaxService } from "./anax-service.ts";
 import { wireStoredOf } from "./api.ts";
-import type { Inventory } from "./attach.ts";
+import type { Inventory } from "./inventory.ts";
 import { PeerChannels } from "./channels.ts";
 import type { DaemonConfig } from "./config.ts";
 import { createDownloadService } from "./download-service.ts";
@@ -160,6 +160,7 @@ function inventoryOf(store: PieceStore, peerIds: PeerIds): Inventory {
       const stored = store.find(task);
       return stored === undefined ? undefined : wireStoredOf(stored, peerIds.of(task));
     },
+    piecesOf: (task) => store.find(task)?.finished.count,
     peerIdOf: (task) => peerIds.peek(task),
   };
 }

@@ -211,7 +211,8 @@ export class DownloadRun {
     this.#foreignPeers = !announcement.ours;
     const facts = announcement.ours ? (this.#task.stored ?? store.find(taskId))?.meta : await this.#statForForeign();
     if (facts === undefined && !announcement.ours) {
-      this.#decided({ kind: "source", reason: "the source does not say the length, and this scheduler would take that for no content" });
+      const reason = "the source does not say the length, and this scheduler would take that for no content";
+      this.#decided({ kind: "source", reason, foreignHosts: true });
       return undefined;
     }
     const register = registerReport(request, facts ?? {});

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { AnaxError } from "../../base/errors.ts";
 import type { Rejection as WireRejection } from "../../wire/grpc/gen/anax/v1/common.ts";
-import type { StoredTask as WireStored } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
+import type { StoredTask as WireStored, TaskProgress as WireProgress } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import {
   Peer as WirePeer,
   SizeScope,
@@ -13,7 +13,7 @@ import { timestampOf } from "../../wire/grpc/time.ts";
 import { parseHostId, parsePeerId, parseTaskId } from "../model/ids.ts";
 import { parseDigest, pieceCountOf } from "../model/piece.ts";
 import { isPriority } from "../model/types.ts";
-import type { StoredFacts } from "./events.ts";
+import type { ProgressFacts, StoredFacts } from "./events.ts";
 import type { Rejections } from "./rules.ts";
 import {
   isLive,
@@ -32,6 +32,7 @@ import {
 
 const URL_CHARS_MAX = 16 * 1024;
 const NAME_CHARS_MAX = 1024;
+const SIGNING_KEY_BYTES = 32;
 /** Of headers, certificates and the like that an order carries: kept for as long as its download runs. */
 const ORDER_BYTES_MAX = 256 * 1024;
 
@@ -97,6 +98,24 @@ export function storedFactsOf(stored: WireStored | undefined): StoredFacts {
     finishedPieces: layout === undefined ? EMPTY : trimmed(stored.finishedPieces, layout.pieceCount),
     finished: stored.finished && layout !== undefined,
   };
+}
+
+/** Throws `input.invalid`. */
+export function progressFactsOf(progress: WireProgress): ProgressFacts {
+  const layout = layoutOf(progress.contentLength, progress.pieceLength);
+  if (layout !== undefined && progress.finishedPieces.length > (layout.pieceCount + 7) >> 3) throw invalid("a bitmap longer than the task");
+  return {
+    peerId: parsePeerId(progress.peerId),
+    layout,
+    finishedPieces: layout === undefined ? EMPTY : trimmed(progress.finishedPieces, layout.pieceCount),
+  };
+}
+
+/** Undefined where the host does not sign. Throws `input.invalid`. */
+export function signingKeyOf(key: Uint8Array): Uint8Array | undefined {
+  if (key.length === 0) return undefined;
+  if (key.length !== SIGNING_KEY_BYTES) throw invalid("no Ed25519 public key", { bytes: key.length });
+  return key;
 }
 
 export const wireRejectionsOf = (rejections: Rejections): WireRejection[] =>

@@ -50,6 +50,7 @@ export class Cluster {
       liveness,
       sessionId: undefined,
       instanceId: undefined,
+      signingKey: undefined,
       uploadsInFlight: 0,
       uploadSlots: undefined,
       childCount: 0,

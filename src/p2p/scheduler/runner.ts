@@ -159,7 +159,7 @@ export class SchedulerRunner implements AsyncDisposable {
         return this.#send(effect.peerId, {
           response: {
             $case: "needBackToSourceResponse",
-            value: { description: effect.because, rejections: wireRejectionsOf(effect.rejections) },
+            value: { description: effect.because, rejections: wireRejectionsOf(effect.rejections), foreignHosts: true },
           },
         });
       case "emptyTask":
@@ -196,6 +196,9 @@ export class SchedulerRunner implements AsyncDisposable {
           contentLength: layout?.contentLength,
           pieceLength: layout?.pieceLength,
           digest: child?.task.digest,
+          neighbours: [],
+          readerKeys: [],
+          foreignHosts: true,
         },
       },
     };

@@ -103,7 +103,7 @@ test("one of ours waits without asking again and is pushed what appears", async 
     [a.peerId, `${hosts[2].id}-old`].toSorted(),
   );
   assert.equal(pushed?.$case === "normalTaskResponse" && pushed.value.contentLength, 8 * MIB);
-  await attachment.send({ request: { $case: "heartbeat", value: { sequence: 7, uploadsInFlight: 0, uploadSlots: 4 } } });
+  await attachment.send({ request: { $case: "heartbeat", value: { sequence: 7, uploadsInFlight: 0, uploadSlots: 4, progress: [] } } });
   assert.deepEqual(await attachment.next(), { $case: "ack", value: { sequence: 7 } });
 });
 

@@ -39,6 +39,8 @@ export interface Host {
   sessionId: number | undefined;
   /** Of the daemon's process, where it is ours. */
   instanceId: string | undefined;
+  /** Ed25519; what it read from a source it signs with the other half. */
+  signingKey: Uint8Array | undefined;
   uploadsInFlight: number;
   /** Undefined until it says. */
   uploadSlots: number | undefined;

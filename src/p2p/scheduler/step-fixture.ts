@@ -2,7 +2,7 @@ import { Download, Host } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import { Cluster } from "./cluster.ts";
 import { SchedulerConfig } from "./config.ts";
-import type { Effect, Event } from "./events.ts";
+import type { Effect, Event, ProgressFacts } from "./events.ts";
 import type { HostFacts, Layout, Peer } from "./state.ts";
 import { step } from "./step.ts";
 
@@ -48,16 +48,23 @@ export class Bench {
     return did;
   }
 
-  beat(host: string, uploadsInFlight: number, uploadSlots = 4): Did[] {
+  beat(host: string, uploadsInFlight: number, uploadSlots = 4, progress: readonly ProgressFacts[] = []): Did[] {
     const hostId = host as HostId;
-    const { sessionId } = this.cluster.hosts.get(hostId)!; // tests name hosts that are there
-    return this.tell({ kind: "heartbeat", hostId, sessionId: sessionId!, host: undefined, uploadsInFlight, uploadSlots }); // attached ones
+    const sessionId = this.cluster.hosts.get(hostId)!.sessionId!; // tests name hosts that are attached
+    return this.tell({ kind: "heartbeat", hostId, sessionId, host: undefined, uploadsInFlight, uploadSlots, progress });
   }
 
   host(name: string, joining: Joining = {}): Did[] {
     const host = hostFacts(name, joining);
     if (joining.foreign) return this.tell({ kind: "hostAnnounced", host, intervalMs: undefined });
-    return this.tell({ kind: "hostAttached", host, sessionId: ++this.#streams, instanceId: `${name}-1`, inventory: [] });
+    return this.tell({
+      kind: "hostAttached",
+      host,
+      sessionId: ++this.#streams,
+      instanceId: `${name}-1`,
+      signingKey: undefined,
+      inventory: [],
+    });
   }
 
   /** A host and its registration; returns what the registration led to. */

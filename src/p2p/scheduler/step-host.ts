@@ -2,8 +2,8 @@ import { AnaxError } from "../../base/errors.ts";
 import type { HostId, PeerId } from "../model/ids.ts";
 import { uploadSlotsOf } from "./rules.ts";
 import { admitReader } from "./source.ts";
-import type { Event, StoredFacts } from "./events.ts";
-import { isActive, isLive, type Host, type HostFacts, type Liveness, type Peer, type SilentBecause } from "./state.ts";
+import type { Event, ProgressFacts, StoredFacts } from "./events.ts";
+import { isActive, isLive, type Host, type HostFacts, type Layout, type Liveness, type Peer, type SilentBecause } from "./state.ts";
 import { note, touch, type Turn } from "./turn.ts";
 
 type EventOf<K extends Event["kind"]> = Extract<Event, { kind: K }>;
@@ -29,6 +29,7 @@ export function hostAttached(turn: Turn, event: EventOf<"hostAttached">): void {
   host.sessionId = event.sessionId;
   if (host.instanceId !== event.instanceId) host.uploadsInFlight = 0;
   host.instanceId = event.instanceId;
+  host.signingKey = event.signingKey;
   const kept = new Set<PeerId>(event.inventory.map(({ peerId }) => peerId));
   for (const peer of host.peers) {
     if (kept.has(peer.id) || peer.streamId !== undefined) continue;
@@ -48,6 +49,29 @@ export function heartbeat(turn: Turn, event: EventOf<"heartbeat">): void {
   if (host.liveness.kind === "attached") host.liveness.heardAtMs = turn.moment.nowMs;
   else welcome(turn, host.facts, { kind: "attached", heardAtMs: turn.moment.nowMs });
   if (wasBusy && !isFull(turn, host)) touchTasks(turn, host);
+  for (const facts of event.progress) applyProgress(turn, host, facts);
+}
+
+/** Stands for the report of each piece; a download that is over, or another host's, is passed over. */
+function applyProgress(turn: Turn, host: Host, { peerId, layout, finishedPieces }: ProgressFacts): void {
+  const peer = turn.cluster.peers.get(peerId);
+  if (peer === undefined || peer.host !== host || !isActive(peer)) return;
+  if (layout !== undefined) learnLayout(peer, layout);
+  const before = peer.pieces.count;
+  peer.pieces.merge(finishedPieces);
+  if (peer.pieces.count === before) return;
+  peer.updatedAtMs = turn.moment.nowMs;
+  peer.fruitless = 0;
+  if (peer.permit !== undefined) {
+    peer.permit.progressAtMs = turn.moment.nowMs;
+    peer.task.sourceFailures = 0;
+  }
+  if (before === 0) touch(turn, peer.task); // it can be a parent now
+}
+
+function learnLayout(peer: Peer, layout: Layout): void {
+  peer.layout = layout;
+  if (peer.task.layout === undefined || peer.permit !== undefined) peer.task.layout = layout; // its reader knows best what the source has now
 }
 
 export function stored(turn: Turn, event: EventOf<"stored">): void {
@@ -168,10 +192,7 @@ function applyStored(turn: Turn, host: Host, facts: StoredFacts): void {
   task.tag ??= facts.tag;
   task.application ??= facts.application;
   const peer = turn.cluster.peerOf(facts.peerId, host, task, nowMs);
-  if (facts.layout !== undefined) {
-    peer.layout = facts.layout;
-    if (task.layout === undefined || peer.permit !== undefined) task.layout = facts.layout;
-  }
+  if (facts.layout !== undefined) learnLayout(peer, facts.layout);
   const before = peer.pieces.count;
   peer.pieces.merge(facts.finishedPieces);
   if (facts.finished && facts.layout !== undefined) peer.pieces.fill(facts.layout.pieceCount);

@@ -57,6 +57,22 @@ test("three missed heartbeats make a host silent, one brings it back", () => {
   assert.deepEqual(told(bench.join("h3")), ["h3: parents h1 h2"]);
 });
 
+test("a heartbeat that tells of progress stands for the reports of the pieces", () => {
+  const bench = new Bench({ sourceStallTimeoutMs: "5s" });
+  bench.join("h1");
+  bench.reads("h1");
+  bench.join("h2");
+  const peer = bench.peer("h1");
+  for (let n = 1; n <= 4; n++) {
+    bench.pass(2000);
+    bench.beat("h1", 0, 4, [{ peerId: idOf("h1"), layout: FOUR_PIECES, finishedPieces: Uint8Array.of((1 << n) - 1) }]);
+    assert.equal(peer.pieces.count, n);
+    assert.equal(peer.permit?.stalled, false);
+  }
+  bench.beat("h2", 0, 4, [{ peerId: idOf("h1"), layout: FOUR_PIECES, finishedPieces: Uint8Array.of(0) }]);
+  assert.equal(bench.peer("h2").pieces.count, 0);
+});
+
 test("a foreign host is silent after twice its interval", () => {
   const bench = new Bench({ announceIntervalDefaultMs: "10s" });
   bench.host("h1", { foreign: true });
