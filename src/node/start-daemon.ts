@@ -6,7 +6,7 @@ import { createRandom } from "../base/random.ts";
 import { VERSION } from "../base/version.ts";
 import { diskErrorOf } from "../disk/disk-error.ts";
 import { loadNativeSend } from "../disk/native-send.ts";
-import { createDaemon } from "../p2p/daemon/daemon.ts";
+import { createDaemon, type Daemon } from "../p2p/daemon/daemon.ts";
 import { transferMetricsOf } from "../p2p/daemon/transfer/metrics.ts";
 import { createPieceClient } from "../p2p/daemon/transfer/piece-client.ts";
 import { startPieceServer } from "../p2p/daemon/transfer/piece-server.ts";
@@ -50,15 +50,23 @@ export async function startDaemonRole(
   const sources = scope.use(createSources({ ...common, config: source, random: createRandom(), registry }));
   const transfer = { ...common, config: p2p.transfer, metrics: transferMetricsOf(registry) };
   const pieceClient = scope.use(createPieceClient(transfer));
+  let daemon: Daemon | undefined;
   const pieces = scope.use(
     await listening(
       "p2p.daemon.transferPort",
-      startPieceServer({ ...transfer, host: daemonConfig.listenHost, port: daemonConfig.transferPort, store }),
+      startPieceServer({
+        ...transfer,
+        host: daemonConfig.listenHost,
+        port: daemonConfig.transferPort,
+        store,
+        blocks: p2p.mesh.enabled ? (connection) => daemon?.blocks?.(connection) : undefined,
+      }),
     ),
   );
-  const daemon = createDaemon({
+  daemon = createDaemon({
     ...common,
     config: daemonConfig,
+    mesh: p2p.mesh,
     store,
     sources,
     pieceClient,

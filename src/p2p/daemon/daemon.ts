@@ -16,17 +16,22 @@ import { createDownloadService } from "./download-service.ts";
 import { createDownloads, type RunningDownloads } from "./downloads.ts";
 import { createHost, portsOnce, type HostFacts, type HostPorts } from "./host.ts";
 import { createHostStats } from "./host-stats.ts";
+import type { MeshConfig } from "./mesh/config.ts";
+import { Mesh } from "./mesh/mesh.ts";
+import { meshMetricsOf } from "./mesh/metrics.ts";
 import { daemonMetricsOf } from "./metrics.ts";
 import { PeerIds } from "./peer-ids.ts";
 import { Schedulers } from "./schedulers.ts";
 import { TaskStories } from "./task-story.ts";
 import { createTaskQueries } from "./tasks-service.ts";
+import type { BlockHandover } from "./transfer/piece-server.ts";
 import type { PieceClient } from "./transfer/types.ts";
 import { createUploadService } from "./upload-service.ts";
 
 /** What the composition root has opened before; all of it outlives the daemon and is disposed by its owner. */
 export interface DaemonParts {
   readonly config: DaemonConfig;
+  readonly mesh: MeshConfig;
   readonly store: PieceStore;
   readonly sources: Sources;
   readonly pieceClient: PieceClient;
@@ -55,6 +60,8 @@ export interface Daemon extends AsyncDisposable {
   readonly host: HostFacts;
   /** For other peers, over TCP. */
   readonly uploadServices: readonly GrpcService[];
+  /** Takes over connections of our own peers from the piece server; undefined where the mesh is disabled. */
+  readonly blocks: BlockHandover | undefined;
   /** For programs on this machine, over a Unix socket. */
   readonly localServices: readonly GrpcService[];
   /** How the schedulers do, for status pages; empty before `join`. */
@@ -74,6 +81,18 @@ export function createDaemon(parts: DaemonParts): Daemon {
   const channels = new PeerChannels({ clock, tls: parts.tls });
   const inventory = inventoryOf(store, peerIds);
   const schedulers = new Schedulers({ host, inventory, config, clock, random, log, metrics, tls: parts.tls });
+  const mesh = parts.mesh.enabled
+    ? new Mesh({
+        ...parts,
+        ...config,
+        config: parts.mesh,
+        metrics: meshMetricsOf(parts.registry),
+        host,
+        peerIds,
+        channels,
+        waitMs: config.syncWaitMs,
+      })
+    : undefined;
   const downloads = createDownloads({
     store,
     sources,
@@ -81,6 +100,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
     schedulers,
     channels,
     hostId: host.id,
+    mesh,
     config,
     clock,
     random,
@@ -101,7 +121,11 @@ export function createDaemon(parts: DaemonParts): Daemon {
   return {
     downloads,
     host,
-    uploadServices: [createUploadService({ downloads, store, queries, host, clock, log, config })],
+    uploadServices: [
+      createUploadService({ downloads, store, queries, host, clock, log, config }),
+      ...(mesh === undefined ? [] : [mesh.service]),
+    ],
+    blocks: mesh?.handOver,
     localServices: [
       createDownloadService({ downloads, store, queries, schedulers, host, clock }),
       createAnaxService({ ...parts, stories, schedulers, peerIds, host }),
@@ -116,6 +140,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
     async [Symbol.asyncDispose]() {
       await schedulers.deleteHost();
       await downloads[Symbol.asyncDispose]();
+      await mesh?.[Symbol.asyncDispose]();
       await schedulers[Symbol.asyncDispose]();
       removed[Symbol.dispose]();
       channels[Symbol.dispose]();

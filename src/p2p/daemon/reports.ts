@@ -28,7 +28,11 @@ export function pieceReport(piece: DownloadedPiece, costMs: number, wallMs: numb
     : { $case: "downloadPieceFinishedRequest", value };
 }
 
-export function pieceFailedReport(failure: { readonly index: number; readonly parent: ParentOffer; readonly temporary: boolean }): Report {
+export function pieceFailedReport(failure: {
+  readonly index: number;
+  readonly parent: Pick<ParentOffer, "peerId">;
+  readonly temporary: boolean;
+}): Report {
   const { index, parent, temporary } = failure;
   return { $case: "downloadPieceFailedRequest", value: { pieceNumber: index, parentId: parent.peerId, temporary } };
 }
