@@ -17,7 +17,7 @@ export const SchedulerConfig = z.strictObject({
     .max(64)
     .default(24)
     .describe(
-      "Neighbours that a daemon of ours is given to trade pieces with; it keeps at least two thirds, and gets a third more at most.",
+      "Neighbours that a daemon of ours is given to trade pieces with; it keeps at least two thirds, and gets two thirds more at most.",
     ),
   rootNeighboursMax: z
     .int()

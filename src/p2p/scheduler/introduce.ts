@@ -31,7 +31,7 @@ export const isThin = (peer: Peer, moment: Moment): boolean =>
 /** Neighbours below which a peer is given more. */
 const floorOf = ({ config }: Moment): number => Math.ceil((config.neighboursMax * 2) / 3);
 /** Neighbours up to which a peer is given to newcomers that find nobody else. */
-const ceilingOf = ({ config }: Moment): number => Math.ceil((config.neighboursMax * 4) / 3);
+const ceilingOf = ({ config }: Moment): number => Math.ceil((config.neighboursMax * 5) / 3);
 
 /** More neighbours for a peer: whoever reads the source, some that have everything, and others until it has enough. */
 export function moreNeighbours(child: Peer, moment: Moment, relaxation: "none" | "blocks"): Introduction {
@@ -88,33 +88,43 @@ class Search {
 
   others(): void {
     const { neighboursMax } = this.#moment.config;
+    const floor = floorOf(this.#moment);
     const { traders, racks } = this.#roster;
     const { rack } = this.#child.host.facts;
     const near = racks.get(rack);
-    if (near === undefined || near.size === traders.size) return this.#fill(traders, neighboursMax - this.#count);
-    const inRack = [...this.#child.neighbours, ...this.found].filter((peer) => peer.host.facts.rack === rack).length;
-    const nearMax = Math.min(Math.round(neighboursMax * NEAR_SHARE), neighboursMax - FAR_MIN);
-    this.#fill(near, Math.min(nearMax - inRack, neighboursMax - this.#count));
-    this.#fill(traders, neighboursMax - this.#count, (peer) => peer.host.facts.rack !== rack);
-    this.#fill(near, neighboursMax - this.#count);
+    if (near !== undefined && near.size < traders.size) {
+      const inRack = [...this.#child.neighbours, ...this.found].filter((peer) => peer.host.facts.rack === rack).length;
+      const outside = this.#count - inRack;
+      const nearMax = Math.min(Math.round(neighboursMax * NEAR_SHARE), neighboursMax - FAR_MIN);
+      this.#fill(near, { least: Math.round(floor * NEAR_SHARE) - inRack, most: nearMax - inRack });
+      // Room is left for those of the rack that are still to come.
+      const most = Math.max(neighboursMax - nearMax - outside, floor - this.#count);
+      this.#fill(traders, { least: Math.max(FAR_MIN - outside, floor - this.#count), most }, (peer) => peer.host.facts.rack !== rack);
+      this.#fill(near, { least: floor - this.#count, most: neighboursMax - this.#count });
+    } else this.#fill(traders, { least: floor - this.#count, most: neighboursMax - this.#count });
+    if (this.#count === 0) this.#fill(traders, { least: 1, most: floor, ceiling: Infinity });
   }
 
-  /** Finds up to `places` of a list. Those that have enough neighbours already are taken only where there are too few others. */
-  #fill(bag: Bag, places: number, suits: (peer: Peer) => boolean = () => true): void {
-    if (places <= 0) return;
+  /** Finds peers of a list: `most` of those that have too few neighbours themselves, and of others only as many as make up `least`. */
+  #fill(
+    bag: Bag,
+    places: { readonly least: number; readonly most: number; readonly ceiling?: number },
+    suits: (peer: Peer) => boolean = () => true,
+  ): void {
     const { neighboursMax } = this.#moment.config;
-    const ceiling = this.#count === 0 ? Infinity : ceilingOf(this.#moment);
-    const drawn = this.#draw(bag, places * DRAWN_PER_PLACE).filter(
+    const { least, most, ceiling = ceilingOf(this.#moment) } = places;
+    if (most <= 0) return;
+    const drawn = this.#draw(bag, most * DRAWN_PER_PLACE).filter(
       (peer) => suits(peer) && peer.neighbours.length < ceiling && this.#passes(peer),
     );
-    const byChance = Math.ceil(places * CHANCE_SHARE);
+    const byChance = Math.ceil(most * CHANCE_SHARE);
     const ranked = [...drawn.slice(0, byChance), ...drawn.slice(byChance).toSorted((a, b) => a.neighbours.length - b.neighbours.length)];
-    const floor = floorOf(this.#moment);
+    let taken = 0;
     for (const peer of ranked) {
-      if (places === 0) return;
-      if (peer.neighbours.length >= neighboursMax && this.#count >= floor) continue;
+      if (taken === most) return;
+      if (taken >= least && peer.neighbours.length >= neighboursMax) continue;
       this.#take(peer);
-      places--;
+      taken++;
     }
   }
 

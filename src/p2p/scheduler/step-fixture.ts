@@ -18,6 +18,9 @@ interface Joining {
   readonly sharing?: boolean;
   readonly order?: Partial<Download>;
   readonly layout?: Layout;
+  readonly idc?: string;
+  readonly location?: string;
+  readonly signingKey?: Uint8Array;
 }
 
 /** A cluster whose time a test moves by hand. Hosts are `h1`, `h2`…; each has at most one peer, `h1-p`. */
@@ -61,13 +64,14 @@ export class Bench {
 
   host(name: string, joining: Joining = {}): Did[] {
     const host = hostFacts(name, joining);
+    const { signingKey } = joining;
     if (joining.foreign) return this.tell({ kind: "hostAnnounced", host, intervalMs: undefined });
     return this.tell({
       kind: "hostAttached",
       host,
       sessionId: ++this.#streams,
       instanceId: `${name}-1`,
-      signingKey: undefined,
+      signingKey,
       inventory: [],
     });
   }
@@ -149,18 +153,8 @@ export function told(effects: readonly Did[]): string[] {
 
 const nameOf = (id: PeerId): string => id.slice(0, -2);
 
-function hostFacts(name: string, { seed = false, sharing = true }: Joining): HostFacts {
+function hostFacts(name: string, { seed = false, sharing = true, idc = "", location = "" }: Joining): HostFacts {
   const id = name as HostId;
-  return {
-    id,
-    hostname: name,
-    ip: "10.0.0.1",
-    port: 4000,
-    seed,
-    sharing,
-    idc: "",
-    location: "",
-    rack: "",
-    announced: Host.fromPartial({ id }),
-  };
+  const place = { idc, location, rack: `${idc}${location}` };
+  return { id, hostname: name, ip: "10.0.0.1", port: 4000, seed, sharing, ...place, announced: Host.fromPartial({ id }) };
 }
