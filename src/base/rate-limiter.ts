@@ -111,6 +111,12 @@ export class RateLimiter {
     return Math.min(this.#total.bytesPerSecond, this.#flowBytesPerSecond);
   }
 
+  classBytesPerSecond(place: number): number {
+    const chosen = this.#classes[place];
+    invariant(chosen !== undefined, "no such priority class");
+    return chosen.bucket.bytesPerSecond;
+  }
+
   /** True when the bytes may be moved at once; they are accounted for then. `place` is that of the class among the weights. */
   tryTake(flow: string, place: number, bytes: number): boolean {
     if (!this.#limited) return true;
@@ -172,8 +178,7 @@ export class RateLimiter {
   }
 
   #changed(): void {
-    this.#limited =
-      this.#total.limited || this.#flowBytesPerSecond !== Infinity || this.#classes.some(({ bucket }) => bucket.limited);
+    this.#limited = this.#total.limited || this.#flowBytesPerSecond !== Infinity || this.#classes.some(({ bucket }) => bucket.limited);
     if (!this.#limited) this.#flows.forEach((flow, name) => void (isIdle(flow) && this.#flows.delete(name)));
     this.#pump(this.#options.clock.nowMs());
   }

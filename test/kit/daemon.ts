@@ -10,6 +10,8 @@ import { createRandom } from "../../src/base/random.ts";
 import { DaemonConfig } from "../../src/p2p/daemon/config.ts";
 import { createDaemon, type Daemon } from "../../src/p2p/daemon/daemon.ts";
 import { TransferConfig } from "../../src/p2p/daemon/transfer/config.ts";
+import { RatesConfig } from "../../src/p2p/daemon/rates/config.ts";
+import { startRates } from "../../src/p2p/daemon/rates/rates.ts";
 import { transferMetricsOf } from "../../src/p2p/daemon/transfer/metrics.ts";
 import { createPieceClient } from "../../src/p2p/daemon/transfer/piece-client.ts";
 import { startPieceServer } from "../../src/p2p/daemon/transfer/piece-server.ts";
@@ -74,6 +76,7 @@ export interface TestDaemonOptions {
   readonly seed?: boolean;
   readonly config?: Readonly<Record<string, unknown>>;
   readonly pieces?: Readonly<Record<string, unknown>>;
+  readonly rates?: Readonly<Record<string, unknown>>;
   /** Keeps the data directory of an earlier one. */
   readonly dir?: string;
 }
@@ -104,7 +107,8 @@ export async function startTestDaemon(options: TestDaemonOptions): Promise<TestD
     }),
   );
   const sources = owned.use(aSources());
-  const transfer = { config: TransferConfig.parse({}), clock, log: named, metrics: transferMetricsOf(registry) };
+  const rates = owned.use(startRates({ config: RatesConfig.parse(options.rates ?? {}), clock, registry }));
+  const transfer = { config: TransferConfig.parse({}), clock, log: named, metrics: transferMetricsOf(registry), limits: rates };
   const pieceClient = owned.use(createPieceClient(transfer));
   const pieceServer = owned.use(await startPieceServer({ ...transfer, host: "127.0.0.1", port: 0, store }));
   const daemon = createDaemon({
@@ -112,6 +116,7 @@ export async function startTestDaemon(options: TestDaemonOptions): Promise<TestD
     store,
     sources,
     pieceClient,
+    rates,
     clock,
     random: createRandom(),
     log: named,

@@ -18,6 +18,7 @@ import { createHost, portsOnce, type HostFacts, type HostPorts } from "./host.ts
 import { createHostStats } from "./host-stats.ts";
 import { daemonMetricsOf } from "./metrics.ts";
 import { PeerIds } from "./peer-ids.ts";
+import type { Rates } from "./rates/rates.ts";
 import { Schedulers } from "./schedulers.ts";
 import { TaskStories } from "./task-story.ts";
 import { createTaskQueries } from "./tasks-service.ts";
@@ -30,6 +31,7 @@ export interface DaemonParts {
   readonly store: PieceStore;
   readonly sources: Sources;
   readonly pieceClient: PieceClient;
+  readonly rates: Rates;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -67,7 +69,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
   const { config, store, sources, clock, random, log } = parts;
   const metrics = daemonMetricsOf(parts.registry);
   const ports = portsOnce();
-  const stats = createHostStats({ clock, store });
+  const stats = createHostStats({ clock, store, capacity: () => parts.rates.capacity() });
   const host = createHost({ config, version: parts.version, stats, ports: ports.get, uploads: parts.uploads });
   const peerIds = new PeerIds(host);
   const stories = new TaskStories({ wallMs: () => clock.wallMs() });
@@ -78,6 +80,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
     store,
     sources,
     pieceClient: parts.pieceClient,
+    limits: parts.rates,
     schedulers,
     channels,
     hostId: host.id,

@@ -32,6 +32,7 @@ import { START, step, type Happening, type Order, type Phase, type Rules, type S
 import { TaskHold } from "./task-hold.ts";
 import { metaOf } from "./task-meta.ts";
 import type { TaskStories } from "./task-story.ts";
+import { rateClassOf, type RateLimits } from "./rates/types.ts";
 import type { PieceClient } from "./transfer/types.ts";
 import type { DownloadedPiece, DownloadRequest, DownloadResult } from "./types.ts";
 
@@ -47,6 +48,7 @@ export interface RunParts {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: DaemonMetrics;
+  readonly limits: RateLimits;
   readonly stories: TaskStories;
 }
 
@@ -280,6 +282,7 @@ export class DownloadRun {
     const { hostId, channels, pieceClient, clock, random, config, metrics } = this.#parts;
     return new PeerFetch({
       stored,
+      priority: rateClassOf(this.#order.request.priority),
       hostId,
       channels,
       pieceClient,
@@ -306,7 +309,7 @@ export class DownloadRun {
   // --- the source
 
   async #readSource(because: SourceReason): Promise<void> {
-    const { store, sources, clock, random, config, metrics } = this.#parts;
+    const { store, sources, clock, random, config, limits, metrics } = this.#parts;
     const { taskId, request } = this.#order;
     await this.#fetch?.[Symbol.asyncDispose]();
     metrics.backToSource.inc({ because });
@@ -321,6 +324,7 @@ export class DownloadRun {
         clock,
         random,
         config,
+        limits,
         signal: this.#scope.signal,
         held: this.#task.stored ?? store.find(taskId),
         onStored: (stored, from) => this.#task.take(stored, from),

@@ -2,11 +2,13 @@ import { AnaxError, errorOf, invariant } from "../../base/errors.ts";
 import { backoffMs, mayRepeat } from "../../base/retry.ts";
 import type { StoredTask } from "../pieces/types.ts";
 import type { SourceBody } from "../source/types.ts";
+import { BLOCK_BYTES } from "./blocks.ts";
 import { linkedSignal } from "./linked-signal.ts";
+import { rateClassOf } from "./rates/types.ts";
 import type { SourceJob } from "./source-job.ts";
 import { isWhole, nextRun, type SourceRun } from "./source-plan.ts";
 import { spoolSource } from "./source-spool.ts";
-import { writePieces } from "./source-write.ts";
+import { writePieces, type SourcePace } from "./source-write.ts";
 import { changeOf, metaOf } from "./task-meta.ts";
 import type { DownloadRequest } from "./types.ts";
 
@@ -66,7 +68,7 @@ async function readOnce(job: SourceJob, state: ReadState): Promise<StoredTask | 
 }
 
 async function readFresh(job: SourceJob, state: ReadState, body: SourceBody): Promise<StoredTask | undefined> {
-  if (body.contentLength === undefined) return spoolSource(job, body);
+  if (body.contentLength === undefined) return spoolSource(job, body, paceOf(job));
   const meta = metaOf(job.taskId, job.request, { contentLength: body.contentLength, responseHeader: body.responseHeader });
   state.stored = await job.store.open(meta);
   state.opened = true;
@@ -95,12 +97,24 @@ async function readRest(
   await writePieces({
     stored,
     body,
+    pace: paceOf(job),
     from: run?.firstIndex ?? 0,
     count: run?.count ?? stored.meta.pieceCount,
     clock: job.clock,
     onPiece: job.onPiece,
   });
   return missingRunOf(stored) === undefined ? stored : undefined;
+}
+
+/** How the source is read beside everything else that this machine does. */
+function paceOf({ limits, taskId, request, signal }: SourceJob): SourcePace {
+  const priority = rateClassOf(request.priority);
+  return {
+    get blockBytes() {
+      return Math.min(BLOCK_BYTES, limits.sourceTurnBytes);
+    },
+    pay: (bytes) => limits.source(taskId, priority, bytes, signal),
+  };
 }
 
 const missingRunOf = (stored: StoredTask): SourceRun | undefined => nextRun(stored.meta, (index) => stored.finished.has(index));

@@ -8,7 +8,9 @@ const weight = (fallback: number) => z.int().min(1).max(10_000).default(fallback
 /** How much of the links the data plane may use. A size without a time is one per second, as in Dragonfly's `rateLimit`. */
 export const RatesConfig = z.strictObject({
   uploadBytesPerSecond: limit().describe("What this machine sends to other peers, of all tasks together (Dragonfly's upload.rateLimit)."),
-  downloadBytesPerSecond: limit().describe("What this machine receives from peers and sources, of all tasks together (download.rateLimit)."),
+  downloadBytesPerSecond: limit().describe(
+    "What this machine receives from peers and sources, of all tasks together (download.rateLimit).",
+  ),
   sourceBytesPerSecond: limit().describe("What this machine reads from sources, of all tasks together; part of downloadBytesPerSecond."),
   taskUploadBytesPerSecond: limit().describe("What this machine sends of one task."),
   taskDownloadBytesPerSecond: limit().describe("What this machine receives of one task, from peers and its source."),

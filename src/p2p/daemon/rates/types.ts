@@ -31,6 +31,7 @@ export interface RateLimits {
   /** Most to ask for at once; Infinity while nothing is limited. */
   readonly uploadTurnBytes: number;
   readonly downloadTurnBytes: number;
+  readonly sourceTurnBytes: number;
   /** Class of uploads to peers that name none. */
   readonly uploadClass: RateClass;
 }
