@@ -12,7 +12,6 @@ import type { PeerChannels } from "../channels.ts";
 import type { BlockClient } from "./block-client.ts";
 import type { MeshConfig } from "./config.ts";
 import { contentMessage, News, updateMessage, type ControlLink } from "./control-link.ts";
-import { distanceBetween, type Place } from "./distance.ts";
 import { Feed } from "./feed.ts";
 import { MeshFetch } from "./mesh-fetch.ts";
 import type { MeshMetrics } from "./metrics.ts";
@@ -37,7 +36,6 @@ export interface TaskMeshParts {
   readonly noProgressMs: number;
   readonly hello: (taskId: TaskId, peerId: PeerId) => MeshMessage;
   readonly hostId: () => string;
-  readonly place: () => Place | undefined;
 }
 
 export interface TaskMeshOptions {
@@ -184,8 +182,7 @@ export class TaskMesh implements AsyncDisposable {
     this.#run(this.#talk(neighbour, peer));
   }
 
-  #admitted({ peerId, hostId, ip, transferPort, place }: Omit<Introduction, "port">): Neighbour {
-    const distance = distanceBetween(this.#parts.place(), place);
+  #admitted({ peerId, hostId, ip, transferPort, distance }: Omit<Introduction, "port">): Neighbour {
     const neighbour: Neighbour = {
       peerId,
       hostId,

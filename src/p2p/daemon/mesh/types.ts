@@ -1,6 +1,5 @@
 import type { AnaxError } from "../../../base/errors.ts";
 import type { StoredTask } from "../../pieces/types.ts";
-import type { Place } from "./distance.ts";
 import type { DownloadedPiece } from "../types.ts";
 
 /** A peer of the task that the scheduler introduces. */
@@ -12,7 +11,8 @@ export interface Introduction {
   readonly port: number;
   /** Of its piece server. */
   readonly transferPort: number;
-  readonly place: Place | undefined;
+  /** 0: the same rack, or nobody knows. */
+  readonly distance: number;
 }
 
 /** What the content is, as a neighbour says. */
