@@ -1,7 +1,15 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { AnnouncePeerRequest, AnnouncePeerResponse, NormalTaskResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
 import type { BidiStream } from "../../wire/grpc/client.ts";
-import { neighbourOfferOf, parentOfferOf, readerKeysOf, type NeighbourOffer, type ParentOffer, type TaskFacts } from "./api.ts";
+import {
+  neighbourOfferOf,
+  parentOfferOf,
+  parentOfNeighbour,
+  readerKeysOf,
+  type NeighbourOffer,
+  type ParentOffer,
+  type TaskFacts,
+} from "./api.ts";
 
 /** Named in one answer; no scheduler of ours names as many. */
 const NEIGHBOURS_MAX = 1024;
@@ -12,6 +20,7 @@ export type Report = NonNullable<AnnouncePeerRequest["request"]>;
 export type Decision =
   | {
       readonly kind: "parents";
+      /** The neighbours among them, in the form of parents that are ours. */
       readonly parents: readonly ParentOffer[];
       /** Of a scheduler of ours: all peers to trade with from now on. */
       readonly neighbours: readonly NeighbourOffer[];
@@ -96,13 +105,15 @@ async function* decisionsOf(responses: AsyncIterable<AnnouncePeerResponse>): Asy
 
 function parentsOf(response: NormalTaskResponse): Decision {
   const { candidateParents, neighbours, readerKeys, foreignHosts, rejections, contentLength, pieceLength, digest } = response;
+  const offers = neighbours
+    .slice(0, NEIGHBOURS_MAX)
+    .map(neighbourOfferOf)
+    .filter((offer) => offer !== undefined);
+  const foreign = candidateParents.map(parentOfferOf).filter((offer) => offer !== undefined);
   return {
     kind: "parents",
-    parents: candidateParents.map(parentOfferOf).filter((offer) => offer !== undefined),
-    neighbours: neighbours
-      .slice(0, NEIGHBOURS_MAX)
-      .map(neighbourOfferOf)
-      .filter((offer) => offer !== undefined),
+    parents: [...foreign, ...offers.map(parentOfNeighbour)],
+    neighbours: offers,
     readerKeys: readerKeysOf(readerKeys),
     foreignHosts,
     facts: { contentLength, pieceLength, digest },

@@ -1,10 +1,10 @@
 import { X509Certificate } from "node:crypto";
 import { AnaxError } from "../../base/errors.ts";
-import type {
-  Download as WireDownload,
+import {
   Peer as WirePeer,
-  Piece as WirePiece,
-  TrafficType as WireTraffic,
+  type Download as WireDownload,
+  type Piece as WirePiece,
+  type TrafficType as WireTraffic,
 } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { Neighbour as WireNeighbour } from "../../wire/grpc/gen/anax/v1/common.ts";
 import type { LocalTask } from "../../wire/grpc/gen/anax/v1/daemon.ts";
@@ -95,6 +95,11 @@ export function parentOfferOf(peer: WirePeer): ParentOffer | undefined {
 export function neighbourOfferOf(neighbour: WireNeighbour): NeighbourOffer | undefined {
   const { peerId, hostId, ip, port, downloadPort } = neighbour;
   return peerId === "" || hostId === "" || ip === "" || !isPort(port) || !isPort(downloadPort) ? undefined : neighbour;
+}
+
+/** For whoever knows parents only; it can be named to the scheduler as any other. */
+export function parentOfNeighbour({ peerId, hostId, ip, port, downloadPort }: NeighbourOffer): ParentOffer {
+  return { peerId, hostId, ip, port, downloadPort, ours: true, facts: {}, wire: WirePeer.fromPartial({ id: peerId }) };
 }
 
 /** What is no Ed25519 public key proves nothing and is left out. */

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { AnaxError } from "../../base/errors.ts";
-import type { Rejection as WireRejection } from "../../wire/grpc/gen/anax/v1/common.ts";
+import type { Neighbour as WireNeighbour, Rejection as WireRejection } from "../../wire/grpc/gen/anax/v1/common.ts";
 import type { StoredTask as WireStored, TaskProgress as WireProgress } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import {
   Peer as WirePeer,
@@ -14,9 +14,9 @@ import { parseHostId, parsePeerId, parseTaskId } from "../model/ids.ts";
 import { parseDigest, pieceCountOf } from "../model/piece.ts";
 import { isPriority } from "../model/types.ts";
 import type { ProgressFacts, StoredFacts } from "./events.ts";
+import { distanceOf } from "./nearness.ts";
 import type { Rejections } from "./rules.ts";
 import {
-  isLive,
   isReading,
   isWhole,
   taskStateOf,
@@ -58,6 +58,7 @@ export function hostFactsOf(host: WireHost | undefined): HostFacts {
     sharing: !host.disableShared,
     idc,
     location,
+    rack: idc === "" && location === "" ? "" : `${idc}|${location}`,
     announced: host,
   };
 }
@@ -139,6 +140,22 @@ export function wirePeerOf(peer: Peer, epochMs: number): WirePeer {
   });
 }
 
+/** As `child` is told of it. */
+export function wireNeighbourOf(child: Peer, peer: Peer): WireNeighbour {
+  const { facts } = peer.host;
+  return {
+    peerId: peer.id,
+    hostId: facts.id,
+    ip: facts.ip,
+    port: facts.port,
+    downloadPort: facts.announced.downloadPort,
+    seed: facts.seed,
+    reader: isReading(peer),
+    whole: isWhole(peer),
+    distance: distanceOf(child.host.facts, facts),
+  };
+}
+
 /** Headers of the order are nobody else's business and stay here. */
 export function wireTaskOf(task: Task, epochMs: number, layout: Layout | undefined = task.layout): WireTask {
   return WireTask.fromPartial({
@@ -153,7 +170,7 @@ export function wireTaskOf(task: Task, epochMs: number, layout: Layout | undefin
     sizeScope: layout?.contentLength === 0 ? SizeScope.EMPTY : SizeScope.NORMAL,
     state: TASK_STATE_NAMES[taskStateOf(task)],
     peerCount: task.peers.size,
-    hasAvailablePeer: task.peers.values().some((peer) => isLive(peer.host) && (isWhole(peer) || isReading(peer))),
+    hasAvailablePeer: task.roster.roots.size > 0,
     createdAt: timestampOf(epochMs + task.createdAtMs),
     updatedAt: timestampOf(epochMs + task.updatedAtMs),
   });

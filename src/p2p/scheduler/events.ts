@@ -88,6 +88,8 @@ export type Effect =
       readonly do: "offerParents";
       readonly peerId: PeerId;
       readonly parents: readonly PeerId[];
+      /** All of them, for a peer of ours. */
+      readonly neighbours: readonly PeerId[];
       readonly rejections: Rejections;
       readonly unasked: boolean;
     }

@@ -3,6 +3,7 @@ import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import { Cluster } from "./cluster.ts";
 import { SchedulerConfig } from "./config.ts";
 import type { Effect, Event, ProgressFacts } from "./events.ts";
+import type { Moment } from "./rules.ts";
 import type { HostFacts, Layout, Peer } from "./state.ts";
 import { step } from "./step.ts";
 
@@ -17,6 +18,9 @@ interface Joining {
   readonly sharing?: boolean;
   readonly order?: Partial<Download>;
   readonly layout?: Layout;
+  readonly idc?: string;
+  readonly location?: string;
+  readonly signingKey?: Uint8Array;
 }
 
 /** A cluster whose time a test moves by hand. Hosts are `h1`, `h2`…; each has at most one peer, `h1-p`. */
@@ -27,6 +31,10 @@ export class Bench {
 
   constructor(settings: object = {}) {
     this.cluster = new Cluster(SchedulerConfig.parse({ settleMs: "0ms", ...settings }), 0);
+  }
+
+  get moment(): Moment {
+    return { nowMs: this.nowMs, config: this.cluster.config };
   }
 
   tell(event: Event): Did[] {
@@ -56,13 +64,14 @@ export class Bench {
 
   host(name: string, joining: Joining = {}): Did[] {
     const host = hostFacts(name, joining);
+    const { signingKey } = joining;
     if (joining.foreign) return this.tell({ kind: "hostAnnounced", host, intervalMs: undefined });
     return this.tell({
       kind: "hostAttached",
       host,
       sessionId: ++this.#streams,
       instanceId: `${name}-1`,
-      signingKey: undefined,
+      signingKey,
       inventory: [],
     });
   }
@@ -123,7 +132,7 @@ export function told(effects: readonly Did[]): string[] {
   return effects.map((effect) => {
     switch (effect.do) {
       case "offerParents":
-        return `${nameOf(effect.peerId)}: ${effect.unasked ? "pushed" : "parents"} ${effect.parents.map(nameOf).toSorted().join(" ")}`;
+        return `${nameOf(effect.peerId)}: ${effect.unasked ? "pushed" : "parents"} ${[...effect.parents, ...effect.neighbours].map(nameOf).toSorted().join(" ")}`;
       case "needBackToSource":
         return `${nameOf(effect.peerId)}: source ${effect.because}`;
       case "failPeer":
@@ -144,7 +153,8 @@ export function told(effects: readonly Did[]): string[] {
 
 const nameOf = (id: PeerId): string => id.slice(0, -2);
 
-function hostFacts(name: string, { seed = false, sharing = true }: Joining): HostFacts {
+function hostFacts(name: string, { seed = false, sharing = true, idc = "", location = "" }: Joining): HostFacts {
   const id = name as HostId;
-  return { id, hostname: name, ip: "10.0.0.1", port: 4000, seed, sharing, idc: "", location: "", announced: Host.fromPartial({ id }) };
+  const place = { idc, location, rack: `${idc}${location}` };
+  return { id, hostname: name, ip: "10.0.0.1", port: 4000, seed, sharing, ...place, announced: Host.fromPartial({ id }) };
 }
