@@ -2,6 +2,7 @@ import type { Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf, invariant } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
+import { Peer as WirePeer } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { PeerId, TaskId } from "../model/ids.ts";
 import { ownPieceLengthOf, pieceLengthOf } from "../model/piece.ts";
 import type { TaskMeta } from "../model/types.ts";
@@ -17,7 +18,7 @@ import { linkedSignal, orAborted, type LinkedSignal } from "./linked-signal.ts";
 import { Mailbox } from "./mailbox.ts";
 import { distanceBetween, type Place } from "./mesh/distance.ts";
 import type { Mesh } from "./mesh/mesh.ts";
-import type { MeshListener, MeshPart } from "./mesh/types.ts";
+import type { Introduction, MeshListener, MeshPart } from "./mesh/types.ts";
 import type { DaemonMetrics } from "./metrics.ts";
 import { PeerFetch } from "./peer-fetch.ts";
 import {
@@ -273,7 +274,7 @@ export class DownloadRun {
     if (stored === undefined) return this.#spawn(this.#learn());
     this.#part?.open(stored);
     this.#part?.fetch();
-    if (this.#fetch === undefined && this.#offers.length === 0 && this.#part !== undefined) return;
+    if (this.#offers.length === 0 && this.#part !== undefined) return this.#alone();
     this.#fetch ??= this.#startFetch(stored);
     this.#fetch.offer(this.#offers);
   }
@@ -301,6 +302,7 @@ export class DownloadRun {
         this.#tell("piece.failed", { piece: String(index), parent: peerId, code: error.code, reason: error.message });
         this.#talk.say(pieceFailedReport({ index, parent: { peerId }, temporary }));
       },
+      onStranger: (peer) => this.#takeAsParent(peer),
       onAlone: () => this.#alone(),
       onNoProgress: () => this.#happened({ on: "no-progress" }),
       onComplete: () => this.#happened({ on: "complete" }),
@@ -308,9 +310,15 @@ export class DownloadRun {
     };
   }
 
+  #takeAsParent({ transferPort, ...peer }: Introduction): void {
+    const parent = { ...peer, downloadPort: transferPort, ours: true, facts: {}, wire: WirePeer.fromPartial({ id: peer.peerId }) };
+    this.#offers = [...this.#offers.filter(({ peerId }) => peerId !== peer.peerId), parent];
+    if (this.#phase.at === "peers") this.#useParents();
+  }
+
   /** No neighbour is left; foreign parents, where there are some, say for themselves when they are of no use. */
   #alone(): void {
-    if (this.#phase.at !== "peers" || this.#offers.length > 0) return;
+    if (this.#phase.at !== "peers" || this.#offers.length > 0 || (this.#part?.neighbourCount ?? 0) > 0) return;
     this.#useless = this.#introduced;
     this.#happened({ on: "parents-useless" });
   }

@@ -88,7 +88,10 @@ export class MeshFetch implements AsyncDisposable {
 
   #look(): void {
     this.#timer = this.#options.clock.timer(LOOK_MS, () => {
-      if (process.env["MESH_TRACE"]) process.stderr.write(`TRACE ${Date.now() % 1000000} ${this.#options.swarm.debug(this.#options.clock.nowMs())} ${[...this.#asked].map(({receiver, piece}) => piece + ":" + Math.round(receiver.receivedBytes/65536) + "/" + Math.round(this.#options.clock.nowMs() - receiver.progressMs)).join(" ")}\n`);
+      if (process.env["MESH_TRACE"])
+        process.stderr.write(
+          `TRACE ${Date.now() % 1000000} ${this.#options.swarm.debug(this.#options.clock.nowMs())} ${[...this.#asked].map(({ receiver, piece }) => piece + ":" + Math.round(receiver.receivedBytes / 65536) + "/" + Math.round(this.#options.clock.nowMs() - receiver.progressMs)).join(" ")}\n`,
+        );
       this.#noticeStalls();
       this.#noticeStandstill();
       this.pump();

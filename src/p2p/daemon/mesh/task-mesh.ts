@@ -200,7 +200,8 @@ export class TaskMesh implements AsyncDisposable {
   }
 
   /** Opens the stream to a neighbour and hears it until it or we have enough; tries again when it breaks. */
-  async #talk(neighbour: Neighbour, { ip, port }: Introduction): Promise<void> {
+  async #talk(neighbour: Neighbour, peer: Introduction): Promise<void> {
+    const { ip, port } = peer;
     const { channels, clock, random, config, hello } = this.#parts;
     using held = channels.hold(ip, port);
     for (let attempt = 1; attempt <= CONNECT_ATTEMPTS_MAX && this.#isNeighbour(neighbour); attempt++) {
@@ -212,12 +213,18 @@ export class TaskMesh implements AsyncDisposable {
         if (neighbour.known) attempt = 0;
       } catch (thrown) {
         if (this.#stop.signal.aborted) return;
+        if (errorOf(thrown).code === "rpc.unimplemented") return this.#isStranger(neighbour, peer);
         this.#parts.log.debug("mesh.neighbour-lost", { taskId: this.taskId, peerId: neighbour.peerId, reason: errorOf(thrown).message });
       }
       if (!this.#isNeighbour(neighbour) || neighbour.links.size > 0) return;
       await clock.sleep(backoffMs(Math.max(1, attempt), BACKOFF, random), this.#stop.signal).catch(() => undefined);
     }
     if (neighbour.links.size === 0) this.#forget(neighbour, new AnaxError("rpc.unavailable", { reason: "the neighbour left" }));
+  }
+
+  #isStranger(neighbour: Neighbour, peer: Introduction): void {
+    this.#listener?.onStranger(peer);
+    this.#ban(neighbour, new AnaxError("rpc.unimplemented", { reason: "the peer does not trade" }));
   }
 
   /** A neighbour that was told of us has opened a stream. Runs until it ends. */

@@ -31,6 +31,8 @@ export interface MeshListener {
     readonly error: AnaxError;
     readonly temporary: boolean;
   }) => void;
+  /** This one does not trade, although it is ours: it may be asked for whole pieces. */
+  readonly onStranger: (peer: Introduction) => void;
   /** No neighbour is left. */
   readonly onAlone: () => void;
   /** Nothing came and nothing is on its way, for the configured time. */
