@@ -102,6 +102,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
         config: parts.mesh,
         metrics: meshMetricsOf(parts.registry),
         voucher,
+        limits: parts.rates,
         host,
         peerIds,
         channels,

@@ -296,6 +296,7 @@ export class DownloadRun {
   #meshListener(): MeshListener {
     const { metrics } = this.#parts;
     return {
+      rateClass: rateClassOf(this.#order.request.priority),
       onPiece: (piece, costMs) => this.#gained(piece, costMs),
       onPieceFailed: ({ index, peerId, error, temporary }) => {
         metrics.pieceFailures.inc({ code: error.code });

@@ -10,6 +10,7 @@ import type { PieceStore } from "../../pieces/types.ts";
 import type { PeerChannels } from "../channels.ts";
 import type { HostFacts } from "../host.ts";
 import type { PeerIds } from "../peer-ids.ts";
+import type { RateLimits } from "../rates/types.ts";
 import { BlockClient } from "./block-client.ts";
 import type { BlockHandover } from "../transfer/piece-server.ts";
 import { BlockServing, type Admission } from "./block-server.ts";
@@ -37,6 +38,7 @@ export interface MeshParts {
   readonly waitMs: number;
   /** Time without a new piece after which a download is told. */
   readonly noProgressMs: number;
+  readonly limits: RateLimits;
 }
 
 /** Longest that the first message of a stream may take. */
@@ -69,6 +71,7 @@ export class Mesh implements AsyncDisposable {
     const onSent = (bytes: number): void => parts.metrics.sentBytes.inc(bytes);
     this.handOver = (connection) => new BlockServing({ ...connection, admission, onSent });
     this.#listening.use(store.events.onPiece((stored, piece) => this.#tasks.get(stored.meta.id)?.held(stored, piece)));
+    this.#listening.use(store.events.onWanted((stored, piece) => this.#tasks.get(stored.meta.id)?.want(stored, piece)));
     this.#listening.use(store.events.onRemoved((task) => this.#forget(task)));
   }
 

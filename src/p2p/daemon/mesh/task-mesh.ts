@@ -11,6 +11,7 @@ import type { StoredTask } from "../../pieces/types.ts";
 import type { PeerChannels } from "../channels.ts";
 import type { BlockClient } from "./block-client.ts";
 import type { MeshConfig } from "./config.ts";
+import type { RateLimits } from "../rates/types.ts";
 import { contentMessage, News, updateMessage, type ControlLink } from "./control-link.ts";
 import { Feed } from "./feed.ts";
 import { MeshFetch } from "./mesh-fetch.ts";
@@ -34,6 +35,7 @@ export interface TaskMeshParts {
   readonly slots: UploadSlots;
   readonly voucher: Voucher;
   readonly noProgressMs: number;
+  readonly limits: RateLimits;
   readonly hello: (taskId: TaskId, peerId: PeerId) => MeshMessage;
   readonly hostId: () => string;
 }
@@ -170,6 +172,13 @@ export class TaskMesh implements AsyncDisposable {
     if (stored !== this.#stored) return;
     this.#swarm?.got(piece);
     this.#tell(() => this.#news.held(piece));
+  }
+
+  /** Somebody reads the content in its order and waits for this piece. */
+  want(stored: StoredTask, piece: number): void {
+    if (stored !== this.#stored || this.#swarm === undefined) return;
+    this.#swarm.want(piece, Math.max(1, this.#parts.config.downloadSlots >> 1));
+    this.#fetch?.pump();
   }
 
   // --- neighbours

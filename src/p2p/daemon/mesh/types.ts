@@ -1,5 +1,6 @@
 import type { AnaxError } from "../../../base/errors.ts";
 import type { StoredTask } from "../../pieces/types.ts";
+import type { RateClass } from "../rates/types.ts";
 import type { DownloadedPiece } from "../types.ts";
 
 /** A peer of the task that the scheduler introduces. */
@@ -24,6 +25,8 @@ export interface LearnedContent {
 
 /** What a download wants to hear of its fetching. */
 export interface MeshListener {
+  /** How it counts among other downloads where rates are limited. */
+  readonly rateClass: RateClass;
   readonly onPiece: (piece: DownloadedPiece, costMs: number) => void;
   readonly onPieceFailed: (failure: {
     readonly index: number;

@@ -32,7 +32,10 @@ export interface PieceServerOptions {
 
 /** Takes over a connection of our own peers; undefined while nobody can. */
 export type BlockHandover = (
-  connection: { readonly socket: Socket; readonly first: Buffer } & Pick<UploadContext, "config" | "clock" | "log" | "buffers" | "native">,
+  connection: { readonly socket: Socket; readonly first: Buffer } & Pick<
+    UploadContext,
+    "config" | "clock" | "log" | "limits" | "buffers" | "native"
+  >,
 ) => PeerConnection | undefined;
 
 /** A connection that is served until it is closed, whatever it speaks. */
