@@ -11,6 +11,8 @@ import { DaemonConfig } from "../../src/p2p/daemon/config.ts";
 import { createDaemon, type Daemon } from "../../src/p2p/daemon/daemon.ts";
 import { MeshConfig } from "../../src/p2p/daemon/mesh/config.ts";
 import { TransferConfig } from "../../src/p2p/daemon/transfer/config.ts";
+import { RatesConfig } from "../../src/p2p/daemon/rates/config.ts";
+import { startRates } from "../../src/p2p/daemon/rates/rates.ts";
 import { transferMetricsOf } from "../../src/p2p/daemon/transfer/metrics.ts";
 import { createPieceClient } from "../../src/p2p/daemon/transfer/piece-client.ts";
 import { startPieceServer, type BlockHandover } from "../../src/p2p/daemon/transfer/piece-server.ts";
@@ -76,6 +78,7 @@ export interface TestDaemonOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   readonly pieces?: Readonly<Record<string, unknown>>;
   readonly mesh?: Readonly<Record<string, unknown>>;
+  readonly rates?: Readonly<Record<string, unknown>>;
   /** Keeps the data directory of an earlier one. */
   readonly dir?: string;
 }
@@ -106,7 +109,8 @@ export async function startTestDaemon(options: TestDaemonOptions): Promise<TestD
     }),
   );
   const sources = owned.use(aSources());
-  const transfer = { config: TransferConfig.parse({}), clock, log: named, metrics: transferMetricsOf(registry) };
+  const rates = owned.use(startRates({ config: RatesConfig.parse(options.rates ?? {}), clock, registry }));
+  const transfer = { config: TransferConfig.parse({}), clock, log: named, metrics: transferMetricsOf(registry), limits: rates };
   const pieceClient = owned.use(createPieceClient(transfer));
   let made: Daemon | undefined;
   const blocks: BlockHandover = (connection) => made?.blocks?.(connection);
@@ -117,6 +121,7 @@ export async function startTestDaemon(options: TestDaemonOptions): Promise<TestD
     store,
     sources,
     pieceClient,
+    rates,
     clock,
     random: createRandom(),
     log: named,

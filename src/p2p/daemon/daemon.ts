@@ -19,8 +19,10 @@ import { createHostStats } from "./host-stats.ts";
 import type { MeshConfig } from "./mesh/config.ts";
 import { Mesh } from "./mesh/mesh.ts";
 import { meshMetricsOf } from "./mesh/metrics.ts";
+import { Voucher } from "./mesh/proof.ts";
 import { daemonMetricsOf } from "./metrics.ts";
 import { PeerIds } from "./peer-ids.ts";
+import type { Rates } from "./rates/rates.ts";
 import { Schedulers } from "./schedulers.ts";
 import { TaskStories } from "./task-story.ts";
 import { createTaskQueries } from "./tasks-service.ts";
@@ -35,6 +37,7 @@ export interface DaemonParts {
   readonly store: PieceStore;
   readonly sources: Sources;
   readonly pieceClient: PieceClient;
+  readonly rates: Rates;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -74,19 +77,32 @@ export function createDaemon(parts: DaemonParts): Daemon {
   const { config, store, sources, clock, random, log } = parts;
   const metrics = daemonMetricsOf(parts.registry);
   const ports = portsOnce();
-  const stats = createHostStats({ clock, store });
+  const stats = createHostStats({ clock, store, capacity: () => parts.rates.capacity() });
   const host = createHost({ config, version: parts.version, stats, ports: ports.get, uploads: parts.uploads });
   const peerIds = new PeerIds(host);
   const stories = new TaskStories({ wallMs: () => clock.wallMs() });
   const channels = new PeerChannels({ clock, tls: parts.tls });
   const inventory = inventoryOf(store, peerIds);
-  const schedulers = new Schedulers({ host, inventory, config, clock, random, log, metrics, tls: parts.tls });
+  const voucher = new Voucher();
+  const schedulers = new Schedulers({
+    signingKey: voucher.publicKey,
+    host,
+    inventory,
+    config,
+    clock,
+    random,
+    log,
+    metrics,
+    tls: parts.tls,
+  });
   const mesh = parts.mesh.enabled
     ? new Mesh({
         ...parts,
         ...config,
         config: parts.mesh,
         metrics: meshMetricsOf(parts.registry),
+        voucher,
+        limits: parts.rates,
         host,
         peerIds,
         channels,
@@ -97,9 +113,11 @@ export function createDaemon(parts: DaemonParts): Daemon {
     store,
     sources,
     pieceClient: parts.pieceClient,
+    limits: parts.rates,
     schedulers,
     channels,
     hostId: host.id,
+    place: () => host.message().network,
     mesh,
     config,
     clock,

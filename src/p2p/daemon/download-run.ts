@@ -2,6 +2,7 @@ import type { Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf, invariant } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
+import { Peer as WirePeer } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { PeerId, TaskId } from "../model/ids.ts";
 import { ownPieceLengthOf, pieceLengthOf } from "../model/piece.ts";
 import type { TaskMeta } from "../model/types.ts";
@@ -15,8 +16,9 @@ import { Conversation, type Announcer } from "./conversation.ts";
 import { learnFacts, type Learned } from "./learn-facts.ts";
 import { linkedSignal, orAborted, type LinkedSignal } from "./linked-signal.ts";
 import { Mailbox } from "./mailbox.ts";
+import { distanceBetween, type Place } from "./mesh/distance.ts";
 import type { Mesh } from "./mesh/mesh.ts";
-import type { MeshListener, MeshPart } from "./mesh/types.ts";
+import type { Introduction, MeshListener, MeshPart } from "./mesh/types.ts";
 import type { DaemonMetrics } from "./metrics.ts";
 import { PeerFetch } from "./peer-fetch.ts";
 import {
@@ -35,6 +37,7 @@ import { START, step, type Happening, type Order, type Phase, type Rules, type S
 import { TaskHold } from "./task-hold.ts";
 import { metaOf } from "./task-meta.ts";
 import type { TaskStories } from "./task-story.ts";
+import { rateClassOf, type RateLimits } from "./rates/types.ts";
 import type { PieceClient } from "./transfer/types.ts";
 import type { DownloadedPiece, DownloadRequest, DownloadResult } from "./types.ts";
 
@@ -45,11 +48,14 @@ export interface RunParts {
   readonly schedulers: Announcer;
   readonly channels: PeerChannels;
   readonly hostId: string;
+  /** Where this host is. */
+  readonly place: () => Place | undefined;
   readonly config: DaemonConfig;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly metrics: DaemonMetrics;
+  readonly limits: RateLimits;
   readonly stories: TaskStories;
   /** How content is shared with our own peers; undefined: they are parents like all others. */
   readonly mesh: Pick<Mesh, "join"> | undefined;
@@ -82,11 +88,11 @@ export class DownloadRun {
   /** Parents that are not ours. */
   #offers: readonly ParentOffer[] = [];
   /** Those of ours that were named last. */
-  #introduced: readonly ParentOffer[] = [];
+  #introduced: readonly (Pick<ParentOffer, "peerId" | "hostId" | "ip" | "port" | "downloadPort"> & { readonly distance: number })[] = [];
   /** A peer of another kind may take part, and cuts content by its own rule. */
   #foreignPeers = false;
   #facts: TaskFacts = {};
-  #useless: readonly ParentOffer[] = [];
+  #useless: readonly Pick<ParentOffer, "peerId">[] = [];
   #fetch: PeerFetch | undefined;
   #learning = false;
   #started = false;
@@ -234,14 +240,16 @@ export class DownloadRun {
   #decided(decision: Decision): void {
     switch (decision.kind) {
       case "parents":
-        this.#introduceAll(decision.parents);
+        this.#foreignPeers ||= decision.foreignHosts;
+        this.#introduceAll(decision);
         this.#facts = { ...this.#facts, ...definedOf(decision.facts) };
         this.#tell("scheduler.offered", {
-          parents: decision.parents.map(({ peerId }) => peerId).join(" "),
+          parents: [...decision.parents, ...decision.neighbours].map(({ peerId }) => peerId).join(" "),
           rejections: decision.rejections,
         });
         return this.#happened({ on: "parents" });
       case "source":
+        this.#foreignPeers ||= decision.foreignHosts;
         this.#tell("scheduler.says-source", { reason: decision.reason });
         return this.#happened({ on: "told-source" });
       case "empty-content":
@@ -266,30 +274,36 @@ export class DownloadRun {
     if (stored === undefined) return this.#spawn(this.#learn());
     this.#part?.open(stored);
     this.#part?.fetch();
-    if (this.#fetch === undefined && this.#offers.length === 0 && this.#part !== undefined) return;
+    if (this.#offers.length === 0 && this.#part !== undefined) return this.#alone();
     this.#fetch ??= this.#startFetch(stored);
     this.#fetch.offer(this.#offers);
   }
 
   /** Our own kind trades with us; the others are parents. */
-  #introduceAll(parents: readonly ParentOffer[]): void {
-    this.#introduced = this.#part === undefined ? [] : parents.filter(({ ours }) => ours);
-    this.#offers = parents.filter((offer) => !this.#introduced.includes(offer));
-    const peers = this.#introduced.map(({ peerId, hostId, ip, port, downloadPort, wire }) => {
-      return { peerId, hostId, ip, port, transferPort: downloadPort, place: wire.host?.network };
-    });
-    this.#part?.introduce(peers, []);
+  #introduceAll({ parents, neighbours, readerKeys }: Extract<Decision, { readonly kind: "parents" }>): void {
+    const trades = this.#part !== undefined;
+    this.#offers = trades ? parents.filter(({ ours }) => !ours) : parents;
+    const placed = parents
+      .filter(({ ours }) => ours && trades)
+      .map((offer) => ({ ...offer, distance: distanceBetween(this.#parts.place(), offer.wire.host?.network) }));
+    this.#introduced = [...neighbours, ...placed];
+    this.#part?.introduce(
+      this.#introduced.map((peer) => ({ ...peer, transferPort: peer.downloadPort })),
+      readerKeys,
+    );
   }
 
   #meshListener(): MeshListener {
     const { metrics } = this.#parts;
     return {
+      rateClass: rateClassOf(this.#order.request.priority),
       onPiece: (piece, costMs) => this.#gained(piece, costMs),
       onPieceFailed: ({ index, peerId, error, temporary }) => {
         metrics.pieceFailures.inc({ code: error.code });
         this.#tell("piece.failed", { piece: String(index), parent: peerId, code: error.code, reason: error.message });
         this.#talk.say(pieceFailedReport({ index, parent: { peerId }, temporary }));
       },
+      onStranger: (peer) => this.#takeAsParent(peer),
       onAlone: () => this.#alone(),
       onNoProgress: () => this.#happened({ on: "no-progress" }),
       onComplete: () => this.#happened({ on: "complete" }),
@@ -297,9 +311,15 @@ export class DownloadRun {
     };
   }
 
+  #takeAsParent({ transferPort, ...peer }: Introduction): void {
+    const parent = { ...peer, downloadPort: transferPort, ours: true, facts: {}, wire: WirePeer.fromPartial({ id: peer.peerId }) };
+    this.#offers = [...this.#offers.filter(({ peerId }) => peerId !== peer.peerId), parent];
+    if (this.#phase.at === "peers") this.#useParents();
+  }
+
   /** No neighbour is left; foreign parents, where there are some, say for themselves when they are of no use. */
   #alone(): void {
-    if (this.#phase.at !== "peers" || this.#offers.length > 0) return;
+    if (this.#phase.at !== "peers" || this.#offers.length > 0 || (this.#part?.neighbourCount ?? 0) > 0) return;
     this.#useless = this.#introduced;
     this.#happened({ on: "parents-useless" });
   }
@@ -346,6 +366,7 @@ export class DownloadRun {
     const { hostId, channels, pieceClient, clock, random, config, metrics } = this.#parts;
     return new PeerFetch({
       stored,
+      priority: rateClassOf(this.#order.request.priority),
       hostId,
       channels,
       pieceClient,
@@ -374,7 +395,7 @@ export class DownloadRun {
   // --- the source
 
   async #readSource(because: SourceReason): Promise<void> {
-    const { store, sources, clock, random, config, metrics } = this.#parts;
+    const { store, sources, clock, random, config, limits, metrics } = this.#parts;
     const { taskId, request } = this.#order;
     await this.#fetch?.[Symbol.asyncDispose]();
     metrics.backToSource.inc({ because });
@@ -389,6 +410,7 @@ export class DownloadRun {
         clock,
         random,
         config,
+        limits,
         signal: this.#scope.signal,
         held: this.#task.stored ?? store.find(taskId),
         onStored: (stored, from) => {

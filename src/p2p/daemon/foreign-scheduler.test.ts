@@ -99,7 +99,7 @@ test("a Dragonfly scheduler hears lengths at once, every piece, and the end; and
 
 test("parents that a Dragonfly scheduler names are used, and useless ones are given back", async () => {
   await using origin = await startOrigin({ content: { "/file": CONTENT } });
-  await using parent = await startTestDaemon({ name: "parent" });
+  await using parent = await startTestDaemon({ name: "parent", mesh: { enabled: false } });
   using held = parent.daemon.downloads.start(aDownload(origin.url("/file")));
   await held.done;
   const dead = Peer.fromPartial({ id: "dead", host: { id: "dead", ip: "127.0.0.1", port: 1, downloadPort: 1 } });
@@ -124,7 +124,7 @@ test("parents that a Dragonfly scheduler names are used, and useless ones are gi
 
 test("a parent that lies and is offered again and again leads to the source, not to a wait without end", async () => {
   await using origin = await startOrigin({ content: { "/file": CONTENT } });
-  await using parent = await startTestDaemon({ name: "parent" });
+  await using parent = await startTestDaemon({ name: "parent", mesh: { enabled: false } });
   using held = parent.daemon.downloads.start(aDownload(origin.url("/file")));
   await held.done;
   const { path } = await held.stored;

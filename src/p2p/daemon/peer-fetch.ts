@@ -10,11 +10,13 @@ import { choosePiece } from "./choose-piece.ts";
 import type { DaemonConfig } from "./config.ts";
 import { linkedSignal, type LinkedSignal } from "./linked-signal.ts";
 import { Parent } from "./parent.ts";
+import type { RateClass } from "./rates/types.ts";
 import type { PieceClient, PieceHead } from "./transfer/types.ts";
 import type { DownloadedPiece } from "./types.ts";
 
 export interface PeerFetchOptions {
   readonly stored: StoredTask;
+  readonly priority: RateClass;
   readonly hostId: string;
   readonly channels: PeerChannels;
   readonly pieceClient: PieceClient;
@@ -200,11 +202,12 @@ export class PeerFetch implements AsyncDisposable {
   }
 
   async #fetch(index: number, parent: Parent): Promise<void> {
-    const { pieceClient, stored, clock, config, onPiece } = this.#options;
+    const { pieceClient, stored, priority, clock, config, onPiece } = this.#options;
     using deadline = clock.deadline(config.pieceMs, this.#scope.signal);
     try {
       const open = (head: PieceHead) => this.#open(head, index, parent);
-      const receipt = await pieceClient.fetch({ parent: parent.address, taskId: stored.meta.id, index, open, signal: deadline.signal });
+      const { signal } = deadline;
+      const receipt = await pieceClient.fetch({ parent: parent.address, taskId: stored.meta.id, index, priority, open, signal });
       this.#landed(index);
       parent.succeeded();
       this.#progressMs = clock.nowMs();

@@ -5,6 +5,7 @@ import type { TaskId } from "../model/ids.ts";
 import type { PieceStore, StoredTask } from "../pieces/types.ts";
 import type { Sources } from "../source/types.ts";
 import type { DaemonConfig } from "./config.ts";
+import type { RateLimits } from "./rates/types.ts";
 import type { SourceRun } from "./source-plan.ts";
 import type { DownloadedPiece, DownloadRequest } from "./types.ts";
 
@@ -17,6 +18,7 @@ export interface SourceJob {
   readonly clock: Clock;
   readonly random: Random;
   readonly config: Pick<DaemonConfig, "sourceAttemptsMax" | "sourceBackoffMs">;
+  readonly limits: RateLimits;
   readonly signal: AbortSignal;
   /** What of the task is here already. */
   readonly held: StoredTask | undefined;

@@ -2,11 +2,13 @@ import { AnaxError, errorOf, invariant } from "../../base/errors.ts";
 import { backoffMs, mayRepeat } from "../../base/retry.ts";
 import type { StoredTask } from "../pieces/types.ts";
 import type { SourceBody } from "../source/types.ts";
+import { BLOCK_BYTES } from "./blocks.ts";
 import { linkedSignal } from "./linked-signal.ts";
+import { rateClassOf } from "./rates/types.ts";
 import type { SourceJob } from "./source-job.ts";
 import { isWhole, nextRun, wholeOf, type SourceRun } from "./source-plan.ts";
 import { spoolSource } from "./source-spool.ts";
-import { writePieces } from "./source-write.ts";
+import { writePieces, type SourcePace } from "./source-write.ts";
 import { changeOf, metaOf } from "./task-meta.ts";
 import type { DownloadRequest } from "./types.ts";
 
@@ -66,7 +68,7 @@ async function readOnce(job: SourceJob, state: ReadState): Promise<StoredTask | 
 }
 
 async function readFresh(job: SourceJob, state: ReadState, body: SourceBody): Promise<StoredTask | undefined> {
-  if (body.contentLength === undefined) return spoolSource(job, body);
+  if (body.contentLength === undefined) return spoolSource(job, body, paceOf(job));
   const { contentLength, responseHeader } = body;
   const meta = metaOf(job.taskId, job.request, { contentLength, pieceLength: job.pieceLengthOf(contentLength), responseHeader });
   state.stored = await job.store.open(meta);
@@ -96,7 +98,8 @@ async function readRest(
   const reads = run ?? wholeOf(stored.meta);
   job.onRun(reads, true);
   try {
-    await writePieces({ stored, body, from: reads.firstIndex, count: reads.count, clock: job.clock, onPiece: job.onPiece });
+    const { firstIndex: from, count } = reads;
+    await writePieces({ stored, body, pace: paceOf(job), from, count, clock: job.clock, onPiece: job.onPiece });
   } finally {
     job.onRun(reads, false);
   }
@@ -117,6 +120,17 @@ async function nextRunOf(job: SourceJob, stored: StoredTask): Promise<SourceRun 
     await stored.waitForPiece(missing, patience.signal).catch(() => job.signal.throwIfAborted());
     if (stored.finished.count === before) return nextRun(stored.meta, (index) => stored.finished.has(index));
   }
+}
+
+/** How the source is read beside everything else that this machine does. */
+function paceOf({ limits, taskId, request, signal }: SourceJob): SourcePace {
+  const priority = rateClassOf(request.priority);
+  return {
+    get blockBytes() {
+      return Math.min(BLOCK_BYTES, limits.sourceTurnBytes);
+    },
+    pay: (bytes) => limits.source(taskId, priority, bytes, signal),
+  };
 }
 
 function ready(job: SourceJob, stored: StoredTask): StoredTask {

@@ -98,6 +98,8 @@ export class BlockConnection {
     this.#idle?.[Symbol.dispose]();
     const stream = this.#freeStream();
     this.#receivers.set(stream, receiver);
+    receiver.sent = true;
+    receiver.touch();
     this.#socket.write(encodeRequest({ stream, taskId: receiver.taskId, piece: receiver.piece, orAnother: receiver.orAnother }));
     // A receiver that gives up by itself, since a block was wrong or the disk failed, wants no more of them.
     const quit = (): void => this.#cancel(stream, receiver);

@@ -18,7 +18,9 @@ import {
   type BlockRequest,
   type End,
 } from "../../../wire/mesh/frames.ts";
+import type { TaskId } from "../../model/ids.ts";
 import { pieceRangeOf } from "../../model/piece.ts";
+import type { RateLimits } from "../rates/types.ts";
 import { Watchdog } from "../transfer/watchdog.ts";
 import type { TransferConfig } from "../transfer/config.ts";
 import type { Outgoing } from "./outgoing.ts";
@@ -37,6 +39,7 @@ export interface BlockServingOptions {
   readonly config: TransferConfig;
   readonly clock: Clock;
   readonly log: Log;
+  readonly limits: RateLimits;
   readonly buffers: BufferPool;
   readonly native: NativeSend | undefined;
   readonly onSent: (bytes: number) => void;
@@ -152,6 +155,7 @@ export class BlockServing {
     const offsetBytes = pieceRangeOf(stored.meta, start.piece).start + from;
     const heads = [...(nextBlock === 0 ? [encodePieceStart({ ...start, stream })] : []), encodeBlockHead(stream, lengthBytes)];
     sending.nextBlock++;
+    await this.#pay(stored.meta.id, lengthBytes);
     this.#watchdog.watch("stall", config.uploadStallMs);
     const head = writeChunk(socket, Buffer.concat(heads));
     const onProgress = (): void => this.#watchdog.touch();
@@ -162,6 +166,17 @@ export class BlockServing {
     onSent(lengthBytes);
     stored.addUploadedBytes(lengthBytes);
     if (sending.nextBlock * start.blockBytes >= start.lengthBytes) this.#finish(sending, undefined);
+  }
+
+  async #pay(taskId: TaskId, bytes: number): Promise<void> {
+    const { limits } = this.#options;
+    for (let left = bytes; left > 0;) {
+      const part = Math.min(left, limits.uploadTurnBytes);
+      left -= part;
+      if (limits.tryUpload(taskId, limits.uploadClass, part)) continue;
+      this.#watchdog.rest(); // it is us who are slow
+      await limits.upload(taskId, limits.uploadClass, part, this.#gone.signal);
+    }
   }
 
   /** A piece that is complete says so by itself. */

@@ -7,12 +7,12 @@ export const MeshConfig = z.strictObject({
     .boolean()
     .default(true)
     .describe("Trade blocks with our own peers; false: fetch whole pieces from parents, as Dragonfly's peers do."),
-  downloadSlots: z.int().min(1).max(64).default(4).describe("Pieces of one task that are fetched from our own peers at once."),
+  downloadSlots: z.int().min(1).max(64).default(8).describe("Pieces of one task that are fetched from our own peers at once."),
   uploadSlots: z
     .int()
     .min(1)
     .max(1024)
-    .default(4)
+    .default(8)
     .describe("Pieces that are sent to our own peers at once, of all tasks; as many as are fetched is best."),
   perNeighbourMax: z.int().min(1).max(16).default(2).describe("Pieces that are fetched from one neighbour at once."),
   neighboursMax: z.int().min(1).max(256).default(64).describe("Neighbours of one task; more are turned away."),

@@ -1,6 +1,8 @@
 import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, errorOf } from "../../../base/errors.ts";
+import { pieceRangeOf } from "../../model/piece.ts";
 import type { StoredTask } from "../../pieces/types.ts";
+import type { RateLimits } from "../rates/types.ts";
 import type { BlockClient } from "./block-client.ts";
 import type { MeshConfig } from "./config.ts";
 import type { Feed } from "./feed.ts";
@@ -22,6 +24,7 @@ export interface MeshFetchOptions {
   readonly metrics: MeshMetrics;
   readonly listener: MeshListener;
   readonly noProgressMs: number;
+  readonly limits: RateLimits;
   readonly onArriving: (piece: number) => void;
   /** It lied, or cannot be reached any more. */
   readonly onUseless: (neighbour: Neighbour, error: AnaxError) => void;
@@ -46,6 +49,7 @@ export class MeshFetch implements AsyncDisposable {
   readonly #options: MeshFetchOptions;
   readonly #asked = new Set<Asked>();
   readonly #work = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
   #timer: Disposable | undefined;
   #ended = false;
   #progressMs: number;
@@ -82,12 +86,19 @@ export class MeshFetch implements AsyncDisposable {
 
   #end(): void {
     this.#ended = true;
+    this.#stop.abort(new AnaxError("download.cancelled", { reason: "no longer fetching from neighbours" }));
     this.#timer?.[Symbol.dispose]();
     for (const { receiver } of this.#asked) receiver.ended("done"); // duplicates of the last pieces
   }
 
   #look(): void {
     this.#timer = this.#options.clock.timer(LOOK_MS, () => {
+      if (process.env["MESH_TRACE"])
+        // temporary
+
+        process.stderr.write(
+          `TRACE ${Date.now() % 1000000} ${this.#options.swarm.debug(this.#options.clock.nowMs())} ${[...this.#asked].map(({ receiver, piece }) => piece + ":" + Math.round(receiver.receivedBytes / 65536) + "/" + Math.round(this.#options.clock.nowMs() - receiver.progressMs)).join(" ")}\n`,
+        );
       this.#noticeStalls();
       this.#noticeStandstill();
       this.pump();
@@ -99,7 +110,7 @@ export class MeshFetch implements AsyncDisposable {
     const { clock, config, metrics } = this.#options;
     for (const { receiver } of this.#asked) {
       const patienceMs = receiver.receivedBytes === 0 ? config.stallMs * FIRST_BYTE_PATIENCE : config.stallMs;
-      if (receiver.settled || clock.nowMs() - receiver.progressMs < patienceMs) continue;
+      if (receiver.settled || !receiver.sent || clock.nowMs() - receiver.progressMs < patienceMs) continue;
       metrics.stalls.inc();
       receiver.fail(new AnaxError("rpc.deadline-exceeded", { piece: receiver.piece, reason: "nothing came", afterMs: patienceMs }));
     }
@@ -134,6 +145,7 @@ export class MeshFetch implements AsyncDisposable {
     const asked: Asked = { receiver, neighbour, piece };
     this.#asked.add(asked);
     try {
+      await this.#pay(pieceRangeOf(stored.meta, piece).length);
       client.connectionTo(neighbour.address).request(receiver);
       this.#received(asked, await receiver.done, startedMs);
     } catch (thrown) {
@@ -143,6 +155,17 @@ export class MeshFetch implements AsyncDisposable {
       swarm.ended(asked.piece, neighbour);
     }
     this.pump();
+  }
+
+  /** Whoever is to be slow does not ask before it may. */
+  async #pay(bytes: number): Promise<void> {
+    const { limits, stored, listener } = this.#options;
+    for (let left = bytes; left > 0;) {
+      const part = Math.min(left, limits.downloadTurnBytes);
+      left -= part;
+      if (limits.tryDownload(stored.meta.id, listener.rateClass, part)) continue;
+      await limits.download(stored.meta.id, listener.rateClass, part, this.#stop.signal);
+    }
   }
 
   /** The neighbour may have chosen another piece, which is welcome unless it is here or on its way. */

@@ -10,12 +10,14 @@ import type { PieceStore } from "../../pieces/types.ts";
 import type { PeerChannels } from "../channels.ts";
 import type { HostFacts } from "../host.ts";
 import type { PeerIds } from "../peer-ids.ts";
+import type { RateLimits } from "../rates/types.ts";
 import { BlockClient } from "./block-client.ts";
 import type { BlockHandover } from "../transfer/piece-server.ts";
 import { BlockServing, type Admission } from "./block-server.ts";
 import type { MeshConfig } from "./config.ts";
+import { distanceBetween } from "./distance.ts";
 import type { MeshMetrics } from "./metrics.ts";
-import { Voucher } from "./proof.ts";
+import type { Voucher } from "./proof.ts";
 import { TaskMesh, type TaskMeshParts } from "./task-mesh.ts";
 import type { MeshListener, MeshPart } from "./types.ts";
 import { UploadSlots } from "./upload-slots.ts";
@@ -30,10 +32,13 @@ export interface MeshParts {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: MeshMetrics;
+  /** Vouches for what this host read from a source. */
+  readonly voucher: Voucher;
   /** How long a neighbour that asks for a task is held when the task has not begun here. */
   readonly waitMs: number;
   /** Time without a new piece after which a download is told. */
   readonly noProgressMs: number;
+  readonly limits: RateLimits;
 }
 
 /** Longest that the first message of a stream may take. */
@@ -48,7 +53,6 @@ export class Mesh implements AsyncDisposable {
   readonly handOver: BlockHandover;
   readonly #parts: MeshParts;
   readonly #client: BlockClient;
-  readonly #voucher = new Voucher();
   readonly #tasks = new Map<TaskId, TaskMesh>();
   readonly #ending = new Set<Promise<void>>();
   /** Woken when a download joins its task. */
@@ -67,12 +71,8 @@ export class Mesh implements AsyncDisposable {
     const onSent = (bytes: number): void => parts.metrics.sentBytes.inc(bytes);
     this.handOver = (connection) => new BlockServing({ ...connection, admission, onSent });
     this.#listening.use(store.events.onPiece((stored, piece) => this.#tasks.get(stored.meta.id)?.held(stored, piece)));
+    this.#listening.use(store.events.onWanted((stored, piece) => this.#tasks.get(stored.meta.id)?.want(stored, piece)));
     this.#listening.use(store.events.onRemoved((task) => this.#forget(task)));
-  }
-
-  /** Vouches for what this host read from a source; told to schedulers. */
-  get signingKey(): Uint8Array {
-    return this.#voucher.publicKey;
   }
 
   /** A download takes part in its task's mesh. */
@@ -121,9 +121,7 @@ export class Mesh implements AsyncDisposable {
       ...this.#parts,
       client: this.#client,
       slots: this.slots,
-      voucher: this.#voucher,
       hostId: () => host.id,
-      place: () => host.message().network,
       hello: (task, peer) => helloMessage(task, peer, host),
     };
     const mesh = new TaskMesh(parts, { taskId, peerId, onIdle: () => this.#forget(taskId) });
@@ -162,7 +160,7 @@ export class Mesh implements AsyncDisposable {
     const peer = {
       peerId: parsePeerId(hello.peerId),
       hostId: parseHostId(hello.hostId),
-      place: { idc: hello.idc, location: hello.location },
+      distance: distanceBetween(this.#parts.host.message().network, hello),
       ip,
       transferPort: hello.transferPort,
     };

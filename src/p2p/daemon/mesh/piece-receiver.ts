@@ -40,6 +40,8 @@ export class PieceReceiver {
   /** Of the last byte, or of the request. */
   progressMs: number;
   receivedBytes = 0;
+  /** The request is on its way. */
+  sent = false;
   readonly #options: ReceiverOptions;
   #resolve!: (received: Received) => void; // set by the promise's constructor, in ours
   #reject!: (reason: unknown) => void;

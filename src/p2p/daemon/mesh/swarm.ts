@@ -184,6 +184,15 @@ export class Swarm<K> {
     return this.#neighbours.get(key)?.has.has(piece) ?? false;
   }
 
+  debug(nowMs: number): string {
+    const able = this.#able(nowMs);
+    const all = this.#candidates([...this.#neighbours.values()], nowMs).reduce((sum, word) => sum + bitsOf(word), 0);
+    const now = this.#candidates(able, nowMs).reduce((sum, word) => sum + bitsOf(word), 0);
+    const busy = [...this.#neighbours.values()].filter((n) => n.busyUntilMs > nowMs).length;
+    const avoid = [...this.#neighbours.values()].filter((n) => n.avoidUntilMs > nowMs).length;
+    return `held ${this.#heldCount} inflight ${this.#inFlight} able ${able.length} busy ${busy} avoid ${avoid} candidates ${now}/${all}`;
+  }
+
   isWhole(key: K): boolean {
     return this.#neighbours.get(key)?.held.count() === this.pieceCount;
   }

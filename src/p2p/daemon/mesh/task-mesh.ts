@@ -11,8 +11,8 @@ import type { StoredTask } from "../../pieces/types.ts";
 import type { PeerChannels } from "../channels.ts";
 import type { BlockClient } from "./block-client.ts";
 import type { MeshConfig } from "./config.ts";
+import type { RateLimits } from "../rates/types.ts";
 import { contentMessage, News, updateMessage, type ControlLink } from "./control-link.ts";
-import { distanceBetween, type Place } from "./distance.ts";
 import { Feed } from "./feed.ts";
 import { MeshFetch } from "./mesh-fetch.ts";
 import type { MeshMetrics } from "./metrics.ts";
@@ -35,9 +35,9 @@ export interface TaskMeshParts {
   readonly slots: UploadSlots;
   readonly voucher: Voucher;
   readonly noProgressMs: number;
+  readonly limits: RateLimits;
   readonly hello: (taskId: TaskId, peerId: PeerId) => MeshMessage;
   readonly hostId: () => string;
-  readonly place: () => Place | undefined;
 }
 
 export interface TaskMeshOptions {
@@ -174,6 +174,13 @@ export class TaskMesh implements AsyncDisposable {
     this.#tell(() => this.#news.held(piece));
   }
 
+  /** Somebody reads the content in its order and waits for this piece. */
+  want(stored: StoredTask, piece: number): void {
+    if (stored !== this.#stored || this.#swarm === undefined) return;
+    this.#swarm.want(piece, Math.max(1, this.#parts.config.downloadSlots >> 1));
+    this.#fetch?.pump();
+  }
+
   // --- neighbours
 
   #meet(peer: Introduction): void {
@@ -184,8 +191,7 @@ export class TaskMesh implements AsyncDisposable {
     this.#run(this.#talk(neighbour, peer));
   }
 
-  #admitted({ peerId, hostId, ip, transferPort, place }: Omit<Introduction, "port">): Neighbour {
-    const distance = distanceBetween(this.#parts.place(), place);
+  #admitted({ peerId, hostId, ip, transferPort, distance }: Omit<Introduction, "port">): Neighbour {
     const neighbour: Neighbour = {
       peerId,
       hostId,
@@ -203,7 +209,8 @@ export class TaskMesh implements AsyncDisposable {
   }
 
   /** Opens the stream to a neighbour and hears it until it or we have enough; tries again when it breaks. */
-  async #talk(neighbour: Neighbour, { ip, port }: Introduction): Promise<void> {
+  async #talk(neighbour: Neighbour, peer: Introduction): Promise<void> {
+    const { ip, port } = peer;
     const { channels, clock, random, config, hello } = this.#parts;
     using held = channels.hold(ip, port);
     for (let attempt = 1; attempt <= CONNECT_ATTEMPTS_MAX && this.#isNeighbour(neighbour); attempt++) {
@@ -215,12 +222,18 @@ export class TaskMesh implements AsyncDisposable {
         if (neighbour.known) attempt = 0;
       } catch (thrown) {
         if (this.#stop.signal.aborted) return;
+        if (errorOf(thrown).code === "rpc.unimplemented") return this.#isStranger(neighbour, peer);
         this.#parts.log.debug("mesh.neighbour-lost", { taskId: this.taskId, peerId: neighbour.peerId, reason: errorOf(thrown).message });
       }
       if (!this.#isNeighbour(neighbour) || neighbour.links.size > 0) return;
       await clock.sleep(backoffMs(Math.max(1, attempt), BACKOFF, random), this.#stop.signal).catch(() => undefined);
     }
     if (neighbour.links.size === 0) this.#forget(neighbour, new AnaxError("rpc.unavailable", { reason: "the neighbour left" }));
+  }
+
+  #isStranger(neighbour: Neighbour, peer: Introduction): void {
+    this.#listener?.onStranger(peer);
+    this.#ban(neighbour, new AnaxError("rpc.unimplemented", { reason: "the peer does not trade" }));
   }
 
   /** A neighbour that was told of us has opened a stream. Runs until it ends. */

@@ -1,6 +1,6 @@
 import type { AnaxError } from "../../../base/errors.ts";
 import type { StoredTask } from "../../pieces/types.ts";
-import type { Place } from "./distance.ts";
+import type { RateClass } from "../rates/types.ts";
 import type { DownloadedPiece } from "../types.ts";
 
 /** A peer of the task that the scheduler introduces. */
@@ -12,7 +12,8 @@ export interface Introduction {
   readonly port: number;
   /** Of its piece server. */
   readonly transferPort: number;
-  readonly place: Place | undefined;
+  /** 0: the same rack, or nobody knows. */
+  readonly distance: number;
 }
 
 /** What the content is, as a neighbour says. */
@@ -24,6 +25,8 @@ export interface LearnedContent {
 
 /** What a download wants to hear of its fetching. */
 export interface MeshListener {
+  /** How it counts among other downloads where rates are limited. */
+  readonly rateClass: RateClass;
   readonly onPiece: (piece: DownloadedPiece, costMs: number) => void;
   readonly onPieceFailed: (failure: {
     readonly index: number;
@@ -31,6 +34,8 @@ export interface MeshListener {
     readonly error: AnaxError;
     readonly temporary: boolean;
   }) => void;
+  /** This one does not trade, although it is ours: it may be asked for whole pieces. */
+  readonly onStranger: (peer: Introduction) => void;
   /** No neighbour is left. */
   readonly onAlone: () => void;
   /** Nothing came and nothing is on its way, for the configured time. */

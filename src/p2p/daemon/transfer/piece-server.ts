@@ -7,6 +7,8 @@ import { Semaphore } from "../../../base/limits.ts";
 import type { Log } from "../../../base/log.ts";
 import { loadNativeSend } from "../../../disk/native-send.ts";
 import type { PieceStore } from "../../pieces/types.ts";
+import { NO_LIMITS } from "../rates/no-limits.ts";
+import type { RateLimits } from "../rates/types.ts";
 import type { TransferConfig } from "./config.ts";
 import type { TransferMetrics } from "./metrics.ts";
 import type { PieceServer } from "./types.ts";
@@ -23,13 +25,17 @@ export interface PieceServerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: TransferMetrics;
+  readonly limits?: RateLimits | undefined;
   /** Where our own peers ask for blocks: takes over a connection that begins with their greeting. Without it they are answered as strangers. */
   readonly blocks?: BlockHandover | undefined;
 }
 
 /** Takes over a connection of our own peers; undefined while nobody can. */
 export type BlockHandover = (
-  connection: { readonly socket: Socket; readonly first: Buffer } & Pick<UploadContext, "config" | "clock" | "log" | "buffers" | "native">,
+  connection: { readonly socket: Socket; readonly first: Buffer } & Pick<
+    UploadContext,
+    "config" | "clock" | "log" | "limits" | "buffers" | "native"
+  >,
 ) => PeerConnection | undefined;
 
 /** A connection that is served until it is closed, whatever it speaks. */
@@ -49,7 +55,7 @@ export async function startPieceServer(options: PieceServerOptions): Promise<Pie
   const slots = new Semaphore({ slots: config.uploadsMax, waitingMax: config.uploadsWaitingMax });
   const buffers = new BufferPool({ bufferBytes: config.uploadBufferBytes, count: config.uploadsMax, waitingMax: config.uploadsMax });
   const native = config.sendfile ? await loadNativeSend() : undefined;
-  const context: UploadContext = { ...options, slots, buffers, native };
+  const context: UploadContext = { ...options, limits: options.limits ?? NO_LIMITS, slots, buffers, native };
   const connections = new Map<PeerConnection, Promise<void>>();
   // Half-open: a peer may close its side after its last request and still wants the answer.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
