@@ -10,9 +10,10 @@ export function link(a: Peer, b: Peer): void {
 export function unlink(a: Peer, b: Peer): void {
   if (!take(a.neighbours, b)) return;
   take(b.neighbours, a);
-  // They may have too few now.
-  beDue(a);
-  beDue(b);
+  for (const peer of [a, b]) {
+    beDue(peer); // it may have too few now
+    if (peer.neighbours.length === 0) peer.pushableAtMs = -Infinity; // that cannot wait
+  }
 }
 
 /** All links of a peer. */
