@@ -3,7 +3,8 @@ import { isAbsolute } from "node:path";
 import type { Command } from "commander";
 import { realClock } from "../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../base/errors.ts";
-import { openChannel, type GrpcChannel } from "../wire/grpc/client.ts";
+import type { GrpcCaller } from "../wire/grpc/caller.ts";
+import { SocketChannel } from "../wire/grpc/socket-channel.ts";
 import { defaultDataDir, settingsFile, socketIn } from "../node/paths.ts";
 import { withSettings, type SettingOptions } from "./options.ts";
 
@@ -23,7 +24,7 @@ export function withEndpoint(command: Command): Command {
 }
 
 export interface LocalDaemon extends Disposable {
-  readonly channel: GrpcChannel;
+  readonly channel: GrpcCaller;
   readonly socketPath: string;
   /** The daemon runs as another user, so that files it writes would not be ours. */
   readonly foreignUser: boolean;
@@ -38,7 +39,7 @@ export async function connectDaemon(options: EndpointOptions): Promise<LocalDaem
   await access(socketPath, constants.W_OK).catch(() => {
     throw denied(socketPath, found.gid);
   });
-  const channel = openChannel({ path: socketPath }, { clock: realClock, receiveBytesMax: ANSWER_BYTES_MAX });
+  const channel = new SocketChannel(socketPath, { clock: realClock, receiveBytesMax: ANSWER_BYTES_MAX });
   const foreignUser = process.getuid !== undefined && process.getuid() !== found.uid;
   return { channel, socketPath, foreignUser, [Symbol.dispose]: () => channel[Symbol.dispose]() };
 }
