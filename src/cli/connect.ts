@@ -1,4 +1,4 @@
-import { access, constants, stat } from "node:fs/promises";
+import { accessSync, constants, statSync, type Stats } from "node:fs";
 import { isAbsolute } from "node:path";
 import type { Command } from "commander";
 import { realClock } from "../base/clock.ts";
@@ -33,15 +33,23 @@ export interface LocalDaemon extends Disposable {
 /** A channel to the local daemon. Throws `daemon.unreachable` when its socket is not there, `daemon.denied` when it is not for this user. */
 export async function connectDaemon(options: EndpointOptions): Promise<LocalDaemon> {
   const socketPath = await socketPathFor(options);
-  const found = await stat(socketPath).catch((cause: unknown) => {
-    throw systemCodeOf(cause) === "EACCES" ? denied(socketPath, undefined) : unreachable(socketPath, cause);
-  });
-  await access(socketPath, constants.W_OK).catch(() => {
-    throw denied(socketPath, found.gid);
-  });
+  const found = mustBeOurs(socketPath);
   const channel = new SocketChannel(socketPath, { clock: realClock, receiveBytesMax: ANSWER_BYTES_MAX });
   const foreignUser = process.getuid !== undefined && process.getuid() !== found.uid;
   return { channel, socketPath, foreignUser, [Symbol.dispose]: () => channel[Symbol.dispose]() };
+}
+
+/** Synchronous: a command has nothing else to do, and the threads for anything else would first have to be started. */
+function mustBeOurs(socketPath: string): Stats {
+  let found: Stats | undefined;
+  try {
+    found = statSync(socketPath);
+    accessSync(socketPath, constants.W_OK);
+    return found;
+  } catch (cause) {
+    if (found !== undefined || systemCodeOf(cause) === "EACCES") throw denied(socketPath, found?.gid);
+    throw unreachable(socketPath, cause);
+  }
 }
 
 /** All settings are read only where one besides the data directory can say where the socket is: that takes longer than a small download. */

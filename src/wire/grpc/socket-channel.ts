@@ -54,11 +54,7 @@ export class SocketChannel implements GrpcCaller {
     this.#connection?.close(new AnaxError("rpc.cancelled", { reason: "the channel was closed" }));
   }
 
-  async *#call<Req, Res>(
-    method: Method<Req, Res>,
-    request: Req,
-    { signal, timeoutMs, headers }: CallOptions,
-  ): AsyncGenerator<Res> {
+  async *#call<Req, Res>(method: Method<Req, Res>, request: Req, { signal, timeoutMs, headers }: CallOptions): AsyncGenerator<Res> {
     signal?.throwIfAborted();
     const { clock, receiveBytesMax = RECEIVE_BYTES_MAX } = this.#options;
     const body = frameMessage(method.requestSerialize(request));

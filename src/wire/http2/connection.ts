@@ -198,7 +198,8 @@ export class Http2Connection {
     block.parts.push(part);
     block.bytes += part.length;
     // The count is bounded, too: an endless row of empty frames is no header.
-    if (block.bytes > HEADER_BYTES_MAX || block.parts.length > HEADER_BYTES_MAX / 1024) throw malformed("a header block beyond all measure");
+    if (block.bytes > HEADER_BYTES_MAX || block.parts.length > HEADER_BYTES_MAX / 1024)
+      throw malformed("a header block beyond all measure");
     if ((flags & FLAG.endHeaders) === 0) return;
     this.#block = undefined;
     const fields = decodeHeaders(block.parts.length === 1 ? part : Buffer.concat(block.parts));
