@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync, type Stats } from "node:fs";
+import type { Stats } from "node:fs";
 import { isAbsolute } from "node:path";
 import type { Command } from "commander";
 import { realClock } from "../base/clock.ts";
@@ -7,6 +7,9 @@ import type { GrpcCaller } from "../wire/grpc/caller.ts";
 import { SocketChannel } from "../wire/grpc/socket-channel.ts";
 import { defaultDataDir, settingsFile, socketIn } from "../node/paths.ts";
 import { withSettings, type SettingOptions } from "./options.ts";
+
+// An `import` of it would load its streams, too, which takes longer than all that is done with it here.
+const { accessSync, constants, statSync } = process.getBuiltinModule("node:fs");
 
 /** Answers carry whole pieces when the daemon sends content through the socket. */
 const ANSWER_BYTES_MAX = 80 * 1024 * 1024;

@@ -1,8 +1,8 @@
-import { styleText } from "node:util";
 import { errorOf, specOf, systemCodeOf, type AnaxError } from "../base/errors.ts";
 
 /** One line for a person, or one JSON line for a program, on standard error; the code is what scripts match on. */
 export function printError(error: AnaxError, json: boolean): void {
+  const { styleText } = process.getBuiltinModule("node:util");
   if (json)
     return void process.stderr.write(
       `${JSON.stringify({ error: { code: error.code, message: error.message, details: error.details } })}\n`,

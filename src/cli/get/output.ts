@@ -1,6 +1,8 @@
-import { accessSync, constants, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { AnaxError } from "../../base/errors.ts";
+
+// An `import` of it would load its streams, too, which takes longer than all that is done with it here.
+const { accessSync, constants, statSync } = process.getBuiltinModule("node:fs");
 
 /** Refuses an output that this user cannot have before anything is downloaded for it. Throws `output.exists`, `output.unwritable`. */
 export async function checkOutput(output: string, overwrite: boolean): Promise<void> {
