@@ -1,7 +1,8 @@
 import { close, openSync, constants } from "node:fs";
-import { chmod, rename, truncate } from "node:fs/promises";
+import { chmod, mkdir, rename } from "node:fs/promises";
 import { dirname } from "node:path";
-import { closeDescriptor, openDescriptor, readFully, syncData, syncDirectory, writeFully } from "../../disk/descriptor.ts";
+import { openDescriptor, resize, readFully, syncData, syncDirectory, writeFully } from "../../disk/descriptor.ts";
+import { systemCodeOf } from "../../base/errors.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
 
 const WRITABLE_MODE = 0o644;
@@ -58,15 +59,19 @@ export class ContentFile {
   /** Makes a sparse file of this length; a file in its place is given up to those who still have it. Throws `disk.full`, `disk.io`. */
   async create(lengthBytes: number): Promise<void> {
     const temporary = `${this.path}.new`;
+    let fd: number | undefined;
     try {
-      await closeDescriptor(await openDescriptor(temporary, constants.O_CREAT | constants.O_TRUNC | constants.O_WRONLY, WRITABLE_MODE));
-      await truncate(temporary, lengthBytes);
+      fd = await openNew(temporary);
+      await resize(fd, lengthBytes);
       await rename(temporary, this.path);
     } catch (error) {
+      if (fd !== undefined) close(fd, () => {}); // the file has no name that counts
       throw diskErrorOf(error, { path: this.path });
     }
     this.#retire();
     this.#writable = true;
+    this.#fd = fd; // it is about to be written
+    this.#open.used(this);
   }
 
   /** Valid as long as the file is held. Throws `disk.io`. */
@@ -112,8 +117,7 @@ export class ContentFile {
   async sync(): Promise<void> {
     using _ = this.hold();
     try {
-      await syncData(this.fd);
-      await syncDirectory(dirname(this.path));
+      await Promise.all([syncData(this.fd), syncDirectory(dirname(this.path))]);
     } catch (error) {
       throw diskErrorOf(error, { path: this.path });
     }
@@ -146,5 +150,17 @@ export class ContentFile {
   #closeRetired(): void {
     // The kernel frees the number even when it reports an error, and what mattered was synced: nothing to do about one.
     for (const fd of this.#retired.splice(0)) close(fd, () => {});
+  }
+}
+
+/** Directories are few and stay, so that one is looked for only when it is missing. */
+async function openNew(path: string): Promise<number> {
+  const flags = constants.O_CREAT | constants.O_TRUNC | constants.O_RDWR;
+  try {
+    return await openDescriptor(path, flags, WRITABLE_MODE);
+  } catch (error) {
+    if (systemCodeOf(error) !== "ENOENT") throw error;
+    await mkdir(dirname(path), { recursive: true });
+    return openDescriptor(path, flags, WRITABLE_MODE);
   }
 }

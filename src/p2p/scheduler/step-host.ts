@@ -184,8 +184,10 @@ function applyStored(turn: Turn, host: Host, facts: StoredFacts): void {
 
 /** A host has a task once: what it had of it under other names, one of ours has under the newest. */
 export function supersede(turn: Turn, peer: Peer): void {
-  for (const other of peer.host.peers) {
-    if (other === peer || other.task !== peer.task || isActive(other) || other.streamId !== undefined) continue;
+  // A host may have thousands of tasks, a task thousands of hosts: through the fewer.
+  const others = peer.host.peers.size < peer.task.peers.size ? peer.host.peers : peer.task.peers.values();
+  for (const other of others) {
+    if (other === peer || other.host !== peer.host || other.task !== peer.task || isActive(other) || other.streamId !== undefined) continue;
     if (other.state !== "failed") peer.pieces.mergeSet(other.pieces);
     peer.layout ??= other.layout;
     turn.cluster.removePeer(other, turn.moment.nowMs);
