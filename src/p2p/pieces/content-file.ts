@@ -58,20 +58,30 @@ export class ContentFile {
 
   /** Makes a sparse file of this length; a file in its place is given up to those who still have it. Throws `disk.full`, `disk.io`. */
   async create(lengthBytes: number): Promise<void> {
-    const temporary = `${this.path}.new`;
-    let fd: number | undefined;
-    try {
-      fd = await openNew(temporary);
-      await resize(fd, lengthBytes);
-      await rename(temporary, this.path);
-    } catch (error) {
-      if (fd !== undefined) close(fd, () => {}); // the file has no name that counts
+    const fd = await this.#made(lengthBytes).catch((error: unknown) => {
       throw diskErrorOf(error, { path: this.path });
-    }
+    });
     this.#retire();
     this.#writable = true;
     this.#fd = fd; // it is about to be written
     this.#open.used(this);
+  }
+
+  async #made(lengthBytes: number): Promise<number> {
+    const fresh = await openFresh(this.path);
+    if (fresh !== undefined) return resized(fresh, lengthBytes);
+    const temporary = `${this.path}.new`;
+    const fd = await resized(
+      await openDescriptor(temporary, constants.O_CREAT | constants.O_TRUNC | constants.O_RDWR, WRITABLE_MODE),
+      lengthBytes,
+    );
+    try {
+      await rename(temporary, this.path);
+      return fd;
+    } catch (error) {
+      close(fd, () => {}); // nobody will find it
+      throw error;
+    }
   }
 
   /** Valid as long as the file is held. Throws `disk.io`. */
@@ -153,14 +163,27 @@ export class ContentFile {
   }
 }
 
-/** Directories are few and stay, so that one is looked for only when it is missing. */
-async function openNew(path: string): Promise<number> {
-  const flags = constants.O_CREAT | constants.O_TRUNC | constants.O_RDWR;
+/** A file that was not there; undefined when one is. Directories are few and stay, so that one is looked for only when it is missing. */
+async function openFresh(path: string): Promise<number | undefined> {
+  const flags = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await openDescriptor(path, flags, WRITABLE_MODE);
+    } catch (error) {
+      const code = systemCodeOf(error);
+      if (code === "EEXIST") return undefined;
+      if (code !== "ENOENT" || attempt > 1) throw error;
+      await mkdir(dirname(path), { recursive: true });
+    }
+  }
+}
+
+async function resized(fd: number, lengthBytes: number): Promise<number> {
   try {
-    return await openDescriptor(path, flags, WRITABLE_MODE);
+    await resize(fd, lengthBytes);
+    return fd;
   } catch (error) {
-    if (systemCodeOf(error) !== "ENOENT") throw error;
-    await mkdir(dirname(path), { recursive: true });
-    return openDescriptor(path, flags, WRITABLE_MODE);
+    close(fd, () => {}); // its name is an orphan's, or about to be given to another
+    throw error;
   }
 }
