@@ -144,7 +144,10 @@ for (const [name, native] of Object.entries(VARIANTS)) {
 
 test("a disk error while sending is reported as one", { skip: real === undefined }, async () => {
   await using world = await openWorld();
-  await assert.rejects(world.send({ native: { resident: () => true, send: () => EIO, sendMore: () => EAGAIN }, lengthBytes: 1 }), hasCode("disk.io"));
+  await assert.rejects(
+    world.send({ native: { resident: () => true, send: () => EIO, sendMore: () => EAGAIN }, lengthBytes: 1 }),
+    hasCode("disk.io"),
+  );
 });
 
 test("many sockets get their files at the same time through fewer buffers", async () => {

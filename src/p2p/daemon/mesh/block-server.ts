@@ -55,6 +55,8 @@ interface Sending {
   readonly stream: number;
   readonly outgoing: Outgoing;
   nextBlock: number;
+  /** The neighbour wants no more of it. */
+  cancelled: boolean;
 }
 
 /** One neighbour's connection: what it asks for is sent in runs of blocks, one of each piece in turn. */
@@ -141,8 +143,8 @@ export class BlockServing {
     const start = streams.findIndex(({ stream }) => stream === this.#last) + 1;
     for (let n = 0; n < streams.length; n++) {
       const sending = streams[(start + n) % streams.length]!; // within the list
-      if (sending.nextBlock < sending.outgoing.readyBlocks()) return sending;
-      if (sending.outgoing.gone) this.#finish(sending, "gone");
+      if (!sending.cancelled && sending.nextBlock < sending.outgoing.readyBlocks()) return sending;
+      if (sending.cancelled || sending.outgoing.gone) this.#finish(sending, "gone");
     }
     return undefined;
   }
@@ -249,14 +251,15 @@ export class BlockServing {
       return;
     }
     admitted.onChange(() => this.#awake());
-    this.#sending.set(stream, { stream, outgoing: admitted, nextBlock: 0 });
+    this.#sending.set(stream, { stream, outgoing: admitted, nextBlock: 0, cancelled: false });
     this.#awake();
   }
 
   #cancelled(stream: number): void {
     const sending = this.#sending.get(stream);
-    if (sending !== undefined) this.#finish(sending, "gone");
-    else this.#asked.delete(stream); // its end is said when it is decided about
+    if (sending === undefined) return void this.#asked.delete(stream); // its end is said when it is decided about
+    sending.cancelled = true; // what is being sent of it is sent; if that is the last of it, it is complete and has no other end
+    this.#awake();
   }
 
   #end(): void {
