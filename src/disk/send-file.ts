@@ -164,6 +164,16 @@ async function sendSome(options: NativeOptions, probe: () => Buffer): Promise<nu
 
 const EMPTY = Buffer.alloc(0);
 
+/**
+ * Writes the head of a span that is sent with `sendFile` right after, without a packet of its own where the kernel can be told so. Await it only
+ * together with the span.
+ */
+export function writeHead(socket: Socket, head: Uint8Array, native: NativeSend | undefined): Promise<void> {
+  const fd = native === undefined || socket.connecting || socket.writableLength > 0 ? undefined : plainFdOf(socket);
+  const sent = fd === undefined || socket.destroyed || socket.writableEnded ? 0 : Math.max(0, native!.sendMore(fd, head)); // there is one where there is a descriptor
+  return sent === head.length ? Promise.resolve() : writeChunk(socket, head.subarray(sent));
+}
+
 function lazily<T>(make: () => T): () => T {
   let made: T | undefined;
   return () => (made ??= make());
