@@ -1,4 +1,5 @@
 import { createRandom } from "../../src/base/random.ts";
+import { MeshConfig } from "../../src/p2p/daemon/mesh/config.ts";
 import type { PeerId } from "../../src/p2p/model/ids.ts";
 import type { Effect } from "../../src/p2p/scheduler/events.ts";
 import { DecisionTimes } from "./decision-times.ts";
@@ -17,6 +18,8 @@ export interface CrowdScenario {
   readonly stepMs: number;
   /** Of a hundred peers, those whose machines die on the way. */
   readonly deaths: number;
+  /** See `SwarmSettings`. */
+  readonly holdsSpread: boolean;
   readonly seed: number;
 }
 
@@ -49,8 +52,7 @@ export class Crowd {
       { contentLength: contentBytes, pieceLength: contentBytes / pieces, pieceCount: pieces },
       this.times,
     );
-    const slots = { downloadSlots: 8, uploadSlots: 8, perNeighbourMax: 2, neighboursMax: 64 };
-    this.swarm = new SwarmModel({ pieces, blocksPerPiece: 16, ...slots, reofferMs: 1500, stallMs: 1000, newsMs: 10, seed });
+    this.swarm = new SwarmModel({ pieces, blocksPerPiece: 16, mesh: MeshConfig.parse({}), holdsSpread: scenario.holdsSpread, seed });
     this.#left = peers;
     const rate = (bytesPerSecond * pieces) / contentBytes / 1000;
     for (let at = 0; at <= peers; at++) {

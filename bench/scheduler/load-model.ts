@@ -4,6 +4,7 @@ import { Cluster } from "../../src/p2p/scheduler/cluster.ts";
 import { SchedulerConfig } from "../../src/p2p/scheduler/config.ts";
 import type { Event, ProgressFacts } from "../../src/p2p/scheduler/events.ts";
 import { PieceSet } from "../../src/p2p/scheduler/piece-set.ts";
+import { placeOf } from "../../src/p2p/scheduler/nearness.ts";
 import type { HostFacts, Layout } from "../../src/p2p/scheduler/state.ts";
 import { step } from "../../src/p2p/scheduler/step.ts";
 import { Download, Host } from "../../src/wire/grpc/gen/common/v2/common.ts";
@@ -147,5 +148,5 @@ function factsOf(at: number): HostFacts {
   const id = `${ip}-node${at}` as HostId;
   const location = `region|zone${at % 3}|rack${Math.floor(at / HOSTS_PER_RACK)}`;
   const announced = { ...Host.fromPartial({}), id, ip, port: 4000, downloadPort: 4005 };
-  return { id, hostname: `node${at}`, ip, port: 4000, seed: false, sharing: true, idc: "", location, rack: `|${location}`, announced };
+  return { id, hostname: `node${at}`, ip, port: 4000, seed: false, sharing: true, place: placeOf("", location), announced };
 }

@@ -2,6 +2,7 @@ import type { HostId, PeerId, TaskId } from "../../src/p2p/model/ids.ts";
 import { Cluster } from "../../src/p2p/scheduler/cluster.ts";
 import { SchedulerConfig } from "../../src/p2p/scheduler/config.ts";
 import type { Effect, Event, ProgressFacts } from "../../src/p2p/scheduler/events.ts";
+import { placeOf } from "../../src/p2p/scheduler/nearness.ts";
 import type { HostFacts, Layout } from "../../src/p2p/scheduler/state.ts";
 import { step } from "../../src/p2p/scheduler/step.ts";
 import { Download, Host } from "../../src/wire/grpc/gen/common/v2/common.ts";
@@ -79,5 +80,5 @@ function factsOf(at: number, seed: boolean): HostFacts {
   const ip = `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`;
   const id = `${ip}-node${at}${seed ? "-seed" : ""}` as HostId;
   const announced = { ...Host.fromPartial({}), id, ip, port: 4000, downloadPort: 4005 };
-  return { id, hostname: `node${at}`, ip, port: 4000, seed, sharing: true, idc: "", location: "", rack: "", announced };
+  return { id, hostname: `node${at}`, ip, port: 4000, seed, sharing: true, place: placeOf("", ""), announced };
 }

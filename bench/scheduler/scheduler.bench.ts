@@ -9,12 +9,13 @@ const { values: flags } = parseArgs({
     peers: { type: "string", default: "100,1000,10000" },
     deaths: { type: "string", default: "0" },
     seed: { type: "string", default: "1" },
+    "hold-spread": { type: "boolean", default: false },
   },
 });
 
 /** Few pieces and long steps where there are many peers: the work grows with both. */
 const scaleOf = (peers: number) => {
-  if (peers > 2000) return { pieces: 128, stepMs: 20 };
+  if (peers > 2000) return { pieces: 256, stepMs: 20 };
   return { pieces: 512, stepMs: 5 };
 };
 
@@ -47,6 +48,7 @@ function measure(peers: number) {
     joinMs: 100,
     stepMs,
     deaths: Number(flags.deaths),
+    holdsSpread: flags["hold-spread"],
     seed: Number(flags.seed),
   };
   const startMs = performance.now();

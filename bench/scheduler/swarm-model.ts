@@ -1,25 +1,24 @@
 import { createRandom, type Random } from "../../src/base/random.ts";
 import { Bits } from "../../src/p2p/daemon/mesh/bits.ts";
+import type { MeshConfig } from "../../src/p2p/daemon/mesh/config.ts";
 import { Offers } from "../../src/p2p/daemon/mesh/offers.ts";
 import { Swarm } from "../../src/p2p/daemon/mesh/swarm.ts";
 import { Flows, type Flow } from "./flows.ts";
 import type { PeerWire } from "./scheduler-model.ts";
 
-/** What a mesh of our daemons does with its pieces, in the settings that these have by default. */
 export interface SwarmSettings {
   readonly pieces: number;
-  /** Of a piece, the part that is passed on at once. */
+  /** Parts of a piece that are passed on one by one. */
   readonly blocksPerPiece: number;
-  readonly downloadSlots: number;
-  readonly uploadSlots: number;
-  readonly perNeighbourMax: number;
-  readonly neighboursMax: number;
-  readonly reofferMs: number;
-  readonly stallMs: number;
-  /** How long news are gathered before they are told. */
-  readonly newsMs: number;
+  /** Of our daemons. */
+  readonly mesh: MeshConfig;
+  /** A piece that has spread to neighbours is not offered again by whoever sends unique pieces first. */
+  readonly holdsSpread: boolean;
   readonly seed: number;
 }
+
+/** As in the daemon: news that change little wait for others to go with. */
+const LAZY_TICKS = 6;
 
 /** One host with its download. */
 export interface Node extends PeerWire {
@@ -36,6 +35,8 @@ export interface Node extends PeerWire {
   sentCount: number;
   readonly refused: Set<number>;
   news: News;
+  newsDueMs: number;
+  readonly announced: Set<number>;
   alive: boolean;
   finishedAtMs: number | undefined;
 }
@@ -62,7 +63,6 @@ export class SwarmModel {
   readonly #pumping = new Set<Node>();
   readonly #holdingBack = new Set<Node>();
   #nowMs = 0;
-  #nextNewsMs = 0;
 
   constructor(settings: SwarmSettings) {
     this.#settings = settings;
@@ -72,7 +72,8 @@ export class SwarmModel {
 
   /** Rates are in pieces per millisecond. */
   add(wire: PeerWire, rates: { readonly up: number; readonly down: number }): Node {
-    const { pieces, downloadSlots, perNeighbourMax, reofferMs } = this.#settings;
+    const { pieces, mesh } = this.#settings;
+    const { downloadSlots, perNeighbourMax, reofferMs } = mesh;
     const node: Node = {
       ...wire,
       index: this.nodes.length,
@@ -87,6 +88,8 @@ export class SwarmModel {
       sentCount: 0,
       refused: new Set(),
       news: noNews(),
+      newsDueMs: Infinity,
+      announced: new Set(),
       alive: true,
       finishedAtMs: undefined,
     };
@@ -97,7 +100,7 @@ export class SwarmModel {
 
   /** They connect and tell each other what they have. */
   link(a: Node, b: Node): void {
-    const { neighboursMax } = this.#settings;
+    const { neighboursMax } = this.#settings.mesh;
     if (a === b || !a.alive || !b.alive || a.neighbours.includes(b)) return;
     if (a.neighbours.length >= neighboursMax || b.neighbours.length >= neighboursMax) return;
     for (const [from, to] of [
@@ -118,7 +121,7 @@ export class SwarmModel {
     node.heldCount++;
     node.swarm.got(piece);
     node.news.held.push(piece);
-    this.#telling.add(node);
+    this.#tellSoon(node, node.announced.delete(piece) ? LAZY_TICKS : 1);
     for (const flow of node.incoming.filter((one) => one.piece === piece)) this.#end(flow);
     if (node.heldCount < this.#settings.pieces) return;
     node.uniqueFirst = true;
@@ -143,12 +146,12 @@ export class SwarmModel {
 
   step(nowMs: number, stepMs: number): void {
     this.#nowMs = nowMs;
-    if (nowMs >= this.#nextNewsMs) this.#deliver();
+    this.#deliver();
     this.#offerAgain();
     for (const node of this.#pumping) this.#pump(node);
     this.#pumping.clear();
     for (const flow of this.#flows.advance(nowMs, stepMs)) this.#progressed(flow);
-    for (const flow of this.#flows.stalled(nowMs, this.#settings.stallMs)) this.#stalls(flow);
+    for (const flow of this.#flows.stalled(nowMs, this.#settings.mesh.stallMs)) this.#stalls(flow);
   }
 
   #bitmapsOf({ held, offers, incoming }: Node) {
@@ -161,8 +164,10 @@ export class SwarmModel {
   }
 
   #deliver(): void {
-    this.#nextNewsMs = this.#nowMs + this.#settings.newsMs;
     for (const node of this.#telling) {
+      if (node.newsDueMs > this.#nowMs) continue;
+      this.#telling.delete(node);
+      node.newsDueMs = Infinity;
       const { news, neighbours } = node;
       node.news = noNews();
       for (const other of neighbours) {
@@ -171,16 +176,23 @@ export class SwarmModel {
         if (other.finishedAtMs === undefined) this.#pumping.add(other);
       }
     }
-    this.#telling.clear();
+  }
+
+  #tellSoon(node: Node, ticks: number): void {
+    this.#telling.add(node);
+    node.newsDueMs = Math.min(node.newsDueMs, this.#nowMs + ticks * this.#settings.mesh.tickMs);
   }
 
   #offerAgain(): void {
     for (const node of this.#holdingBack) {
-      const due = node.offers.due(this.#nowMs);
+      const over = node.offers.due(this.#nowMs);
+      const isHeld = (piece: number): boolean => this.#settings.holdsSpread && node.swarm.isThere(piece);
+      const due = over.filter((piece) => !isHeld(piece));
+      for (const piece of over) if (isHeld(piece)) node.offers.sent(piece, this.#nowMs);
       if (node.offers.heldBack.size === 0) this.#holdingBack.delete(node);
       if (due.length === 0) continue;
       node.news.held.push(...due);
-      this.#telling.add(node);
+      this.#tellSoon(node, LAZY_TICKS);
     }
   }
 
@@ -212,7 +224,7 @@ export class SwarmModel {
     if (from.held.has(given) && from.uniqueFirst) {
       from.offers.sent(given, this.#nowMs);
       from.news.dropped.push(given);
-      this.#telling.add(from);
+      this.#tellSoon(from, 1);
       this.#holdingBack.add(from);
     }
     const upstream = from.held.has(given) ? undefined : from.incoming.find((flow) => flow.piece === given);
@@ -221,7 +233,7 @@ export class SwarmModel {
 
   /** As the daemon that is asked decides. */
   #decide(node: Node, from: Node, piece: number, orAnother: boolean): number | "busy" | "not-found" | "elsewhere" {
-    const { uploadSlots, blocksPerPiece } = this.#settings;
+    const { blocksPerPiece, mesh } = this.#settings;
     let given = piece;
     if (!from.held.has(piece)) {
       if (!from.incoming.some((flow) => flow.piece === piece && flow.done >= 1 / blocksPerPiece)) return "not-found";
@@ -230,7 +242,7 @@ export class SwarmModel {
       if (another === undefined && from.swarm.isThere(piece)) return "elsewhere";
       given = another ?? piece;
     }
-    if (from.uploads < uploadSlots) return given;
+    if (from.uploads < mesh.uploadSlots) return given;
     from.refused.add(node.index);
     return "busy";
   }
@@ -250,7 +262,8 @@ export class SwarmModel {
     if (!flow.announced && flow.done >= 1 / this.#settings.blocksPerPiece) {
       flow.announced = true;
       node.news.started.push(flow.piece);
-      this.#telling.add(node);
+      node.announced.add(flow.piece);
+      this.#tellSoon(node, 1);
     }
     if (flow.done < 1) return;
     this.#end(flow);
@@ -262,7 +275,7 @@ export class SwarmModel {
   #stalls(flow: Flow): void {
     const { swarm } = this.nodes[flow.to]!; // flows are between nodes
     this.#end(flow);
-    swarm.avoid(flow.from, this.#nowMs + this.#settings.stallMs);
+    swarm.avoid(flow.from, this.#nowMs + this.#settings.mesh.stallMs);
     swarm.hasNot(flow.from, flow.piece);
   }
 

@@ -142,7 +142,7 @@ export class Cluster {
       neighbours: [],
       introduced: false,
       keysTold: 0,
-      filing: { parent: undefined, trader: undefined, rack: host.facts.rack, places: noPlaces() },
+      filing: { parent: undefined, trader: undefined, rack: host.facts.place.rack, places: noPlaces() },
       blocked: new Map(),
       served: new Set(),
       gained: false,

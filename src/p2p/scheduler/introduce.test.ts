@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { HostId } from "../model/ids.ts";
-import { distanceOf } from "./nearness.ts";
+import { distanceOf, placeOf } from "./nearness.ts";
 import type { Peer } from "./state.ts";
 import { Bench, idOf, TASK, told } from "./step-fixture.ts";
 
@@ -51,7 +51,7 @@ test("about two thirds of the neighbours are in the same rack, and at least four
   let near = 0;
   let all = 0;
   for (const peer of peers) {
-    const apart = peer.neighbours.map((other) => distanceOf(peer.host.facts, other.host.facts));
+    const apart = peer.neighbours.map((other) => distanceOf(peer.host.facts.place, other.host.facts.place));
     near += apart.filter((distance) => distance === 0).length;
     all += apart.length;
     assert.ok(apart.filter((distance) => distance > 0).length >= 4);
@@ -69,12 +69,10 @@ const PLACES = [
   ["", "", "", "", 0],
 ] as const;
 
-const placed = (idc: string, location: string) => ({ idc, location, rack: `${idc}|${location}` });
-
 test("a host is the farther the fewer levels of place it shares", () => {
   for (const [idc, location, otherIdc, otherLocation, distance] of PLACES) {
-    const [here, there] = [placed(idc, location), placed(otherIdc, otherLocation)];
-    assert.equal(distanceOf(here as never, there as never), distance, `${idc} ${location} and ${otherIdc} ${otherLocation}`);
+    const [here, there] = [placeOf(idc, location), placeOf(otherIdc, otherLocation)];
+    assert.equal(distanceOf(here, there), distance, `${idc} ${location} and ${otherIdc} ${otherLocation}`);
   }
 });
 

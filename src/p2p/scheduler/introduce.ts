@@ -90,16 +90,16 @@ class Search {
     const { neighboursMax } = this.#moment.config;
     const floor = floorOf(this.#moment);
     const { traders, racks } = this.#roster;
-    const { rack } = this.#child.host.facts;
+    const { rack } = this.#child.host.facts.place;
     const near = racks.get(rack);
     if (near !== undefined && near.size < traders.size) {
-      const inRack = [...this.#child.neighbours, ...this.found].filter((peer) => peer.host.facts.rack === rack).length;
+      const inRack = [...this.#child.neighbours, ...this.found].filter((peer) => peer.host.facts.place.rack === rack).length;
       const outside = this.#count - inRack;
       const nearMax = Math.min(Math.round(neighboursMax * NEAR_SHARE), neighboursMax - FAR_MIN);
       this.#fill(near, { least: Math.round(floor * NEAR_SHARE) - inRack, most: nearMax - inRack });
       // Room is left for those of the rack that are still to come.
       const most = Math.max(neighboursMax - nearMax - outside, floor - this.#count);
-      this.#fill(traders, { least: Math.max(FAR_MIN - outside, floor - this.#count), most }, (peer) => peer.host.facts.rack !== rack);
+      this.#fill(traders, { least: Math.max(FAR_MIN - outside, floor - this.#count), most }, (peer) => peer.host.facts.place.rack !== rack);
       this.#fill(near, { least: floor - this.#count, most: neighboursMax - this.#count });
     } else this.#fill(traders, { least: floor - this.#count, most: neighboursMax - this.#count });
     if (this.#count === 0) this.#fill(traders, { least: 1, most: floor, ceiling: Infinity });
@@ -171,6 +171,6 @@ class Search {
   }
 
   #distanceTo(peer: Peer): number {
-    return distanceOf(this.#child.host.facts, peer.host.facts);
+    return distanceOf(this.#child.host.facts.place, peer.host.facts.place);
   }
 }

@@ -11,8 +11,6 @@ import { decide, note, touch, type Turn } from "./turn.ts";
 const RESCUE_PATIENCE = 10;
 /** With more that wait, they are looked at when something has changed for all of them, or on a tick. */
 const WAITING_EAGER_MAX = 64;
-/** Peers looked at in one step for whether there is anything to tell them. */
-const LOOKS_MAX = 500;
 /** One that has too few neighbours although there seem to be more is looked at again after this. */
 const THIN_AGAIN_MS = 2000;
 
@@ -41,9 +39,8 @@ export function answerOne(turn: Turn, peer: Peer): void {
 /** Unasked offers to our own hosts; paced. */
 export function pushDue(turn: Turn, due: Iterable<Peer>): void {
   const { nowMs } = turn.moment;
-  let looks = 0;
   for (const child of due) {
-    if (turn.pushesLeft <= 0 || looks++ >= LOOKS_MAX) return;
+    if (turn.pushesLeft <= 0) return;
     if (!isPushable(child)) notDue(child);
     else if (nowMs >= child.pushableAtMs) lookAtDue(turn, child);
   }
@@ -146,6 +143,7 @@ function answerOurs(turn: Turn, child: Peer): void {
 /** Finds it neighbours, and parents of other kinds, and says so where it is news. */
 function introduce(turn: Turn, child: Peer, because: "asked" | "pushed"): void {
   const { moment } = turn;
+  if (because === "pushed") turn.pushesLeft--;
   let more = moreNeighbours(child, moment, "none");
   if (child.neighbours.length + more.peers.length === 0 && more.rejections.blocked !== undefined)
     more = moreNeighbours(child, moment, "blocks");
@@ -158,7 +156,6 @@ function introduce(turn: Turn, child: Peer, because: "asked" | "pushed"): void {
   const rejections = rejectionsOf(child, [more.rejections, foreign.rejections], foreign.parents.length);
   turn.cluster.setParents(child, foreign.parents);
   if (!reachesAny(child)) return keepWaiting(turn, child, rejections);
-  if (because === "pushed") turn.pushesLeft--;
   offer(turn, child, { parents: foreign.parents, rejections, because });
 }
 

@@ -146,7 +146,7 @@ export class Roster {
 
   #putRack(peer: Peer, inside: boolean): void {
     const { filing } = peer;
-    const { rack } = peer.host.facts;
+    const { rack } = peer.host.facts.place;
     if (rack !== filing.rack) this.#placeIn(filing.rack, peer, false);
     filing.rack = rack;
     this.#placeIn(rack, peer, inside);

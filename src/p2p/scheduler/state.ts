@@ -2,6 +2,7 @@ import { AnaxError } from "../../base/errors.ts";
 import type { Download, Host as AnnouncedHost } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import type { Priority } from "../model/types.ts";
+import type { Place } from "./nearness.ts";
 import type { PieceSet } from "./piece-set.ts";
 import type { Roster } from "./roster.ts";
 import type { Rejections, StandingRejection } from "./rules.ts";
@@ -18,11 +19,7 @@ export interface HostFacts {
   readonly seed: boolean;
   /** False when it downloads but never uploads. */
   readonly sharing: boolean;
-  readonly idc: string;
-  /** From wide to narrow, divided by "|". */
-  readonly location: string;
-  /** Both in one, to be compared; empty when it says neither. */
-  readonly rack: string;
+  readonly place: Place;
   /** As announced; handed on to others unread. */
   readonly announced: AnnouncedHost;
 }

@@ -12,7 +12,7 @@ export interface Turn {
   readonly touched: Set<Task>;
   /** Peers that ask, of tasks that may otherwise stay as they are. */
   readonly asking: Set<Peer>;
-  /** Unasked offers that may still be made; the rest waits for a tick, so that no turn takes long. */
+  /** Peers that may still be looked at for an unasked offer; the rest waits for another turn, so that none takes long. */
   pushesLeft: number;
 }
 
