@@ -126,7 +126,7 @@ export class SwarmModel {
     if (node.heldCount < this.#settings.pieces) return;
     node.uniqueFirst = true;
     node.finishedAtMs = this.#nowMs;
-    for (const flow of [...node.incoming]) this.#end(flow);
+    for (const flow of node.incoming.slice()) this.#end(flow);
     this.onFinished?.(node);
   }
 
@@ -140,7 +140,7 @@ export class SwarmModel {
       other.refused.delete(node.index);
       this.#pumping.add(other);
     }
-    for (const flow of [...node.incoming]) this.#end(flow);
+    for (const flow of node.incoming.slice()) this.#end(flow);
     node.neighbours.length = 0;
   }
 

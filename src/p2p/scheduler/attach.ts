@@ -10,6 +10,8 @@ import { converse } from "./stream.ts";
 import { Talks } from "./talks.ts";
 
 const INSTANCE_CHARS_MAX = 256;
+/** Heartbeats that one acknowledgement stands for: a host is patient for many, and with ten thousand of them each message counts. */
+const ACK_EVERY = 3;
 /** Downloads that one heartbeat tells of. */
 const PROGRESS_TASKS_MAX = 64;
 
@@ -81,7 +83,8 @@ function report(runner: SchedulerRunner, { hostId, stream, request }: Report): v
       const facts = host === undefined ? undefined : hostFactsOf(host);
       if (facts !== undefined && facts.id !== hostId) throw new AnaxError("input.invalid", { reason: "the host id is not the stream's" });
       runner.tell({ kind: "heartbeat", hostId, sessionId: stream.id, host: facts, uploadsInFlight, uploadSlots, progress });
-      return stream.send({ response: { $case: "ack", value: { sequence } } });
+      if (sequence % ACK_EVERY === 1) stream.send({ response: { $case: "ack", value: { sequence } } });
+      return;
     }
     case "stored":
       return runner.tell({ kind: "stored", hostId, stored: storedFactsOf(request.value) });

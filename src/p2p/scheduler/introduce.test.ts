@@ -52,9 +52,9 @@ test("about two thirds of the neighbours are in the same rack, and at least four
   let all = 0;
   for (const peer of peers) {
     const apart = peer.neighbours.map((other) => distanceOf(peer.host.facts.place, other.host.facts.place));
-    near += apart.filter((distance) => distance === 0).length;
+    near += apart.filter((levels) => levels === 0).length;
     all += apart.length;
-    assert.ok(apart.filter((distance) => distance > 0).length >= 4);
+    assert.ok(apart.filter((levels) => levels > 0).length >= 4);
   }
   assert.ok(near / all > 0.55 && near / all < 0.75, String(near / all));
 });
@@ -70,9 +70,9 @@ const PLACES = [
 ] as const;
 
 test("a host is the farther the fewer levels of place it shares", () => {
-  for (const [idc, location, otherIdc, otherLocation, distance] of PLACES) {
+  for (const [idc, location, otherIdc, otherLocation, expected] of PLACES) {
     const [here, there] = [placeOf(idc, location), placeOf(otherIdc, otherLocation)];
-    assert.equal(distanceOf(here, there), distance, `${idc} ${location} and ${otherIdc} ${otherLocation}`);
+    assert.equal(distanceOf(here, there), expected, `${idc} ${location} and ${otherIdc} ${otherLocation}`);
   }
 });
 

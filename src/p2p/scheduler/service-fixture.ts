@@ -137,8 +137,8 @@ export class Talker {
   }
 
   async say(id: number, request: Report, peer: number | string = id): Promise<void> {
-    const announce = { hostId: this.#host.id, taskId: TASK_ID, peerId: this.peerId(peer), request };
-    await this.#attachment.send({ request: { $case: "talk", value: { id, request: announce } } });
+    const said = { hostId: this.#host.id, taskId: TASK_ID, peerId: this.peerId(peer), request };
+    await this.#attachment.send({ request: { $case: "talk", value: { id, request: said } } });
   }
 
   async register(id: number, peer: number | string = id): Promise<void> {

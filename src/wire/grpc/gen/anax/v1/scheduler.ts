@@ -51,7 +51,7 @@ export interface Heartbeat {
   readonly host?:
     | Host
     | undefined;
-  /** Counts up by one; an acknowledgement repeats it. */
+  /** Counts up by one. An acknowledgement repeats it; not each gets one. */
   readonly sequence: number;
   readonly uploadsInFlight: number;
   readonly uploadSlots: number;
