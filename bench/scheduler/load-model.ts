@@ -55,7 +55,7 @@ export class LoadModel {
 
   /** Time spent in `step` for each second of the load, from the first registration to the last finish. */
   busyShare(): number {
-    return (this.times.totalMs() - this.times.totalMs("hostAttached")) / (this.#nowMs - this.#timedFromMs);
+    return (this.times.totalCpuMs - this.times.cpuMs("hostAttached")) / (this.#nowMs - this.#timedFromMs);
   }
 
   attachHosts(): void {

@@ -6,10 +6,10 @@ import type { Peer } from "./state.ts";
 import { Bench, idOf, TASK, told } from "./step-fixture.ts";
 
 /** One that reads the source, and others that want the content too. */
-function aCrowd(bench: Bench, count: number, placeOf: (n: number) => { readonly location?: string } = () => ({})): Peer[] {
+function aCrowd(bench: Bench, count: number, where: (n: number) => { readonly location?: string } = () => ({})): Peer[] {
   bench.join("reader");
   bench.reads("reader");
-  for (let n = 0; n < count; n++) bench.join(`h${n}`, placeOf(n));
+  for (let n = 0; n < count; n++) bench.join(`h${n}`, where(n));
   bench.pass(1000);
   return Array.from({ length: count }, (_, n) => bench.peer(`h${n}`));
 }

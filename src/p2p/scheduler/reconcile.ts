@@ -90,7 +90,7 @@ function parkUnserved(turn: Turn, task: Task): void {
   }
 }
 
-const reachesAny = (peer: Peer): boolean => peer.neighbours.length + peer.parents.size > 0;
+const reachesAny = (peer: Peer): boolean => peer.neighbours.length + (peer.parents?.size ?? 0) > 0;
 
 function answerWaiting(turn: Turn, task: Task): void {
   // Each round ends with one more reader or is the last.
@@ -148,9 +148,9 @@ function introduce(turn: Turn, child: Peer, because: "asked" | "pushed"): void {
   if (child.neighbours.length + more.peers.length === 0 && more.rejections.blocked !== undefined)
     more = moreNeighbours(child, moment, "blocks");
   for (const peer of more.peers) link(child, peer);
-  const before = child.parents.size;
+  const before = child.parents?.size ?? 0;
   const foreign = foreignParents(turn, child);
-  const parentsChanged = foreign.parents.length !== before || foreign.parents.some((parent) => !child.parents.has(parent));
+  const parentsChanged = foreign.parents.length !== before || foreign.parents.some((parent) => child.parents?.has(parent) !== true);
   const isNews = more.peers.length > 0 || parentsChanged || child.keysTold !== child.task.readerKeysVersion;
   if (because === "pushed" && !isNews) return;
   const rejections = rejectionsOf(child, [more.rejections, foreign.rejections], foreign.parents.length);
@@ -161,10 +161,12 @@ function introduce(turn: Turn, child: Peer, because: "asked" | "pushed"): void {
 
 /** Keeps good parents, since leaving them costs, and fills up with the best of the others. */
 function foreignParents({ moment }: Turn, child: Peer): Choice {
-  if (child.parents.size === 0 && rosterOf(child.task, moment).foreign.size === 0) return { parents: [], rejections: {} };
-  const kept = [...child.parents].filter(
+  if ((child.parents?.size ?? 0) === 0 && rosterOf(child.task, moment).foreign.size === 0) return { parents: [], rejections: {} };
+  const kept = [...(child.parents ?? [])].filter(
     (parent) =>
-      !isOurs(parent.host) && isPassing(rejectionOf({ child, parent, moment, relaxation: "blocks" })) && !child.blocked.has(parent.id),
+      !isOurs(parent.host) &&
+      isPassing(rejectionOf({ child, parent, moment, relaxation: "blocks" })) &&
+      child.blocked?.has(parent.id) !== true,
   );
   const { parents, rejections } = chooseForeignParents(child, moment);
   // Who reads the source wants others only for what they have and it has not.

@@ -167,6 +167,7 @@ export interface Layout {
   readonly pieceCount: number;
 }
 
+/** Sets and maps that most peers have no use for are made when they are needed: they would be a third of what a peer takes. */
 export interface Peer {
   readonly id: PeerId;
   readonly task: Task;
@@ -186,8 +187,8 @@ export interface Peer {
   permit: Permit | undefined;
   sourceError: SourceError | undefined;
   /** What it was offered and has not lost since. */
-  readonly parents: Set<Peer>;
-  readonly children: Set<Peer>;
+  parents: Set<Peer> | undefined;
+  children: Set<Peer> | undefined;
   /** Those of ours that it trades with; each names the other. Changed by `links.ts` only. */
   readonly neighbours: Peer[];
   /** It was told of its neighbours since it asked last. */
@@ -196,15 +197,15 @@ export interface Peer {
   keysTold: number;
   /** Where the task's roster has it. */
   readonly filing: Filing;
-  readonly blocked: Map<PeerId, Block>;
+  blocked: Map<PeerId, Block> | undefined;
   /** Parents that gave it a piece since it last asked for others. */
-  readonly served: Set<PeerId>;
+  served: Set<PeerId> | undefined;
   /** It has got pieces since it last asked for others. */
   gained: boolean;
   /** Reports of useless parents since its last piece. */
   fruitless: number;
   /** Hosts that it failed as a parent since it last gave anyone a piece, and when. */
-  readonly complaints: Map<HostId, number>;
+  complaints: Map<HostId, number> | undefined;
   /** No unasked offer before. */
   pushableAtMs: number;
   lastDecision: Decision | undefined;
