@@ -4,7 +4,7 @@ import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, errorOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { NativeSend } from "../../../disk/native-send.ts";
-import { sendFile, writeChunk, writeHead } from "../../../disk/send-file.ts";
+import { limitUnsent, sendFile, writeChunk, writeHead } from "../../../disk/send-file.ts";
 import {
   decodeFrameHeader,
   decodeGreeting,
@@ -50,6 +50,8 @@ const STREAMS_MAX = 32;
 const UNREAD_BYTES_MAX = 64 * 1024;
 /** Neighbouring blocks that are sent in one go, before other pieces have their turn; a longer block goes alone. */
 const RUN_BYTES = 256 * 1024;
+/** Given to the kernel ahead of what the link takes: enough to keep it busy, so little that a piece that is cancelled stops soon. */
+const UNSENT_BYTES_MAX = 128 * 1024;
 
 interface Sending {
   readonly stream: number;
@@ -92,6 +94,7 @@ export class BlockServing {
     socket.once("end", () => socket.destroy()); // a neighbour that has enough wants no rest
     socket.on("data", (chunk) => this.#take(chunk as Buffer));
     this.#watchdog.watch("greeting", this.#options.config.uploadRequestMs);
+    limitUnsent(socket, UNSENT_BYTES_MAX, this.#options.native);
     try {
       this.#take(Buffer.alloc(0));
       await this.#serve();
@@ -102,7 +105,7 @@ export class BlockServing {
     }
     socket.destroy();
     await closed;
-    for (const { outgoing } of this.#sending.values()) outgoing[Symbol.dispose]();
+    for (const sending of this.#sending.values()) this.#finish(sending, undefined);
     this.#watchdog[Symbol.dispose]();
   }
 
