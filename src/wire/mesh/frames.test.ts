@@ -60,12 +60,12 @@ suite("frames are written byte for byte as the format says", () => {
     [
       "piece without a proof",
       encodePieceStart({ stream: 3, piece: 9, lengthBytes: 0x10000, blockBytes: 0x1000, crc32: 0xfedcba98, proof: undefined }),
-      "1000000300000010" + "00000009" + "00010000" + "00001000" + "fedcba98",
+      "1000000300000010000000090001000000001000fedcba98",
     ],
     [
       "piece with a proof",
       encodePieceStart({ stream: 3, piece: 9, lengthBytes: 2, blockBytes: 1, crc32: 1, proof: aProof(2) }),
-      "10000003000000b0" + "00000009000000020000000100000001" + "01".repeat(32) + "02".repeat(64) + "03".repeat(64),
+      "10000003000000b000000009000000020000000100000001" + "01".repeat(32) + "02".repeat(64) + "03".repeat(64),
     ],
     ["block", encodeBlockHead(4, 0x40000), "1100000400040000"],
     ["end", encodeEnd(4, "gone"), "120000040000000104"],
@@ -73,11 +73,13 @@ suite("frames are written byte for byte as the format says", () => {
   for (const [name, frame, hex] of rows) test(name, () => assert.equal(frame.toString("hex"), hex));
 });
 
+const fixed = (length: number): fc.Arbitrary<Buffer> =>
+  fc.uint8Array({ minLength: length, maxLength: length }).map((bytes) => Buffer.from(bytes));
+
 test("what is written reads back the same", () => {
   const plain = { noNullPrototype: true };
   const stream = fc.integer({ min: 0, max: 0xffff });
   const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
-  const fixed = (length: number) => fc.uint8Array({ minLength: length, maxLength: length }).map((bytes) => Buffer.from(bytes));
   const taskId = fixed(32).map((bytes) => bytes.toString("hex"));
   fc.assert(
     fc.property(fc.record({ stream, taskId, piece: u32, orAnother: fc.boolean() }, plain), (request) => {
@@ -154,7 +156,7 @@ suite("a greeting", () => {
   for (const [name, bytes] of rows) test(`is refused ${name}`, () => assert.throws(() => decodeGreeting(bytes), isMalformed));
 });
 
-function header(type: number, lengthBytes: number): Buffer {
+function headOf(type: number, lengthBytes: number): Buffer {
   const bytes = Buffer.alloc(FRAME_HEADER_BYTES);
   bytes.writeUInt8(type, 0);
   bytes.writeUInt32BE(lengthBytes, 4);
@@ -172,9 +174,9 @@ suite("a header names a length that its kind can have, before anything is alloca
   for (const [type, right, wrong] of rows) {
     test(type, () => {
       for (const lengthBytes of right)
-        assert.deepEqual(decodeFrameHeader(header(FRAMES[type], lengthBytes)), { type, flags: 0, stream: 0, lengthBytes });
+        assert.deepEqual(decodeFrameHeader(headOf(FRAMES[type], lengthBytes)), { type, flags: 0, stream: 0, lengthBytes });
       for (const lengthBytes of wrong)
-        assert.throws(() => decodeFrameHeader(header(FRAMES[type], lengthBytes)), isMalformed, `${lengthBytes}`);
+        assert.throws(() => decodeFrameHeader(headOf(FRAMES[type], lengthBytes)), isMalformed, `${lengthBytes}`);
     });
   }
 
@@ -182,7 +184,7 @@ suite("a header names a length that its kind can have, before anything is alloca
     const known = new Set<number>(Object.values(FRAMES));
     for (let type = 0; type < 256; type++) {
       if (known.has(type)) continue;
-      for (const lengthBytes of [0, 1, 16, 36]) assert.throws(() => decodeFrameHeader(header(type, lengthBytes)), isMalformed);
+      for (const lengthBytes of [0, 1, 16, 36]) assert.throws(() => decodeFrameHeader(headOf(type, lengthBytes)), isMalformed);
     }
   });
 });
@@ -205,7 +207,7 @@ suite("a piece is refused", () => {
     const bare = encodePieceStart({ ...right, proof: undefined });
     for (const extra of [1, 32, 95, 96]) {
       const payload = Buffer.concat([bare.subarray(FRAME_HEADER_BYTES), Buffer.alloc(extra)]);
-      const head = decodeFrameHeader(header(FRAMES.piece, payload.length));
+      const head = decodeFrameHeader(headOf(FRAMES.piece, payload.length));
       assert.throws(() => decodePieceStart(head, payload), isMalformed, `${extra} bytes`);
     }
   });
