@@ -104,6 +104,17 @@ test("when the first leaves, those who remain agree on another at once", () => {
   for (let piece = 0; piece < PIECES; piece++) assert.equal(bringersOf(remaining, piece, 0).length, 1);
 });
 
+test("whoever stood in may not once the first is at work", () => {
+  const rack = aRack();
+  seen(rack, 0);
+  const [first] = bringersOf(rack, 7, 0);
+  const second = bringersOf(rack, 7, 1000).find((name) => name !== first)!;
+  assert.ok(rack.gateways.get(second)!.mayCross(7));
+  rack.members.get(first!)!.has.set(7);
+  rack.gateways.get(second)!.filter(allBits(), 1000);
+  assert.ok(!rack.gateways.get(second)!.mayCross(7));
+});
+
 test("without members of the rack there is nothing to filter", () => {
   const alone = new Gateways("me", PIECES);
   alone.changed([{ name: "outside", distance: 2, has: new Bits(PIECES) }]);

@@ -134,7 +134,7 @@ suite("of whom", () => {
     ["any of those who have it", "a b", { a: { held: [0] }, b: { held: [0] } }],
     ["who has it whole before who still receives it", "b", { a: { started: [0] }, b: { held: [0] } }],
     ["who still receives it, when nobody has it whole", "a", { a: { started: [0] }, b: { held: [1] } }, (swarm) => swarm.claim(1, true)],
-    ["who is near before who is far", "b", { a: { held: [0], distance: 1 }, b: { held: [0] } }],
+    ["who is near before who is far", "b", { a: { held: [0], distance: 1 }, b: { held: [0] } }, onlyGateway],
     [
       "who is far and has it whole before who is near and still receives it",
       "a",
@@ -226,7 +226,7 @@ suite("the last pieces", () => {
   const ending = (missing: number, options: Partial<SwarmOptions> = {}): Swarm<string> => {
     const swarm = swarmOf(three, { slots: 4, ...options });
     for (const piece of range(0, PIECES - missing)) swarm.got(piece);
-    for (const piece of range(PIECES - missing, PIECES)) swarm.begun(piece, "a", 10 * piece);
+    for (const piece of range(PIECES - missing, PIECES).toReversed()) swarm.begun(piece, "a", 10 * piece);
     return swarm;
   };
   const LATE = 10 * PIECES + 300;
@@ -273,6 +273,13 @@ suite("the last pieces", () => {
     assert.equal(swarm.next(LATE), undefined);
     swarm.free("b");
     swarm.hasNot("b", PIECES - 1);
+    assert.equal(swarm.next(LATE), undefined);
+  });
+
+  test("not when they are here already, from elsewhere", () => {
+    const swarm = ending(2);
+    swarm.got(PIECES - 2);
+    assert.equal(swarm.next(LATE)?.piece, PIECES - 1);
     assert.equal(swarm.next(LATE), undefined);
   });
 
