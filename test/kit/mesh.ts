@@ -13,6 +13,7 @@ import { Outgoing } from "../../src/p2p/daemon/mesh/outgoing.ts";
 import { PieceReceiver, type Received, type ReceiverOptions } from "../../src/p2p/daemon/mesh/piece-receiver.ts";
 import { TrustedKeys, Voucher, type ProvenPiece } from "../../src/p2p/daemon/mesh/proof.ts";
 import { UploadSlots } from "../../src/p2p/daemon/mesh/upload-slots.ts";
+import type { RateLimits } from "../../src/p2p/daemon/rates/types.ts";
 import { startPieceServer } from "../../src/p2p/daemon/transfer/piece-server.ts";
 import { blockBytesOf, pieceRangeOf } from "../../src/p2p/model/piece.ts";
 import { PiecesConfig } from "../../src/p2p/pieces/config.ts";
@@ -59,7 +60,8 @@ export interface MeshNodeOptions {
   readonly mesh?: Readonly<Record<string, unknown>>;
   readonly transfer?: Readonly<Record<string, unknown>>;
   /** Decides instead of what the node has. */
-  readonly admission?: Admission;
+  readonly admission?: (ordinary: Admission) => Admission;
+  readonly limits?: RateLimits;
 }
 
 /** One host of a mesh: a store, what it gives and a client for what it wants. */
@@ -72,7 +74,8 @@ export interface MeshNode {
   readonly slots: UploadSlots;
   readonly client: BlockClient;
   readonly address: BlockAddress;
-  readonly transferConnections: () => number;
+  /** Connections of others that it serves. */
+  readonly servedConnections: () => number;
   /** Bytes of blocks that it has sent. */
   readonly sentBytes: () => number;
 }
@@ -85,7 +88,8 @@ export async function aMeshNode(scope: AsyncDisposableStack, options: MeshNodeOp
   const keys = new TrustedKeys();
   const feed = new Feed(stored, voucher, () => authority);
   const slots = new UploadSlots(options.slots ?? 8);
-  const admission = options.admission ?? admissionOf(stored, feed, slots);
+  const ordinary = admissionOf(stored, feed, slots);
+  const admission = options.admission?.(ordinary) ?? ordinary;
   let sent = 0;
   let connections = 0;
   const server = scope.use(
@@ -97,6 +101,7 @@ export async function aMeshNode(scope: AsyncDisposableStack, options: MeshNodeOp
       clock,
       log: silentLog,
       metrics: transferMetrics(),
+      limits: options.limits,
       blocks: (connection) => {
         const serving = new BlockServing({ ...connection, admission, onSent: (bytes) => void (sent += bytes) });
         connections++;
@@ -118,7 +123,7 @@ export async function aMeshNode(scope: AsyncDisposableStack, options: MeshNodeOp
     slots,
     client,
     address: { ip: "127.0.0.1", port: server.port },
-    transferConnections: () => connections,
+    servedConnections: () => connections,
     sentBytes: () => sent,
   };
 }

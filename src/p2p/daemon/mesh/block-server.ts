@@ -165,7 +165,7 @@ export class BlockServing {
     if (written.status === "rejected") throw written.reason;
     onSent(lengthBytes);
     stored.addUploadedBytes(lengthBytes);
-    if (sending.nextBlock * start.blockBytes >= start.lengthBytes) this.#finish(sending, undefined);
+    if (isLastOnItsWay(sending)) this.#finish(sending, undefined);
   }
 
   async #pay(taskId: TaskId, bytes: number): Promise<void> {
@@ -252,6 +252,7 @@ export class BlockServing {
 
   #cancelled(stream: number): void {
     const sending = this.#sending.get(stream);
+    if (sending !== undefined && isLastOnItsWay(sending)) return; // with that block the neighbour takes the stream for ended
     if (sending !== undefined) this.#finish(sending, "gone");
     else this.#asked.delete(stream); // its end is said when it is decided about
   }
@@ -267,3 +268,5 @@ export class BlockServing {
     this.#wake = undefined;
   }
 }
+
+const isLastOnItsWay = ({ nextBlock, outgoing: { start } }: Sending): boolean => nextBlock * start.blockBytes >= start.lengthBytes;
