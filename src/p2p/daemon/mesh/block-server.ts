@@ -173,7 +173,7 @@ export class BlockServing {
     if (written.status === "rejected") throw written.reason;
     onSent(lengthBytes);
     stored.addUploadedBytes(lengthBytes);
-    if (sending.nextBlock * start.blockBytes >= start.lengthBytes) this.#finish(sending, undefined);
+    if (isLastOnItsWay(sending)) this.#finish(sending, undefined);
   }
 
   async #pay(taskId: TaskId, bytes: number): Promise<void> {
@@ -276,3 +276,5 @@ export class BlockServing {
     this.#wake = undefined;
   }
 }
+
+const isLastOnItsWay = ({ nextBlock, outgoing: { start } }: Sending): boolean => nextBlock * start.blockBytes >= start.lengthBytes;

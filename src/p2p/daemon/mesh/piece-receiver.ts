@@ -149,7 +149,7 @@ export class PieceReceiver {
 
   /** A proven block is in the file: others may have it. */
   #passOn(): void {
-    if (this.#proof === undefined || this.#start === undefined) return;
+    if (this.#proof === undefined || this.#start === undefined || this.#writer?.inPlace !== true) return;
     if (this.#arrival === undefined) {
       if (this.#options.stored.finished.has(this.#start.piece)) return;
       this.#arrival = this.#options.feed.begin(this.#start, this.#proof);
