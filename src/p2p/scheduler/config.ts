@@ -23,7 +23,7 @@ export const SchedulerConfig = z.strictObject({
     .int()
     .min(1)
     .max(10_000)
-    .default(256)
+    .default(48)
     .describe("Neighbours of a peer that reads the source or has everything; beyond, others pass on what it has."),
   blockFirstMs: duration({ min: "100ms", max: "10m" })
     .prefault("2s")

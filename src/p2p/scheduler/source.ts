@@ -5,10 +5,10 @@ import type { SourceBecause } from "./events.ts";
 import type { Rejections } from "./rules.ts";
 import { hashOf } from "./score.ts";
 import {
+  beDue,
   isActive,
   isLive,
   isOurs,
-  isPushable,
   isReading,
   mayReadSource,
   priorityOf,
@@ -172,7 +172,7 @@ function setPermit(turn: Turn, peer: Peer, kind: Permit["kind"]): void {
   task.sourceReads++;
   trustReader(task, peer.host);
   // The others are to know it, and its key.
-  for (const other of task.roster.traders.peers) if (other !== peer && isPushable(other)) task.due.add(other);
+  for (const other of task.roster.traders.peers) if (other !== peer) beDue(other);
   turn.cluster.activeTasks.add(task);
   touch(turn, task);
 }

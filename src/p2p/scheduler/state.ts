@@ -53,6 +53,8 @@ export interface Host {
   troubledUntilMs: number;
   /** Its peers by task: one of each as a rule, more while an old one is being given up. */
   readonly peers: Map<Task, readonly Peer[]>;
+  /** Of its peers, those to be looked at again for an unasked offer. */
+  readonly due: Set<Peer>;
 }
 
 export type PeerState =
@@ -232,8 +234,10 @@ export interface TaskNote {
   readonly atMs: number;
   readonly peerId: PeerId | undefined;
   readonly event: string;
-  readonly fields: Readonly<Record<string, string>>;
+  readonly fields: Fields;
 }
+
+export type Fields = Readonly<Record<string, string | number | undefined>>;
 
 export interface Task {
   readonly id: TaskId;
@@ -285,6 +289,18 @@ export const isLive = (host: Host): boolean => host.liveness.kind !== "silent";
 
 /** One of our daemons, and live: it trades with its like, and understands offers that it did not ask for. */
 export const isOurs = (host: Host): boolean => host.instanceId !== undefined && isLive(host);
+
+/** It is to be looked at again; nobody is pushed to that would not understand it. */
+export function beDue(peer: Peer): void {
+  if (!isPushable(peer)) return;
+  peer.task.due.add(peer);
+  peer.host.due.add(peer);
+}
+
+export function notDue(peer: Peer): void {
+  peer.task.due.delete(peer);
+  peer.host.due.delete(peer);
+}
 
 export function* peersOf(host: Host): Generator<Peer> {
   for (const peers of host.peers.values()) yield* peers;
