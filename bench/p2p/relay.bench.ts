@@ -1,7 +1,7 @@
 // What it costs to pass content on: a daemon in the middle of a chain receives it from its parent, verifies it, stores it and sends it to its
 // child, all at once; beside it nginx, which fetches from an upstream, stores in its cache and sends to a client, cold each time. In turns.
 // CPU seconds are those of the one in the middle alone, all its threads and processes, user and system.
-// Flags: --size 512MiB --rounds 5 --profile DIRECTORY (writes a CPU profile of each thread of the relay there, for one more run of it).
+// Flags: --size 256MiB --rounds 5 --profile DIRECTORY (writes a CPU profile of each thread of the relay there, for one more run of it).
 // Prints a table for people on standard error and one line of JSON.
 import { createHash, randomBytes } from "node:crypto";
 import { appendFileSync, createReadStream, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -15,14 +15,17 @@ import { startCachingNginx } from "../kit/caching-nginx.ts";
 import { channelTo, counterOf, download, remove } from "../kit/daemon-calls.ts";
 import { startNginx } from "../kit/nginx.ts";
 import { cpuSecondsOf, median, runScript } from "../kit/process.ts";
+import { touchMemory } from "../kit/touch-memory.ts";
 import type { WholeResult } from "../kit/read-whole.ts";
 
 const { values: flags } = parseArgs({
-  options: { size: { type: "string", default: "512MiB" }, rounds: { type: "string", default: "5" }, profile: { type: "string" } },
+  options: { size: { type: "string", default: "256MiB" }, rounds: { type: "string", default: "5" }, profile: { type: "string" } },
 });
 const fileBytes = parseBytes(flags.size) ?? 0;
-if (fileBytes === 0) throw new Error("--size is a size such as 512MiB");
+if (fileBytes === 0) throw new Error("--size is a size such as 256MiB");
 const GIB = 1024 ** 3;
+/** Of the content, that come into memory during a run, those of relay and child, and room for what lies in between. */
+const COPIES = 2.5;
 const READER = new URL("../kit/read-whole.ts", import.meta.url).pathname;
 const UNREACHABLE = new URL("../kit/unreachable.ts", import.meta.url).href;
 
@@ -88,6 +91,7 @@ function verdictOf(runs: readonly Run[][], place: number) {
 }
 
 async function measured(pid: number, work: () => Promise<number>): Promise<Run> {
+  touchMemory(COPIES * fileBytes);
   const before = cpuSecondsOf(pid);
   const seconds = await work();
   return { megabytesPerSecond: fileBytes / 1e6 / seconds, cpuSecondsPerGiB: ((cpuSecondsOf(pid) - before) * GIB) / fileBytes };
