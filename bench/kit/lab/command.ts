@@ -1,0 +1,14 @@
+import { execFile } from "node:child_process";
+
+const TIMEOUT_MS = 30_000;
+const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
+
+/** Runs a short command to its end and gives what it printed; throws with its own words when it fails. */
+export function command(program: string, args: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(program, args, { timeout: TIMEOUT_MS, maxBuffer: OUTPUT_BYTES_MAX }, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout);
+      else reject(new Error(`${program} ${args.join(" ")}: ${stderr.trim() || error.message}`, { cause: error }));
+    });
+  });
+}
