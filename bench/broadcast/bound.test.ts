@@ -25,7 +25,9 @@ const rows: readonly (readonly [string, Partial<Scenario>, number])[] = [
   ["a narrow core decides", { racks: { count: 2, oversubscription: 8 } }, 20],
   ["a core that carries more than one copy does not", { racks: { count: 2, oversubscription: 4 } }, 10],
   ["the last of staggered hosts begins later", { joinsOverMs: 7_000 }, 17],
-  ["the dead need no copy and send none", { uplinks: [0.25], deaths: { share: 0.25, atBoundShare: 0.5 } }, (6 * 10) / (1 + 6 * 0.25)],
+  ["hosts that join later find what others fetched from a slow origin", { joinsOverMs: 7_000, originUp: 0.5 }, 20],
+  ["the dead need no copy but may have sent", { uplinks: [0.25], deaths: { share: 0.25, atBoundShare: 0.5 } }, (6 * 10) / (1 + 8 * 0.25)],
+  ["what is lost comes again", { lossShare: 0.2 }, 12.5],
 ];
 
 for (const [title, change, seconds] of rows)

@@ -20,8 +20,8 @@ export interface Flags {
 }
 
 export const HELP = `npm run bench:broadcast -- [options]
-  --scenarios a,b     only these (--list names them)
-  --drivers a,b       anax, anax-digest (told the sha256), aria2, libtorrent; default: anax, aria2, libtorrent
+  --scenarios a,b     only these, as --list names them
+  --drivers a,b       anax, anax-digest (told the sha256), aria2, libtorrent, chain (what the network allows)
   --quick             one short scenario
   --n N               other numbers of hosts, sizes and rates than the scenarios name
   --size SIZE         such as 128MiB

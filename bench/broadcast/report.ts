@@ -2,7 +2,7 @@ import Table from "cli-table3";
 import { colorsOn } from "../../src/cli/colors.ts";
 import { formatBytes } from "../../src/base/units.ts";
 import type { FailedRow, Row } from "./result.ts";
-import { missesOf } from "./verdict.ts";
+import { isOurs, missesOf } from "./verdict.ts";
 
 const HEAD = [
   "scenario",
@@ -27,7 +27,7 @@ export function printTable(rows: readonly (Row | FailedRow)[]): void {
   const table = new Table({ head: HEAD.map(pc.bold), style: { head: [], border: [] } });
   for (const row of rows) {
     const misses = missesOf(row, rows);
-    const verdict = !row.driver.startsWith("anax") ? "" : misses.length === 0 ? pc.green("met") : pc.red(misses.join(", "));
+    const verdict = !isOurs(row.driver) ? "" : misses.length === 0 ? pc.green("met") : pc.red(misses.join(", "));
     if ("failed" in row) table.push([row.scenario, row.driver, { colSpan: HEAD.length - 2, content: pc.red(row.failed.slice(0, 100)) }]);
     else table.push([...cellsOf(row), verdict]);
   }

@@ -26,6 +26,10 @@ export interface Scenario {
   /** Why no system can be faster than the bound. */
   readonly bound: string;
   readonly required: Requirement;
+  /** Run a plain chain of forwarders beside, which shows what the network and this machine allow. */
+  readonly calibrated?: boolean;
+  /** Run only when it is named. */
+  readonly extra?: boolean;
 }
 
 export interface Requirement {

@@ -1,5 +1,5 @@
 import { copyPathOf, type Contestant, type Driver, type Stage } from "./driver.ts";
-import { connected } from "../listening.ts";
+import { connected } from "../waiting.ts";
 import type { Member } from "../../kit/lab/network.ts";
 import type { Running } from "../../kit/lab/processes.ts";
 import { startOrigin } from "./origin.ts";

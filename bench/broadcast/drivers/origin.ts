@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { nginxConfig } from "../../kit/nginx.ts";
-import { listening } from "../listening.ts";
+import { listening } from "../waiting.ts";
 import type { Stage } from "./driver.ts";
 
 const PORT = 8000;

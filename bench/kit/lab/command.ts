@@ -12,3 +12,7 @@ export function command(program: string, args: readonly string[]): Promise<strin
     });
   });
 }
+
+/** The same within the network of a namespace. */
+export const commandIn = (namespace: string, program: string, args: readonly string[]): Promise<string> =>
+  command("nsenter", [`--net=/run/netns/${namespace}`, "--", program, ...args]);

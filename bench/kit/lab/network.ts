@@ -1,4 +1,4 @@
-import { command } from "./command.ts";
+import { command, commandIn } from "./command.ts";
 import { startDelayLine, type DelayLine } from "./delay-line.ts";
 import { forgetDeadLabs, namespacePrefix } from "./leftovers.ts";
 import { bucketOf, segmentBytesMax, tbfArguments } from "./shaping.ts";
@@ -130,7 +130,7 @@ async function connect(member: Member, link: Link, bridge: string, settings: Mem
   await ipIn(namespace, ["link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", settings.fabric]);
   await ipIn(namespace, ["link", "set", "eth0", "gso_max_size", `${settings.segmentBytes}`]);
   await ipIn(namespace, ["address", "add", `${address}/24`, "dev", "eth0"]);
-  await inside(namespace, "sysctl", [
+  await commandIn(namespace, "sysctl", [
     "-qw",
     "net.ipv6.conf.all.disable_ipv6=1",
     `net.ipv4.tcp_congestion_control=${CONGESTION_CONTROL}`,
@@ -139,7 +139,7 @@ async function connect(member: Member, link: Link, bridge: string, settings: Mem
     "net.ipv4.tcp_rmem=4096 262144 16777216",
   ]);
   // What is lost must be what a real network loses: single packets, not a bundle of many.
-  if (settings.wholePackets) await inside(namespace, "ethtool", ["-K", "eth0", "tso", "off", "gso", "off"]);
+  if (settings.wholePackets) await commandIn(namespace, "ethtool", ["-K", "eth0", "tso", "off", "gso", "off"]);
   await ipIn(settings.fabric, ["link", "set", port, "master", bridge, "up"]);
   await ipIn(namespace, ["link", "set", "lo", "up"]);
   await ipIn(namespace, ["link", "set", "eth0", "up"]);
@@ -147,9 +147,9 @@ async function connect(member: Member, link: Link, bridge: string, settings: Mem
   await shape(settings.fabric, port, link.downBits);
   const arriving = ["-A", "PREROUTING", "-i", "eth0"];
   const lost = ["-m", "statistic", "--mode", "random", "--probability", `${settings.lossShare}`, "-j", "DROP"];
-  if (settings.lossShare > 0) await inside(namespace, "iptables", ["-t", "mangle", ...arriving, ...lost]);
+  if (settings.lossShare > 0) await commandIn(namespace, "iptables", ["-t", "mangle", ...arriving, ...lost]);
   if (settings.delayed)
-    await inside(namespace, "iptables", ["-t", "raw", ...arriving, "-j", "NFQUEUE", "--queue-num", "0", "--queue-bypass"]);
+    await commandIn(namespace, "iptables", ["-t", "raw", ...arriving, "-j", "NFQUEUE", "--queue-num", "0", "--queue-bypass"]);
 }
 
 const shape = (namespace: string, device: string, rateBits: number): Promise<string> =>
@@ -187,6 +187,4 @@ async function killIn(namespace: string): Promise<void> {
 
 const ip = (args: readonly string[]): Promise<string> => command("ip", args);
 const ipIn = (namespace: string, args: readonly string[]): Promise<string> => command("ip", ["-n", namespace, ...args]);
-const inside = (namespace: string, program: string, args: readonly string[]): Promise<string> =>
-  command("nsenter", [`--net=/run/netns/${namespace}`, "--", program, ...args]);
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

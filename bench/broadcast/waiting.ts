@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { command } from "../kit/lab/command.ts";
+import { commandIn } from "../kit/lab/command.ts";
 import type { Member } from "../kit/lab/network.ts";
 
 const PAUSE_MS = 50;
@@ -15,7 +15,8 @@ export const connected = (member: Member, port: number, count: number): Promise<
     return (await sockets(member, ["state", "established", "sport", "=", `:${port}`])) >= count;
   });
 
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+/** Asks again and again, for half a minute. */
+export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     if (await holds()) return;
     await sleep(PAUSE_MS);
@@ -24,6 +25,6 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
 }
 
 async function sockets({ namespace }: Member, filter: readonly string[]): Promise<number> {
-  const list = await command("nsenter", [`--net=/run/netns/${namespace}`, "--", "ss", "-Htn", ...filter]);
+  const list = await commandIn(namespace, "ss", ["-Htn", ...filter]);
   return list.split("\n").filter(Boolean).length;
 }
