@@ -1,7 +1,7 @@
 import { chmodSync, linkSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { copyPathOf, type Contestant, type Driver, type Stage } from "./driver.ts";
-import { listening } from "../waiting.ts";
+import { serving } from "../waiting.ts";
 import { announceUrl, startTracker } from "./tracker.ts";
 import { TORRENT_FILE, torrentOf } from "./torrent.ts";
 
@@ -16,7 +16,7 @@ const OPTIONS = [
   "--bt-enable-lpd=false",
   "--disable-ipv6=true",
   "--bt-max-peers=0",
-  "--bt-request-peer-speed-limit=1G", // else it is content with few peers once it is fast
+  "--bt-request-peer-speed-limit=1000M", // else it is content with few peers once it is fast
   "--seed-ratio=0.0", // whoever is done goes on sending
   "--file-allocation=none",
   "--disk-cache=64M",
@@ -40,8 +40,8 @@ async function start(stage: Stage): Promise<Contestant> {
   mkdirSync(seed);
   linkSync(content.path, join(seed, TORRENT_FILE));
   const tracker = await startTracker(stage, torrent);
-  processes.start(origin, "seed", ["aria2c", ...OPTIONS, "--bt-seed-unverified=true", "-d", seed, torrentPath]);
-  await listening(origin, PORT);
+  const seeding = processes.start(origin, "seed", ["aria2c", ...OPTIONS, "--bt-seed-unverified=true", "-d", seed, torrentPath]);
+  await serving(seeding, origin, PORT);
   await tracker.knowsSeed();
   return {
     async get(host) {

@@ -1,5 +1,5 @@
 import { copyPathOf, type Contestant, type Driver, type Stage } from "./driver.ts";
-import { listening } from "../waiting.ts";
+import { serving } from "../waiting.ts";
 
 /**
  * Every host passes on what it receives to the next one. That is no product, since one slow or dead host stops all behind it: it shows
@@ -12,15 +12,15 @@ const HOST_PROGRAM = [process.execPath, "--disable-warning=ExperimentalWarning",
 
 async function start(stage: Stage): Promise<Contestant> {
   const { processes, hosts, origin, content } = stage;
-  processes.start(origin, "origin", [...HOST_PROGRAM, `${PORT}`, content.path]);
-  await listening(origin, PORT);
+  const first = processes.start(origin, "origin", [...HOST_PROGRAM, `${PORT}`, content.path]);
+  await serving(first, origin, PORT);
   const links = hosts.map((host, i) => {
     const before = hosts[i - 1] ?? origin;
     const last = i === hosts.length - 1 ? ["last"] : [];
     const process = processes.start(host, host.name, [...HOST_PROGRAM, `${PORT}`, copyPathOf(stage, host), before.address, ...last]);
     return { host, process };
   });
-  await Promise.all(hosts.map((host) => listening(host, PORT)));
+  await Promise.all(links.map(({ host, process }) => serving(process, host, PORT)));
   return {
     async get(host) {
       const { process } = links.find((link) => link.host === host)!; // every host has one

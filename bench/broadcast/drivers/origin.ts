@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { nginxConfig } from "../../kit/nginx.ts";
-import { listening } from "../waiting.ts";
+import { serving } from "../waiting.ts";
 import type { Stage } from "./driver.ts";
 
 const PORT = 8000;
@@ -10,7 +10,7 @@ const PORT = 8000;
 export async function startOrigin({ processes, origin, content, directory }: Stage): Promise<string> {
   const configPath = join(directory, "nginx.conf");
   writeFileSync(configPath, nginxConfig({ root: dirname(content.path), workDirectory: directory, listen: `${origin.address}:${PORT}` }));
-  processes.start(origin, "origin", ["nginx", "-c", configPath, "-p", directory, "-e", "stderr"]);
-  await listening(origin, PORT);
+  const server = processes.start(origin, "origin", ["nginx", "-c", configPath, "-p", directory, "-e", "stderr"]);
+  await serving(server, origin, PORT);
   return `http://${origin.address}:${PORT}/content`;
 }

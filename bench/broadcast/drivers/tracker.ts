@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { commandIn } from "../../kit/lab/command.ts";
 import type { Running } from "../../kit/lab/processes.ts";
-import { listening, until } from "../waiting.ts";
+import { serving, until } from "../waiting.ts";
 import type { Stage } from "./driver.ts";
 import type { Torrent } from "./torrent.ts";
 
@@ -24,11 +24,11 @@ export async function startTracker(stage: Stage, { infoHash }: Torrent): Promise
   mkdirSync(directory);
   writeFileSync(join(directory, "whitelist"), `${infoHash.toString("hex").toUpperCase()}\n`); // Debian's build serves no others
   const port = `${PORT}`;
-  const argv = ["opentracker", "-i", origin.address, "-p", port, "-P", port, "-d", directory, "-u", "root", "-w", "whitelist"];
+  const argv = ["opentracker", "-i", origin.address, "-p", port, "-P", port, "-d", directory, "-w", "/whitelist"]; // it makes that its root
   let tracker: Running | undefined;
   const start = async (): Promise<void> => {
     tracker = processes.start(origin, "tracker", argv);
-    await listening(origin, PORT);
+    await serving(tracker, origin, PORT);
   };
   await start();
   const scrape = `http://${origin.address}:${PORT}/scrape?info_hash=${percentEncoded(infoHash)}`;
