@@ -7,6 +7,8 @@ export interface Row {
   readonly scenario: string;
   readonly driver: string;
   readonly n: number;
+  /** Hosts that got the content; all but those that were killed. */
+  readonly finished: number;
   readonly bytes: number;
   readonly runs: number;
   readonly secondsFirst: number;
@@ -50,6 +52,7 @@ export function rowOf(scenario: Scenario, driver: string, races: readonly Race[]
     scenario: scenario.name,
     driver,
     n: scenario.n,
+    finished: middle("finished"),
     bytes: scenario.bytes,
     runs: races.length,
     secondsFirst: middle("secondsFirst"),
@@ -81,6 +84,7 @@ function figuresOf(scenario: Scenario, { hosts, bounds, ...race }: Race) {
   const boundSeconds = scenario.judged === "last" ? bounds.lastSeconds : worst.ownSeconds / worst.ownRatio;
   const deliveredGiB = (times.length * scenario.bytes) / GIB;
   return {
+    finished: times.length,
     secondsFirst: Math.min(...seconds),
     secondsMedian: median(seconds),
     secondsLast,

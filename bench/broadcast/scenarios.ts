@@ -32,7 +32,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     ...SIXTEEN,
     name: "deaths-16",
-    title: "2 of 16 hosts are killed in the middle",
+    title: "a tenth of the hosts (2 of 16) is killed in the middle",
     deaths: { share: 0.1, atBoundShare: 0.5 },
     bound: `${ONE_COPY}; no living one needs the dead`,
     required: WITH_FAULTS,
