@@ -19,4 +19,6 @@ test("sizes, lists and numbers are read", () => {
 });
 
 for (const args of [["--n", "0"], ["--n", "65"], ["--runs", "x"], ["--size", "big"], ["--rate", "0mbit"], ["--unknown"]])
-  test(`${args.join(" ")} is refused`, () => void assert.throws(() => parseFlags(args)));
+  test(`${args.join(" ")} is refused`, () => {
+    assert.throws(() => parseFlags(args));
+  });

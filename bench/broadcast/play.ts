@@ -11,7 +11,7 @@ export interface PlayOptions {
   readonly logs: string | undefined;
   readonly keep: boolean;
   readonly signal: AbortSignal;
-  say(text: string): void;
+  readonly say: (text: string) => void;
 }
 
 /** All drivers through one scenario, in turns, so that a busy neighbour hits all of them; none again that has failed. */
