@@ -11,7 +11,7 @@ import { BufferPool } from "../base/buffer-pool.ts";
 import { AnaxError, type ErrorCode } from "../base/errors.ts";
 import { createRandom } from "../base/random.ts";
 import { EAGAIN, EINTR, EIO, loadNativeSend, type NativeSend } from "./native-send.ts";
-import { pipeFile, sendFile } from "./send-file.ts";
+import { pipeFile, sendFile, type Pace } from "./send-file.ts";
 
 const FILE_BYTES = 5 * 1024 * 1024 + 17;
 const CONTENT = randomContent(FILE_BYTES);
@@ -71,6 +71,28 @@ for (const [name, native] of Object.entries(VARIANTS)) {
       await sending;
       assert.ok(CONTENT.equals(Buffer.concat(chunks)));
       assert.equal(progressBytes, FILE_BYTES);
+    });
+
+    test("sends nothing that the pace has not granted, in its turns", async () => {
+      await using world = await openWorld();
+      const received = buffer(world.reader);
+      const grants: number[] = [];
+      let [granted, sent] = [0, 0];
+      const grant = (bytes: number): void => void ((granted += bytes), grants.push(bytes));
+      const pace = {
+        turnBytes: 100_000,
+        tryTake: (bytes: number) => grants.length % 2 === 0 && (grant(bytes), true),
+        take: async (bytes: number) => grant(bytes),
+      };
+      const onProgress = (bytes: number): void => {
+        sent += bytes;
+        assert.ok(sent <= granted, `${sent} of ${granted}`);
+      };
+      await world.send({ native, lengthBytes: FILE_BYTES, pace, onProgress });
+      world.writer.end();
+      assert.ok(CONTENT.equals(await received));
+      assert.equal(granted, FILE_BYTES);
+      assert.ok(grants.length >= FILE_BYTES / 100_000 && Math.max(...grants) <= 100_000);
     });
 
     test("ends with the reason and a dead socket when aborted half-way", async () => {
@@ -176,6 +198,7 @@ interface SendTestOptions {
   readonly repeat?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (bytes: number) => void;
+  readonly pace?: Pace;
   readonly socket?: Socket;
 }
 

@@ -60,6 +60,7 @@ class DiskPieceStore implements PieceStore {
   readonly #background = new Set<Promise<void>>();
   readonly #closing = new AbortController();
   readonly #pieceListeners = new Set<(task: StoredTask, index: number) => void>();
+  readonly #wantedListeners = new Set<(task: StoredTask, index: number) => void>();
   readonly #removedListeners = new Set<(id: TaskId) => void>();
   readonly #owned: AsyncDisposableStack;
   #disposed: Promise<void> | undefined;
@@ -106,6 +107,9 @@ class DiskPieceStore implements PieceStore {
       closing: this.#closing.signal,
       spoolPath: () => this.spoolPath(),
       onPiece: (task, index) => this.#onPiece(task, index),
+      onWanted: (task, index) => {
+        for (const listen of this.#wantedListeners) listen(task, index);
+      },
       inBackground: (work) => this.#inBackground(work),
     };
     this.#collector = new Collector({
@@ -183,6 +187,7 @@ class DiskPieceStore implements PieceStore {
 
   readonly events: StoreEvents = {
     onPiece: (listen) => listener(this.#pieceListeners, listen),
+    onWanted: (listen) => listener(this.#wantedListeners, listen),
     onRemoved: (listen) => listener(this.#removedListeners, listen),
   };
 

@@ -46,6 +46,8 @@ export interface StoreEvents {
   onRemoved(listen: (id: TaskId) => void): Disposable;
   /** Listeners must not throw. */
   onPiece(listen: (task: StoredTask, index: number) => void): Disposable;
+  /** Called when somebody begins to wait for a piece that is not held. Listeners must not throw. */
+  onWanted(listen: (task: StoredTask, index: number) => void): Disposable;
 }
 
 export interface StoreUsage {

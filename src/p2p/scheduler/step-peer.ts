@@ -20,6 +20,7 @@ export function peerRegistered(turn: Turn, event: EventOf<"peerRegistered">): vo
     turn.effects.push({ do: "closeStream", peerId: peer.id, streamId: peer.streamId });
   }
   peer.streamId = event.streamId;
+  peer.introduced = false;
   peer.order = order;
   peer.sourceError = undefined;
   task.url ||= order.url;
@@ -85,7 +86,7 @@ function addPiece(turn: Turn, peer: Peer, pieceIndex: number): void {
   const { layout } = peer;
   if (layout !== undefined && pieceIndex >= layout.pieceCount)
     throw new AnaxError("input.invalid", { reason: "no such piece", pieceIndex });
-  peer.pieces.add(pieceIndex);
+  if (peer.pieces.add(pieceIndex)) peer.task.roster.grew(peer);
   peer.updatedAtMs = nowMs;
   if (peer.permit !== undefined) peer.permit.progressAtMs = nowMs;
   if (peer.pieces.count === 1) touch(turn, peer.task); // it can be a parent now
@@ -97,7 +98,8 @@ export function pieceFailed(turn: Turn, event: EventOf<"pieceFailed">): void {
   const parent = peer.task.peers.get(event.parentId as PeerId); // a lookup by a stranger's text finds nothing or a peer
   if (parent === undefined || parent === peer) return;
   block(turn, peer, parent, event.temporary ? "piece-failed-for-now" : "piece-failed");
-  complain(turn, peer, parent);
+  // Of ours no single piece is heard of that would make up for it, so they complain only of what is not a matter of time.
+  if (!event.temporary || !isOurs(peer.host)) complain(turn, peer, parent);
   turn.cluster.setParents(
     peer,
     [...peer.parents].filter((one) => one !== parent),
@@ -120,10 +122,12 @@ export function rescheduled(turn: Turn, event: EventOf<"rescheduled">): void {
     complain(turn, peer, parent!);
     useless = true;
   }
-  if (useless) peer.fruitless++;
+  if (useless && !peer.gained) peer.fruitless++;
   peer.served.clear();
+  peer.gained = false;
+  peer.introduced = false;
   note(turn, peer.task, "peer-rescheduled", { peer, fields: { parents: given.length, description: event.description } });
-  turn.cluster.setParents(peer, []);
+  turn.cluster.setParents(peer, isOurs(peer.host) ? [...peer.parents].filter((parent) => !given.includes(parent)) : []);
   if (!isActive(peer)) return;
   turn.cluster.startWaiting(peer, turn.moment.nowMs);
   turn.asking.add(peer);
@@ -161,6 +165,7 @@ export function streamClosed(turn: Turn, event: EventOf<"streamClosed">): void {
   const peer = turn.cluster.peers.get(event.peerId);
   if (peer === undefined || peer.streamId !== event.streamId) return; // it was replaced, or ended by us
   peer.streamId = undefined;
+  peer.task.roster.note(peer);
   if (!isActive(peer)) return;
   note(turn, peer.task, "stream-lost", { peer, level: "warn" });
   endPeer(turn, peer);

@@ -1,7 +1,7 @@
 import type { Cluster } from "./cluster.ts";
 import type { Effect } from "./events.ts";
 import type { Moment, Rejections } from "./rules.ts";
-import { changed, type Decision, type Peer, type Task } from "./state.ts";
+import type { Decision, Peer, Task } from "./state.ts";
 
 /** One event being digested: what it changed and what is to be done. */
 export interface Turn {
@@ -12,6 +12,8 @@ export interface Turn {
   readonly touched: Set<Task>;
   /** Peers that ask, of tasks that may otherwise stay as they are. */
   readonly asking: Set<Peer>;
+  /** Unasked offers that may still be made; the rest waits for a tick, so that no turn takes long. */
+  pushesLeft: number;
 }
 
 /** Longest value kept from what others tell us. */
@@ -20,7 +22,6 @@ const FIELD_CHARS_MAX = 300;
 type Fields = Readonly<Record<string, string | number | undefined>>;
 
 export function touch(turn: Turn, task: Task): void {
-  changed(task);
   turn.touched.add(task);
 }
 
