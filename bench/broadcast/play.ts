@@ -28,7 +28,13 @@ export async function play({ scenario, drivers }: Round, options: PlayOptions): 
       if (signal.aborted || failures.has(driver.name)) continue;
       try {
         const where = logs === undefined ? undefined : join(resolve(logs), `run-${run}`);
-        const done = await race(scenario, driver, { content, logs: where, keep, signal });
+        const done = await race(scenario, driver, {
+          content,
+          logs: where,
+          keep,
+          signal,
+          onWait: () => say("  another benchmark runs on this machine; waiting for its end"),
+        });
         races.get(driver.name)!.push(done); // every driver has a list
         say(`  ${driver.name.padEnd(12)} ${wordsOf(rowOf(scenario, driver.name, [done]))}`);
       } catch (error) {

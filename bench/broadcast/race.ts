@@ -7,6 +7,7 @@ import { openAccount, type Account } from "../kit/lab/account.ts";
 import { watchMachine, type MachineUse } from "../kit/lab/machine.ts";
 import { startNetwork, type Member, type Network, type WireBytes } from "../kit/lab/network.ts";
 import { createProcesses } from "../kit/lab/processes.ts";
+import { takeTurn } from "../kit/lab/turn.ts";
 import { cpuSecondsOf } from "../kit/process.ts";
 import { boundsOf, type Bounds } from "./bound.ts";
 import { copyPathOf, type Content, type Contestant, type Driver, type Stage } from "./drivers/driver.ts";
@@ -35,6 +36,8 @@ export interface RaceOptions {
   readonly logs: string | undefined;
   readonly keep: boolean;
   readonly signal: AbortSignal;
+  /** Somebody else measures on this machine. */
+  readonly onWait: () => void;
 }
 
 const MEMORY = "/dev/shm";
@@ -46,6 +49,7 @@ export async function race(scenario: Scenario, driver: Driver, options: RaceOpti
   const plan = planOf(scenario);
   const bounds = boundsOf(scenario, plan);
   await using scope = new AsyncDisposableStack();
+  scope.use(await takeTurn({ signal: options.signal, onWait: options.onWait }));
   const directory = await mkdtemp(join(MEMORY, "anax-broadcast-"));
   scope.defer(() => (options.keep ? console.error(`kept: ${directory}`) : rm(directory, { recursive: true, force: true, maxRetries: 5 })));
   const logDirectory = join(directory, "logs");
