@@ -25,6 +25,7 @@ SETTINGS = {
     # Short queues of requests, so that what a peer asks for follows what others have; enough for a link and its delay.
     "request_queue_time": 1,
     "max_out_request_queue": 64,
+    "predictive_piece_announce": 200,  # tells others of a piece this many milliseconds before it is complete
     # Copies lie in memory: no reason to wait for a disk.
     "aio_threads": 2,
     "hashing_threads": 1,
