@@ -1,4 +1,4 @@
-import { close, fdatasync, fsync, open, read, write } from "node:fs";
+import { close, fdatasync, fsync, ftruncate, open, read, write } from "node:fs";
 import { promisify } from "node:util";
 import { diskErrorOf } from "./disk-error.ts";
 
@@ -7,6 +7,7 @@ import { diskErrorOf } from "./disk-error.ts";
 
 export const openDescriptor: (path: string, flags: number | string, mode?: number) => Promise<number> = promisify(open);
 export const closeDescriptor: (fd: number) => Promise<void> = promisify(close);
+export const resize: (fd: number, bytes: number) => Promise<void> = promisify(ftruncate);
 export const syncData: (fd: number) => Promise<void> = promisify(fdatasync);
 
 /** Writes all of `bytes` at `positionBytes`, however many system calls it takes. Throws `disk.full`, `disk.io`. */

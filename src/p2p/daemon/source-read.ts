@@ -42,6 +42,9 @@ export async function readSource(job: SourceJob): Promise<StoredTask> {
   }
 }
 
+/** Made once: a fresh error for each of many small files is a cost of its own. */
+const NOT_NEEDED = new AnaxError("download.cancelled", { reason: "the body is not needed any more" });
+
 interface ReadState {
   stored: StoredTask | undefined;
   /** Space for it is reserved, and it knows the digest that is expected now. */
@@ -63,7 +66,7 @@ async function readOnce(job: SourceJob, state: ReadState): Promise<StoredTask | 
     state.received = true;
     return await (state.stored === undefined ? readFresh(job, state, body) : readRest(job, state, { body, run: ranged ? run : undefined }));
   } finally {
-    scope.abort(new AnaxError("download.cancelled", { reason: "the body is not needed any more" })); // frees the connection of a body left unread
+    scope.abort(NOT_NEEDED); // frees the connection of a body left unread
   }
 }
 

@@ -4,12 +4,12 @@ import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, errorOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { NativeSend } from "../../../disk/native-send.ts";
-import { sendFile, writeChunk } from "../../../disk/send-file.ts";
+import { limitUnsent, sendFile, writeChunk, writeHead } from "../../../disk/send-file.ts";
 import {
   decodeFrameHeader,
   decodeGreeting,
   decodeRequest,
-  encodeBlockHead,
+  encodeRunHead,
   encodeEnd,
   encodePieceStart,
   FRAME_HEADER_BYTES,
@@ -48,14 +48,20 @@ export interface BlockServingOptions {
 /** Pieces that one neighbour gets at once; it asks for fewer. */
 const STREAMS_MAX = 32;
 const UNREAD_BYTES_MAX = 64 * 1024;
+/** Neighbouring blocks that are sent in one go, before other pieces have their turn; a longer block goes alone. */
+const RUN_BYTES = 256 * 1024;
+/** Given to the kernel ahead of what the link takes: enough to keep it busy, so little that a piece that is cancelled stops soon. */
+const UNSENT_BYTES_MAX = 128 * 1024;
 
 interface Sending {
   readonly stream: number;
   readonly outgoing: Outgoing;
   nextBlock: number;
+  /** The neighbour wants no more of it. */
+  cancelled: boolean;
 }
 
-/** One neighbour's connection: what it asks for is sent block by block, a block of each piece in turn. */
+/** One neighbour's connection: what it asks for is sent in runs of blocks, one of each piece in turn. */
 export class BlockServing {
   readonly #options: BlockServingOptions;
   readonly #socket: Socket;
@@ -88,6 +94,7 @@ export class BlockServing {
     socket.once("end", () => socket.destroy()); // a neighbour that has enough wants no rest
     socket.on("data", (chunk) => this.#take(chunk as Buffer));
     this.#watchdog.watch("greeting", this.#options.config.uploadRequestMs);
+    limitUnsent(socket, UNSENT_BYTES_MAX, this.#options.native);
     try {
       this.#take(Buffer.alloc(0));
       await this.#serve();
@@ -98,7 +105,7 @@ export class BlockServing {
     }
     socket.destroy();
     await closed;
-    for (const { outgoing } of this.#sending.values()) outgoing[Symbol.dispose]();
+    for (const sending of this.#sending.values()) this.#finish(sending, undefined);
     this.#watchdog[Symbol.dispose]();
   }
 
@@ -115,7 +122,7 @@ export class BlockServing {
     while (!this.#ended) {
       const sending = this.#replies.length > 0 ? undefined : this.#nextReady();
       if (this.#replies.length > 0) await this.#reply();
-      else if (sending !== undefined) await this.#sendBlock(sending);
+      else if (sending !== undefined) await this.#sendRun(sending);
       else await this.#sleep();
     }
   }
@@ -139,25 +146,26 @@ export class BlockServing {
     const start = streams.findIndex(({ stream }) => stream === this.#last) + 1;
     for (let n = 0; n < streams.length; n++) {
       const sending = streams[(start + n) % streams.length]!; // within the list
-      if (sending.nextBlock < sending.outgoing.readyBlocks()) return sending;
-      if (sending.outgoing.gone) this.#finish(sending, "gone");
+      if (!sending.cancelled && sending.nextBlock < sending.outgoing.readyBlocks()) return sending;
+      if (sending.cancelled || sending.outgoing.gone) this.#finish(sending, "gone");
     }
     return undefined;
   }
 
-  async #sendBlock(sending: Sending): Promise<void> {
+  async #sendRun(sending: Sending): Promise<void> {
     const { socket, native, buffers, onSent, config } = this.#options;
     const { stream, outgoing, nextBlock } = sending;
     const { start, stored } = outgoing;
     this.#last = stream;
     const from = nextBlock * start.blockBytes;
-    const lengthBytes = Math.min(start.blockBytes, start.lengthBytes - from);
+    const blocks = Math.min(outgoing.readyBlocks() - nextBlock, Math.max(1, Math.floor(RUN_BYTES / start.blockBytes)));
+    const lengthBytes = Math.min(blocks * start.blockBytes, start.lengthBytes - from);
     const offsetBytes = pieceRangeOf(stored.meta, start.piece).start + from;
-    const heads = [...(nextBlock === 0 ? [encodePieceStart({ ...start, stream })] : []), encodeBlockHead(stream, lengthBytes)];
-    sending.nextBlock++;
+    const heads = [...(nextBlock === 0 ? [encodePieceStart({ ...start, stream })] : []), encodeRunHead(stream, lengthBytes)];
+    sending.nextBlock += blocks;
     await this.#pay(stored.meta.id, lengthBytes);
     this.#watchdog.watch("stall", config.uploadStallMs);
-    const head = writeChunk(socket, Buffer.concat(heads));
+    const head = writeHead(socket, Buffer.concat(heads), native);
     const onProgress = (): void => this.#watchdog.touch();
     const body = sendFile({ socket, fd: stored.fd, offsetBytes, lengthBytes, native, buffers, signal: this.#gone.signal, onProgress });
     const [written, sent] = await Promise.allSettled([head, body]);
@@ -246,14 +254,15 @@ export class BlockServing {
       return;
     }
     admitted.onChange(() => this.#awake());
-    this.#sending.set(stream, { stream, outgoing: admitted, nextBlock: 0 });
+    this.#sending.set(stream, { stream, outgoing: admitted, nextBlock: 0, cancelled: false });
     this.#awake();
   }
 
   #cancelled(stream: number): void {
     const sending = this.#sending.get(stream);
-    if (sending !== undefined) this.#finish(sending, "gone");
-    else this.#asked.delete(stream); // its end is said when it is decided about
+    if (sending === undefined) return void this.#asked.delete(stream); // its end is said when it is decided about
+    sending.cancelled = true; // what is being sent of it is sent; if that is the last of it, it is complete and has no other end
+    this.#awake();
   }
 
   #end(): void {

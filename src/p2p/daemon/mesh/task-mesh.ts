@@ -51,6 +51,8 @@ const CONNECT_ATTEMPTS_MAX = 4;
 const BACKOFF = { attemptsMax: Infinity, firstMs: 200, maxMs: 2000 };
 const REOFFER_LOOK_MS = 250;
 const RESPONSE_HEADERS_MAX = 64;
+/** News that change little wait for others to go with. */
+const LAZY_TICKS = 6;
 
 /**
  * One task as this host shares it with its neighbours: tells them what is here and what arrives, hears the same from them, decides what
@@ -77,7 +79,9 @@ export class TaskMesh implements AsyncDisposable {
   #reading = false;
   #wasReading = false;
   #joined = 0;
-  #flush: Disposable | undefined;
+  /** Pieces that neighbours were told to be on their way. */
+  readonly #announced = new Set<number>();
+  #flush: { readonly dueMs: number; readonly timer: Disposable } | undefined;
   #reoffer: Disposable | undefined;
 
   constructor(parts: TaskMeshParts, options: TaskMeshOptions) {
@@ -143,7 +147,7 @@ export class TaskMesh implements AsyncDisposable {
       feed: this.#feed,
       keys: this.#keys,
       listener,
-      onArriving: (piece) => this.#tell(() => this.#news.started(piece)),
+      onArriving: (piece) => this.#arriving(piece),
       onUseless: (neighbour, error) => this.#ban(neighbour, error),
     });
     this.#fetch.pump();
@@ -167,11 +171,19 @@ export class TaskMesh implements AsyncDisposable {
     return this.#swarm?.isRequested(piece) ?? false;
   }
 
+  #arriving(piece: number): void {
+    this.#announced.add(piece);
+    this.#news.started(piece);
+    this.#flushSoon(1);
+  }
+
   /** The store has another piece, from wherever. */
   held(stored: StoredTask, piece: number): void {
     if (stored !== this.#stored) return;
     this.#swarm?.got(piece);
-    this.#tell(() => this.#news.held(piece));
+    this.#news.held(piece);
+    // Who knows that it was on its way asks for it all the same.
+    this.#flushSoon(this.#announced.delete(piece) ? LAZY_TICKS : 1);
   }
 
   /** Somebody reads the content in its order and waits for this piece. */
@@ -382,19 +394,23 @@ export class TaskMesh implements AsyncDisposable {
     return this.#offers.isOffered(piece);
   }
 
-  /** Notes news and sends them a moment later, together with what else comes until then. */
-  #tell(note: () => void): void {
-    note();
-    if (this.#flush !== undefined || this.#neighbours.size === 0) return;
-    this.#flush = this.#parts.clock.timer(this.#parts.config.tickMs, () => {
-      this.#flush = undefined;
-      if (this.#news.isEmpty) return;
-      const message = updateMessage(this.#news.take());
-      for (const { links } of this.#neighbours.values()) {
-        const [link] = links;
-        if (link !== undefined) this.#say(link, message);
-      }
-    });
+  /** Sends news after so many ticks, together with what else comes until then. */
+  #flushSoon(ticks: number): void {
+    const { clock, config } = this.#parts;
+    const dueMs = clock.nowMs() + ticks * config.tickMs;
+    if (this.#neighbours.size === 0 || (this.#flush !== undefined && this.#flush.dueMs <= dueMs)) return;
+    this.#flush?.timer[Symbol.dispose]();
+    this.#flush = { dueMs, timer: clock.timer(ticks * config.tickMs, () => this.#flushNow()) };
+  }
+
+  #flushNow(): void {
+    this.#flush = undefined;
+    if (this.#news.isEmpty) return;
+    const message = updateMessage(this.#news.take());
+    for (const { links } of this.#neighbours.values()) {
+      const [link] = links;
+      if (link !== undefined) this.#say(link, message);
+    }
   }
 
   #sayFree(neighbour: Neighbour): void {
@@ -480,13 +496,15 @@ export class TaskMesh implements AsyncDisposable {
 
   #sent(piece: number, nowMs: number): void {
     this.#offers.sent(piece, nowMs);
-    this.#tell(() => this.#news.dropped(piece));
+    this.#news.dropped(piece);
+    this.#flushSoon(1);
     this.#reoffer ??= this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());
   }
 
   #offerAgain(): void {
     this.#reoffer = undefined;
-    for (const piece of this.#offers.due(this.#parts.clock.nowMs())) this.#tell(() => this.#news.held(piece));
+    for (const piece of this.#offers.due(this.#parts.clock.nowMs())) this.#news.held(piece);
+    this.#flushSoon(LAZY_TICKS);
     if (this.#offers.heldBack.size > 0 && !this.#stop.signal.aborted)
       this.#reoffer = this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());
   }
@@ -497,7 +515,7 @@ export class TaskMesh implements AsyncDisposable {
     const because = new AnaxError("download.cancelled", { reason: "the task is not shared any more" });
     this.#stop.abort(because);
     this.#learned.reject(because);
-    this.#flush?.[Symbol.dispose]();
+    this.#flush?.timer[Symbol.dispose]();
     this.#reoffer?.[Symbol.dispose]();
     await this.#fetch?.[Symbol.asyncDispose]();
     for (const neighbour of this.#neighbours.values()) {
