@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AnaxError, errorOf, specOf } from "./errors.ts";
 import { createLog } from "./log.ts";
-import { formatBytes, formatDuration, parseBytes, parseDurationMs } from "./units.ts";
+import { formatBytes, formatDuration, parseBytes, parseBytesPerSecond, parseDurationMs } from "./units.ts";
 
-test("sizes and durations are read with their units", () => {
+test("sizes, rates and durations are read with their units", () => {
   const sizes: readonly [string, number | undefined][] = [
     ["4096", 4096],
     ["4MiB", 4 * 1024 ** 2],
@@ -13,6 +13,18 @@ test("sizes and durations are read with their units", () => {
     ["-1", undefined],
   ];
   for (const [text, bytes] of sizes) assert.equal(parseBytes(text), bytes, text);
+  const rates: readonly [string, number | undefined][] = [
+    ["0", 0],
+    ["100MiB/s", 100 * 1024 ** 2],
+    ["50 MB", 50e6],
+    ["800Mbit/s", 100e6],
+    ["2.5 Gbit / s", 312_500_000],
+    ["64kbit", 8000],
+    ["10 bits", undefined],
+    ["MiB/s", undefined],
+    ["fast", undefined],
+  ];
+  for (const [text, bytesPerSecond] of rates) assert.equal(parseBytesPerSecond(text), bytesPerSecond, text);
   const durations: readonly [string, number | undefined][] = [
     ["30", 30_000],
     ["250ms", 250],

@@ -14,6 +14,7 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
   TB: 1e12,
   TIB: 1024 ** 4,
 };
+const BIT_UNITS: Readonly<Record<string, number>> = { BIT: 1 / 8, KBIT: 1e3 / 8, MBIT: 1e6 / 8, GBIT: 1e9 / 8, TBIT: 1e12 / 8 };
 const MS_UNITS: Readonly<Record<string, number>> = { "": 1, ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** Bytes of `4MiB`, `1.5GB`, `4096`; undefined when it is no size. */
@@ -21,6 +22,13 @@ export function parseBytes(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/.exec(text.trim());
   const unit = match === null ? undefined : BYTE_UNITS[match[2]!.toUpperCase()]; // the pattern has both groups
   return unit === undefined ? undefined : Math.round(Number(match![1]) * unit);
+}
+
+/** Bytes per second of `100MiB/s`, `800Mbit/s` or, as Dragonfly writes rates, of a mere size; undefined when it is none. */
+export function parseBytesPerSecond(text: string): number | undefined {
+  const amount = text.trim().replace(/\s*\/\s*s$/, "");
+  const bits = /^(\d+(?:\.\d+)?)\s*([kmgt]?bit)$/i.exec(amount);
+  return bits === null ? parseBytes(amount) : Number(bits[1]) * BIT_UNITS[bits[2]!.toUpperCase()]!; // the pattern names the units
 }
 
 /** Milliseconds of `500ms`, `30s`, `2h`, `1h30m`; a bare number is seconds, as in Dragonfly's flags. Undefined when it is none. */

@@ -11,7 +11,7 @@ import { BufferPool } from "../base/buffer-pool.ts";
 import { AnaxError, type ErrorCode } from "../base/errors.ts";
 import { createRandom } from "../base/random.ts";
 import { EAGAIN, EINTR, EIO, loadNativeSend, type NativeSend } from "./native-send.ts";
-import { pipeFile, sendFile } from "./send-file.ts";
+import { pipeFile, sendFile, type Pace } from "./send-file.ts";
 
 const FILE_BYTES = 5 * 1024 * 1024 + 17;
 const CONTENT = randomContent(FILE_BYTES);
@@ -73,6 +73,28 @@ for (const [name, native] of Object.entries(VARIANTS)) {
       assert.equal(progressBytes, FILE_BYTES);
     });
 
+    test("sends nothing that the pace has not granted, in its turns", async () => {
+      await using world = await openWorld();
+      const received = buffer(world.reader);
+      const grants: number[] = [];
+      let [granted, sent] = [0, 0];
+      const grant = (bytes: number): void => void ((granted += bytes), grants.push(bytes));
+      const pace = {
+        turnBytes: 100_000,
+        tryTake: (bytes: number) => grants.length % 2 === 0 && (grant(bytes), true),
+        take: async (bytes: number) => grant(bytes),
+      };
+      const onProgress = (bytes: number): void => {
+        sent += bytes;
+        assert.ok(sent <= granted, `${sent} of ${granted}`);
+      };
+      await world.send({ native, lengthBytes: FILE_BYTES, pace, onProgress });
+      world.writer.end();
+      assert.ok(CONTENT.equals(await received));
+      assert.equal(granted, FILE_BYTES);
+      assert.ok(grants.length >= FILE_BYTES / 100_000 && Math.max(...grants) <= 100_000);
+    });
+
     test("ends with the reason and a dead socket when aborted half-way", async () => {
       await using world = await openWorld();
       const abort = new AbortController();
@@ -122,7 +144,10 @@ for (const [name, native] of Object.entries(VARIANTS)) {
 
 test("a disk error while sending is reported as one", { skip: real === undefined }, async () => {
   await using world = await openWorld();
-  await assert.rejects(world.send({ native: { resident: () => true, send: () => EIO }, lengthBytes: 1 }), hasCode("disk.io"));
+  await assert.rejects(
+    world.send({ native: { resident: () => true, send: () => EIO, sendMore: () => EAGAIN, limitUnsent: () => false }, lengthBytes: 1 }),
+    hasCode("disk.io"),
+  );
 });
 
 test("many sockets get their files at the same time through fewer buffers", async () => {
@@ -176,6 +201,7 @@ interface SendTestOptions {
   readonly repeat?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (bytes: number) => void;
+  readonly pace?: Pace;
   readonly socket?: Socket;
 }
 
@@ -224,6 +250,8 @@ function oddly(inner: NativeSend): NativeSend {
   const random = createRandom(7);
   return {
     resident: (fd, offsetBytes) => inner.resident(fd, offsetBytes),
+    limitUnsent: (fd, bytes) => inner.limitUnsent(fd, bytes),
+    sendMore: (fd, bytes) => (random.below(2) === 0 ? EAGAIN : inner.sendMore(fd, bytes)),
     send(socketFd, fileFd, offsetBytes, lengthBytes) {
       const dice = random.below(8);
       if (dice === 0) return EINTR;

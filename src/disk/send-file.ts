@@ -21,6 +21,17 @@ export interface SendOptions extends FileSpan {
   readonly signal: AbortSignal;
   /** Called with the number of bytes whenever the kernel, or the stream, has taken some; what a stall watch needs. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
+  readonly pace?: Pace | undefined;
+}
+
+/** Decides when bytes may be sent, so that they leave no faster than they should. */
+export interface Pace {
+  /** Most to ask for at once; asked anew for each turn. */
+  readonly turnBytes: number;
+  /** True: they may go now. */
+  tryTake(bytes: number): boolean;
+  /** Resolves when they may go. What it throws ends the sending. */
+  take(bytes: number): Promise<void>;
 }
 
 /** Most that one file gives to one socket before other sockets have their turn. Bytes. */
@@ -81,11 +92,22 @@ async function pipe(options: SendOptions & { readonly writable: Writable }): Pro
   for (let reading: Promise<Buffer> | undefined = readNext(); reading !== undefined;) {
     const chunk: Buffer = await reading;
     const ahead: Promise<Buffer> | undefined = at < end ? readNext() : undefined;
-    const [written, read] = await Promise.allSettled([writeChunk(writable, chunk), ahead]); // the buffer is given back only when neither uses it
+    const [written, read] = await Promise.allSettled([writePaced(writable, chunk, options.pace), ahead]); // the buffer is given back only when neither uses it
     if (written.status === "rejected") throw written.reason;
     if (read.status === "rejected") throw read.reason;
     options.onProgress?.(chunk.length);
     reading = ahead;
+  }
+}
+
+/** In turns, where somebody sets the pace. */
+async function writePaced(writable: Writable, chunk: Buffer, pace: Pace | undefined): Promise<void> {
+  if (pace === undefined) return writeChunk(writable, chunk);
+  for (let at = 0; at < chunk.length;) {
+    const turn = chunk.subarray(at, at + Math.min(pace.turnBytes, chunk.length));
+    if (!pace.tryTake(turn.length)) await pace.take(turn.length);
+    await writeChunk(writable, turn);
+    at += turn.length;
   }
 }
 
@@ -95,19 +117,28 @@ interface NativeOptions extends SendOptions {
 }
 
 async function sendNative(options: NativeOptions): Promise<void> {
-  const { socket } = options;
+  const { socket, pace } = options;
   const probe = lazily(() => Buffer.allocUnsafeSlow(PROBE_BYTES)); // not from the pool: slow readers must not keep its buffers from the others
   const end = options.offsetBytes + options.lengthBytes;
   let turnBytes = TURN_BYTES;
+  let paidBytes = pace === undefined ? Infinity : 0;
   for (let at = options.offsetBytes; at < end;) {
     if (turnBytes <= 0) {
       await nextTurn();
       turnBytes = TURN_BYTES;
     }
+    if (pace !== undefined && paidBytes === 0) {
+      paidBytes = Math.min(pace.turnBytes, end - at, TURN_BYTES);
+      if (!pace.tryTake(paidBytes)) await pace.take(paidBytes);
+    }
     if (socket.writableLength > 0) await writeChunk(socket, EMPTY); // sendfile would overtake what Node still holds
-    const bytes = await sendSome({ ...options, offsetBytes: at, lengthBytes: Math.min(turnBytes, end - at) }, probe);
+    const bytes = await sendSome(
+      { ...options, pace: undefined, offsetBytes: at, lengthBytes: Math.min(turnBytes, paidBytes, end - at) },
+      probe,
+    );
     at += bytes;
     turnBytes -= bytes;
+    paidBytes -= bytes;
     options.onProgress?.(bytes);
   }
 }
@@ -132,6 +163,16 @@ async function sendSome(options: NativeOptions, probe: () => Buffer): Promise<nu
 }
 
 const EMPTY = Buffer.alloc(0);
+
+/**
+ * Writes the head of a span that is sent with `sendFile` right after, without a packet of its own where the kernel can be told so. Await it only
+ * together with the span.
+ */
+export function writeHead(socket: Socket, head: Uint8Array, native: NativeSend | undefined): Promise<void> {
+  const fd = native === undefined || socket.connecting || socket.writableLength > 0 ? undefined : plainFdOf(socket);
+  const sent = fd === undefined || socket.destroyed || socket.writableEnded ? 0 : Math.max(0, native!.sendMore(fd, head)); // there is one where there is a descriptor
+  return sent === head.length ? Promise.resolve() : writeChunk(socket, head.subarray(sent));
+}
 
 function lazily<T>(make: () => T): () => T {
   let made: T | undefined;
@@ -183,6 +224,12 @@ const shorter = (span: FileSpan): AnaxError =>
     offsetBytes: span.offsetBytes,
     lengthBytes: span.lengthBytes,
   });
+
+/** Lets a socket take only so many bytes ahead of what it can send, where the system can do that. */
+export function limitUnsent(socket: Socket, bytes: number, native: NativeSend | undefined): void {
+  const fd = plainFdOf(socket);
+  if (fd !== undefined) native?.limitUnsent(fd, bytes);
+}
 
 /** The descriptor under a plain socket. A TLS socket shows that of its transport, which must never be written to. */
 function plainFdOf(socket: Socket): number | undefined {

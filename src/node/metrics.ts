@@ -1,5 +1,6 @@
 import type { MetricSpec } from "../base/metrics.ts";
 import { DAEMON_METRICS } from "../p2p/daemon/metrics.ts";
+import { RATES_METRICS } from "../p2p/daemon/rates/metrics.ts";
 import { TRANSFER_METRICS } from "../p2p/daemon/transfer/metrics.ts";
 import { PIECES_METRICS } from "../p2p/pieces/metrics.ts";
 import { PROXY_METRICS } from "../p2p/proxy/metrics.ts";
@@ -10,6 +11,7 @@ import { SOURCE_METRICS } from "../p2p/source/metrics.ts";
 export const ALL_METRICS: readonly Readonly<Record<string, MetricSpec>>[] = [
   DAEMON_METRICS,
   TRANSFER_METRICS,
+  RATES_METRICS,
   PIECES_METRICS,
   PROXY_METRICS,
   SCHEDULER_METRICS,

@@ -13,6 +13,7 @@ import { PeerChannels } from "../../src/p2p/daemon/channels.ts";
 import { DaemonConfig } from "../../src/p2p/daemon/config.ts";
 import { createDownloads, type RunningDownloads } from "../../src/p2p/daemon/downloads.ts";
 import { daemonMetricsOf } from "../../src/p2p/daemon/metrics.ts";
+import { NO_LIMITS } from "../../src/p2p/daemon/rates/no-limits.ts";
 import { PeerIds } from "../../src/p2p/daemon/peer-ids.ts";
 import { TaskStories } from "../../src/p2p/daemon/task-story.ts";
 import type { PieceClient } from "../../src/p2p/daemon/transfer/types.ts";
@@ -65,9 +66,12 @@ export async function aProxy(options: TestProxyOptions = {}): Promise<TestProxy>
       store,
       sources,
       pieceClient: NO_PEERS,
+      limits: NO_LIMITS,
       schedulers: { announce: () => Promise.resolve(undefined), changed: () => undefined },
       channels: scope.use(new PeerChannels({ clock })),
       hostId: "127.0.0.1-test",
+      place: () => undefined,
+      mesh: undefined,
       config: DaemonConfig.parse({ sourceAttemptsMax: 1, sourceBackoffMs: "10ms" }),
       clock,
       random: createRandom(1),

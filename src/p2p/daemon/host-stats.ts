@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import type { Clock } from "../../base/clock.ts";
 import type { CPU, Disk, Memory, Network } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { PieceStore, StoreUsage } from "../pieces/types.ts";
+import { readLinkCounters, type LinkCounters } from "./rates/link-counters.ts";
+import type { Rates } from "./rates/rates.ts";
 
 /** The measured half of `common.v2.Host`. */
 export interface HostLoad {
@@ -20,10 +21,14 @@ export interface HostStats {
   run(intervalMs: number, signal: AbortSignal): Promise<void>;
 }
 
-export function createHostStats(options: { readonly clock: Clock; readonly store: Pick<PieceStore, "usage"> }): HostStats {
-  const { clock, store } = options;
+export function createHostStats(options: {
+  readonly clock: Clock;
+  readonly store: Pick<PieceStore, "usage">;
+  readonly capacity: Rates["capacity"];
+}): HostStats {
+  const { clock, store, capacity } = options;
   let before = sample(clock);
-  let counted: readonly [number, number] | undefined;
+  let counted: LinkCounters | undefined;
   let load: HostLoad = { ...loadBetween(before, before), disk: undefined };
   return {
     get load() {
@@ -33,8 +38,10 @@ export function createHostStats(options: { readonly clock: Clock; readonly store
       while (!signal.aborted) {
         const now = sample(clock);
         const disk = await store.usage().then(diskOf, () => load.disk);
-        const counters = countersOf(await readFile("/proc/net/dev", "utf8").catch(() => ""));
-        load = { ...loadBetween(before, now), network: networkOf(counted ?? counters, counters, now.atMs - before.atMs), disk };
+        const counters = await readLinkCounters();
+        const used = networkOf(counted ?? counters, counters, now.atMs - before.atMs);
+        const { upload, download } = capacity();
+        load = { ...loadBetween(before, now), network: { ...used, maxTxBandwidth: upload, maxRxBandwidth: download }, disk };
         counted = counters;
         before = now;
         await clock.sleep(intervalMs, signal).catch(() => undefined);
@@ -132,30 +139,15 @@ function diskOf(usage: StoreUsage): Disk {
   };
 }
 
-/** Bandwidth in use; the interfaces' limits are not told to containers, so the maxima stay unknown. */
-function networkOf(before: readonly [number, number], now: readonly [number, number], elapsedMs: number): Network {
-  const perSecond = (index: 0 | 1): number => Math.max(0, Math.round(((now[index] - before[index]) * 1000) / Math.max(1, elapsedMs)));
+/** Bandwidth in use, by whomever on this machine. */
+function networkOf(before: LinkCounters, now: LinkCounters, elapsedMs: number) {
+  const perSecond = (bytes: number): number => Math.max(0, Math.round((bytes * 1000) / Math.max(1, elapsedMs)));
   return {
     tcpConnectionCount: 0,
     uploadTcpConnectionCount: 0,
-    maxRxBandwidth: 0,
-    rxBandwidth: perSecond(0),
-    maxTxBandwidth: 0,
-    txBandwidth: perSecond(1),
+    rxBandwidth: perSecond(now.receivedBytes - before.receivedBytes),
+    txBandwidth: perSecond(now.sentBytes - before.sentBytes),
   };
-}
-
-/** Bytes received and sent over all interfaces but loopback, as `/proc/net/dev` counts them. */
-export function countersOf(procNetDev: string): readonly [number, number] {
-  let [rx, tx] = [0, 0];
-  for (const line of procNetDev.split("\n")) {
-    const match = /^\s*([^:\s]+):\s*(.*)$/.exec(line);
-    if (match === null || match[1] === "lo") continue;
-    const fields = match[2]!.trim().split(/\s+/).map(Number); // the pattern has both groups
-    rx += fields[0] ?? 0;
-    tx += fields[8] ?? 0;
-  }
-  return [rx, tx];
 }
 
 function numberIn(path: string): number | undefined {

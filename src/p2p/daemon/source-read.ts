@@ -2,11 +2,13 @@ import { AnaxError, errorOf, invariant } from "../../base/errors.ts";
 import { backoffMs, mayRepeat } from "../../base/retry.ts";
 import type { StoredTask } from "../pieces/types.ts";
 import type { SourceBody } from "../source/types.ts";
+import { BLOCK_BYTES } from "./blocks.ts";
 import { linkedSignal } from "./linked-signal.ts";
+import { rateClassOf } from "./rates/types.ts";
 import type { SourceJob } from "./source-job.ts";
-import { isWhole, nextRun, type SourceRun } from "./source-plan.ts";
+import { isWhole, nextRun, wholeOf, type SourceRun } from "./source-plan.ts";
 import { spoolSource } from "./source-spool.ts";
-import { writePieces } from "./source-write.ts";
+import { writePieces, type SourcePace } from "./source-write.ts";
 import { changeOf, metaOf } from "./task-meta.ts";
 import type { DownloadRequest } from "./types.ts";
 
@@ -57,7 +59,7 @@ interface ReadState {
 async function readOnce(job: SourceJob, state: ReadState): Promise<StoredTask | undefined> {
   using scope = linkedSignal(job.signal);
   try {
-    const run = state.stored === undefined ? undefined : missingRunOf(state.stored);
+    const run = state.stored === undefined ? undefined : await nextRunOf(job, state.stored);
     if (state.stored !== undefined && run === undefined) return ready(job, state.stored);
     const ranged = state.useRanges && state.stored !== undefined && run !== undefined && !isWhole(state.stored.meta, run);
     const body = await job.sources.read({ ...sourceRequestOf(job.request, scope.signal), range: ranged ? run.range : undefined });
@@ -69,8 +71,9 @@ async function readOnce(job: SourceJob, state: ReadState): Promise<StoredTask | 
 }
 
 async function readFresh(job: SourceJob, state: ReadState, body: SourceBody): Promise<StoredTask | undefined> {
-  if (body.contentLength === undefined) return spoolSource(job, body);
-  const meta = metaOf(job.taskId, job.request, { contentLength: body.contentLength, responseHeader: body.responseHeader });
+  if (body.contentLength === undefined) return spoolSource(job, body, paceOf(job));
+  const { contentLength, responseHeader } = body;
+  const meta = metaOf(job.taskId, job.request, { contentLength, pieceLength: job.pieceLengthOf(contentLength), responseHeader });
   state.stored = await job.store.open(meta);
   state.opened = true;
   return readRest(job, state, { body, run: undefined });
@@ -95,18 +98,43 @@ async function readRest(
   state.stored = stored;
   state.opened = true;
   job.onStored(stored, "found");
-  await writePieces({
-    stored,
-    body,
-    from: run?.firstIndex ?? 0,
-    count: run?.count ?? stored.meta.pieceCount,
-    clock: job.clock,
-    onPiece: job.onPiece,
-  });
-  return missingRunOf(stored) === undefined ? stored : undefined;
+  const reads = run ?? wholeOf(stored.meta);
+  job.onRun(reads, true);
+  try {
+    const { firstIndex: from, count } = reads;
+    await writePieces({ stored, body, pace: paceOf(job), from, count, clock: job.clock, onPiece: job.onPiece });
+  } finally {
+    job.onRun(reads, false);
+  }
+  return stored.finished.full ? stored : undefined;
 }
 
-const missingRunOf = (stored: StoredTask): SourceRun | undefined => nextRun(stored.meta, (index) => stored.finished.has(index));
+/** Pieces that peers have are waited for so long; then they are read like the others. */
+const PEERS_MS = 2000;
+
+/** What is to be read next: what no peer brings, and at last also what they were to bring and did not. */
+async function nextRunOf(job: SourceJob, stored: StoredTask): Promise<SourceRun | undefined> {
+  for (;;) {
+    const needed = nextRun(stored.meta, (index) => stored.finished.has(index) || job.comesFromPeers(index));
+    const missing = stored.finished.firstMissing();
+    if (needed !== undefined || missing === undefined) return needed;
+    const before = stored.finished.count;
+    using patience = job.clock.deadline(PEERS_MS, job.signal);
+    await stored.waitForPiece(missing, patience.signal).catch(() => job.signal.throwIfAborted());
+    if (stored.finished.count === before) return nextRun(stored.meta, (index) => stored.finished.has(index));
+  }
+}
+
+/** How the source is read beside everything else that this machine does. */
+function paceOf({ limits, taskId, request, signal }: SourceJob): SourcePace {
+  const priority = rateClassOf(request.priority);
+  return {
+    get blockBytes() {
+      return Math.min(BLOCK_BYTES, limits.sourceTurnBytes);
+    },
+    pay: (bytes) => limits.source(taskId, priority, bytes, signal),
+  };
+}
 
 function ready(job: SourceJob, stored: StoredTask): StoredTask {
   job.onStored(stored, "found");

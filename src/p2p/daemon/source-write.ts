@@ -14,6 +14,14 @@ interface OpenPiece {
   leftBytes: number;
 }
 
+/** Decides how fast a body is read. */
+export interface SourcePace {
+  /** Bytes to be read at once. */
+  readonly blockBytes: number;
+  /** Resolves when as many bytes may pass. */
+  pay(bytes: number): Promise<void>;
+}
+
 /**
  * Cuts a body that begins with piece `from` into `count` pieces, and writes them as the bytes come: never is a whole piece in memory.
  * Throws `source.truncated` when the body ends early; the pieces finished by then stay.
@@ -21,17 +29,19 @@ interface OpenPiece {
 export async function writePieces(options: {
   readonly stored: StoredTask;
   readonly body: SourceBody;
+  readonly pace: SourcePace;
   readonly from: number;
   readonly count: number;
   readonly clock: Clock;
   readonly onPiece: (piece: DownloadedPiece, costMs: number) => void;
 }): Promise<void> {
-  const { stored, body, from, count, clock } = options;
+  const { stored, body, pace, from, count, clock } = options;
   const end = from + count;
   let index = from;
   let open: OpenPiece | undefined;
   try {
-    for await (const chunk of inBlocks(body.chunks, blockBytesFor(bytesOf(stored.meta, from, count)))) {
+    for await (const chunk of inBlocks(body.chunks, Math.min(pace.blockBytes, blockBytesFor(bytesOf(stored.meta, from, count))))) {
+      await pace.pay(chunk.length);
       for (let at = 0; at < chunk.length;) {
         if (index === end) throw new AnaxError("source.bad-status", { reason: "more bytes than announced", url: stored.meta.url });
         open ??= openPiece(stored, index, clock.nowMs());

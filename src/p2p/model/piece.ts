@@ -29,6 +29,32 @@ export function pieceLengthOf(contentLength: number): number {
   return pieceLength;
 }
 
+/** Bounds of a piece among our own peers: small ones spread sooner, and a block of them is still worth its head. Bytes. */
+const OWN_PIECE_LENGTH_MIN = MIB / 2;
+const OWN_PIECE_LENGTH_MAX = 32 * MIB;
+const OWN_PIECE_COUNT_AIM = 512;
+/** From here on pieces of 64 MiB keep their number low. */
+const HUGE_BYTES = 64 * 1024 * MIB;
+
+/**
+ * The length of a task's pieces where all peers are ours: 1/512 of the content, so that the first and the last piece cost little, rounded down to a
+ * power of two and kept within bounds.
+ */
+export function ownPieceLengthOf(contentLength: number): number {
+  const max = contentLength > HUGE_BYTES ? PIECE_LENGTH_MAX : OWN_PIECE_LENGTH_MAX;
+  let pieceLength = OWN_PIECE_LENGTH_MIN;
+  while (pieceLength * 2 <= contentLength / OWN_PIECE_COUNT_AIM && pieceLength < max) pieceLength *= 2;
+  return pieceLength;
+}
+
+const BLOCK_BYTES_MIN = 64 * 1024;
+const BLOCK_BYTES_MAX = MIB;
+const BLOCKS_PER_PIECE = 16;
+
+/** The bytes of a piece that are verified, and passed on, at a time; its last block may be shorter. */
+export const blockBytesOf = (pieceLength: number): number =>
+  Math.min(BLOCK_BYTES_MAX, Math.max(BLOCK_BYTES_MIN, Math.ceil(pieceLength / BLOCKS_PER_PIECE)));
+
 /** Throws `input.invalid` when the layout makes no sense or has more than `PIECE_COUNT_MAX` pieces. */
 export function pieceCountOf(layout: PieceLayout): number {
   const sound = isSize(layout.contentLength) && isSize(layout.pieceLength) && layout.pieceLength > 0;

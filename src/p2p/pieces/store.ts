@@ -61,6 +61,7 @@ class DiskPieceStore implements PieceStore {
   readonly #background = new Set<Promise<void>>();
   readonly #closing = new AbortController();
   readonly #pieceListeners = new Set<(task: StoredTask, index: number) => void>();
+  readonly #wantedListeners = new Set<(task: StoredTask, index: number) => void>();
   readonly #removedListeners = new Set<(id: TaskId) => void>();
   readonly #owned: AsyncDisposableStack;
   #disposed: Promise<void> | undefined;
@@ -100,7 +101,7 @@ class DiskPieceStore implements PieceStore {
       log,
       metrics: this.#metrics,
       commits,
-      files: new OpenFiles(config.openFilesMax),
+      files: new OpenFiles(config.openFilesMax, clock),
       digests: owned.digests,
       buffers: new ReadBuffers(),
       sums: new StoreSums(),
@@ -108,6 +109,9 @@ class DiskPieceStore implements PieceStore {
       closing: this.#closing.signal,
       spoolPath: () => this.spoolPath(),
       onPiece: (task, index) => this.#onPiece(task, index),
+      onWanted: (task, index) => {
+        for (const listen of this.#wantedListeners) listen(task, index);
+      },
       inBackground: (work) => this.#inBackground(work),
     };
     this.#collector = new Collector({
@@ -186,6 +190,7 @@ class DiskPieceStore implements PieceStore {
 
   readonly events: StoreEvents = {
     onPiece: (listen) => listener(this.#pieceListeners, listen),
+    onWanted: (listen) => listener(this.#wantedListeners, listen),
     onRemoved: (listen) => listener(this.#removedListeners, listen),
   };
 

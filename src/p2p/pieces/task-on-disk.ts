@@ -298,6 +298,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   async wait(key: number | "verified", signal: AbortSignal): Promise<void> {
     this.#mustExist();
     const waiting = this.#waiters.wait(key, signal);
+    if (typeof key === "number") this.#services.onWanted(this, key);
     if (typeof key === "number" && this.isUnverified(key)) {
       this.#wanted.add(key);
       this.#services.inBackground(this.verify());

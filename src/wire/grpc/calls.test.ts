@@ -62,7 +62,9 @@ test("a bidirectional stream carries both ways until the handler returns", async
     announcePeer: async ({ requests, send }) => {
       for await (const { taskId } of requests) {
         if (taskId === "last") return;
-        await send({ response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [] } } });
+        await send({
+          response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [], foreignHosts: false } },
+        });
       }
     },
   });
@@ -73,7 +75,9 @@ test("a bidirectional stream carries both ways until the handler returns", async
   for (const taskId of ["a", "b"]) {
     await sent(taskId);
     const { value } = await responses.next();
-    assert.deepEqual(value, { response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [] } } });
+    assert.deepEqual(value, {
+      response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [], foreignHosts: false } },
+    });
   }
   await sent("last");
   assert.equal((await responses.next()).done, true);
@@ -84,7 +88,9 @@ test("closing one's own half ends the requests and leaves the responses", async 
   const announce = serviceOf(SchedulerService, {
     announcePeer: async ({ requests, send }) => {
       const all = await collect(requests);
-      await send({ response: { $case: "needBackToSourceResponse", value: { description: String(all.length), rejections: [] } } });
+      await send({
+        response: { $case: "needBackToSourceResponse", value: { description: String(all.length), rejections: [], foreignHosts: false } },
+      });
     },
   });
   await using served = await serve([announce]);

@@ -5,6 +5,7 @@ import type { TaskId } from "../../model/ids.ts";
 import { parseDigest } from "../../model/piece.ts";
 import { trafficTypeOf } from "../../model/types.ts";
 import type { PieceWriter } from "../../pieces/types.ts";
+import type { RateClass } from "../rates/types.ts";
 import type { PieceHead, PieceReceipt } from "./types.ts";
 
 /** How a request on one connection ended, unless it failed for good. */
@@ -16,6 +17,7 @@ export type ExchangeOutcome =
 export interface ExchangeOptions {
   readonly taskId: TaskId;
   readonly index: number;
+  readonly priority?: RateClass | undefined;
   readonly open: (head: PieceHead) => PieceWriter;
   readonly signal: AbortSignal;
   readonly clock: Clock;
@@ -25,6 +27,7 @@ export interface ExchangeOptions {
 export class Exchange {
   readonly taskId: TaskId;
   readonly index: number;
+  readonly priority: RateClass;
   readonly done: Promise<ExchangeOutcome>;
   /** Called once when nobody wants the piece any more although its bytes may still come. */
   onAbandoned: (() => void) | undefined;
@@ -43,6 +46,7 @@ export class Exchange {
     this.#options = options;
     this.taskId = options.taskId;
     this.index = options.index;
+    this.priority = options.priority ?? "normal";
     this.#startedMs = options.clock.nowMs();
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;

@@ -4,6 +4,7 @@ import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../../../base/errors.ts";
 import { encodeDownloadPiece, malformed } from "../../../wire/vortex/codec.ts";
 import { createResponseHeadParser, type ResponseHead } from "../../../wire/vortex/response-parser.ts";
+import type { RateLimits } from "../rates/types.ts";
 import type { TransferConfig } from "./config.ts";
 import { remoteErrorOf, type Exchange } from "./exchange.ts";
 import { ReceiveLane } from "./receive-lane.ts";
@@ -15,6 +16,7 @@ export interface ConnectionOptions {
   readonly config: TransferConfig;
   readonly clock: Clock;
   readonly buffers: BufferPool;
+  readonly limits: RateLimits;
   /** Nothing is under way any more. */
   readonly onIdle: () => void;
   /** No further request is taken. */
@@ -28,7 +30,7 @@ const SMALL_BYTES = 16 * 1024;
 
 /**
  * One connection to a parent. Requests are pipelined and answered in order; the bytes of pieces go from the socket straight into
- * a receive lane and from there to the writer. The socket is paused while no lane has room.
+ * a receive lane and from there to the writer. The socket is paused while no lane has room, and while what it brought is above a rate limit.
  *
  * Node lets a socket read into our memory (`onread`), but asks where only right after each read. Hence the one rule that keeps a buffer from being
  * read into after it was given back: a lane is only let go of in `#advance`, which runs where that question follows, or while paused with the small buffer as the answer.
@@ -48,7 +50,10 @@ export class ParentConnection {
   #body: { readonly exchange: Exchange; restBytes: number } | undefined;
   #lane: ReceiveLane | undefined;
   #waitsForLane = false;
-  readonly #laneWait = new AbortController();
+  /** What was received has to be paid for, out of a limit that is used up. */
+  #owes = false;
+  /** Ends all waiting for lanes and limits. */
+  readonly #waits = new AbortController();
   #paused = false;
   #connected = false;
   #ended = false;
@@ -102,16 +107,40 @@ export class ParentConnection {
     this.#watchdog.touch();
     if (this.#readingIntoLane) this.#filled(bytes);
     else this.#smallTo += bytes;
-    this.#paused = !this.#tryAdvance();
+    this.#pay(bytes);
+    this.#paused = !this.#tryAdvance() || this.#owes;
     if (this.#paused) this.#watchdog.rest(); // it is us who are slow
     return !this.#paused;
   }
 
   /** Where the next read goes. Only asked for right after `#received`, and once in the beginning. */
   #target(): Buffer {
-    const room = this.#paused || this.#ended || !this.#wantsBytes() ? undefined : this.#lane?.room(this.#body!.restBytes); // wanting bytes means having a body
+    const room = this.#paused || this.#ended || !this.#wantsBytes() ? undefined : this.#lane?.room(this.#turnBytes(this.#body!.restBytes)); // wanting bytes means having a body
     this.#readingIntoLane = room !== undefined;
     return room ?? this.#small;
+  }
+
+  #turnBytes(restBytes: number): number {
+    return Math.min(restBytes, this.#options.limits.downloadTurnBytes);
+  }
+
+  /** Accounts for what has come: for the piece that is on its way, or the one that begins. Bytes for nobody are small change. */
+  #pay(bytes: number): void {
+    const exchange = this.#body?.exchange ?? this.#exchanges[0];
+    const { limits } = this.#options;
+    if (exchange === undefined || limits.tryDownload(exchange.taskId, exchange.priority, bytes)) return;
+    void this.#waitForLimit(exchange, bytes);
+  }
+
+  async #waitForLimit({ taskId, priority }: Exchange, bytes: number): Promise<void> {
+    this.#owes = true;
+    try {
+      await this.#options.limits.download(taskId, priority, bytes, this.#waits.signal);
+    } catch (thrown) {
+      this.#end(thrown as AnaxError); // too many wait, or this connection has ended already
+    }
+    this.#owes = false;
+    this.#resume();
   }
 
   #wantsBytes(): boolean {
@@ -120,7 +149,7 @@ export class ParentConnection {
 
   /** Goes on after a pause, once a lane has room again. */
   #resume(): void {
-    if (!this.#paused || this.#ended || !this.#tryAdvance()) return;
+    if (!this.#paused || this.#owes || this.#ended || !this.#tryAdvance()) return;
     this.#paused = false;
     this.#watch();
     this.#socket.resume();
@@ -230,7 +259,7 @@ export class ParentConnection {
 
   #watch(): void {
     const { fetchHeadMs, fetchStallMs, fetchIdleMs } = this.#options.config;
-    if (this.#ended) return;
+    if (this.#ended || this.#paused) return; // while it is us who are slow, nobody else is late
     if (this.#body !== undefined) this.#watchdog.watch("body", fetchStallMs);
     else if (this.#exchanges.length > 0) this.#watchdog.watch("head", fetchHeadMs);
     else this.#watchdog.watch("idle", fetchIdleMs);
@@ -252,7 +281,7 @@ export class ParentConnection {
     if (this.#waitsForLane) return;
     this.#waitsForLane = true;
     try {
-      const lane = new ReceiveLane(await this.#options.buffers.take(this.#laneWait.signal));
+      const lane = new ReceiveLane(await this.#options.buffers.take(this.#waits.signal));
       if (this.#ended) lane.retire();
       else this.#lane = lane;
     } catch (thrown) {
@@ -285,7 +314,7 @@ export class ParentConnection {
     this.#ended = true;
     this.#watchdog[Symbol.dispose]();
     this.#socket.destroy(); // from here on nothing is read into the lane
-    this.#laneWait.abort(because);
+    this.#waits.abort(because);
     this.#letGoOfLane();
     const begun = this.#body?.exchange;
     this.#body = undefined;

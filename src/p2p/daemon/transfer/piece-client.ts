@@ -4,6 +4,8 @@ import { AnaxError } from "../../../base/errors.ts";
 import { Semaphore } from "../../../base/limits.ts";
 import type { Log } from "../../../base/log.ts";
 import { linkedSignal, type LinkedSignal } from "../linked-signal.ts";
+import { NO_LIMITS } from "../rates/no-limits.ts";
+import type { RateLimits } from "../rates/types.ts";
 import type { TransferConfig } from "./config.ts";
 import { Exchange, type ExchangeOutcome } from "./exchange.ts";
 import type { TransferMetrics } from "./metrics.ts";
@@ -16,6 +18,7 @@ export interface PieceClientOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: TransferMetrics;
+  readonly limits?: RateLimits | undefined;
 }
 
 type FetchOptions = Parameters<PieceClient["fetch"]>[0];
@@ -153,7 +156,9 @@ class Client implements PieceClient {
 
   #linkTo(parent: ParentAddress): ParentLink {
     const key = keyOf(parent);
-    const link = this.#links.get(key) ?? new ParentLink({ ...this.#options, parent, buffers: this.#buffers });
+    const link =
+      this.#links.get(key) ??
+      new ParentLink({ ...this.#options, limits: this.#options.limits ?? NO_LIMITS, parent, buffers: this.#buffers });
     this.#links.set(key, link);
     return link;
   }

@@ -1,6 +1,7 @@
 import type { TaskId } from "../../model/ids.ts";
 import type { TrafficType } from "../../model/types.ts";
 import type { PieceWriter } from "../../pieces/types.ts";
+import type { RateClass } from "../rates/types.ts";
 
 /** Where a parent serves pieces over Vortex. */
 export interface ParentAddress {
@@ -32,6 +33,8 @@ export interface PieceClient extends AsyncDisposable {
     readonly parent: ParentAddress;
     readonly taskId: TaskId;
     readonly index: number;
+    /** How soon it is needed beside others, where rates are limited; normal unless it says otherwise. */
+    readonly priority?: RateClass | undefined;
     readonly open: (head: PieceHead) => PieceWriter;
     readonly signal: AbortSignal;
   }): Promise<PieceReceipt>;

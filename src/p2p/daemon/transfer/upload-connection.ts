@@ -40,6 +40,7 @@ export class UploadConnection {
       signal: this.#gone.signal,
       onWriting: () => this.#watchdog.watch("stall", context.config.uploadStallMs),
       onProgress: () => this.#watchdog.touch(),
+      onWaiting: () => this.#watchdog.rest(),
     };
   }
 

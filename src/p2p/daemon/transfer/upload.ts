@@ -5,12 +5,13 @@ import { AnaxError, errorOf } from "../../../base/errors.ts";
 import type { Semaphore } from "../../../base/limits.ts";
 import type { Log } from "../../../base/log.ts";
 import type { NativeSend } from "../../../disk/native-send.ts";
-import { sendFile, writeChunk } from "../../../disk/send-file.ts";
+import { sendFile, writeChunk, type Pace } from "../../../disk/send-file.ts";
 import { VORTEX_ERRORS, encodeError, encodePieceContentHead, type PieceRequest, type VortexErrorCode } from "../../../wire/vortex/codec.ts";
 import { parseTaskId } from "../../model/ids.ts";
 import { formatPieceDigest } from "../../model/piece.ts";
 import { trafficNumberOf } from "../../model/types.ts";
 import type { PieceInfo, PieceStore, StoredTask } from "../../pieces/types.ts";
+import type { RateLimits } from "../rates/types.ts";
 import type { TransferConfig } from "./config.ts";
 import type { TransferMetrics } from "./metrics.ts";
 
@@ -24,6 +25,7 @@ export interface UploadContext {
   readonly slots: Semaphore;
   readonly buffers: BufferPool;
   readonly native: NativeSend | undefined;
+  readonly limits: RateLimits;
 }
 
 export interface Upload {
@@ -33,6 +35,8 @@ export interface Upload {
   /** Bytes are about to be written. */
   readonly onWriting: () => void;
   readonly onProgress: () => void;
+  /** It is our turn to be slow: nothing will be written until `onWriting` is called again. */
+  readonly onWaiting: () => void;
 }
 
 /** Answers one request, with the piece or an Error packet. Throws only when the connection is of no more use. */
@@ -102,13 +106,31 @@ async function send(
   upload.onWriting();
   const head = writeChunk(upload.socket, headOf(request, piece));
   const { offsetBytes, lengthBytes } = piece;
-  const body = sendFile({ ...upload, fd, offsetBytes, lengthBytes, native: context.native, buffers: context.buffers });
+  const pace = paceOf(context.limits, task, upload);
+  const body = sendFile({ ...upload, fd, offsetBytes, lengthBytes, native: context.native, buffers: context.buffers, pace });
   const [written, sent] = await Promise.allSettled([head, body]);
   if (sent.status === "rejected") throw reported(context, task, piece, sent.reason);
   if (written.status === "rejected") throw written.reason;
   task.addUploadedBytes(lengthBytes);
   context.metrics.uploadedBytes.inc(lengthBytes);
   context.metrics.uploads.inc({ outcome: "sent" });
+}
+
+/** Turns of this upload among all others. While one waits, its peer is not to blame. */
+function paceOf(limits: RateLimits, task: StoredTask, { signal, onWaiting, onWriting }: Upload): Pace {
+  const { uploadClass } = limits;
+  const { id } = task.meta;
+  return {
+    get turnBytes() {
+      return limits.uploadTurnBytes;
+    },
+    tryTake: (bytes) => limits.tryUpload(id, uploadClass, bytes),
+    async take(bytes) {
+      onWaiting();
+      await limits.upload(id, uploadClass, bytes, signal);
+      onWriting();
+    },
+  };
 }
 
 /** A store may have to open the file again for this. */

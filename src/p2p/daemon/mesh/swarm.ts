@@ -1,0 +1,408 @@
+import type { Random } from "../../../base/random.ts";
+import { Bits, bitsOf, lowestBitOf } from "./bits.ts";
+import { Gateways } from "./gateways.ts";
+
+/** What a receiver asks of whom next. */
+export interface SwarmChoice<K> {
+  readonly piece: number;
+  readonly neighbour: K;
+  /** Already on its way from somebody else, who is slow: whoever is first wins. */
+  readonly duplicate: boolean;
+}
+
+export interface SwarmOptions {
+  readonly pieceCount: number;
+  /** Pieces on their way at once. */
+  readonly slots: number;
+  /** Of these, from one neighbour. */
+  readonly perNeighbourMax: number;
+  readonly random: Random;
+  /** Names this host among the neighbours of its rack; decides which pieces it brings in from outside. */
+  readonly self: string;
+}
+
+interface Neighbour<K> {
+  readonly key: K;
+  readonly name: string;
+  /** 0: the same rack, or nobody knows. */
+  readonly distance: number;
+  readonly held: Bits;
+  /** Held, or on its way to it: it passes the blocks on as they come. */
+  readonly has: Bits;
+  inFlight: number;
+  /** No free upload slot, as far as we know. */
+  busyUntilMs: number;
+  /** It failed us. */
+  avoidUntilMs: number;
+  /** Times in a row that it was busy. */
+  refusals: number;
+}
+
+interface Request<K> {
+  readonly from: Map<K, number>;
+}
+
+/** A piece is asked for a second time only when the first request is at least this old. */
+const ENDGAME_AFTER_MS = 300;
+const BUSY_FIRST_MS = 25;
+const BUSY_MAX_MS = 400;
+
+/**
+ * Which piece a receiver asks of which neighbour: a random one of the rarest that somebody can give now, from the least busy holder, those that
+ * have it whole before those that are still receiving it. Pure: time comes in as a parameter, chance from a seeded source; what happened is told by
+ * its owner. A request more in parallel than one serves starves others (measured in simulation: 10 to 39 %), so slots are few.
+ */
+export class Swarm<K> {
+  readonly pieceCount: number;
+  readonly #options: SwarmOptions;
+  readonly #neighbours = new Map<K, Neighbour<K>>();
+  readonly #requests = new Map<number, Request<K>>();
+  readonly #held: Bits;
+  /** Held, on their way, or somebody else's to fetch: not to be chosen. */
+  readonly #masked: Bits;
+  readonly #claimed: Bits;
+  /** For each piece, the neighbours that have it or get it. */
+  readonly #copies: Uint16Array;
+  readonly #near: Uint32Array;
+  readonly #far: Uint32Array;
+  readonly #gateways: Gateways;
+  #heldCount = 0;
+  #inFlight = 0;
+  #urgent: { readonly first: number; readonly count: number } | undefined;
+  slots: number;
+
+  constructor(options: SwarmOptions) {
+    const { pieceCount } = options;
+    this.pieceCount = pieceCount;
+    this.#options = options;
+    this.slots = options.slots;
+    this.#held = new Bits(pieceCount);
+    this.#masked = new Bits(pieceCount);
+    this.#claimed = new Bits(pieceCount);
+    this.#copies = new Uint16Array(pieceCount);
+    this.#near = new Uint32Array(this.#held.words.length);
+    this.#far = new Uint32Array(this.#held.words.length);
+    this.#gateways = new Gateways(options.self, pieceCount);
+  }
+
+  // What is known of the neighbours
+
+  get neighbourCount(): number {
+    return this.#neighbours.size;
+  }
+
+  add(key: K, about: { readonly name: string; readonly distance: number }): void {
+    if (this.#neighbours.has(key)) return;
+    this.#neighbours.set(key, {
+      key,
+      ...about,
+      held: new Bits(this.pieceCount),
+      has: new Bits(this.pieceCount),
+      inFlight: 0,
+      busyUntilMs: 0,
+      avoidUntilMs: 0,
+      refusals: 0,
+    });
+    this.#gateways.changed([...this.#neighbours.values()]);
+  }
+
+  /** It is gone. Returns the pieces that were on their way from it. */
+  remove(key: K): readonly number[] {
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour === undefined) return [];
+    const lost: number[] = [];
+    for (const [piece, request] of this.#requests) {
+      if (!request.from.has(key)) continue;
+      this.ended(piece, key);
+      lost.push(piece);
+    }
+    for (let index = 0; index < this.pieceCount; index++) if (neighbour.has.has(index)) this.#copies[index]!--; // one per piece
+    this.#neighbours.delete(key);
+    this.#gateways.changed([...this.#neighbours.values()]);
+    return lost;
+  }
+
+  /** All that it has, as bitmaps. */
+  replace(key: K, bitmaps: { readonly held: Uint8Array; readonly started: Uint8Array }, nowMs: number): void {
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour === undefined) return;
+    const { held, has } = neighbour;
+    for (let index = 0; index < this.pieceCount; index++) if (has.has(index)) this.#copies[index]!--; // one per piece
+    held.load(bitmaps.held, this.pieceCount);
+    has.load(bitmaps.started, this.pieceCount);
+    for (let word = 0; word < has.words.length; word++) has.words[word]! |= held.words[word]!; // of equal length
+    for (let index = 0; index < this.pieceCount; index++) if (has.has(index)) this.#seen(neighbour, index, nowMs);
+  }
+
+  note(
+    key: K,
+    news: { readonly started: readonly number[]; readonly held: readonly number[]; readonly dropped: readonly number[] },
+    nowMs: number,
+  ): void {
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour === undefined) return;
+    for (const index of news.dropped) this.#without(neighbour, index);
+    for (const index of news.started) this.#with(neighbour, index, nowMs);
+    for (const index of news.held) {
+      this.#with(neighbour, index, nowMs);
+      if (index < this.pieceCount) neighbour.held.set(index);
+    }
+  }
+
+  /** It turned out not to have the piece. */
+  hasNot(key: K, piece: number): void {
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour !== undefined) this.#without(neighbour, piece);
+  }
+
+  /** It has no free slot: it is asked again after a while, or when it says that it has. */
+  busy(key: K, nowMs: number): void {
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour === undefined) return;
+    neighbour.busyUntilMs = nowMs + Math.min(BUSY_MAX_MS, BUSY_FIRST_MS * 2 ** Math.min(neighbour.refusals, 10));
+    neighbour.refusals++;
+  }
+
+  free(key: K): void {
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour === undefined) return;
+    neighbour.busyUntilMs = 0;
+    neighbour.refusals = 0;
+  }
+
+  avoid(key: K, untilMs: number): void {
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour !== undefined) neighbour.avoidUntilMs = untilMs;
+  }
+
+  /** How many neighbours have the piece or get it. */
+  copiesOf(piece: number): number {
+    return this.#copies[piece] ?? 0;
+  }
+
+  hasPiece(key: K, piece: number): boolean {
+    return this.#neighbours.get(key)?.has.has(piece) ?? false;
+  }
+
+  debug(nowMs: number): string {
+    const able = this.#able(nowMs);
+    const all = this.#candidates([...this.#neighbours.values()], nowMs).reduce((sum, word) => sum + bitsOf(word), 0);
+    const now = this.#candidates(able, nowMs).reduce((sum, word) => sum + bitsOf(word), 0);
+    const busy = [...this.#neighbours.values()].filter((n) => n.busyUntilMs > nowMs).length;
+    const avoid = [...this.#neighbours.values()].filter((n) => n.avoidUntilMs > nowMs).length;
+    return `held ${this.#heldCount} inflight ${this.#inFlight} able ${able.length} busy ${busy} avoid ${avoid} candidates ${now}/${all}`;
+  }
+
+  isWhole(key: K): boolean {
+    return this.#neighbours.get(key)?.held.count() === this.pieceCount;
+  }
+
+  /** Whether somebody, avoided or not, has the piece or gets it. */
+  isThere(piece: number): boolean {
+    return this.copiesOf(piece) > 0;
+  }
+
+  // What is known of this host
+
+  get missingCount(): number {
+    return this.pieceCount - this.#heldCount;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  isRequested(piece: number): boolean {
+    return this.#requests.has(piece);
+  }
+
+  got(piece: number): void {
+    if (this.#held.has(piece)) return;
+    this.#held.set(piece);
+    this.#heldCount++;
+    this.#mask(piece);
+  }
+
+  lost(piece: number): void {
+    if (!this.#held.has(piece)) return;
+    this.#held.clear(piece);
+    this.#heldCount--;
+    this.#mask(piece);
+  }
+
+  /** Somebody else on this host fetches the piece: the source is being read there, or a foreign parent asked. */
+  claim(piece: number, claimed: boolean): void {
+    if (claimed) this.#claimed.set(piece);
+    else this.#claimed.clear(piece);
+    this.#mask(piece);
+  }
+
+  /** A reader waits for these pieces, in their order, before all others. */
+  want(first: number, count: number): void {
+    this.#urgent = count > 0 ? { first, count } : undefined;
+  }
+
+  // The choice
+
+  /** The next request, which counts as on its way from now on; undefined when there is none to make now. */
+  next(nowMs: number): SwarmChoice<K> | undefined {
+    if (this.#inFlight >= this.slots || this.missingCount === 0) return undefined;
+    const able = this.#able(nowMs);
+    if (able.length === 0) return undefined;
+    const piece = this.#choosePiece(able, nowMs);
+    if (piece !== undefined) return this.#request(piece, this.#chooseHolder(able, piece), false, nowMs);
+    return this.#endgame(able, nowMs);
+  }
+
+  /** Neither here, nor on its way, nor somebody else's to fetch. */
+  isWanted(piece: number): boolean {
+    return piece < this.pieceCount && !this.#masked.has(piece);
+  }
+
+  /** The neighbour sends this piece, whatever it was asked for. */
+  begun(piece: number, key: K, nowMs: number): void {
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour !== undefined) this.#request(piece, neighbour, false, nowMs);
+  }
+
+  /** A request has ended, however it did. */
+  ended(piece: number, key: K): void {
+    const request = this.#requests.get(piece);
+    if (request === undefined || !request.from.delete(key)) return;
+    this.#inFlight--;
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour !== undefined) neighbour.inFlight--;
+    if (request.from.size > 0) return;
+    this.#requests.delete(piece);
+    this.#mask(piece);
+  }
+
+  #able(nowMs: number): Neighbour<K>[] {
+    const able: Neighbour<K>[] = [];
+    for (const neighbour of this.#neighbours.values()) {
+      const { inFlight, busyUntilMs, avoidUntilMs } = neighbour;
+      if (inFlight < this.#options.perNeighbourMax && busyUntilMs <= nowMs && avoidUntilMs <= nowMs) able.push(neighbour);
+    }
+    return able;
+  }
+
+  #choosePiece(able: readonly Neighbour<K>[], nowMs: number): number | undefined {
+    const candidates = this.#candidates(able, nowMs);
+    const urgent = this.#urgentPiece(candidates);
+    if (urgent !== undefined) return urgent;
+    if (process.env["MESH_HELDFIRST"]) {
+      const near = this.#near;
+      const held = this.#far.fill(0);
+      for (const n of able) for (let w = 0; w < held.length; w++) held[w]! |= n.held.words[w]!;
+      for (let w = 0; w < held.length; w++) held[w]! &= near[w]!;
+      const best = this.#rarest(held);
+      if (best !== undefined) return best;
+    }
+    return this.#rarest(candidates);
+  }
+
+  /** What some of these can give and nobody on this host fetches. */
+  #candidates(able: readonly Neighbour<K>[], nowMs: number): Uint32Array {
+    const near = this.#near.fill(0);
+    const far = this.#far.fill(0);
+    let someFar = false;
+    for (const { has, distance } of able) {
+      const into = distance === 0 ? near : far;
+      someFar ||= distance > 0;
+      for (let word = 0; word < into.length; word++) into[word]! |= has.words[word]!; // of equal length
+    }
+    if (someFar) this.#gateways.filter(far, nowMs);
+    const masked = this.#masked.words;
+    for (let word = 0; word < near.length; word++) near[word] = (near[word]! | far[word]!) & ~masked[word]!; // likewise
+    return near;
+  }
+
+  #urgentPiece(candidates: Uint32Array): number | undefined {
+    if (this.#urgent === undefined) return undefined;
+    const end = Math.min(this.pieceCount, this.#urgent.first + this.#urgent.count);
+    for (let index = this.#urgent.first; index < end; index++) {
+      if (((candidates[index >>> 5]! >>> (index & 31)) & 1) === 1) return index; // within the pieces
+    }
+    return undefined;
+  }
+
+  #rarest(candidates: Uint32Array): number | undefined {
+    let best: number | undefined;
+    let fewest = Infinity;
+    let ties = 0;
+    for (let word = 0; word < candidates.length; word++) {
+      for (let rest = candidates[word]!; rest !== 0; rest &= rest - 1) {
+        const index = (word << 5) | lowestBitOf(rest);
+        const copies = this.#copies[index]!; // a candidate is a piece
+        if (copies > fewest) continue;
+        ties = copies < fewest ? 1 : ties + 1;
+        fewest = copies;
+        if (this.#options.random.below(ties) === 0) best = index; // each tie is equally likely to stay
+      }
+    }
+    return best;
+  }
+
+  #chooseHolder(able: readonly Neighbour<K>[], piece: number): Neighbour<K> {
+    let best: Neighbour<K> | undefined;
+    let bestCost = Infinity;
+    let ties = 0;
+    const mayCross = this.#gateways.mayCross(piece);
+    for (const neighbour of able) {
+      if (!neighbour.has.has(piece) || (neighbour.distance > 0 && !mayCross)) continue;
+      const cost = neighbour.inFlight * 4 + (neighbour.held.has(piece) ? 0 : 2) + Math.min(neighbour.distance, 1);
+      if (cost > bestCost) continue;
+      ties = cost < bestCost ? 1 : ties + 1;
+      bestCost = cost;
+      if (this.#options.random.below(ties) === 0) best = neighbour;
+    }
+    return best!; // a candidate has a holder among those that made it one
+  }
+
+  /** Nothing is left to ask for but what is on its way: the oldest of few last pieces is asked of a second holder. */
+  #endgame(able: readonly Neighbour<K>[], nowMs: number): SwarmChoice<K> | undefined {
+    if (this.missingCount > 2 * this.slots || this.#masked.count() < this.pieceCount) return undefined;
+    let oldest: { readonly piece: number; readonly neighbour: Neighbour<K>; readonly atMs: number } | undefined;
+    for (const [piece, request] of this.#requests) {
+      if (request.from.size > 1 || this.#held.has(piece)) continue;
+      const [[first, atMs]] = request.from as unknown as readonly [readonly [K, number]]; // there is one
+      if (nowMs - atMs < ENDGAME_AFTER_MS || (oldest !== undefined && oldest.atMs <= atMs)) continue;
+      const other = able.find((neighbour) => neighbour.key !== first && neighbour.held.has(piece));
+      if (other !== undefined) oldest = { piece, neighbour: other, atMs };
+    }
+    return oldest === undefined ? undefined : this.#request(oldest.piece, oldest.neighbour, true, nowMs);
+  }
+
+  #request(piece: number, neighbour: Neighbour<K>, duplicate: boolean, nowMs: number): SwarmChoice<K> {
+    const request = this.#requests.get(piece) ?? { from: new Map<K, number>() };
+    request.from.set(neighbour.key, nowMs);
+    this.#requests.set(piece, request);
+    this.#inFlight++;
+    neighbour.inFlight++;
+    this.#mask(piece);
+    return { piece, neighbour: neighbour.key, duplicate };
+  }
+
+  #mask(piece: number): void {
+    if (this.#held.has(piece) || this.#claimed.has(piece) || this.#requests.has(piece)) this.#masked.set(piece);
+    else this.#masked.clear(piece);
+  }
+
+  #with(neighbour: Neighbour<K>, index: number, nowMs: number): void {
+    if (index >= this.pieceCount || neighbour.has.has(index)) return;
+    neighbour.has.set(index);
+    this.#seen(neighbour, index, nowMs);
+  }
+
+  #seen(neighbour: Neighbour<K>, index: number, nowMs: number): void {
+    this.#copies[index]!++; // within the pieces
+    if (neighbour.distance > 0) this.#gateways.seenOutside(index, nowMs);
+  }
+
+  #without(neighbour: Neighbour<K>, index: number): void {
+    if (index >= this.pieceCount || !neighbour.has.has(index)) return;
+    neighbour.has.clear(index);
+    neighbour.held.clear(index);
+    this.#copies[index]!--; // one per piece
+  }
+}
