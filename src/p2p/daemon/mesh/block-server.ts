@@ -48,6 +48,8 @@ export interface BlockServingOptions {
 /** Pieces that one neighbour gets at once; it asks for fewer. */
 const STREAMS_MAX = 32;
 const UNREAD_BYTES_MAX = 64 * 1024;
+/** Answers that may wait for a neighbour to listen. */
+const REPLIES_MAX = 1024;
 
 interface Sending {
   readonly stream: number;
@@ -187,6 +189,7 @@ export class BlockServing {
   }
 
   #say(reply: Buffer): void {
+    if (this.#replies.length >= REPLIES_MAX) return void this.#socket.destroy(); // it asks and does not listen
     this.#replies.push(reply);
     this.#awake();
   }
