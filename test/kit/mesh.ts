@@ -15,7 +15,7 @@ import { TrustedKeys, Voucher, type ProvenPiece } from "../../src/p2p/daemon/mes
 import { UploadSlots } from "../../src/p2p/daemon/mesh/upload-slots.ts";
 import type { RateLimits } from "../../src/p2p/daemon/rates/types.ts";
 import { startPieceServer } from "../../src/p2p/daemon/transfer/piece-server.ts";
-import { blockBytesOf, pieceRangeOf } from "../../src/p2p/model/piece.ts";
+import { blockBytesOf, pieceCountOf, pieceRangeOf } from "../../src/p2p/model/piece.ts";
 import { PiecesConfig } from "../../src/p2p/pieces/config.ts";
 import { aContent, pieceOf, storeAll, type TestContent } from "../../src/p2p/pieces/piece-store.conformance.ts";
 import { openPieceStore } from "../../src/p2p/pieces/store.ts";
@@ -27,6 +27,12 @@ import { transferConfig, transferMetrics } from "./transfer.ts";
 
 /** Four pieces of four blocks each; the last piece and its last block are shorter. */
 export const meshContent = (): TestContent => aContent({ seed: 5, bytes: 1_000_001, pieceBytes: 262_144 });
+
+/** Content of these bytes. */
+export const contentOf = (bytes: Buffer, pieceLength: number): TestContent => {
+  const layout = { contentLength: bytes.length, pieceLength };
+  return { meta: { ...meshContent().meta, ...layout, pieceCount: pieceCountOf(layout) }, bytes };
+};
 
 /** What is said of a piece before its blocks. */
 export function factsOf(content: TestContent, piece: number): ProvenPiece {

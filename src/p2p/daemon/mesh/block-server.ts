@@ -52,6 +52,8 @@ const UNREAD_BYTES_MAX = 64 * 1024;
 const RUN_BYTES = 256 * 1024;
 /** Given to the kernel ahead of what the link takes: enough to keep it busy, so little that a piece that is cancelled stops soon. */
 const UNSENT_BYTES_MAX = 128 * 1024;
+/** Answers that may wait for a neighbour to listen. */
+const REPLIES_MAX = 1024;
 
 interface Sending {
   readonly stream: number;
@@ -196,6 +198,7 @@ export class BlockServing {
   }
 
   #say(reply: Buffer): void {
+    if (this.#replies.length >= REPLIES_MAX) return void this.#socket.destroy(); // it asks and does not listen
     this.#replies.push(reply);
     this.#awake();
   }
