@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { loadSettings, type SettingSources } from "../base/config.ts";
 import { DaemonConfig } from "../p2p/daemon/config.ts";
+import { MeshConfig } from "../p2p/daemon/mesh/config.ts";
 import { RatesConfig } from "../p2p/daemon/rates/config.ts";
 import { TransferConfig } from "../p2p/daemon/transfer/config.ts";
 import { PiecesConfig } from "../p2p/pieces/config.ts";
@@ -43,6 +44,7 @@ export const AnaxConfig = z.strictObject({
       daemon: DaemonConfig.prefault({}),
       pieces: PiecesConfig.prefault({}),
       transfer: TransferConfig.prefault({}),
+      mesh: MeshConfig.prefault({}),
       rates: RatesConfig.prefault({}),
       source: SourceConfig.prefault({}),
       proxy: ProxyConfig.prefault({}),

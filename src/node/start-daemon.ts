@@ -6,7 +6,7 @@ import { createRandom } from "../base/random.ts";
 import { VERSION } from "../base/version.ts";
 import { diskErrorOf } from "../disk/disk-error.ts";
 import { loadNativeSend } from "../disk/native-send.ts";
-import { createDaemon } from "../p2p/daemon/daemon.ts";
+import { createDaemon, type Daemon } from "../p2p/daemon/daemon.ts";
 import { startRates } from "../p2p/daemon/rates/rates.ts";
 import { transferMetricsOf } from "../p2p/daemon/transfer/metrics.ts";
 import { createPieceClient } from "../p2p/daemon/transfer/piece-client.ts";
@@ -52,15 +52,23 @@ export async function startDaemonRole(
   const rates = scope.use(startRates({ ...common, config: p2p.rates, registry }));
   const transfer = { ...common, config: p2p.transfer, metrics: transferMetricsOf(registry), limits: rates };
   const pieceClient = scope.use(createPieceClient(transfer));
+  let daemon: Daemon | undefined;
   const pieces = scope.use(
     await listening(
       "p2p.daemon.transferPort",
-      startPieceServer({ ...transfer, host: daemonConfig.listenHost, port: daemonConfig.transferPort, store }),
+      startPieceServer({
+        ...transfer,
+        host: daemonConfig.listenHost,
+        port: daemonConfig.transferPort,
+        store,
+        blocks: p2p.mesh.enabled ? (connection) => daemon?.blocks?.(connection) : undefined,
+      }),
     ),
   );
-  const daemon = createDaemon({
+  daemon = createDaemon({
     ...common,
     config: daemonConfig,
+    mesh: p2p.mesh,
     store,
     sources,
     pieceClient,

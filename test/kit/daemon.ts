@@ -9,12 +9,13 @@ import { createRegistry, type Registry } from "../../src/base/metrics.ts";
 import { createRandom } from "../../src/base/random.ts";
 import { DaemonConfig } from "../../src/p2p/daemon/config.ts";
 import { createDaemon, type Daemon } from "../../src/p2p/daemon/daemon.ts";
+import { MeshConfig } from "../../src/p2p/daemon/mesh/config.ts";
 import { TransferConfig } from "../../src/p2p/daemon/transfer/config.ts";
 import { RatesConfig } from "../../src/p2p/daemon/rates/config.ts";
 import { startRates } from "../../src/p2p/daemon/rates/rates.ts";
 import { transferMetricsOf } from "../../src/p2p/daemon/transfer/metrics.ts";
 import { createPieceClient } from "../../src/p2p/daemon/transfer/piece-client.ts";
-import { startPieceServer } from "../../src/p2p/daemon/transfer/piece-server.ts";
+import { startPieceServer, type BlockHandover } from "../../src/p2p/daemon/transfer/piece-server.ts";
 import type { Download, DownloadRequest } from "../../src/p2p/daemon/types.ts";
 import { PiecesConfig } from "../../src/p2p/pieces/config.ts";
 import { openPieceStore } from "../../src/p2p/pieces/store.ts";
@@ -76,6 +77,7 @@ export interface TestDaemonOptions {
   readonly seed?: boolean;
   readonly config?: Readonly<Record<string, unknown>>;
   readonly pieces?: Readonly<Record<string, unknown>>;
+  readonly mesh?: Readonly<Record<string, unknown>>;
   readonly rates?: Readonly<Record<string, unknown>>;
   /** Keeps the data directory of an earlier one. */
   readonly dir?: string;
@@ -110,9 +112,12 @@ export async function startTestDaemon(options: TestDaemonOptions): Promise<TestD
   const rates = owned.use(startRates({ config: RatesConfig.parse(options.rates ?? {}), clock, registry }));
   const transfer = { config: TransferConfig.parse({}), clock, log: named, metrics: transferMetricsOf(registry), limits: rates };
   const pieceClient = owned.use(createPieceClient(transfer));
-  const pieceServer = owned.use(await startPieceServer({ ...transfer, host: "127.0.0.1", port: 0, store }));
-  const daemon = createDaemon({
+  let made: Daemon | undefined;
+  const blocks: BlockHandover = (connection) => made?.blocks?.(connection);
+  const pieceServer = owned.use(await startPieceServer({ ...transfer, host: "127.0.0.1", port: 0, store, blocks }));
+  const daemon = (made = createDaemon({
     config,
+    mesh: MeshConfig.parse(options.mesh ?? {}),
     store,
     sources,
     pieceClient,
@@ -125,7 +130,7 @@ export async function startTestDaemon(options: TestDaemonOptions): Promise<TestD
     dataDir: dir,
     uploads: () => ({ uploadsInFlight: pieceServer.uploadsInFlight, uploadSlots: 64 }),
     listeners: () => [],
-  });
+  }));
   const socketPath = join(dir, "d.sock");
   const serving = { clock, onError: reported, drainTimeoutMs: 200 };
   const upload = owned.use(

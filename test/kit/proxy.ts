@@ -70,6 +70,8 @@ export async function aProxy(options: TestProxyOptions = {}): Promise<TestProxy>
       schedulers: { announce: () => Promise.resolve(undefined), changed: () => undefined },
       channels: scope.use(new PeerChannels({ clock })),
       hostId: "127.0.0.1-test",
+      place: () => undefined,
+      mesh: undefined,
       config: DaemonConfig.parse({ sourceAttemptsMax: 1, sourceBackoffMs: "10ms" }),
       clock,
       random: createRandom(1),

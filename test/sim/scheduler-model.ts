@@ -4,10 +4,11 @@ import { VirtualClock } from "../../src/base/virtual-clock.ts";
 import type { HostId, PeerId, TaskId } from "../../src/p2p/model/ids.ts";
 import { Cluster } from "../../src/p2p/scheduler/cluster.ts";
 import { SchedulerConfig } from "../../src/p2p/scheduler/config.ts";
-import type { Effect, Event, StoredFacts, TriggerFailure } from "../../src/p2p/scheduler/events.ts";
+import type { Effect, Event, ProgressFacts, StoredFacts, TriggerFailure } from "../../src/p2p/scheduler/events.ts";
 import { PieceSet } from "../../src/p2p/scheduler/piece-set.ts";
 import { isLive, isReading, type HostFacts } from "../../src/p2p/scheduler/state.ts";
 import { step } from "../../src/p2p/scheduler/step.ts";
+import { checkRosters } from "./check-rosters.ts";
 import { Download, Host } from "../../src/wire/grpc/gen/common/v2/common.ts";
 
 export interface Scenario {
@@ -20,6 +21,8 @@ export interface Scenario {
   readonly crashes: number;
   readonly brokenSeeds: number;
   readonly restarts: number;
+  /** How long a restart takes. */
+  readonly downMs?: number;
   /** What the source answers; undefined is the content. */
   readonly sourceStatus?: number | undefined;
   /** Pieces in a hundred that a parent fails to give. */
@@ -33,6 +36,8 @@ const RUN_MS = 150_000;
 const SOURCE_PIECE_MS = 60;
 const PEER_PIECE_MS = 20;
 const GIVE_UP_MS = 3000;
+/** Events between two looks at everything. */
+const CHECK_EVERY = 7;
 
 /** A daemon reduced to what a scheduler sees of it. */
 interface Daemon {
@@ -72,6 +77,7 @@ export class SchedulerModel {
   readonly #config = SchedulerConfig.parse({});
   #cluster: Cluster;
   #streams = 0;
+  #events = 0;
   #down = false;
 
   constructor(scenario: Scenario) {
@@ -125,6 +131,7 @@ export class SchedulerModel {
     const nowMs = this.clock.nowMs();
     const effects = step(this.#cluster, event, nowMs);
     this.#checkReaders();
+    if (this.#events++ % CHECK_EVERY === 0) checkRosters(this.#cluster);
     for (const effect of effects) this.#perform(effect);
   }
 
@@ -132,10 +139,12 @@ export class SchedulerModel {
     this.onEffect?.(this.clock.nowMs(), effect);
     // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- the others change nothing for these daemons
     switch (effect.do) {
-      case "offerParents":
-        this.#checkCounts(effect.peerId, effect.unasked ? undefined : effect.parents.length, effect.rejections);
-        this.#checkLiving(effect.parents);
-        return this.#answer(effect.peerId, effect.unasked, (peer) => (peer.parents = effect.parents));
+      case "offerParents": {
+        const offered = [...effect.parents, ...effect.neighbours];
+        this.#checkCounts(effect.peerId, offered.length, effect.rejections);
+        this.#checkLiving(offered);
+        return this.#answer(effect.peerId, effect.unasked, (peer) => (peer.parents = offered));
+      }
       case "keepWaiting":
         return this.#checkCounts(effect.peerId, 0, effect.rejections);
       case "needBackToSource":
@@ -155,7 +164,14 @@ export class SchedulerModel {
     const sessionId = ++this.#streams;
     daemon.sessionId = sessionId;
     const inventory = daemon.held.count > 0 && daemon.peer !== undefined ? [storedOf(daemon, this.scenario.pieces)] : [];
-    this.#tell({ kind: "hostAttached", host: daemon.facts, sessionId, instanceId: `${daemon.facts.id}-1`, inventory });
+    this.#tell({
+      kind: "hostAttached",
+      host: daemon.facts,
+      sessionId,
+      instanceId: `${daemon.facts.id}-1`,
+      signingKey: undefined,
+      inventory,
+    });
     this.#every(this.#config.heartbeatIntervalMs, () => {
       if (!daemon.alive || daemon.sessionId !== sessionId) return "stop";
       return this.#tell({
@@ -165,8 +181,15 @@ export class SchedulerModel {
         host: undefined,
         uploadsInFlight: this.#random.below(4),
         uploadSlots: 4,
+        progress: this.#progressOf(daemon),
       });
     });
+  }
+
+  /** All that a scheduler hears of the pieces of ours. */
+  #progressOf({ peer, held }: Daemon): ProgressFacts[] {
+    if (peer?.outcome !== "running" || held.count === 0) return [];
+    return [{ peerId: peer.id, layout: layoutOf(this.scenario.pieces), finishedPieces: held.toBytes(this.scenario.pieces) }];
   }
 
   #download(daemon: Daemon, needBackToSource: boolean): void {
@@ -246,7 +269,7 @@ export class SchedulerModel {
     if (index === undefined) return this.#succeed(peer);
     peer.daemon.held.add(index);
     this.sourcePieces.push(index);
-    this.#tellOf(peer, { kind: "sourcePieceFinished", peerId: peer.id, pieceIndex: index });
+    if (peer.daemon.foreign) this.#tellOf(peer, { kind: "sourcePieceFinished", peerId: peer.id, pieceIndex: index });
   }
 
   #fetchPeer(peer: SimPeer): void {
@@ -264,9 +287,11 @@ export class SchedulerModel {
       if (index === undefined) continue;
       held.add(index);
       peer.progressAtMs = nowMs;
+      if (!peer.daemon.foreign) return;
       return this.#tellOf(peer, { kind: "pieceFinished", peerId: peer.id, pieceIndex: index, parentId: id });
     }
-    if (nowMs - peer.progressAtMs < GIVE_UP_MS || peer.asking || peer.reading) return;
+    const isHeard = peer.streamId > 0;
+    if (nowMs - peer.progressAtMs < GIVE_UP_MS || peer.asking || peer.reading || !isHeard) return;
     peer.asking = true;
     const parentIds = peer.parents;
     peer.parents = [];
@@ -309,14 +334,14 @@ export class SchedulerModel {
   /** The scheduler forgets everything; hosts come back within a second, downloads as well, in any order. */
   #restart(): void {
     this.#down = true;
-    this.#after(300, () => {
+    for (const { peer } of this.daemons) if (peer !== undefined) peer.streamId = -1;
+    this.#after(this.scenario.downMs ?? 300, () => {
       this.#down = false;
       this.#cluster = new Cluster(this.#config, this.clock.nowMs());
       for (const daemon of this.daemons) {
         this.#after(this.#random.below(700), () => this.#attach(daemon));
         const { peer } = daemon;
         if (peer?.outcome !== "running") continue;
-        peer.streamId = -1;
         this.#after(this.#random.below(900), () => this.#register(peer));
       }
     });
@@ -351,8 +376,7 @@ export class SchedulerModel {
     assert.ok(rescued <= this.#config.rescueReadersMax, `${rescued} more peers may read the source`);
   }
 
-  #checkCounts(id: PeerId, parents: number | undefined, rejections: Readonly<Record<string, number>>): void {
-    if (parents === undefined) return;
+  #checkCounts(id: PeerId, parents: number, rejections: Readonly<Record<string, number>>): void {
     const others = this.#cluster.peers.get(id)!.task.peers.size - 1; // effects are about known peers
     const rejected = Object.values(rejections).reduce((sum, count) => sum + count, 0);
     assert.equal(parents + rejected, others, "every other peer is offered or rejected by a rule");
@@ -374,7 +398,7 @@ export class SchedulerModel {
 function hostFacts(at: number, seed: boolean): HostFacts {
   const id = `10.0.0.${at}-node${at}${seed ? "-seed" : ""}` as HostId;
   const announced = { ...Host.fromPartial({}), id, ip: `10.0.0.${at}`, port: 4000, downloadPort: 4005 };
-  return { id, hostname: `node${at}`, ip: `10.0.0.${at}`, port: 4000, seed, sharing: true, idc: "", location: "", announced };
+  return { id, hostname: `node${at}`, ip: `10.0.0.${at}`, port: 4000, seed, sharing: true, idc: "", location: "", rack: "", announced };
 }
 
 const layoutOf = (pieces: number) => ({ contentLength: pieces * PIECE_BYTES, pieceLength: PIECE_BYTES, pieceCount: pieces });

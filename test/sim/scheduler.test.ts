@@ -61,6 +61,17 @@ test("a scheduler that restarts sends nobody to the source again", async () => {
   }
 });
 
+test("a tenth of the hosts dies and the scheduler is away for half a minute: who lives has the content soon after", async () => {
+  for (let seed = 0; seed < SEEDS / 10; seed++) {
+    const faults = { crashes: 3, brokenSeeds: 0, pieceFailures: 0, restarts: 1, downMs: 30_000 };
+    const model = await simulate({ ...roughScenario(seed), daemons: 30, ...faults });
+    const wrong = model.outcomes().filter(({ outcome }) => outcome !== "succeeded");
+    assert.deepEqual(wrong, [], `seed ${seed}: ${JSON.stringify(model.scenario)}`);
+    // Of the readers at most all that died were replaced, and none read again what was safe with another.
+    assert.ok(model.sourcePieces.length <= model.scenario.pieces * 2, `seed ${seed}: ${model.sourcePieces.length} pieces were read`);
+  }
+});
+
 test("a source that says 404 is asked once, and everybody is told", async () => {
   const model = await simulate({
     ...roughScenario(1),

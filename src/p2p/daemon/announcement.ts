@@ -1,14 +1,37 @@
 import { AnaxError } from "../../base/errors.ts";
-import type { AnnouncePeerRequest, AnnouncePeerResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
+import type { AnnouncePeerRequest, AnnouncePeerResponse, NormalTaskResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
 import type { BidiStream } from "../../wire/grpc/client.ts";
-import { parentOfferOf, type ParentOffer, type TaskFacts } from "./api.ts";
+import {
+  neighbourOfferOf,
+  parentOfferOf,
+  parentOfNeighbour,
+  readerKeysOf,
+  type NeighbourOffer,
+  type ParentOffer,
+  type TaskFacts,
+} from "./api.ts";
+
+/** Named in one answer; no scheduler of ours names as many. */
+const NEIGHBOURS_MAX = 1024;
 
 export type Report = NonNullable<AnnouncePeerRequest["request"]>;
 
 /** What the scheduler says to a download. */
 export type Decision =
-  | { readonly kind: "parents"; readonly parents: readonly ParentOffer[]; readonly facts: TaskFacts; readonly rejections: string }
-  | { readonly kind: "source"; readonly reason: string }
+  | {
+      readonly kind: "parents";
+      /** The neighbours among them, in the form of parents that are ours. */
+      readonly parents: readonly ParentOffer[];
+      /** Of a scheduler of ours: all peers to trade with from now on. */
+      readonly neighbours: readonly NeighbourOffer[];
+      /** Raw Ed25519 public keys of the hosts that had leave to read the source, newest last. */
+      readonly readerKeys: readonly Uint8Array[];
+      /** Hosts that are not ours are in the cluster. */
+      readonly foreignHosts: boolean;
+      readonly facts: TaskFacts;
+      readonly rejections: string;
+    }
+  | { readonly kind: "source"; readonly reason: string; readonly foreignHosts: boolean }
   | { readonly kind: "empty-content" };
 
 /** One download's stream to its scheduler. */
@@ -66,15 +89,11 @@ async function* decisionsOf(responses: AsyncIterable<AnnouncePeerResponse>): Asy
       case "emptyTaskResponse":
         yield { kind: "empty-content" };
         break;
-      case "normalTaskResponse": {
-        const { candidateParents, rejections, contentLength, pieceLength, digest } = response.value;
-        const parents = candidateParents.map(parentOfferOf).filter((offer) => offer !== undefined);
-        const facts = { contentLength, pieceLength, digest };
-        yield { kind: "parents", parents, facts, rejections: rejections.map(({ rule, count }) => `${rule} ${count}`).join(", ") };
+      case "normalTaskResponse":
+        yield parentsOf(response.value);
         break;
-      }
       case "needBackToSourceResponse":
-        yield { kind: "source", reason: response.value.description ?? "" };
+        yield { kind: "source", reason: response.value.description ?? "", foreignHosts: response.value.foreignHosts };
         break;
       case "metadataOnlyResponse":
         break;
@@ -82,4 +101,22 @@ async function* decisionsOf(responses: AsyncIterable<AnnouncePeerResponse>): Asy
         throw new AnaxError("rpc.internal", { reason: "an answer of the scheduler that is none" });
     }
   }
+}
+
+function parentsOf(response: NormalTaskResponse): Decision {
+  const { candidateParents, neighbours, readerKeys, foreignHosts, rejections, contentLength, pieceLength, digest } = response;
+  const offers = neighbours
+    .slice(0, NEIGHBOURS_MAX)
+    .map(neighbourOfferOf)
+    .filter((offer) => offer !== undefined);
+  const foreign = candidateParents.map(parentOfferOf).filter((offer) => offer !== undefined);
+  return {
+    kind: "parents",
+    parents: [...foreign, ...offers.map(parentOfNeighbour)],
+    neighbours: offers,
+    readerKeys: readerKeysOf(readerKeys),
+    foreignHosts,
+    facts: { contentLength, pieceLength, digest },
+    rejections: rejections.map(({ rule, count }) => `${rule} ${count}`).join(", "),
+  };
 }

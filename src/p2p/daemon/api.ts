@@ -1,11 +1,12 @@
 import { X509Certificate } from "node:crypto";
 import { AnaxError } from "../../base/errors.ts";
-import type {
-  Download as WireDownload,
+import {
   Peer as WirePeer,
-  Piece as WirePiece,
-  TrafficType as WireTraffic,
+  type Download as WireDownload,
+  type Piece as WirePiece,
+  type TrafficType as WireTraffic,
 } from "../../wire/grpc/gen/common/v2/common.ts";
+import type { Neighbour as WireNeighbour } from "../../wire/grpc/gen/anax/v1/common.ts";
 import type { LocalTask } from "../../wire/grpc/gen/anax/v1/daemon.ts";
 import type { StoredTask as WireStored } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import type { StatLocalTaskResponse } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
@@ -23,6 +24,8 @@ const TIMEOUT_DEFAULT_MS = 2 * 3_600_000;
 const TIMEOUT_MAX_MS = 7 * 24 * 3_600_000;
 const URL_CHARS_MAX = 16 * 1024;
 const CERTIFICATES_MAX = 100;
+const READER_KEYS_MAX = 16;
+const SIGNING_KEY_BYTES = 32;
 
 /** Prefix of `Build.git_version` by which our own peers know each other. */
 export const OWN_VERSION_PREFIX = "anax/";
@@ -41,6 +44,24 @@ export interface ParentOffer {
   readonly facts: TaskFacts;
   /** The message itself, to be handed back in `ReschedulePeer`. */
   readonly wire: WirePeer;
+}
+
+/** A peer of ours that a scheduler of ours introduces: pieces go both ways. */
+export interface NeighbourOffer {
+  readonly peerId: string;
+  readonly hostId: string;
+  readonly ip: string;
+  /** Of its gRPC server. */
+  readonly port: number;
+  /** Of its piece server. */
+  readonly downloadPort: number;
+  readonly seed: boolean;
+  /** Reads the source now, as far as the scheduler knows. */
+  readonly reader: boolean;
+  /** Holds everything. */
+  readonly whole: boolean;
+  /** 0: same rack; more is farther. */
+  readonly distance: number;
 }
 
 /** What is known of a task before it is here. */
@@ -69,6 +90,21 @@ export function parentOfferOf(peer: WirePeer): ParentOffer | undefined {
     wire: peer,
   };
 }
+
+/** As `parentOfferOf`. */
+export function neighbourOfferOf(neighbour: WireNeighbour): NeighbourOffer | undefined {
+  const { peerId, hostId, ip, port, downloadPort } = neighbour;
+  return peerId === "" || hostId === "" || ip === "" || !isPort(port) || !isPort(downloadPort) ? undefined : neighbour;
+}
+
+/** For whoever knows parents only; it can be named to the scheduler as any other. */
+export function parentOfNeighbour({ peerId, hostId, ip, port, downloadPort }: NeighbourOffer): ParentOffer {
+  return { peerId, hostId, ip, port, downloadPort, ours: true, facts: {}, wire: WirePeer.fromPartial({ id: peerId }) };
+}
+
+/** What is no Ed25519 public key proves nothing and is left out. */
+export const readerKeysOf = (keys: readonly Uint8Array[]): readonly Uint8Array[] =>
+  keys.slice(-READER_KEYS_MAX).filter(({ length }) => length === SIGNING_KEY_BYTES);
 
 /** The order inside a `DownloadTask` call. Throws `input.invalid`. */
 export function requestOf(download: WireDownload): DownloadRequest {

@@ -9,24 +9,20 @@ import {
   type StoredTask as WireStored,
 } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import { msOf } from "../../wire/grpc/time.ts";
-import type { PeerId, TaskId } from "../model/ids.ts";
+import type { TaskId } from "../model/ids.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { HostFacts } from "./host.ts";
+import type { Inventory, RunningTasks } from "./inventory.ts";
 import { linkedSignal, type LinkedSignal } from "./linked-signal.ts";
-
-/** What of this machine's store a scheduler is told. */
-export interface Inventory {
-  list(): Iterable<WireStored>;
-  /** Undefined when nothing of the task is here any more. */
-  find(task: TaskId): WireStored | undefined;
-  /** The name under which the host took part in a task that is gone; undefined when it never did. */
-  peerIdOf(task: TaskId): PeerId | undefined;
-}
+import { createProgress } from "./progress.ts";
 
 export interface AttachOptions {
   readonly channel: GrpcChannel;
   readonly host: HostFacts;
   readonly inventory: Inventory;
+  readonly running: RunningTasks;
+  /** Raw Ed25519 public key under which this host vouches for what it read from a source. */
+  readonly signingKey?: Uint8Array | undefined;
   readonly config: Pick<DaemonConfig, "schedulerConnectMs">;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -42,6 +38,11 @@ const MISSES_DEFAULT = 3;
 
 /** New on each start of this process, so that a scheduler tells a restart from a reconnection. */
 const INSTANCE_ID = randomUUID();
+
+/** Heartbeats between two that carry the host's facts. */
+const HOST_EVERY = 10;
+
+const NO_KEY = new Uint8Array();
 
 type AttachStream = BidiStream<AttachRequest, AttachResponse>;
 
@@ -61,9 +62,8 @@ export async function attachTo(options: AttachOptions): Promise<never> {
   const { heartbeatInterval, heartbeatMissesMax } = first.value.response.value;
   options.onAttached((task) => tell(stream, options.inventory, task));
   const pulse = startPulse({
+    ...options,
     stream,
-    host: options.host,
-    clock,
     scope,
     intervalMs: Math.max(HEARTBEAT_MIN_MS, heartbeatInterval === undefined ? HEARTBEAT_DEFAULT_MS : msOf(heartbeatInterval)),
     missesMax: heartbeatMissesMax || MISSES_DEFAULT,
@@ -76,10 +76,10 @@ export async function attachTo(options: AttachOptions): Promise<never> {
   throw new AnaxError("rpc.unavailable", { reason: "the scheduler ended the stream" });
 }
 
-async function greet(stream: AttachStream, { host, inventory }: AttachOptions): Promise<void> {
+async function greet(stream: AttachStream, { host, inventory, signingKey = NO_KEY }: AttachOptions): Promise<void> {
   let tasks: WireStored[] = [];
   const hello = (more: boolean) =>
-    stream.send({ request: { $case: "hello", value: { host: host.message(), tasks, more, instanceId: INSTANCE_ID } } });
+    stream.send({ request: { $case: "hello", value: { host: host.message(), tasks, more, instanceId: INSTANCE_ID, signingKey } } });
   for (const task of inventory.list()) {
     if (tasks.length === HELLO_TASKS_MAX) {
       await hello(true);
@@ -103,22 +103,30 @@ function tell(stream: AttachStream, inventory: Inventory, task: TaskId): void {
 function startPulse(options: {
   readonly stream: AttachStream;
   readonly host: HostFacts;
+  readonly inventory: Inventory;
+  readonly running: RunningTasks;
   readonly clock: Clock;
   readonly scope: LinkedSignal;
   readonly intervalMs: number;
   readonly missesMax: number;
 }): Disposable & { heard(): void } {
-  const { stream, host, clock, scope, intervalMs, missesMax } = options;
+  const { stream, host, inventory, running, clock, scope, intervalMs, missesMax } = options;
+  const progress = createProgress(inventory, running);
   let heardMs = clock.nowMs();
   let sequence = 0;
   let timer: Disposable;
   const beat = (): void => {
     // Twice the scheduler's own patience: it may be busy, and giving it up costs more than a late notice.
     if (clock.nowMs() - heardMs > intervalMs * (missesMax + 1) * 2) return scope.abort(silence("heartbeats are not answered"));
-    const { uploadsInFlight, uploadSlots } = host.uploads();
-    stream
-      .send({ request: { $case: "heartbeat", value: { host: host.message(), sequence: ++sequence, uploadsInFlight, uploadSlots } } })
-      .catch(() => undefined);
+    sequence++;
+    const value = {
+      // It was in the Hello; what changes in it is the load, which nobody needs by the second.
+      host: sequence % HOST_EVERY === 0 ? host.message() : undefined,
+      sequence,
+      ...host.uploads(),
+      progress: progress(),
+    };
+    stream.send({ request: { $case: "heartbeat", value } }).catch(() => undefined);
     timer = clock.timer(intervalMs, beat);
   };
   timer = clock.timer(intervalMs, beat);

@@ -88,8 +88,10 @@ export class Conversation {
     }
   }
 
+  /** A scheduler of ours hears of pieces that arrived by the heartbeats of this host, all at once. */
   say(report: Report): void {
-    if (this.#introduced) this.#announcement?.send(report);
+    if (!this.#introduced || (this.#announcement?.ours === true && isOfPiece(report))) return;
+    this.#announcement?.send(report);
   }
 
   /** The work is over: what is heard from now on changes nothing. */
@@ -143,3 +145,6 @@ export class Conversation {
     this.#introduced = false;
   }
 }
+
+const isOfPiece = ({ $case }: Report): boolean =>
+  $case === "downloadPieceFinishedRequest" || $case === "downloadPieceBackToSourceFinishedRequest";

@@ -9,25 +9,31 @@ import type { PieceStore } from "../pieces/types.ts";
 import type { Sources } from "../source/types.ts";
 import { createAnaxService } from "./anax-service.ts";
 import { wireStoredOf } from "./api.ts";
-import type { Inventory } from "./attach.ts";
+import type { Inventory } from "./inventory.ts";
 import { PeerChannels } from "./channels.ts";
 import type { DaemonConfig } from "./config.ts";
 import { createDownloadService } from "./download-service.ts";
 import { createDownloads, type RunningDownloads } from "./downloads.ts";
 import { createHost, portsOnce, type HostFacts, type HostPorts } from "./host.ts";
 import { createHostStats } from "./host-stats.ts";
+import type { MeshConfig } from "./mesh/config.ts";
+import { Mesh } from "./mesh/mesh.ts";
+import { meshMetricsOf } from "./mesh/metrics.ts";
+import { Voucher } from "./mesh/proof.ts";
 import { daemonMetricsOf } from "./metrics.ts";
 import { PeerIds } from "./peer-ids.ts";
 import type { Rates } from "./rates/rates.ts";
 import { Schedulers } from "./schedulers.ts";
 import { TaskStories } from "./task-story.ts";
 import { createTaskQueries } from "./tasks-service.ts";
+import type { BlockHandover } from "./transfer/piece-server.ts";
 import type { PieceClient } from "./transfer/types.ts";
 import { createUploadService } from "./upload-service.ts";
 
 /** What the composition root has opened before; all of it outlives the daemon and is disposed by its owner. */
 export interface DaemonParts {
   readonly config: DaemonConfig;
+  readonly mesh: MeshConfig;
   readonly store: PieceStore;
   readonly sources: Sources;
   readonly pieceClient: PieceClient;
@@ -57,6 +63,8 @@ export interface Daemon extends AsyncDisposable {
   readonly host: HostFacts;
   /** For other peers, over TCP. */
   readonly uploadServices: readonly GrpcService[];
+  /** Takes over connections of our own peers from the piece server; undefined where the mesh is disabled. */
+  readonly blocks: BlockHandover | undefined;
   /** For programs on this machine, over a Unix socket. */
   readonly localServices: readonly GrpcService[];
   /** How the schedulers do, for status pages; empty before `join`. */
@@ -75,7 +83,32 @@ export function createDaemon(parts: DaemonParts): Daemon {
   const stories = new TaskStories({ wallMs: () => clock.wallMs() });
   const channels = new PeerChannels({ clock, tls: parts.tls });
   const inventory = inventoryOf(store, peerIds);
-  const schedulers = new Schedulers({ host, inventory, config, clock, random, log, metrics, tls: parts.tls });
+  const voucher = new Voucher();
+  const schedulers = new Schedulers({
+    signingKey: voucher.publicKey,
+    host,
+    inventory,
+    config,
+    clock,
+    random,
+    log,
+    metrics,
+    tls: parts.tls,
+  });
+  const mesh = parts.mesh.enabled
+    ? new Mesh({
+        ...parts,
+        ...config,
+        config: parts.mesh,
+        metrics: meshMetricsOf(parts.registry),
+        voucher,
+        limits: parts.rates,
+        host,
+        peerIds,
+        channels,
+        waitMs: config.syncWaitMs,
+      })
+    : undefined;
   const downloads = createDownloads({
     store,
     sources,
@@ -84,6 +117,8 @@ export function createDaemon(parts: DaemonParts): Daemon {
     schedulers,
     channels,
     hostId: host.id,
+    place: () => host.message().network,
+    mesh,
     config,
     clock,
     random,
@@ -104,7 +139,11 @@ export function createDaemon(parts: DaemonParts): Daemon {
   return {
     downloads,
     host,
-    uploadServices: [createUploadService({ downloads, store, queries, host, clock, log, config })],
+    uploadServices: [
+      createUploadService({ downloads, store, queries, host, clock, log, config }),
+      ...(mesh === undefined ? [] : [mesh.service]),
+    ],
+    blocks: mesh?.handOver,
     localServices: [
       createDownloadService({ downloads, store, queries, schedulers, host, clock }),
       createAnaxService({ ...parts, stories, schedulers, peerIds, host }),
@@ -119,6 +158,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
     async [Symbol.asyncDispose]() {
       await schedulers.deleteHost();
       await downloads[Symbol.asyncDispose]();
+      await mesh?.[Symbol.asyncDispose]();
       await schedulers[Symbol.asyncDispose]();
       removed[Symbol.dispose]();
       channels[Symbol.dispose]();
@@ -138,6 +178,7 @@ function inventoryOf(store: PieceStore, peerIds: PeerIds): Inventory {
       const stored = store.find(task);
       return stored === undefined ? undefined : wireStoredOf(stored, peerIds.of(task));
     },
+    piecesOf: (task) => store.find(task)?.finished.count,
     peerIdOf: (task) => peerIds.peek(task),
   };
 }

@@ -2,7 +2,9 @@ import type { Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf, invariant } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
+import { Peer as WirePeer } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { PeerId, TaskId } from "../model/ids.ts";
+import { ownPieceLengthOf, pieceLengthOf } from "../model/piece.ts";
 import type { TaskMeta } from "../model/types.ts";
 import type { PieceStore, StoredTask } from "../pieces/types.ts";
 import type { Sources } from "../source/types.ts";
@@ -11,9 +13,12 @@ import type { ParentOffer, TaskFacts } from "./api.ts";
 import type { PeerChannels } from "./channels.ts";
 import type { DaemonConfig } from "./config.ts";
 import { Conversation, type Announcer } from "./conversation.ts";
-import { learnFacts } from "./learn-facts.ts";
-import { linkedSignal, type LinkedSignal } from "./linked-signal.ts";
+import { learnFacts, type Learned } from "./learn-facts.ts";
+import { linkedSignal, orAborted, type LinkedSignal } from "./linked-signal.ts";
 import { Mailbox } from "./mailbox.ts";
+import { distanceBetween, type Place } from "./mesh/distance.ts";
+import type { Mesh } from "./mesh/mesh.ts";
+import type { Introduction, MeshListener, MeshPart } from "./mesh/types.ts";
 import type { DaemonMetrics } from "./metrics.ts";
 import { PeerFetch } from "./peer-fetch.ts";
 import {
@@ -43,6 +48,8 @@ export interface RunParts {
   readonly schedulers: Announcer;
   readonly channels: PeerChannels;
   readonly hostId: string;
+  /** Where this host is. */
+  readonly place: () => Place | undefined;
   readonly config: DaemonConfig;
   readonly clock: Clock;
   readonly random: Random;
@@ -50,6 +57,8 @@ export interface RunParts {
   readonly metrics: DaemonMetrics;
   readonly limits: RateLimits;
   readonly stories: TaskStories;
+  /** How content is shared with our own peers; undefined: they are parents like all others. */
+  readonly mesh: Pick<Mesh, "join"> | undefined;
 }
 
 export interface RunOrder {
@@ -74,10 +83,16 @@ export class DownloadRun {
   readonly #talk: Conversation;
   readonly #work = new Set<Promise<void>>();
   readonly #task: TaskHold;
+  readonly #part: MeshPart | undefined;
   #phase: Phase = START;
+  /** Parents that are not ours. */
   #offers: readonly ParentOffer[] = [];
+  /** Those of ours that were named last. */
+  #introduced: readonly (Pick<ParentOffer, "peerId" | "hostId" | "ip" | "port" | "downloadPort"> & { readonly distance: number })[] = [];
+  /** A peer of another kind may take part, and cuts content by its own rule. */
+  #foreignPeers = false;
   #facts: TaskFacts = {};
-  #useless: readonly ParentOffer[] = [];
+  #useless: readonly Pick<ParentOffer, "peerId">[] = [];
   #fetch: PeerFetch | undefined;
   #learning = false;
   #started = false;
@@ -95,6 +110,7 @@ export class DownloadRun {
         parts.schedulers.changed(order.taskId);
       },
     });
+    this.#part = parts.mesh?.join(order.taskId, order.peerId, this.#meshListener());
     this.#talk = new Conversation({
       ...parts,
       ...order,
@@ -186,6 +202,7 @@ export class DownloadRun {
     this.#talk.end();
     this.#scope.abort(new AnaxError("download.cancelled", { reason: "the download has ended" }));
     await this.#fetch?.[Symbol.asyncDispose]();
+    await this.#part?.[Symbol.asyncDispose]();
     await Promise.allSettled(this.#work);
     this.#scope[Symbol.dispose]();
     this.#task[Symbol.dispose]();
@@ -197,9 +214,11 @@ export class DownloadRun {
   async #introduce(announcement: Announcement): Promise<readonly Report[] | undefined> {
     const { store } = this.#parts;
     const { taskId, request } = this.#order;
+    this.#foreignPeers = !announcement.ours;
     const facts = announcement.ours ? (this.#task.stored ?? store.find(taskId))?.meta : await this.#statForForeign();
     if (facts === undefined && !announcement.ours) {
-      this.#decided({ kind: "source", reason: "the source does not say the length, and this scheduler would take that for no content" });
+      const reason = "the source does not say the length, and this scheduler would take that for no content";
+      this.#decided({ kind: "source", reason, foreignHosts: true });
       return undefined;
     }
     const register = registerReport(request, facts ?? {});
@@ -221,14 +240,16 @@ export class DownloadRun {
   #decided(decision: Decision): void {
     switch (decision.kind) {
       case "parents":
-        this.#offers = decision.parents;
+        this.#foreignPeers ||= decision.foreignHosts;
+        this.#introduceAll(decision);
         this.#facts = { ...this.#facts, ...definedOf(decision.facts) };
         this.#tell("scheduler.offered", {
-          parents: decision.parents.map(({ peerId }) => peerId).join(" "),
+          parents: [...decision.parents, ...decision.neighbours].map(({ peerId }) => peerId).join(" "),
           rejections: decision.rejections,
         });
         return this.#happened({ on: "parents" });
       case "source":
+        this.#foreignPeers ||= decision.foreignHosts;
         this.#tell("scheduler.says-source", { reason: decision.reason });
         return this.#happened({ on: "told-source" });
       case "empty-content":
@@ -249,26 +270,71 @@ export class DownloadRun {
   #useParents(): void {
     if (!this.#started) this.#talk.say(startedReport);
     this.#started = true;
-    if (this.#task.stored === undefined) return this.#spawn(this.#learn());
-    this.#fetch ??= this.#startFetch(this.#task.stored);
+    const { stored } = this.#task;
+    if (stored === undefined) return this.#spawn(this.#learn());
+    this.#part?.open(stored);
+    this.#part?.fetch();
+    if (this.#offers.length === 0 && this.#part !== undefined) return this.#alone();
+    this.#fetch ??= this.#startFetch(stored);
     this.#fetch.offer(this.#offers);
+  }
+
+  /** Our own kind trades with us; the others are parents. */
+  #introduceAll({ parents, neighbours, readerKeys }: Extract<Decision, { readonly kind: "parents" }>): void {
+    const trades = this.#part !== undefined;
+    this.#offers = trades ? parents.filter(({ ours }) => !ours) : parents;
+    const placed = parents
+      .filter(({ ours }) => ours && trades)
+      .map((offer) => ({ ...offer, distance: distanceBetween(this.#parts.place(), offer.wire.host?.network) }));
+    this.#introduced = [...neighbours, ...placed];
+    this.#part?.introduce(
+      this.#introduced.map((peer) => ({ ...peer, transferPort: peer.downloadPort })),
+      readerKeys,
+    );
+  }
+
+  #meshListener(): MeshListener {
+    const { metrics } = this.#parts;
+    return {
+      rateClass: rateClassOf(this.#order.request.priority),
+      onPiece: (piece, costMs) => this.#gained(piece, costMs),
+      onPieceFailed: ({ index, peerId, error, temporary }) => {
+        metrics.pieceFailures.inc({ code: error.code });
+        this.#tell("piece.failed", { piece: String(index), parent: peerId, code: error.code, reason: error.message });
+        this.#talk.say(pieceFailedReport({ index, parent: { peerId }, temporary }));
+      },
+      onStranger: (peer) => this.#takeAsParent(peer),
+      onAlone: () => this.#alone(),
+      onNoProgress: () => this.#happened({ on: "no-progress" }),
+      onComplete: () => this.#happened({ on: "complete" }),
+      onFailed: (error) => this.#happened({ on: "failed", error }),
+    };
+  }
+
+  #takeAsParent({ transferPort, ...peer }: Introduction): void {
+    const parent = { ...peer, downloadPort: transferPort, ours: true, facts: {}, wire: WirePeer.fromPartial({ id: peer.peerId }) };
+    this.#offers = [...this.#offers.filter(({ peerId }) => peerId !== peer.peerId), parent];
+    if (this.#phase.at === "peers") this.#useParents();
+  }
+
+  /** No neighbour is left; foreign parents, where there are some, say for themselves when they are of no use. */
+  #alone(): void {
+    if (this.#phase.at !== "peers" || this.#offers.length > 0 || (this.#part?.neighbourCount ?? 0) > 0) return;
+    this.#useless = this.#introduced;
+    this.#happened({ on: "parents-useless" });
   }
 
   /** Finds out what the task is from those who have it, so that the source need not be asked. */
   async #learn(): Promise<void> {
-    if (this.#learning || this.#offers.length === 0) return;
+    if (this.#learning || this.#offers.length + this.#introduced.length === 0) return;
     this.#learning = true;
     try {
-      const learned = await learnFacts({
-        ...this.#parts,
-        taskId: this.#order.taskId,
-        signal: this.#scope.signal,
-        known: () => ({ offers: this.#offers, facts: this.#facts }),
-      });
+      const learned = await this.#ask();
       if (this.#phase.at !== "peers") return;
       if (learned === undefined) {
-        if (this.#offers.length === 0) return; // the scheduler took them back: it will name others
-        this.#useless = this.#offers;
+        const named = [...this.#offers, ...this.#introduced];
+        if (named.length === 0) return; // the scheduler took them back: it will name others
+        this.#useless = named;
         return this.#happened({ on: "parents-useless" });
       }
       await this.#open(metaOf(this.#order.taskId, this.#order.request, learned));
@@ -276,6 +342,24 @@ export class DownloadRun {
       this.#learning = false;
     }
     if (this.#phase.at === "peers") this.#useParents();
+  }
+
+  /** The first answer counts: of a neighbour, which speaks by itself, or of a foreign parent that is asked. */
+  async #ask(): Promise<Learned | undefined> {
+    const { signal } = this.#scope;
+    if (this.#part === undefined || this.#introduced.length === 0) return this.#askParents();
+    const told = orAborted(this.#part.learned(), signal);
+    if (this.#offers.length === 0) return await told;
+    return await Promise.race([told, this.#askParents().then((learned) => learned ?? told)]);
+  }
+
+  #askParents(): Promise<Learned | undefined> {
+    return learnFacts({
+      ...this.#parts,
+      taskId: this.#order.taskId,
+      signal: this.#scope.signal,
+      known: () => ({ offers: this.#offers, facts: this.#facts }),
+    });
   }
 
   #startFetch(stored: StoredTask): PeerFetch {
@@ -290,6 +374,8 @@ export class DownloadRun {
       random,
       config,
       signal: this.#scope.signal,
+      isElsewhere: (index) => this.#part?.isRequested(index) ?? false,
+      onRequest: (index, asked) => this.#part?.claim(index, asked),
       onPiece: (piece, costMs) => this.#gained(piece, costMs),
       onPieceFailed: ({ index, parent, error, temporary }) => {
         metrics.pieceFailures.inc({ code: error.code });
@@ -327,8 +413,18 @@ export class DownloadRun {
         limits,
         signal: this.#scope.signal,
         held: this.#task.stored ?? store.find(taskId),
-        onStored: (stored, from) => this.#task.take(stored, from),
+        onStored: (stored, from) => {
+          this.#task.take(stored, from);
+          this.#part?.open(stored);
+          this.#part?.setReading(true);
+          this.#part?.fetch();
+        },
         onPiece: (piece, costMs) => this.#gained(piece, costMs),
+        pieceLengthOf: (contentLength) => (this.#cutsOwnWay ? ownPieceLengthOf(contentLength) : pieceLengthOf(contentLength)),
+        comesFromPeers: (index) => this.#part?.isThere(index) ?? false,
+        onRun: ({ firstIndex, count }, reading) => {
+          for (let index = firstIndex; index < firstIndex + count; index++) this.#part?.claim(index, reading);
+        },
         onRetry: (error) => this.#tell("source.broken", { code: error.code, reason: error.message }),
         drop: (held, why) => {
           this.#tell("task.dropped", { why });
@@ -340,7 +436,12 @@ export class DownloadRun {
       if (error.code.startsWith("source.")) this.#talk.say(sourceFailedReport(error));
       throw error;
     }
+    this.#part?.setReading(false);
     this.#happened({ on: "complete" });
+  }
+
+  get #cutsOwnWay(): boolean {
+    return this.#part !== undefined && !this.#foreignPeers;
   }
 
   async #openEmpty(): Promise<void> {

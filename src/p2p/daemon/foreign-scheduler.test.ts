@@ -6,7 +6,12 @@ import { sha256OfGenerated } from "../../../test/kit/generated-content.ts";
 import { startOrigin } from "../../../test/kit/origin.ts";
 import { realClock } from "../../base/clock.ts";
 import { Peer, type Host as WireHost } from "../../wire/grpc/gen/common/v2/common.ts";
-import { SchedulerService, type AnnouncePeerRequest, type AnnouncePeerResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
+import {
+  NormalTaskResponse,
+  SchedulerService,
+  type AnnouncePeerRequest,
+  type AnnouncePeerResponse,
+} from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
 import { GrpcServer } from "../../wire/grpc/server.ts";
 import { serviceOf } from "../../wire/grpc/service.ts";
 
@@ -57,9 +62,12 @@ async function startForeign(decide: (request: AnnouncePeerRequest) => Answer | u
   return { address: `127.0.0.1:${address.port}`, hosts, reports, gone, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
 
-const backToSource: Answer = { $case: "needBackToSourceResponse", value: { description: "first", rejections: [] } };
+const backToSource: Answer = { $case: "needBackToSourceResponse", value: { description: "first", rejections: [], foreignHosts: false } };
 
-const offer = (peer: Peer): Answer => ({ $case: "normalTaskResponse", value: { candidateParents: [peer], rejections: [] } });
+const offer = (peer: Peer): Answer => ({
+  $case: "normalTaskResponse",
+  value: NormalTaskResponse.fromPartial({ candidateParents: [peer] }),
+});
 
 const casesOf = (reports: readonly AnnouncePeerRequest[]): string[] => reports.map(({ request }) => request?.$case ?? "");
 
@@ -91,7 +99,7 @@ test("a Dragonfly scheduler hears lengths at once, every piece, and the end; and
 
 test("parents that a Dragonfly scheduler names are used, and useless ones are given back", async () => {
   await using origin = await startOrigin({ content: { "/file": CONTENT } });
-  await using parent = await startTestDaemon({ name: "parent" });
+  await using parent = await startTestDaemon({ name: "parent", mesh: { enabled: false } });
   using held = parent.daemon.downloads.start(aDownload(origin.url("/file")));
   await held.done;
   const dead = Peer.fromPartial({ id: "dead", host: { id: "dead", ip: "127.0.0.1", port: 1, downloadPort: 1 } });
@@ -116,7 +124,7 @@ test("parents that a Dragonfly scheduler names are used, and useless ones are gi
 
 test("a parent that lies and is offered again and again leads to the source, not to a wait without end", async () => {
   await using origin = await startOrigin({ content: { "/file": CONTENT } });
-  await using parent = await startTestDaemon({ name: "parent" });
+  await using parent = await startTestDaemon({ name: "parent", mesh: { enabled: false } });
   using held = parent.daemon.downloads.start(aDownload(origin.url("/file")));
   await held.done;
   const { path } = await held.stored;

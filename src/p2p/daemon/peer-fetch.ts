@@ -27,6 +27,10 @@ export interface PeerFetchOptions {
     "piecesInFlightMax" | "parentsMax" | "pieceMs" | "parentFailuresMax" | "parentBackoffMs" | "noProgressMs"
   >;
   readonly signal: AbortSignal;
+  /** Somebody else on this host fetches the piece. */
+  readonly isElsewhere: (index: number) => boolean;
+  /** The piece is asked for from now on (`true`), or not any more. */
+  readonly onRequest: (index: number, asked: boolean) => void;
   readonly onPiece: (piece: DownloadedPiece, costMs: number) => void;
   readonly onPieceFailed: (failure: {
     readonly index: number;
@@ -179,13 +183,14 @@ export class PeerFetch implements AsyncDisposable {
     while (this.#inFlight.size < config.piecesInFlightMax) {
       const choice = choosePiece({
         pieceCount: stored.meta.pieceCount,
-        wanted: (index) => !stored.finished.has(index) && !this.#inFlight.has(index),
+        wanted: (index) => !stored.finished.has(index) && !this.#inFlight.has(index) && !this.#options.isElsewhere(index),
         holders,
         inFlightMax: perParentMax(holders.filter(({ ready }) => ready).length, config.piecesInFlightMax),
         random,
       });
       if (choice === undefined) break;
       this.#inFlight.add(choice.index);
+      this.#options.onRequest(choice.index, true);
       this.#run(this.#fetch(choice.index, choice.holder));
     }
     if (this.#inFlight.size < config.piecesInFlightMax) this.#lookAgainLater();
@@ -203,17 +208,22 @@ export class PeerFetch implements AsyncDisposable {
       const open = (head: PieceHead) => this.#open(head, index, parent);
       const { signal } = deadline;
       const receipt = await pieceClient.fetch({ parent: parent.address, taskId: stored.meta.id, index, priority, open, signal });
-      this.#inFlight.delete(index);
+      this.#landed(index);
       parent.succeeded();
       this.#progressMs = clock.nowMs();
       const piece = stored.piece(index);
       if (receipt.outcome === "stored" && piece !== undefined) onPiece(piece, receipt.costMs);
     } catch (thrown) {
-      this.#inFlight.delete(index);
+      this.#landed(index);
       if (this.#ended || this.#scope.signal.aborted) return;
       this.#pieceFailed(index, parent, errorOf(thrown));
     }
     this.#pump();
+  }
+
+  #landed(index: number): void {
+    this.#inFlight.delete(index);
+    this.#options.onRequest(index, false);
   }
 
   #open(head: PieceHead, index: number, parent: Parent) {

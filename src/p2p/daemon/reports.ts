@@ -1,5 +1,5 @@
 import type { AnaxError } from "../../base/errors.ts";
-import { Download as WireDownload } from "../../wire/grpc/gen/common/v2/common.ts";
+import { Download as WireDownload, Peer as WirePeer } from "../../wire/grpc/gen/common/v2/common.ts";
 import { wireDownloadOf, wirePieceOf, type ParentOffer } from "./api.ts";
 import type { Report } from "./announcement.ts";
 import type { DownloadedPiece, DownloadRequest } from "./types.ts";
@@ -17,8 +17,9 @@ export const sourceStartedReport = (description: string): Report => ({
   value: { description },
 });
 
-export function rescheduleReport(parents: readonly ParentOffer[], description: string): Report {
-  return { $case: "reschedulePeerRequest", value: { candidateParents: parents.map(({ wire }) => wire), description } };
+export function rescheduleReport(parents: readonly (Pick<ParentOffer, "peerId"> & Partial<ParentOffer>)[], description: string): Report {
+  const candidateParents = parents.map(({ peerId, wire }) => wire ?? WirePeer.fromPartial({ id: peerId }));
+  return { $case: "reschedulePeerRequest", value: { candidateParents, description } };
 }
 
 export function pieceReport(piece: DownloadedPiece, costMs: number, wallMs: number): Report {
@@ -28,7 +29,11 @@ export function pieceReport(piece: DownloadedPiece, costMs: number, wallMs: numb
     : { $case: "downloadPieceFinishedRequest", value };
 }
 
-export function pieceFailedReport(failure: { readonly index: number; readonly parent: ParentOffer; readonly temporary: boolean }): Report {
+export function pieceFailedReport(failure: {
+  readonly index: number;
+  readonly parent: Pick<ParentOffer, "peerId">;
+  readonly temporary: boolean;
+}): Report {
   const { index, parent, temporary } = failure;
   return { $case: "downloadPieceFailedRequest", value: { pieceNumber: index, parentId: parent.peerId, temporary } };
 }

@@ -8,11 +8,12 @@ import { backoffMs } from "../../base/retry.ts";
 import { SchedulerService } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
 import { openChannel, type ClientTls, type GrpcChannel } from "../../wire/grpc/client.ts";
 import type { SchedulerAddress } from "../model/hash-ring.ts";
-import type { TaskId } from "../model/ids.ts";
-import { attachTo, type Inventory } from "./attach.ts";
+import type { PeerId, TaskId } from "../model/ids.ts";
+import { attachTo } from "./attach.ts";
 import type { DaemonConfig } from "./config.ts";
 import { announceTo } from "./foreign-scheduler.ts";
 import type { HostFacts } from "./host.ts";
+import type { Inventory } from "./inventory.ts";
 
 /** connecting: not tried yet. ours: holds a stream of ours. foreign: a Dragonfly scheduler. */
 export type LinkState = "connecting" | "ours" | "foreign" | "down";
@@ -21,6 +22,8 @@ export interface LinkOptions {
   readonly address: { readonly host: string; readonly port: number };
   readonly host: HostFacts;
   readonly inventory: Inventory;
+  /** See `AttachOptions`. */
+  readonly signingKey?: Uint8Array | undefined;
   readonly config: Pick<DaemonConfig, "schedulerConnectMs" | "rpcMs" | "announceIntervalMs" | "hostStatsMs">;
   readonly clock: Clock;
   readonly random: Random;
@@ -39,6 +42,8 @@ export class SchedulerLink implements AsyncDisposable {
   readonly #ran: Promise<void>;
   /** What changed here and has not been told; only what is true now matters, so one entry for a task is enough. */
   readonly #changed = new Set<TaskId>();
+  /** Downloads that are announced here. */
+  readonly #running = new Map<TaskId, PeerId>();
   readonly #onLost = new Set<(reason: Error) => void>();
   #tell: ((task: TaskId) => void) | undefined;
   #ending = false;
@@ -62,6 +67,12 @@ export class SchedulerLink implements AsyncDisposable {
   /** Where it is on the ring; known once its name was resolved. */
   get address(): SchedulerAddress | undefined {
     return this.#address;
+  }
+
+  /** A download is announced here until this is disposed: heartbeats tell how far it is. */
+  runs(task: TaskId, peer: PeerId): Disposable {
+    this.#running.set(task, peer);
+    return { [Symbol.dispose]: () => void (this.#running.get(task) === peer && this.#running.delete(task)) };
   }
 
   /** A task was gained, progressed or was dropped. */
@@ -117,12 +128,14 @@ export class SchedulerLink implements AsyncDisposable {
 
   /** Runs until the tie breaks, and then throws why. */
   async #serve(signal: AbortSignal): Promise<void> {
-    const { host, inventory, config, clock } = this.#options;
+    const { host, inventory, signingKey, config, clock } = this.#options;
     try {
       await attachTo({
         channel: this.channel,
         host,
         inventory,
+        running: this.#running,
+        signingKey,
         config,
         clock,
         signal,

@@ -10,7 +10,7 @@ import { SchedulerService } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts"
 import { createHashRing, schedulerOf } from "../model/hash-ring.ts";
 import type { PeerId, TaskId } from "../model/ids.ts";
 import { announcementOf, type AnnounceOptions, type Announcement } from "./announcement.ts";
-import type { Inventory } from "./attach.ts";
+import type { Inventory } from "./inventory.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { HostFacts } from "./host.ts";
 import { linkedSignal } from "./linked-signal.ts";
@@ -20,6 +20,8 @@ import { SchedulerLink, type LinkState } from "./scheduler-link.ts";
 export interface SchedulersOptions {
   readonly host: HostFacts;
   readonly inventory: Inventory;
+  /** See `AttachOptions`. */
+  readonly signingKey?: Uint8Array | undefined;
   readonly config: Pick<DaemonConfig, "schedulers" | "schedulerConnectMs" | "rpcMs" | "announceIntervalMs" | "hostStatsMs">;
   readonly clock: Clock;
   readonly random: Random;
@@ -69,8 +71,10 @@ export class Schedulers implements AsyncDisposable {
     if (link === undefined) return undefined;
     const life = linkedSignal(signal);
     const untie = link.onLost((reason) => life.abort(reason)); // a silent scheduler leaves its streams open
+    const running = link.runs(task, peer);
     const stream = link.channel.bidi(SchedulerService.announcePeer, { signal: life.signal, connectTimeoutMs: config.schedulerConnectMs });
     const release = (): void => {
+      running[Symbol.dispose]();
       untie[Symbol.dispose]();
       life[Symbol.dispose]();
     };
@@ -142,8 +146,9 @@ export class Schedulers implements AsyncDisposable {
   }
 
   #linkOf(task: TaskId): SchedulerLink | undefined {
-    const places = this.#links.filter(isLive).flatMap((link) => (link.address === undefined ? [] : { ...link.address, link }));
-    return schedulerOf(createHashRing(places), task)?.link;
+    const live = this.#links.filter((link) => isLive(link) && link.address !== undefined);
+    if (live.length <= 1) return live[0]; // no hash is needed to choose among one
+    return schedulerOf(createHashRing(live.map((link) => ({ ...link.address!, link }))), task)?.link; // just filtered
   }
 
   #changed(): void {

@@ -50,7 +50,12 @@ test("dfget's call: started, a message for each piece, and the file at its place
     await using origin = await startOrigin({ content: { "/file": CONTENT } });
     await using alone = await startTestDaemon({ name: "alone" });
     const outputPath = join(dir, "out");
-    const responses = await get(alone.channel, { url: origin.url("/file"), outputPath, digest: `sha256:${sha256OfGenerated(CONTENT)}` });
+    const responses = await get(alone.channel, {
+      url: origin.url("/file"),
+      outputPath,
+      pieceLength: 4 * MIB,
+      digest: `sha256:${sha256OfGenerated(CONTENT)}`,
+    });
     const started = startedOf(responses);
     assert.equal(started?.contentLength, CONTENT.bytes);
     assert.equal(started?.isFinished, false);
@@ -58,7 +63,7 @@ test("dfget's call: started, a message for each piece, and the file at its place
     assert.equal((started?.pieces.length ?? 0) + pieces.length, 3);
     assert.ok(pieces.every(({ trafficType, digest }) => trafficType === 0 && /^crc32:\d+$/.test(digest)));
     assert.ok((await readFile(outputPath)).equals(generate(CONTENT)));
-    const again = await get(alone.channel, { url: origin.url("/file"), outputPath: join(dir, "again") });
+    const again = await get(alone.channel, { url: origin.url("/file"), outputPath: join(dir, "again"), pieceLength: 4 * MIB });
     assert.equal(startedOf(again)?.isFinished, true);
     assert.equal(startedOf(again)?.pieces.length, 3);
     assert.equal(again.length, 1);
@@ -89,10 +94,10 @@ test("a range is delivered as a file, and as content in order", () =>
     const range = { start: 3 * MIB, length: 4 * MIB };
     const expected = generate(CONTENT).subarray(3 * MIB, 7 * MIB);
     const outputPath = join(dir, "part");
-    const responses = await get(alone.channel, { url: origin.url("/file"), outputPath, range });
+    const responses = await get(alone.channel, { url: origin.url("/file"), outputPath, range, pieceLength: 4 * MIB });
     assert.deepEqual(startedOf(responses)?.range, range);
     assert.ok((await readFile(outputPath)).equals(expected));
-    const content = piecesOf(await get(alone.channel, { url: origin.url("/file"), needPieceContent: true, range }));
+    const content = piecesOf(await get(alone.channel, { url: origin.url("/file"), needPieceContent: true, range, pieceLength: 4 * MIB }));
     assert.deepEqual(
       content.map(({ number, offset, length }) => [number, offset, length]),
       [
@@ -159,7 +164,7 @@ const sync = (daemon: TestDaemon, taskId: string, interestedPieceNumbers: readon
 test("a child hears of pieces here and of those that land, even when it asks before the download begins", async () => {
   await using origin = await startOrigin({ content: { "/file": CONTENT } });
   await using parent = await startTestDaemon({ name: "parent" });
-  const request = aDownload(origin.url("/file"));
+  const request = aDownload(origin.url("/file"), { pieceLength: 4 * MIB });
   const taskId = parent.daemon.downloads.taskIdOf(request);
   const early = sync(parent, taskId);
   using download = parent.daemon.downloads.start(request);

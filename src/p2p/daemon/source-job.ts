@@ -6,6 +6,7 @@ import type { PieceStore, StoredTask } from "../pieces/types.ts";
 import type { Sources } from "../source/types.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { RateLimits } from "./rates/types.ts";
+import type { SourceRun } from "./source-plan.ts";
 import type { DownloadedPiece, DownloadRequest } from "./types.ts";
 
 /** What reading a source needs, and whom it tells. */
@@ -24,6 +25,12 @@ export interface SourceJob {
   /** The task as it will be filled: length known, space reserved. */
   readonly onStored: (stored: StoredTask, origin: "found" | "adopted") => void;
   readonly onPiece: (piece: DownloadedPiece, costMs: number) => void;
+  /** The length of the pieces that content of this length is cut into. */
+  readonly pieceLengthOf: (contentLength: number) => number;
+  /** Whether the piece comes from peers by itself, so that it need not be read. */
+  readonly comesFromPeers: (index: number) => boolean;
+  /** These pieces are being read from now on (`true`), or not any more. */
+  readonly onRun: (run: SourceRun, reading: boolean) => void;
   /** A broken body will be resumed. */
   readonly onRetry: (error: AnaxError) => void;
   /** Lets go of what is held and removes it: the source has something else by now. */

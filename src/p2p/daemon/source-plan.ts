@@ -26,3 +26,9 @@ export function nextRun(
 
 /** True when a run is the whole content: then no range is asked for, which every source understands. */
 export const isWhole = (layout: PieceLayout, run: SourceRun): boolean => run.range.length === layout.contentLength;
+
+export const wholeOf = (layout: PieceLayout & { readonly pieceCount: number }): SourceRun => ({
+  firstIndex: 0,
+  count: layout.pieceCount,
+  range: { start: 0, length: layout.contentLength },
+});

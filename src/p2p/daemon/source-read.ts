@@ -6,7 +6,7 @@ import { BLOCK_BYTES } from "./blocks.ts";
 import { linkedSignal } from "./linked-signal.ts";
 import { rateClassOf } from "./rates/types.ts";
 import type { SourceJob } from "./source-job.ts";
-import { isWhole, nextRun, type SourceRun } from "./source-plan.ts";
+import { isWhole, nextRun, wholeOf, type SourceRun } from "./source-plan.ts";
 import { spoolSource } from "./source-spool.ts";
 import { writePieces, type SourcePace } from "./source-write.ts";
 import { changeOf, metaOf } from "./task-meta.ts";
@@ -42,6 +42,9 @@ export async function readSource(job: SourceJob): Promise<StoredTask> {
   }
 }
 
+/** Made once: a fresh error for each of many small files is a cost of its own. */
+const NOT_NEEDED = new AnaxError("download.cancelled", { reason: "the body is not needed any more" });
+
 interface ReadState {
   stored: StoredTask | undefined;
   /** Space for it is reserved, and it knows the digest that is expected now. */
@@ -56,20 +59,21 @@ interface ReadState {
 async function readOnce(job: SourceJob, state: ReadState): Promise<StoredTask | undefined> {
   using scope = linkedSignal(job.signal);
   try {
-    const run = state.stored === undefined ? undefined : missingRunOf(state.stored);
+    const run = state.stored === undefined ? undefined : await nextRunOf(job, state.stored);
     if (state.stored !== undefined && run === undefined) return ready(job, state.stored);
     const ranged = state.useRanges && state.stored !== undefined && run !== undefined && !isWhole(state.stored.meta, run);
     const body = await job.sources.read({ ...sourceRequestOf(job.request, scope.signal), range: ranged ? run.range : undefined });
     state.received = true;
     return await (state.stored === undefined ? readFresh(job, state, body) : readRest(job, state, { body, run: ranged ? run : undefined }));
   } finally {
-    scope.abort(new AnaxError("download.cancelled", { reason: "the body is not needed any more" })); // frees the connection of a body left unread
+    scope.abort(NOT_NEEDED); // frees the connection of a body left unread
   }
 }
 
 async function readFresh(job: SourceJob, state: ReadState, body: SourceBody): Promise<StoredTask | undefined> {
   if (body.contentLength === undefined) return spoolSource(job, body, paceOf(job));
-  const meta = metaOf(job.taskId, job.request, { contentLength: body.contentLength, responseHeader: body.responseHeader });
+  const { contentLength, responseHeader } = body;
+  const meta = metaOf(job.taskId, job.request, { contentLength, pieceLength: job.pieceLengthOf(contentLength), responseHeader });
   state.stored = await job.store.open(meta);
   state.opened = true;
   return readRest(job, state, { body, run: undefined });
@@ -94,16 +98,31 @@ async function readRest(
   state.stored = stored;
   state.opened = true;
   job.onStored(stored, "found");
-  await writePieces({
-    stored,
-    body,
-    pace: paceOf(job),
-    from: run?.firstIndex ?? 0,
-    count: run?.count ?? stored.meta.pieceCount,
-    clock: job.clock,
-    onPiece: job.onPiece,
-  });
-  return missingRunOf(stored) === undefined ? stored : undefined;
+  const reads = run ?? wholeOf(stored.meta);
+  job.onRun(reads, true);
+  try {
+    const { firstIndex: from, count } = reads;
+    await writePieces({ stored, body, pace: paceOf(job), from, count, clock: job.clock, onPiece: job.onPiece });
+  } finally {
+    job.onRun(reads, false);
+  }
+  return stored.finished.full ? stored : undefined;
+}
+
+/** Pieces that peers have are waited for so long; then they are read like the others. */
+const PEERS_MS = 2000;
+
+/** What is to be read next: what no peer brings, and at last also what they were to bring and did not. */
+async function nextRunOf(job: SourceJob, stored: StoredTask): Promise<SourceRun | undefined> {
+  for (;;) {
+    const needed = nextRun(stored.meta, (index) => stored.finished.has(index) || job.comesFromPeers(index));
+    const missing = stored.finished.firstMissing();
+    if (needed !== undefined || missing === undefined) return needed;
+    const before = stored.finished.count;
+    using patience = job.clock.deadline(PEERS_MS, job.signal);
+    await stored.waitForPiece(missing, patience.signal).catch(() => job.signal.throwIfAborted());
+    if (stored.finished.count === before) return nextRun(stored.meta, (index) => stored.finished.has(index));
+  }
 }
 
 /** How the source is read beside everything else that this machine does. */
@@ -116,8 +135,6 @@ function paceOf({ limits, taskId, request, signal }: SourceJob): SourcePace {
     pay: (bytes) => limits.source(taskId, priority, bytes, signal),
   };
 }
-
-const missingRunOf = (stored: StoredTask): SourceRun | undefined => nextRun(stored.meta, (index) => stored.finished.has(index));
 
 function ready(job: SourceJob, stored: StoredTask): StoredTask {
   job.onStored(stored, "found");

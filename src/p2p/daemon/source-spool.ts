@@ -12,7 +12,8 @@ export async function spoolSource(job: SourceJob, body: SourceBody, pace: Source
   const path = job.store.spoolPath();
   try {
     const contentLength = await writeAll(path, body, pace);
-    const stored = await job.store.adopt(metaOf(job.taskId, job.request, { contentLength, responseHeader: body.responseHeader }), path);
+    const facts = { contentLength, pieceLength: job.pieceLengthOf(contentLength), responseHeader: body.responseHeader };
+    const stored = await job.store.adopt(metaOf(job.taskId, job.request, facts), path);
     job.onStored(stored, "adopted");
     for (let index = 0; index < stored.meta.pieceCount; index++) {
       const piece = stored.piece(index);

@@ -1,7 +1,7 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
 import { pieceRangeOf } from "../model/piece.ts";
-import { inBlocks } from "./blocks.ts";
+import { blockBytesFor, inBlocks } from "./blocks.ts";
 import type { PieceWriter, StoredTask } from "../pieces/types.ts";
 import type { SourceBody } from "../source/types.ts";
 import type { DownloadedPiece } from "./types.ts";
@@ -40,7 +40,7 @@ export async function writePieces(options: {
   let index = from;
   let open: OpenPiece | undefined;
   try {
-    for await (const chunk of inBlocks(body.chunks, pace.blockBytes)) {
+    for await (const chunk of inBlocks(body.chunks, Math.min(pace.blockBytes, blockBytesFor(bytesOf(stored.meta, from, count))))) {
       await pace.pay(chunk.length);
       for (let at = 0; at < chunk.length;) {
         if (index === end) throw new AnaxError("source.bad-status", { reason: "more bytes than announced", url: stored.meta.url });
@@ -61,6 +61,12 @@ export async function writePieces(options: {
     open?.writer?.abort();
   }
   if (index < end) throw new AnaxError("source.truncated", { url: stored.meta.url, pieceIndex: index });
+}
+
+function bytesOf(layout: StoredTask["meta"], from: number, count: number): number {
+  if (count === 0) return 0;
+  const last = pieceRangeOf(layout, from + count - 1);
+  return last.start + last.length - from * layout.pieceLength;
 }
 
 function openPiece(stored: StoredTask, index: number, nowMs: number): OpenPiece {

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { AnaxError } from "../../base/errors.ts";
-import type { Rejection as WireRejection } from "../../wire/grpc/gen/anax/v1/common.ts";
-import type { StoredTask as WireStored } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
+import type { Neighbour as WireNeighbour, Rejection as WireRejection } from "../../wire/grpc/gen/anax/v1/common.ts";
+import type { StoredTask as WireStored, TaskProgress as WireProgress } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import {
   Peer as WirePeer,
   SizeScope,
@@ -13,10 +13,10 @@ import { timestampOf } from "../../wire/grpc/time.ts";
 import { parseHostId, parsePeerId, parseTaskId } from "../model/ids.ts";
 import { parseDigest, pieceCountOf } from "../model/piece.ts";
 import { isPriority } from "../model/types.ts";
-import type { StoredFacts } from "./events.ts";
+import type { ProgressFacts, StoredFacts } from "./events.ts";
+import { distanceOf } from "./nearness.ts";
 import type { Rejections } from "./rules.ts";
 import {
-  isLive,
   isReading,
   isWhole,
   taskStateOf,
@@ -32,6 +32,7 @@ import {
 
 const URL_CHARS_MAX = 16 * 1024;
 const NAME_CHARS_MAX = 1024;
+const SIGNING_KEY_BYTES = 32;
 /** Of headers, certificates and the like that an order carries: kept for as long as its download runs. */
 const ORDER_BYTES_MAX = 256 * 1024;
 
@@ -57,6 +58,7 @@ export function hostFactsOf(host: WireHost | undefined): HostFacts {
     sharing: !host.disableShared,
     idc,
     location,
+    rack: idc === "" && location === "" ? "" : `${idc}|${location}`,
     announced: host,
   };
 }
@@ -99,6 +101,24 @@ export function storedFactsOf(stored: WireStored | undefined): StoredFacts {
   };
 }
 
+/** Throws `input.invalid`. */
+export function progressFactsOf(progress: WireProgress): ProgressFacts {
+  const layout = layoutOf(progress.contentLength, progress.pieceLength);
+  if (layout !== undefined && progress.finishedPieces.length > (layout.pieceCount + 7) >> 3) throw invalid("a bitmap longer than the task");
+  return {
+    peerId: parsePeerId(progress.peerId),
+    layout,
+    finishedPieces: layout === undefined ? EMPTY : trimmed(progress.finishedPieces, layout.pieceCount),
+  };
+}
+
+/** Undefined where the host does not sign. Throws `input.invalid`. */
+export function signingKeyOf(key: Uint8Array): Uint8Array | undefined {
+  if (key.length === 0) return undefined;
+  if (key.length !== SIGNING_KEY_BYTES) throw invalid("no Ed25519 public key", { bytes: key.length });
+  return key;
+}
+
 export const wireRejectionsOf = (rejections: Rejections): WireRejection[] =>
   Object.entries(rejections).map(([rule, count]) => ({ rule, count: count ?? 0 }));
 
@@ -120,6 +140,22 @@ export function wirePeerOf(peer: Peer, epochMs: number): WirePeer {
   });
 }
 
+/** As `child` is told of it. */
+export function wireNeighbourOf(child: Peer, peer: Peer): WireNeighbour {
+  const { facts } = peer.host;
+  return {
+    peerId: peer.id,
+    hostId: facts.id,
+    ip: facts.ip,
+    port: facts.port,
+    downloadPort: facts.announced.downloadPort,
+    seed: facts.seed,
+    reader: isReading(peer),
+    whole: isWhole(peer),
+    distance: distanceOf(child.host.facts, facts),
+  };
+}
+
 /** Headers of the order are nobody else's business and stay here. */
 export function wireTaskOf(task: Task, epochMs: number, layout: Layout | undefined = task.layout): WireTask {
   return WireTask.fromPartial({
@@ -134,7 +170,7 @@ export function wireTaskOf(task: Task, epochMs: number, layout: Layout | undefin
     sizeScope: layout?.contentLength === 0 ? SizeScope.EMPTY : SizeScope.NORMAL,
     state: TASK_STATE_NAMES[taskStateOf(task)],
     peerCount: task.peers.size,
-    hasAvailablePeer: task.peers.values().some((peer) => isLive(peer.host) && (isWhole(peer) || isReading(peer))),
+    hasAvailablePeer: task.roster.roots.size > 0,
     createdAt: timestampOf(epochMs + task.createdAtMs),
     updatedAt: timestampOf(epochMs + task.updatedAtMs),
   });

@@ -3,12 +3,14 @@ import type { AttachRequest, AttachResponse, Hello } from "../../wire/grpc/gen/a
 import type { BidiCall } from "../../wire/grpc/handlers.ts";
 import { durationOf } from "../../wire/grpc/time.ts";
 import { parsePeerId, parseTaskId, type HostId } from "../model/ids.ts";
-import { hostFactsOf, storedFactsOf } from "./api.ts";
+import { hostFactsOf, progressFactsOf, signingKeyOf, storedFactsOf } from "./api.ts";
 import type { StoredFacts } from "./events.ts";
 import type { OpenStream, SchedulerRunner } from "./runner.ts";
 import { converse } from "./stream.ts";
 
 const INSTANCE_CHARS_MAX = 256;
+/** Downloads that one heartbeat tells of. */
+const PROGRESS_TASKS_MAX = 64;
 
 /** An inventory on its way: a host may have more tasks than one message holds. */
 interface Arrival {
@@ -18,7 +20,7 @@ interface Arrival {
 
 /** A host of ours on its stream `anax.v1.Scheduler/Attach`: first all that it has, then signs of life and changes. Its end takes the host out of service. */
 export async function attach(runner: SchedulerRunner, call: BidiCall<AttachRequest, AttachResponse>, schedulerId: string): Promise<void> {
-  const { stream, run } = converse(call, runner.nextStreamId());
+  const { stream, run } = converse(call, runner.newStream());
   let arrival: Arrival | undefined;
   let hostId: HostId | undefined;
   try {
@@ -50,7 +52,8 @@ function admit(runner: SchedulerRunner, stream: OpenStream<AttachResponse>, { he
   if (hello.instanceId === "" || hello.instanceId.length > INSTANCE_CHARS_MAX)
     throw new AnaxError("input.invalid", { reason: "no usable instance id" });
   runner.attach(host.id, stream);
-  runner.tell({ kind: "hostAttached", host, sessionId: stream.id, instanceId: hello.instanceId, inventory });
+  const signingKey = signingKeyOf(hello.signingKey);
+  runner.tell({ kind: "hostAttached", host, sessionId: stream.id, instanceId: hello.instanceId, signingKey, inventory });
   return host.id;
 }
 
@@ -66,9 +69,10 @@ function report(runner: SchedulerRunner, { hostId, stream, request }: Report): v
       throw new AnaxError("input.invalid", { reason: "this stream has said Hello already" });
     case "heartbeat": {
       const { host, sequence, uploadsInFlight, uploadSlots } = request.value;
+      const progress = request.value.progress.slice(0, PROGRESS_TASKS_MAX).map(progressFactsOf);
       const facts = host === undefined ? undefined : hostFactsOf(host);
       if (facts !== undefined && facts.id !== hostId) throw new AnaxError("input.invalid", { reason: "the host id is not the stream's" });
-      runner.tell({ kind: "heartbeat", hostId, sessionId: stream.id, host: facts, uploadsInFlight, uploadSlots });
+      runner.tell({ kind: "heartbeat", hostId, sessionId: stream.id, host: facts, uploadsInFlight, uploadSlots, progress });
       return stream.send({ response: { $case: "ack", value: { sequence } } });
     }
     case "stored":

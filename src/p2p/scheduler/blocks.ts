@@ -1,4 +1,5 @@
-import type { Peer } from "./state.ts";
+import { unlink } from "./links.ts";
+import { isOurs, type Peer } from "./state.ts";
 import { note, touch, type Turn } from "./turn.ts";
 
 /** Blocks kept per child; beyond, the oldest is forgotten. */
@@ -9,12 +10,16 @@ const COMPLAINTS_MAX = 64;
 /** Keeps a child from a parent that failed it: each time in a row for longer, never for good. */
 export function block(turn: Turn, child: Peer, parent: Peer, reason: string): void {
   const { nowMs, config } = turn.moment;
-  const times = (child.blocked.get(parent.id)?.times ?? 0) + 1;
-  const lastsMs = Math.min(config.blockMaxMs, config.blockFirstMs * 2 ** Math.min(times - 1, 20));
+  const known = child.blocked.get(parent.id);
+  const times = known === undefined || nowMs - known.untilMs > config.blockMaxMs ? 1 : known.times + 1;
+  // One of ours that has given up another does not trade with it again, whatever it is told.
+  const trade = isOurs(child.host) && isOurs(parent.host);
+  const lastsMs = trade ? config.blockMaxMs : Math.min(config.blockMaxMs, config.blockFirstMs * 2 ** Math.min(times - 1, 20));
   child.blocked.delete(parent.id); // put last, so that the map stays in order of age
   child.blocked.set(parent.id, { sinceMs: nowMs, untilMs: nowMs + lastsMs, times, reason });
   if (child.blocked.size > BLOCKS_MAX) child.blocked.delete(child.blocked.keys().next().value!); // it is not empty
   note(turn, child.task, "parent-blocked", { peer: child, fields: { parentId: parent.id, reason, lastsMs } });
+  unlink(child, parent);
   touch(turn, child.task);
 }
 
@@ -22,6 +27,7 @@ export function block(turn: Turn, child: Peer, parent: Peer, reason: string): vo
 export function complain(turn: Turn, child: Peer, parent: Peer): void {
   if (parent.complaints.size >= COMPLAINTS_MAX && !parent.complaints.has(child.host.facts.id)) return;
   parent.complaints.set(child.host.facts.id, turn.moment.nowMs);
+  parent.task.roster.note(parent);
 }
 
 /** A piece that arrived makes up for what was before. */
@@ -31,7 +37,9 @@ export function forgive(child: Peer, parentId: string): void {
   if (parent === undefined) return;
   child.served.add(parent.id);
   child.blocked.delete(parent.id);
+  if (parent.complaints.size === 0) return;
   parent.complaints.clear(); // it does serve: who could not reach it has a trouble of its own
+  parent.task.roster.note(parent);
 }
 
 /** True when the parent has a piece that the child lacks: only then is it a failure to have got nothing from it. */

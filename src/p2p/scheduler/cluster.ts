@@ -3,11 +3,14 @@ import type { Download } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import type { SchedulerConfig } from "./config.ts";
 import { PieceSet } from "./piece-set.ts";
+import { noPlaces, Roster } from "./roster.ts";
 import {
-  changed,
+  beDue,
   isActive,
   isLive,
   nextState,
+  notDue,
+  peersOf,
   type Host,
   type HostFacts,
   type Liveness,
@@ -23,6 +26,11 @@ export class Cluster {
   readonly hosts = new Map<HostId, Host>();
   readonly tasks = new Map<TaskId, Task>();
   readonly peers = new Map<PeerId, Peer>();
+  /** Where peers changed; to be worked out before the step ends. */
+  readonly noted = new Set<Roster>();
+  /** Live hosts that are not ours, and hosts that are there to serve. */
+  readonly foreignHosts = new Set<Host>();
+  readonly seeds = new Set<Host>();
   /** Tasks with a running download: the only ones that a tick looks at. */
   readonly activeTasks = new Set<Task>();
   /** Of the last look at deadlines. */
@@ -42,6 +50,7 @@ export class Cluster {
     if (known !== undefined) {
       known.facts = facts;
       known.liveness = liveness;
+      this.hostChanged(known);
       return known;
     }
     if (this.hosts.size >= this.config.hostsMax && !this.#forgetSilentHost()) throw full("hosts", this.config.hostsMax);
@@ -50,14 +59,25 @@ export class Cluster {
       liveness,
       sessionId: undefined,
       instanceId: undefined,
+      signingKey: undefined,
       uploadsInFlight: 0,
       uploadSlots: undefined,
       childCount: 0,
       troubledUntilMs: 0,
-      peers: new Set(),
+      peers: new Map(),
+      due: new Set(),
     };
     this.hosts.set(facts.id, host);
+    this.hostChanged(host);
     return host;
+  }
+
+  /** To be called whenever what a host is, or whether it lives, has changed. */
+  hostChanged(host: Host): void {
+    const isHere = this.hosts.get(host.facts.id) === host;
+    put(this.foreignHosts, host, isHere && isLive(host) && host.instanceId === undefined);
+    put(this.seeds, host, isHere && host.facts.seed);
+    for (const peer of peersOf(host)) peer.task.roster.note(peer);
   }
 
   /** The task, made if it is new. Throws `limit.exceeded`. */
@@ -82,8 +102,12 @@ export class Cluster {
       sourceReads: 0,
       sourceFailures: 0,
       failure: undefined,
-      version: 0,
-      dirty: false,
+      activeCount: 0,
+      succeededCount: 0,
+      roster: new Roster(this.noted),
+      due: new Set(),
+      readerKeys: [],
+      readerKeysVersion: 0,
       notes: [],
     };
     this.tasks.set(id, task);
@@ -115,31 +139,41 @@ export class Cluster {
       sourceError: undefined,
       parents: new Set(),
       children: new Set(),
-      lostParent: false,
+      neighbours: [],
+      introduced: false,
+      keysTold: 0,
+      filing: { parent: undefined, trader: undefined, rack: host.facts.rack, places: noPlaces() },
       blocked: new Map(),
       served: new Set(),
+      gained: false,
       fruitless: 0,
       complaints: new Map(),
-      pushedAtMs: -Infinity,
+      pushableAtMs: -Infinity,
       lastDecision: undefined,
     };
     this.peers.set(id, peer);
     task.peers.set(id, peer);
-    host.peers.add(peer);
-    changed(task);
+    host.peers.set(task, [...(host.peers.get(task) ?? []), peer]);
+    task.roster.note(peer);
     return peer;
   }
 
   /** Moves a peer on. Throws `input.invalid` when it cannot. What it no longer does in the new state is ended here, whatever led to it. */
   move(peer: Peer, event: PeerEvent, nowMs: number): void {
-    peer.state = nextState(peer.state, event);
+    const { task } = peer;
+    const to = nextState(peer.state, event);
+    task.activeCount -= isActive(peer) ? 1 : 0;
+    task.succeededCount += (to === "succeeded" ? 1 : 0) - (peer.state === "succeeded" ? 1 : 0);
+    peer.state = to;
+    task.activeCount += isActive(peer) ? 1 : 0;
     peer.updatedAtMs = nowMs;
-    peer.task.updatedAtMs = nowMs;
-    changed(peer.task);
+    task.updatedAtMs = nowMs;
+    task.roster.note(peer);
     if (isActive(peer)) {
-      this.activeTasks.add(peer.task);
+      this.activeTasks.add(task);
       return;
     }
+    notDue(peer);
     this.stopWaiting(peer);
     this.takePermit(peer);
     this.setParents(peer, []);
@@ -162,7 +196,7 @@ export class Cluster {
     if (peer.permit === undefined) return;
     peer.permit = undefined;
     peer.task.readers.delete(peer);
-    changed(peer.task);
+    peer.task.roster.note(peer);
   }
 
   /** What the child is offered from now on, in place of what it was offered before. */
@@ -181,7 +215,7 @@ export class Cluster {
   orphan(parent: Peer): void {
     for (const child of parent.children) {
       this.#unlink(child, parent);
-      child.lostParent = true;
+      beDue(child);
     }
   }
 
@@ -189,20 +223,22 @@ export class Cluster {
     this.move(peer, "leave", nowMs);
     this.peers.delete(peer.id);
     peer.task.peers.delete(peer.id);
-    peer.host.peers.delete(peer);
-    changed(peer.task);
+    const others = (peer.host.peers.get(peer.task) ?? []).filter((one) => one !== peer);
+    if (others.length > 0) peer.host.peers.set(peer.task, others);
+    else peer.host.peers.delete(peer.task);
+    peer.task.roster.note(peer);
   }
 
   removeHost(host: Host, nowMs: number): void {
-    for (const peer of host.peers) this.removePeer(peer, nowMs);
+    for (const peer of peersOf(host)) this.removePeer(peer, nowMs);
     this.hosts.delete(host.facts.id);
+    this.hostChanged(host);
   }
 
   #unlink(child: Peer, parent: Peer): void {
     child.parents.delete(parent);
     parent.children.delete(child);
     parent.host.childCount--;
-    child.task.dirty = true;
   }
 
   #forgetSilentHost(): boolean {
@@ -240,6 +276,11 @@ const withoutSecrets = (order: Download): Download => ({
   huggingFace: undefined,
   modelScope: undefined,
 });
+
+function put<T>(set: Set<T>, item: T, inside: boolean): void {
+  if (inside) set.add(item);
+  else set.delete(item);
+}
 
 const full = (what: string, max: number): AnaxError => new AnaxError("limit.exceeded", { what, max });
 

@@ -11,6 +11,20 @@ export const SchedulerConfig = z.strictObject({
     .default(1)
     .describe("Peers of one task that may read the source besides, because they reach no peer that has the content."),
   parentsMax: z.int().min(1).max(20).default(8).describe("Parents offered to a peer at once."),
+  neighboursMax: z
+    .int()
+    .min(2)
+    .max(64)
+    .default(24)
+    .describe(
+      "Neighbours that a daemon of ours is given to trade pieces with; it keeps at least two thirds, and gets two thirds more at most.",
+    ),
+  rootNeighboursMax: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(48)
+    .describe("Neighbours of a peer that reads the source or has everything; beyond, others pass on what it has."),
   blockFirstMs: duration({ min: "100ms", max: "10m" })
     .prefault("2s")
     .describe("How long a peer is kept from a parent that failed it; doubles each time."),

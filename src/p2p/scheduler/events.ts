@@ -18,6 +18,13 @@ export interface StoredFacts {
   readonly finished: boolean;
 }
 
+/** How far a running download of a host of ours is. */
+export interface ProgressFacts {
+  readonly peerId: PeerId;
+  readonly layout: Layout | undefined;
+  readonly finishedPieces: Uint8Array;
+}
+
 /** What happened. Reports of peers carry ids that were looked at, nothing more: the peer may be unknown. */
 export type Event =
   | { readonly kind: "hostAnnounced"; readonly host: HostFacts; readonly intervalMs: number | undefined }
@@ -26,6 +33,7 @@ export type Event =
       readonly host: HostFacts;
       readonly sessionId: number;
       readonly instanceId: string;
+      readonly signingKey: Uint8Array | undefined;
       readonly inventory: readonly StoredFacts[];
     }
   | {
@@ -35,6 +43,7 @@ export type Event =
       readonly host: HostFacts | undefined;
       readonly uploadsInFlight: number;
       readonly uploadSlots: number;
+      readonly progress: readonly ProgressFacts[];
     }
   | { readonly kind: "stored"; readonly hostId: HostId; readonly stored: StoredFacts }
   | { readonly kind: "dropped"; readonly hostId: HostId; readonly taskId: TaskId; readonly peerId: PeerId | undefined }
@@ -79,6 +88,8 @@ export type Effect =
       readonly do: "offerParents";
       readonly peerId: PeerId;
       readonly parents: readonly PeerId[];
+      /** All of them, for a peer of ours. */
+      readonly neighbours: readonly PeerId[];
       readonly rejections: Rejections;
       readonly unasked: boolean;
     }

@@ -1,50 +1,76 @@
-import { chooseParents, hasProspect, withRoot, type Choice } from "./choose.ts";
-import { isPassing, rejectionOf, type Rejections } from "./rules.ts";
+import { chooseForeignParents, chooseParents, hasProspect, isServed, withRoot, type Choice } from "./choose.ts";
+import { isThin, moreNeighbours } from "./introduce.ts";
+import { link } from "./links.ts";
+import { rosterOf } from "./roster.ts";
+import { isPassing, rejectionOf, type Rejection, type Rejections } from "./rules.ts";
 import { appointReader, failPeer, rescue, waitedMs } from "./source.ts";
-import { servingOf } from "./serving.ts";
-import { isActive, isLive, isOurs, mayReadSource, type Peer, type Task } from "./state.ts";
+import { beDue, isLive, isOurs, isPushable, mayReadSource, notDue, type Peer, type Task } from "./state.ts";
 import { decide, note, touch, type Turn } from "./turn.ts";
 
 /** How many times as long as usual a peer waits whose turn to read the source itself is still to come. */
 const RESCUE_PATIENCE = 10;
+/** With more that wait, they are looked at when something has changed for all of them, or on a tick. */
+const WAITING_EAGER_MAX = 64;
+/** Peers looked at in one step for whether there is anything to tell them. */
+const LOOKS_MAX = 500;
+/** One that has too few neighbours although there seem to be more is looked at again after this. */
+const THIN_AGAIN_MS = 2000;
 
 /**
- * Brings a task in order after anything happened to it: answers who waits, finds a reader of the source when nobody else has the content,
- * and moves children over to better parents. It looks at what is, not at what changed, so a missed cause cannot leave anyone waiting.
+ * Brings a task in order after anything happened to it: answers who waits, finds a reader of the source when nobody else has the content.
+ * It looks at what is, not at what changed, so a missed cause cannot leave anyone waiting for longer than a tick.
  */
-export function reconcile(turn: Turn, task: Task): void {
+export function reconcile(turn: Turn, task: Task, why: "event" | "tick"): void {
   if (!turn.cluster.activeTasks.has(task)) return;
   noticeStalls(turn, task);
-  if (task.dirty) parkOrphans(turn, task);
-  answerWaiting(turn, task);
+  const roster = rosterOf(task, turn.moment);
+  const { hope, loss } = roster;
+  roster.hope = roster.loss = false;
+  const isTick = why === "tick";
+  if (isTick) tellOfHolders(task);
+  if (loss || isTick) parkUnserved(turn, task);
+  if (hope || loss || isTick || task.waiting.size <= WAITING_EAGER_MAX) answerWaiting(turn, task);
 }
 
 /** Answers one that has just asked. It serves nobody yet, so for the others nothing has changed unless it is told to read the source. */
 export function answerOne(turn: Turn, peer: Peer): void {
   const hopeless = answerRound(turn, [peer]);
-  if (hopeless.length > 0 && appointReader(turn, peer.task, hopeless)) reconcile(turn, peer.task);
+  if (hopeless.length > 0 && appointReader(turn, peer.task, hopeless)) reconcile(turn, peer.task, "event");
 }
 
-/** Unasked offers to our own hosts; paced, hence on ticks only. */
-export function pushParents(turn: Turn, task: Task): void {
-  if (!task.dirty) return;
-  task.dirty = false;
-  const { nowMs, config } = turn.moment;
-  for (const child of task.peers.values()) {
-    if (!isPushable(child) || child.waitingSinceMs !== undefined) continue;
-    if (nowMs - child.pushedAtMs < config.pushIntervalMs) task.dirty = true; // its turn comes
-    else pushTo(turn, child);
+/** Unasked offers to our own hosts; paced. */
+export function pushDue(turn: Turn, due: Iterable<Peer>): void {
+  const { nowMs } = turn.moment;
+  let looks = 0;
+  for (const child of due) {
+    if (turn.pushesLeft <= 0 || looks++ >= LOOKS_MAX) return;
+    if (!isPushable(child)) notDue(child);
+    else if (nowMs >= child.pushableAtMs) lookAtDue(turn, child);
   }
 }
 
-const isPushable = (peer: Peer): boolean =>
-  isActive(peer) && peer.streamId !== undefined && isOurs(peer.host) && peer.order?.metadataOnly !== true;
+function lookAtDue(turn: Turn, child: Peer): void {
+  notDue(child);
+  introduce(turn, child, "pushed");
+  if (!isThin(child, turn.moment)) return;
+  child.pushableAtMs = Math.max(child.pushableAtMs, turn.moment.nowMs + THIN_AGAIN_MS);
+  beDue(child); // put last
+}
+
+/** Newcomers that want the content make themselves known to those that they are introduced to; these do not. */
+function tellOfHolders(task: Task): void {
+  const { roster } = task;
+  if (!roster.holderCame) return;
+  roster.holderCame = false;
+  for (const peer of roster.traders.peers) beDue(peer);
+}
 
 function noticeStalls(turn: Turn, task: Task): void {
   const { nowMs, config } = turn.moment;
   for (const reader of task.readers) {
     if (reader.permit!.stalled || nowMs - reader.permit!.progressAtMs < config.sourceStallTimeoutMs) continue; // readers have a permit
     reader.permit!.stalled = true;
+    task.roster.note(reader);
     note(turn, task, "source-stalled", { peer: reader, level: "warn", fields: { afterMs: config.sourceStallTimeoutMs } });
     touch(turn, task);
   }
@@ -55,17 +81,24 @@ function noticeStalls(turn: Turn, task: Task): void {
   note(turn, task, "seed-overdue", { level: "warn", fields: { hostId: trigger.hostId } });
 }
 
-/** Of ours that lost all their parents: they wait from now on, without having to ask. A foreign peer asks by itself. */
-function parkOrphans(turn: Turn, task: Task): void {
-  for (const peer of task.peers.values()) {
-    if (isPushable(peer) && peer.parents.size === 0 && peer.permit === undefined) turn.cluster.startWaiting(peer, turn.moment.nowMs);
+/** Of ours, those that have neighbours, but such that all together lack a piece: they wait, without having to ask. A foreign peer asks by itself. */
+function parkUnserved(turn: Turn, task: Task): void {
+  const { roots, pieces } = rosterOf(task, turn.moment);
+  const isWhole = roots.size > 0 || (task.layout !== undefined && pieces.count >= task.layout.pieceCount);
+  if (isWhole && task.due.size === 0) return;
+  // Where others have everything, only those that lost all they were told of have to wait.
+  for (const peer of isWhole ? task.due : task.peers.values()) {
+    if (!isPushable(peer) || peer.permit !== undefined || peer.waitingSinceMs !== undefined) continue;
+    if (!isWhole || !reachesAny(peer)) turn.cluster.startWaiting(peer, turn.moment.nowMs);
   }
 }
+
+const reachesAny = (peer: Peer): boolean => peer.neighbours.length + peer.parents.size > 0;
 
 function answerWaiting(turn: Turn, task: Task): void {
   // Each round ends with one more reader or is the last.
   for (let round = 0; round <= task.peers.size; round++) {
-    const hopeless = [...answerRound(turn, task.waiting), ...starving(turn, task)];
+    const hopeless = answerRound(turn, task.waiting);
     if (hopeless.length === 0 || !appointReader(turn, task, hopeless)) break;
   }
   for (const peer of task.waiting) if (isAnswerable(peer) && waitedMs(turn, peer) >= turn.moment.config.waitTimeoutMs) helpOut(turn, peer);
@@ -81,35 +114,85 @@ function helpOut(turn: Turn, peer: Peer): void {
 
 const isAnswerable = (peer: Peer): boolean => isLive(peer.host) && peer.streamId !== undefined;
 
-/** Offers parents to all that can have some; returns those that have nothing to hope for. */
+/** Offers to all that wait what they can have; returns those that have nothing to hope for. */
 function answerRound(turn: Turn, waiting: Iterable<Peer>): Peer[] {
   const hopeless: Peer[] = [];
   for (const child of waiting) {
     if (!isAnswerable(child)) continue;
     if (child.fruitless >= turn.moment.config.fruitlessMax && rescue(turn, child)) continue;
-    const choice = chooseParents(child, turn.moment);
-    if (choice.parents.length > 0) {
-      offer(turn, child, choice.parents, { rejections: choice.rejections, unasked: false });
-      continue;
-    }
-    keepWaiting(turn, child, choice);
-    if (!hasProspect(child, turn.moment)) hopeless.push(child);
+    const answer = isOurs(child.host) ? answerOurs : answerForeign;
+    answer(turn, child);
+    if (child.waitingSinceMs !== undefined && !hasProspect(child, turn.moment)) hopeless.push(child);
   }
   return hopeless;
 }
 
-const isStarving = (peer: Peer): boolean =>
-  isPushable(peer) && isLive(peer.host) && peer.waitingSinceMs === undefined && peer.permit === undefined && mayReadSource(peer);
-
-/** Of ours that have parents, but such that all together lack a piece. A foreign peer finds out and asks. */
-function starving(turn: Turn, task: Task): Peer[] {
-  const { roots, pieces } = servingOf(task, turn.moment);
-  if (task.trigger !== undefined || roots.length > 0) return [];
-  if (task.layout !== undefined && pieces.count >= task.layout.pieceCount) return [];
-  return [...task.peers.values()].filter(isStarving);
+/** A foreign peer is told once for each time that it asks, and only of parents that have something. */
+function answerForeign(turn: Turn, child: Peer): void {
+  const { parents, rejections } = chooseParents(child, turn.moment);
+  if (parents.length === 0) keepWaiting(turn, child, rejections);
+  else offer(turn, child, { parents, rejections, because: "asked" });
 }
 
-function keepWaiting(turn: Turn, child: Peer, { rejections }: Choice): void {
+/** One of ours gets its neighbours at once, whatever they have, and waits with them until somebody has or reads everything. */
+function answerOurs(turn: Turn, child: Peer): void {
+  const served = isServed(child, turn.moment);
+  if (!child.introduced) introduce(turn, child, "asked");
+  else if (served && turn.pushesLeft > 0) introduce(turn, child, "pushed");
+  else if (served) beDue(child);
+  if (served && reachesAny(child)) turn.cluster.stopWaiting(child);
+}
+
+/** Finds it neighbours, and parents of other kinds, and says so where it is news. */
+function introduce(turn: Turn, child: Peer, because: "asked" | "pushed"): void {
+  const { moment } = turn;
+  let more = moreNeighbours(child, moment, "none");
+  if (child.neighbours.length + more.peers.length === 0 && more.rejections.blocked !== undefined)
+    more = moreNeighbours(child, moment, "blocks");
+  for (const peer of more.peers) link(child, peer);
+  const before = child.parents.size;
+  const foreign = foreignParents(turn, child);
+  const parentsChanged = foreign.parents.length !== before || foreign.parents.some((parent) => !child.parents.has(parent));
+  const isNews = more.peers.length > 0 || parentsChanged || child.keysTold !== child.task.readerKeysVersion;
+  if (because === "pushed" && !isNews) return;
+  const rejections = rejectionsOf(child, [more.rejections, foreign.rejections], foreign.parents.length);
+  turn.cluster.setParents(child, foreign.parents);
+  if (!reachesAny(child)) return keepWaiting(turn, child, rejections);
+  if (because === "pushed") turn.pushesLeft--;
+  offer(turn, child, { parents: foreign.parents, rejections, because });
+}
+
+/** Keeps good parents, since leaving them costs, and fills up with the best of the others. */
+function foreignParents({ moment }: Turn, child: Peer): Choice {
+  if (child.parents.size === 0 && rosterOf(child.task, moment).foreign.size === 0) return { parents: [], rejections: {} };
+  const kept = [...child.parents].filter(
+    (parent) =>
+      !isOurs(parent.host) && isPassing(rejectionOf({ child, parent, moment, relaxation: "blocks" })) && !child.blocked.has(parent.id),
+  );
+  const { parents, rejections } = chooseForeignParents(child, moment);
+  // Who reads the source wants others only for what they have and it has not.
+  const isWelcome = (parent: Peer): boolean => child.permit === undefined || child.pieces.missingFrom(parent.pieces) > 0;
+  const fresh = parents.filter((parent) => !kept.includes(parent) && isWelcome(parent));
+  return { parents: withRoot([...kept, ...fresh], moment.config.parentsMax), rejections };
+}
+
+/** Every other peer is offered or turned down by a rule; by which, is known of those that were looked at. */
+function rejectionsOf(child: Peer, looked: readonly Rejections[], parents: number): Rejections {
+  const { peers, roster } = child.task;
+  const sums: Partial<Record<Rejection, number>> = {};
+  for (const rejections of [roster.traderRejections, ...looked])
+    for (const [rule, count] of Object.entries(rejections) as [Rejection, number][]) sums[rule] = (sums[rule] ?? 0) + count;
+  const { trader } = child.filing;
+  if (trader !== undefined) sums[trader] = (sums[trader] ?? 1) - 1; // a child is no candidate for itself
+  delete sums.outranked;
+  const others = peers.size - 1 - child.neighbours.length - parents;
+  const named = Object.values(sums).reduce((sum, count) => sum + count, 0);
+  if (others > named) sums.outranked = others - named;
+  for (const rule of Object.keys(sums) as Rejection[]) if (sums[rule] === 0) delete sums[rule];
+  return sums;
+}
+
+function keepWaiting(turn: Turn, child: Peer, rejections: Rejections): void {
   const before = child.lastDecision;
   decide(turn, child, "wait", { because: "no-candidates", rejections });
   // Told once for each kind of obstacle: with every peer that comes the counts change.
@@ -121,38 +204,25 @@ function keepWaiting(turn: Turn, child: Peer, { rejections }: Choice): void {
 function offer(
   turn: Turn,
   child: Peer,
-  parents: readonly Peer[],
-  about: { readonly rejections: Rejections; readonly unasked: boolean },
+  about: { readonly parents: readonly Peer[]; readonly rejections: Rejections; readonly because: "asked" | "pushed" },
 ): void {
-  turn.cluster.stopWaiting(child);
+  const { parents, rejections, because } = about;
+  const { task } = child;
+  if (!isOurs(child.host)) turn.cluster.stopWaiting(child);
   turn.cluster.setParents(child, parents);
-  child.pushedAtMs = turn.moment.nowMs;
-  child.lostParent = false;
-  decide(turn, child, "parents", { because: about.unasked ? "pushed" : "asked", rejections: about.rejections });
-  note(turn, child.task, "parents-offered", {
+  child.introduced = true;
+  child.pushableAtMs = turn.moment.nowMs + turn.moment.config.pushIntervalMs;
+  child.keysTold = task.readerKeysVersion;
+  decide(turn, child, "parents", { because, rejections });
+  // One that does not share is nobody's neighbour, although it has some.
+  const neighbours = child.neighbours.filter((peer) => task.roster.traders.has(peer));
+  const unasked = because === "pushed";
+  note(turn, task, "parents-offered", {
     peer: child,
-    fields: { parents: parents.length, pushed: String(about.unasked), ...about.rejections },
+    fields: { parents: parents.length, neighbours: neighbours.length, pushed: String(unasked), ...rejections },
   });
-  turn.effects.push({ do: "offerParents", peerId: child.id, parents: parents.map(({ id }) => id), ...about });
-}
-
-/** Keeps good parents, since leaving them costs, and fills up with the best of the others. */
-function pushTo(turn: Turn, child: Peer): void {
-  const { moment } = turn;
-  const kept = [...child.parents].filter(
-    (parent) => isPassing(rejectionOf({ child, parent, moment, relaxation: "blocks" })) && !child.blocked.has(parent.id),
-  );
-  const lost = child.lostParent || kept.length < child.parents.size;
-  if (!lost && kept.length >= moment.config.parentsMax) return;
-  const choice = chooseParents(child, moment);
-  // Who reads the source wants others only for what they have and it has not.
-  const isWelcome = (parent: Peer): boolean => child.permit === undefined || child.pieces.missingFrom(parent.pieces) > 0;
-  const fresh = choice.parents.filter((parent) => !kept.includes(parent) && isWelcome(parent));
-  if (fresh.length === 0 && (!lost || kept.length === 0)) {
-    if (kept.length === 0) turn.cluster.setParents(child, []);
-    return;
-  }
-  offer(turn, child, withRoot([...kept, ...fresh], moment.config.parentsMax), { rejections: choice.rejections, unasked: true });
+  const ids = { parents: parents.map(({ id }) => id), neighbours: neighbours.map(({ id }) => id) };
+  turn.effects.push({ do: "offerParents", peerId: child.id, ...ids, rejections, unasked });
 }
 
 const namesOf = (rejections: Rejections): string => Object.keys(rejections).toSorted().join();

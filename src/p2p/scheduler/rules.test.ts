@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chooseParents, hasProspect } from "./choose.ts";
-import { momentOf, rejectionOf, REJECTIONS, type Rejection } from "./rules.ts";
+import { rejectionOf, REJECTIONS, type Rejection } from "./rules.ts";
 import { Bench, FOUR_PIECES, idOf } from "./step-fixture.ts";
 
 /** Of each rule one story in which it, and no other, speaks against parent `h1` for child `h2`. */
@@ -35,7 +35,7 @@ const STORIES: Readonly<Record<Exclude<Rejection, "outranked">, (bench: Bench) =
   "different-content": (bench) => {
     bench.host("h1");
     bench.stores("h1", "all");
-    bench.join("h2", { layout: { ...FOUR_PIECES, contentLength: 5 } });
+    bench.join("h2", { foreign: true, layout: { ...FOUR_PIECES, contentLength: 5 } });
   },
   "nothing-new": (bench) => {
     bench.join("h2");
@@ -54,7 +54,7 @@ const STORIES: Readonly<Record<Exclude<Rejection, "outranked">, (bench: Bench) =
   blocked: (bench) => {
     bench.host("h1");
     bench.stores("h1", "all");
-    bench.join("h2");
+    bench.join("h2", { foreign: true });
     bench.tell({ kind: "pieceFailed", peerId: idOf("h2"), parentId: idOf("h1"), temporary: true });
   },
   "upload-busy": (bench) => {
@@ -68,8 +68,8 @@ for (const [rule, tell] of Object.entries(STORIES)) {
   test(`a parent is rejected as ${rule}`, () => {
     const bench = new Bench();
     tell(bench);
-    if (!bench.cluster.peers.has(idOf("h2"))) bench.join("h2");
-    const moment = momentOf(bench.nowMs, bench.cluster.config);
+    if (!bench.cluster.peers.has(idOf("h2"))) bench.join("h2", { foreign: true });
+    const moment = bench.moment;
     assert.equal(rejectionOf({ child: bench.peer("h2"), parent: bench.peer("h1"), moment, relaxation: "none" }), rule);
   });
 }
@@ -86,7 +86,7 @@ test("every peer of the task is either chosen or rejected by name, and the best 
   }
   bench.join("h0");
   const child = bench.peer("h0");
-  const choice = chooseParents(child, momentOf(0, bench.cluster.config));
+  const choice = chooseParents(child, bench.moment);
   const rejected = Object.values(choice.rejections).reduce((sum, count) => sum + count, 0);
   assert.equal(choice.parents.length + rejected, 9);
   assert.deepEqual(choice.rejections, { "not-sharing": 1, outranked: 5 });
@@ -100,8 +100,8 @@ test("several parents that together have every piece are as good as one", () => 
   bench.stores("h1", [0, 1]);
   bench.stores("h2", [2]);
   bench.join("h0");
-  const moment = momentOf(0, bench.cluster.config);
+  const moment = bench.moment;
   assert.equal(hasProspect(bench.peer("h0"), moment), false);
   bench.stores("h2", [3]);
-  assert.equal(hasProspect(bench.peer("h0"), momentOf(0, bench.cluster.config)), true);
+  assert.equal(hasProspect(bench.peer("h0"), bench.moment), true);
 });

@@ -1,16 +1,11 @@
 import type { SchedulerConfig } from "./config.ts";
-import { isLive, isReading, type Host, type Layout, type Peer, type Task } from "./state.ts";
-import type { Serving } from "./serving.ts";
+import { isActive, isLive, isOurs, isReading, type Host, type Layout, type Peer } from "./state.ts";
 
 /** When and by which settings a decision is made. */
 export interface Moment {
   readonly nowMs: number;
   readonly config: SchedulerConfig;
-  /** What was found out in this turn, kept by `serving.ts`. */
-  readonly serving: Map<Task, Serving>;
 }
-
-export const momentOf = (nowMs: number, config: SchedulerConfig): Moment => ({ nowMs, config, serving: new Map() });
 
 /**
  * What a child without any parent may overlook before it goes to the source, each step including those before:
@@ -26,7 +21,7 @@ interface Pair {
   readonly relaxation: Relaxation;
 }
 
-/** What speaks against a parent whoever asks; the same for all children of a turn, hence looked at once. */
+/** What speaks against a parent whoever asks; looked at once, when something about the parent changes. */
 const STANDING_RULES = [
   ["left", (parent) => parent.state === "left" || parent.state === "pending"],
   ["failed", (parent) => parent.state === "failed"],
@@ -41,8 +36,9 @@ const PAIR_RULES = [
   ["same-host", ({ parent, child }) => parent.host === child.host],
   ["different-content", ({ parent, child }) => differs(child.layout ?? child.task.layout, parent.layout)],
   ["nothing-new", ({ parent, child }) => parent.state === "partial" && child.pieces.missingFrom(parent.pieces) === 0],
-  ["blocked", (pair) => isBlocked(pair)],
-  ["upload-busy", ({ parent, moment, relaxation }) => relaxation !== "busy" && isBusy(parent.host, moment)],
+  ["blocked", (pair) => isBlocked(pair.child, pair.parent, pair) || (trade(pair) && isBlocked(pair.parent, pair.child, pair))],
+  // Among ours whoever has no slot free says so at once, and the piece is asked of another.
+  ["upload-busy", (pair) => pair.relaxation !== "busy" && isBusy(pair.parent.host, pair.moment) && !trade(pair)],
 ] as const satisfies readonly (readonly [string, (pair: Pair) => boolean])[];
 
 export type StandingRejection = (typeof STANDING_RULES)[number][0];
@@ -52,10 +48,24 @@ export type Rejection = StandingRejection | PairRejection | "outranked";
 export const REJECTIONS: readonly Rejection[] = [...STANDING_RULES.map(([name]) => name), ...PAIR_RULES.map(([name]) => name), "outranked"];
 export type Rejections = Readonly<Partial<Record<Rejection, number>>>;
 
-export const standingRejectionOf = (parent: Peer, moment: Moment): StandingRejection | undefined =>
-  STANDING_RULES.find(([, rejects]) => rejects(parent, moment))?.[0];
+// Plain loops: these run a hundred times for one registration.
 
-export const pairRejectionOf = (pair: Pair): PairRejection | undefined => PAIR_RULES.find(([, rejects]) => rejects(pair))?.[0];
+export function standingRejectionOf(parent: Peer, moment: Moment): StandingRejection | undefined {
+  for (const rule of STANDING_RULES) if (rule[1](parent, moment)) return rule[0];
+  return undefined;
+}
+
+/** As a neighbour of one of ours. A trader need not have anything yet: it will. */
+export const traderRejectionOf = (peer: Peer, moment: Moment): StandingRejection | undefined => {
+  const rejection = standingRejectionOf(peer, moment);
+  if (rejection !== "empty" || !isOurs(peer.host) || !isActive(peer)) return rejection;
+  return isDistrusted(peer, moment) ? "distrusted" : undefined;
+};
+
+export function pairRejectionOf(pair: Pair): PairRejection | undefined {
+  for (const rule of PAIR_RULES) if (rule[1](pair)) return rule[0];
+  return undefined;
+}
 
 export const rejectionOf = (pair: Pair): Rejection | undefined => standingRejectionOf(pair.parent, pair.moment) ?? pairRejectionOf(pair);
 
@@ -77,15 +87,21 @@ function differs(expected: Layout | undefined, actual: Layout | undefined): bool
   return expected.contentLength > 0 && expected.pieceLength !== actual.pieceLength;
 }
 
-/** Several hosts failed on it lately: then it is not their fault. */
+/** Several hosts failed on it lately: then it is not their fault. With many neighbours some may fail on it although it is well. */
 function isDistrusted(parent: Peer, { nowMs, config }: Moment): boolean {
-  if (parent.complaints.size < config.distrustHosts) return false;
+  const hosts = Math.max(config.distrustHosts, Math.ceil(parent.neighbours.length / NEIGHBOURS_PER_COMPLAINT));
+  if (parent.complaints.size < hosts) return false;
   let recent = 0;
   for (const atMs of parent.complaints.values()) if (nowMs - atMs < config.distrustMs) recent++;
-  return recent >= config.distrustHosts;
+  return recent >= hosts;
 }
 
-function isBlocked({ child, parent, moment, relaxation }: Pair): boolean {
+const NEIGHBOURS_PER_COMPLAINT = 4;
+
+const trade = ({ child, parent }: Pair): boolean => isOurs(parent.host) && isOurs(child.host);
+
+function isBlocked(child: Peer, parent: Peer, { moment, relaxation }: Pair): boolean {
+  if (child.blocked.size === 0) return false;
   const block = child.blocked.get(parent.id);
   if (block === undefined || moment.nowMs >= block.untilMs) return false;
   return relaxation === "none" || moment.nowMs - block.sinceMs < moment.config.blockRelaxedMs;

@@ -3,13 +3,15 @@ import { AnaxError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { AnnouncePeerResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
-import { wirePeerOf, wireRejectionsOf } from "./api.ts";
+import { wireNeighbourOf, wirePeerOf, wireRejectionsOf } from "./api.ts";
 import { Cluster } from "./cluster.ts";
 import type { SchedulerConfig } from "./config.ts";
 import type { Effect, Event, TriggerFailure } from "./events.ts";
 import type { SchedulerMetrics } from "./metrics.ts";
 import { REJECTIONS, type Rejections } from "./rules.ts";
+import { isOurs, type Peer } from "./state.ts";
 import { step } from "./step.ts";
+import { Watchers } from "./stream.ts";
 
 /** A stream that decisions go out on. Its owner waits for `end`. */
 export interface OpenStream<Message> {
@@ -38,6 +40,8 @@ export class SchedulerRunner implements AsyncDisposable {
   readonly cluster: Cluster;
   readonly config: SchedulerConfig;
   readonly #options: RunnerOptions;
+  /** Streams that end when their server begins to stop. */
+  readonly #stops = new Watchers();
   readonly #triggerSeed: TriggerSeed;
   readonly #stop = new AbortController();
   readonly #peerStreams = new Map<PeerId, OpenStream<AnnouncePeerResponse>>();
@@ -72,11 +76,11 @@ export class SchedulerRunner implements AsyncDisposable {
     if (event.kind === "hostAnnounced" || event.kind === "hostAttached") this.#arrived(event.host.id);
   }
 
-  /** A fresh number for a stream. Throws `limit.exceeded` when there are too many. */
-  nextStreamId(): number {
+  /** What a new stream is made with: a fresh number, and who tells of the end. Throws `limit.exceeded` when there are too many. */
+  newStream(): { readonly id: number; readonly stops: Watchers } {
     const max = this.config.streamsMax;
     if (this.#peerStreams.size + this.#attachments.size >= max) throw new AnaxError("limit.exceeded", { what: "streams", max });
-    return ++this.#streamIds;
+    return { id: ++this.#streamIds, stops: this.#stops };
   }
 
   /** From now on the peer is told here; whoever was before is told no more. */
@@ -159,7 +163,11 @@ export class SchedulerRunner implements AsyncDisposable {
         return this.#send(effect.peerId, {
           response: {
             $case: "needBackToSourceResponse",
-            value: { description: effect.because, rejections: wireRejectionsOf(effect.rejections) },
+            value: {
+              description: effect.because,
+              rejections: wireRejectionsOf(effect.rejections),
+              foreignHosts: this.cluster.foreignHosts.size > 0,
+            },
           },
         });
       case "emptyTask":
@@ -184,18 +192,22 @@ export class SchedulerRunner implements AsyncDisposable {
   }
 
   #parentsMessage(effect: Extract<Effect, { do: "offerParents" }>): AnnouncePeerResponse {
-    const child = this.cluster.peers.get(effect.peerId);
+    const { cluster } = this;
+    const child = cluster.peers.get(effect.peerId);
     const layout = child?.layout ?? child?.task.layout;
-    const parents = effect.parents.map((id) => this.cluster.peers.get(id)).filter((peer) => peer !== undefined);
+    const peersOf = (ids: readonly PeerId[]): Peer[] => ids.map((id) => cluster.peers.get(id)).filter((peer) => peer !== undefined);
     return {
       response: {
         $case: "normalTaskResponse",
         value: {
-          candidateParents: parents.map((peer) => wirePeerOf(peer, this.epochMs)),
+          candidateParents: peersOf(effect.parents).map((peer) => wirePeerOf(peer, this.epochMs)),
           rejections: wireRejectionsOf(effect.rejections),
           contentLength: layout?.contentLength,
           pieceLength: layout?.pieceLength,
           digest: child?.task.digest,
+          neighbours: child === undefined ? [] : peersOf(effect.neighbours).map((peer) => wireNeighbourOf(child, peer)),
+          readerKeys: child !== undefined && isOurs(child.host) ? [...child.task.readerKeys] : [],
+          foreignHosts: cluster.foreignHosts.size > 0,
         },
       },
     };

@@ -1,3 +1,4 @@
+import { commonLevels, LOCATION_LEVELS_MAX } from "./nearness.ts";
 import type { Moment } from "./rules.ts";
 import { uploadSlotsOf } from "./rules.ts";
 import { isReading, isWhole, type Peer } from "./state.ts";
@@ -6,7 +7,6 @@ import { isReading, isWhole, type Peer } from "./state.ts";
 const WEIGHTS = { load: 0.4, pieces: 0.3, place: 0.2, kind: 0.1 } as const;
 /** Only there to part equals, differently for each child. */
 const TIE_WEIGHT = 0.01;
-const LOCATION_LEVELS = 5;
 
 /** How good a parent is for a child; higher is better, and only differences mean something. */
 export function scoreOf(child: Peer, parent: Peer, moment: Moment): number {
@@ -37,15 +37,7 @@ function nearness(child: Peer, parent: Peer): number {
   const here = child.host.facts;
   const there = parent.host.facts;
   const sameCentre = here.idc !== "" && here.idc === there.idc ? 1 : 0;
-  return sameCentre * 0.5 + (commonLevels(here.location, there.location) / LOCATION_LEVELS) * 0.5;
-}
-
-function commonLevels(here: string, there: string): number {
-  if (here === "" || there === "") return 0;
-  const other = there.split("|");
-  const levels = here.split("|").slice(0, LOCATION_LEVELS);
-  const apart = levels.findIndex((level, at) => level !== other[at]);
-  return apart === -1 ? levels.length : apart;
+  return sameCentre * 0.5 + (commonLevels(here.location, there.location) / LOCATION_LEVELS_MAX) * 0.5;
 }
 
 /** A seed while it still reads: from it comes what nobody else has. Later it spares itself for new tasks. */

@@ -107,7 +107,12 @@ export async function attachHost(channel: GrpcChannel, host: Host, tasks: readon
     const { done, value } = await answers.next();
     return done === true ? undefined : value.response;
   };
-  await stream.send({ request: { $case: "hello", value: { host, tasks: tasks as never, more: false, instanceId: "instance-1" } } });
+  await stream.send({
+    request: {
+      $case: "hello",
+      value: { host, tasks: tasks as never, more: false, instanceId: "instance-1", signingKey: new Uint8Array() },
+    },
+  });
   await next();
   return { ...stream, next };
 }

@@ -5,6 +5,7 @@ import type { SourceBecause } from "./events.ts";
 import type { Rejections } from "./rules.ts";
 import { hashOf } from "./score.ts";
 import {
+  beDue,
   isActive,
   isLive,
   isOurs,
@@ -129,13 +130,9 @@ function triggerSeed(turn: Turn, task: Task, order: Download | undefined): boole
 function seedsOf(turn: Turn, task: Task): Host[] {
   const { nowMs } = turn.moment;
   const isFit = (host: Host): boolean =>
-    host.facts.seed &&
-    host.facts.sharing &&
-    isLive(host) &&
-    host.troubledUntilMs <= nowMs &&
-    (task.triedSeeds.get(host.facts.id) ?? -Infinity) <= nowMs;
-  const downloads = (host: Host): boolean => host.peers.values().some((peer) => peer.task === task && isActive(peer));
-  return [...turn.cluster.hosts.values()].filter((host) => isFit(host) && !downloads(host));
+    host.facts.sharing && isLive(host) && host.troubledUntilMs <= nowMs && (task.triedSeeds.get(host.facts.id) ?? -Infinity) <= nowMs;
+  const downloads = (host: Host): boolean => host.peers.get(task)?.some(isActive) === true;
+  return [...turn.cluster.seeds].filter((host) => isFit(host) && !downloads(host));
 }
 
 /** One of ours that has pieces already: what it has need not leave the source again. */
@@ -169,10 +166,29 @@ function grant(turn: Turn, peer: Peer, kind: Permit["kind"], because: SourceBeca
 function setPermit(turn: Turn, peer: Peer, kind: Permit["kind"]): void {
   const { nowMs } = turn.moment;
   peer.permit = { kind, grantedAtMs: nowMs, progressAtMs: nowMs, stalled: false };
-  peer.task.readers.add(peer);
-  peer.task.sourceReads++;
-  turn.cluster.activeTasks.add(peer.task);
-  touch(turn, peer.task);
+  const { task } = peer;
+  task.readers.add(peer);
+  task.roster.note(peer);
+  task.sourceReads++;
+  trustReader(task, peer.host);
+  // The others are to know it, and its key.
+  for (const other of task.roster.traders.peers) if (other !== peer) beDue(other);
+  turn.cluster.activeTasks.add(task);
+  touch(turn, task);
+}
+
+/** Reader keys kept per task: what older ones signed has spread, or its readers are gone. */
+const READER_KEYS_MAX = 16;
+
+/** What this host signs for the task may be believed from now on. */
+export function trustReader(task: Task, { signingKey }: Host): void {
+  if (signingKey === undefined) return;
+  const known = task.readerKeys.findIndex((key) => Buffer.compare(key, signingKey) === 0);
+  if (known !== -1 && known === task.readerKeys.length - 1) return;
+  if (known !== -1) task.readerKeys.splice(known, 1);
+  task.readerKeys.push(signingKey);
+  if (task.readerKeys.length > READER_KEYS_MAX) task.readerKeys.shift();
+  task.readerKeysVersion++;
 }
 
 /** The source would say the same to everybody: anything of 400 but what asks to try again later. */

@@ -3,7 +3,8 @@ import type { Download, Host as AnnouncedHost } from "../../wire/grpc/gen/common
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import type { Priority } from "../model/types.ts";
 import type { PieceSet } from "./piece-set.ts";
-import type { Rejections } from "./rules.ts";
+import type { Roster } from "./roster.ts";
+import type { Rejections, StandingRejection } from "./rules.ts";
 
 // Everything is kept in memory only: hosts bring their part of it back when they attach to a fresh scheduler.
 
@@ -20,6 +21,8 @@ export interface HostFacts {
   readonly idc: string;
   /** From wide to narrow, divided by "|". */
   readonly location: string;
+  /** Both in one, to be compared; empty when it says neither. */
+  readonly rack: string;
   /** As announced; handed on to others unread. */
   readonly announced: AnnouncedHost;
 }
@@ -37,8 +40,10 @@ export interface Host {
   liveness: Liveness;
   /** Of its newest Attach stream while that is open; kept through silence, so that a heartbeat brings the host back. */
   sessionId: number | undefined;
-  /** Of the daemon's process, where it is ours. */
+  /** Of the daemon's process; undefined where it is not ours. Kept through silence. */
   instanceId: string | undefined;
+  /** Ed25519; what it read from a source it signs with the other half. */
+  signingKey: Uint8Array | undefined;
   uploadsInFlight: number;
   /** Undefined until it says. */
   uploadSlots: number | undefined;
@@ -46,7 +51,10 @@ export interface Host {
   childCount: number;
   /** As a seed, it gets no order before. */
   troubledUntilMs: number;
-  readonly peers: Set<Peer>;
+  /** Its peers by task: one of each as a rule, more while an old one is being given up. */
+  readonly peers: Map<Task, readonly Peer[]>;
+  /** Of its peers, those to be looked at again for an unasked offer. */
+  readonly due: Set<Peer>;
 }
 
 export type PeerState =
@@ -183,17 +191,36 @@ export interface Peer {
   /** What it was offered and has not lost since. */
   readonly parents: Set<Peer>;
   readonly children: Set<Peer>;
-  /** A parent went away since it was last told of its parents. */
-  lostParent: boolean;
+  /** Those of ours that it trades with; each names the other. Changed by `links.ts` only. */
+  readonly neighbours: Peer[];
+  /** It was told of its neighbours since it asked last. */
+  introduced: boolean;
+  /** Which of the task's reader keys it was told. */
+  keysTold: number;
+  /** Where the task's roster has it. */
+  readonly filing: Filing;
   readonly blocked: Map<PeerId, Block>;
   /** Parents that gave it a piece since it last asked for others. */
   readonly served: Set<PeerId>;
+  /** It has got pieces since it last asked for others. */
+  gained: boolean;
   /** Reports of useless parents since its last piece. */
   fruitless: number;
   /** Hosts that it failed as a parent since it last gave anyone a piece, and when. */
   readonly complaints: Map<HostId, number>;
-  pushedAtMs: number;
+  /** No unasked offer before. */
+  pushableAtMs: number;
   lastDecision: Decision | undefined;
+}
+
+/** What stands against a peer whoever asks, and its places in the lists of the roster; -1 is none. */
+export interface Filing {
+  /** As a parent by the classic rules; undefined also while it is in no list yet. */
+  parent: StandingRejection | undefined;
+  /** As a neighbour, or as a parent of one of ours. */
+  trader: StandingRejection | undefined;
+  rack: string;
+  readonly places: number[];
 }
 
 export interface Trigger {
@@ -207,8 +234,10 @@ export interface TaskNote {
   readonly atMs: number;
   readonly peerId: PeerId | undefined;
   readonly event: string;
-  readonly fields: Readonly<Record<string, string>>;
+  readonly fields: Fields;
 }
+
+export type Fields = Readonly<Record<string, string | number | undefined>>;
 
 export interface Task {
   readonly id: TaskId;
@@ -232,28 +261,25 @@ export interface Task {
   /** Readers in a row that the source failed. */
   sourceFailures: number;
   failure: { readonly atMs: number; readonly reason: string } | undefined;
-  /** Grows with every change that may make a parent of a peer, or of a parent none. */
-  version: number;
-  /** Somebody may serve as a parent who could not before, or the other way round. */
-  dirty: boolean;
+  /** How many of the peers want the content and have not all of it, and how many have finished. */
+  activeCount: number;
+  succeededCount: number;
+  readonly roster: Roster;
+  /** Of ours, those to be looked at again for an unasked offer. */
+  readonly due: Set<Peer>;
+  /** Signing keys of the hosts that had leave to read the source, newest last; the number counts changes. */
+  readonly readerKeys: Uint8Array[];
+  readerKeysVersion: number;
   readonly notes: TaskNote[];
-}
-
-export function changed(task: Task): void {
-  task.version++;
-  task.dirty = true;
 }
 
 export type TaskState = "pending" | "running" | "succeeded" | "failed";
 
 /** Derived, so that it cannot disagree with the peers. */
 export function taskStateOf(task: Task): TaskState {
-  let active = false;
-  for (const peer of task.peers.values()) {
-    if (peer.state === "succeeded") return "succeeded";
-    active ||= isActive(peer);
-  }
-  return active ? "running" : task.failure === undefined ? "pending" : "failed";
+  if (task.succeededCount > 0) return "succeeded";
+  if (task.activeCount > 0) return "running";
+  return task.failure === undefined ? "pending" : "failed";
 }
 
 /** It wants the content and has not all of it. */
@@ -261,8 +287,28 @@ export const isActive = (peer: Peer): boolean => peer.state === "received" || pe
 
 export const isLive = (host: Host): boolean => host.liveness.kind !== "silent";
 
-/** It holds a stream to us: it understands offers that it did not ask for. */
-export const isOurs = (host: Host): boolean => host.liveness.kind === "attached";
+/** One of our daemons, and live: it trades with its like, and understands offers that it did not ask for. */
+export const isOurs = (host: Host): boolean => host.instanceId !== undefined && isLive(host);
+
+/** It is to be looked at again; nobody is pushed to that would not understand it. */
+export function beDue(peer: Peer): void {
+  if (!isPushable(peer)) return;
+  peer.task.due.add(peer);
+  peer.host.due.add(peer);
+}
+
+export function notDue(peer: Peer): void {
+  peer.task.due.delete(peer);
+  peer.host.due.delete(peer);
+}
+
+export function* peersOf(host: Host): Generator<Peer> {
+  for (const peers of host.peers.values()) yield* peers;
+}
+
+/** Offers may be pushed to it. */
+export const isPushable = (peer: Peer): boolean =>
+  isActive(peer) && peer.streamId !== undefined && isOurs(peer.host) && peer.order?.metadataOnly !== true;
 
 /** Holds all of the content; a peer that wanted a range only never does by finishing. */
 export const isWhole = (peer: Peer): boolean =>

@@ -2,7 +2,8 @@ import { Download, Host } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import { Cluster } from "./cluster.ts";
 import { SchedulerConfig } from "./config.ts";
-import type { Effect, Event } from "./events.ts";
+import type { Effect, Event, ProgressFacts } from "./events.ts";
+import type { Moment } from "./rules.ts";
 import type { HostFacts, Layout, Peer } from "./state.ts";
 import { step } from "./step.ts";
 
@@ -17,6 +18,9 @@ interface Joining {
   readonly sharing?: boolean;
   readonly order?: Partial<Download>;
   readonly layout?: Layout;
+  readonly idc?: string;
+  readonly location?: string;
+  readonly signingKey?: Uint8Array;
 }
 
 /** A cluster whose time a test moves by hand. Hosts are `h1`, `h2`…; each has at most one peer, `h1-p`. */
@@ -27,6 +31,10 @@ export class Bench {
 
   constructor(settings: object = {}) {
     this.cluster = new Cluster(SchedulerConfig.parse({ settleMs: "0ms", ...settings }), 0);
+  }
+
+  get moment(): Moment {
+    return { nowMs: this.nowMs, config: this.cluster.config };
   }
 
   tell(event: Event): Did[] {
@@ -48,16 +56,24 @@ export class Bench {
     return did;
   }
 
-  beat(host: string, uploadsInFlight: number, uploadSlots = 4): Did[] {
+  beat(host: string, uploadsInFlight: number, uploadSlots = 4, progress: readonly ProgressFacts[] = []): Did[] {
     const hostId = host as HostId;
-    const { sessionId } = this.cluster.hosts.get(hostId)!; // tests name hosts that are there
-    return this.tell({ kind: "heartbeat", hostId, sessionId: sessionId!, host: undefined, uploadsInFlight, uploadSlots }); // attached ones
+    const sessionId = this.cluster.hosts.get(hostId)!.sessionId!; // tests name hosts that are attached
+    return this.tell({ kind: "heartbeat", hostId, sessionId, host: undefined, uploadsInFlight, uploadSlots, progress });
   }
 
   host(name: string, joining: Joining = {}): Did[] {
     const host = hostFacts(name, joining);
+    const { signingKey } = joining;
     if (joining.foreign) return this.tell({ kind: "hostAnnounced", host, intervalMs: undefined });
-    return this.tell({ kind: "hostAttached", host, sessionId: ++this.#streams, instanceId: `${name}-1`, inventory: [] });
+    return this.tell({
+      kind: "hostAttached",
+      host,
+      sessionId: ++this.#streams,
+      instanceId: `${name}-1`,
+      signingKey,
+      inventory: [],
+    });
   }
 
   /** A host and its registration; returns what the registration led to. */
@@ -116,7 +132,7 @@ export function told(effects: readonly Did[]): string[] {
   return effects.map((effect) => {
     switch (effect.do) {
       case "offerParents":
-        return `${nameOf(effect.peerId)}: ${effect.unasked ? "pushed" : "parents"} ${effect.parents.map(nameOf).toSorted().join(" ")}`;
+        return `${nameOf(effect.peerId)}: ${effect.unasked ? "pushed" : "parents"} ${[...effect.parents, ...effect.neighbours].map(nameOf).toSorted().join(" ")}`;
       case "needBackToSource":
         return `${nameOf(effect.peerId)}: source ${effect.because}`;
       case "failPeer":
@@ -137,7 +153,8 @@ export function told(effects: readonly Did[]): string[] {
 
 const nameOf = (id: PeerId): string => id.slice(0, -2);
 
-function hostFacts(name: string, { seed = false, sharing = true }: Joining): HostFacts {
+function hostFacts(name: string, { seed = false, sharing = true, idc = "", location = "" }: Joining): HostFacts {
   const id = name as HostId;
-  return { id, hostname: name, ip: "10.0.0.1", port: 4000, seed, sharing, idc: "", location: "", announced: Host.fromPartial({ id }) };
+  const place = { idc, location, rack: `${idc}${location}` };
+  return { id, hostname: name, ip: "10.0.0.1", port: 4000, seed, sharing, ...place, announced: Host.fromPartial({ id }) };
 }

@@ -1,9 +1,19 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { HostId, PeerId } from "../model/ids.ts";
 import { uploadSlotsOf } from "./rules.ts";
-import { admitReader } from "./source.ts";
-import type { Event, StoredFacts } from "./events.ts";
-import { isActive, isLive, type Host, type HostFacts, type Liveness, type Peer, type SilentBecause } from "./state.ts";
+import { admitReader, trustReader } from "./source.ts";
+import type { Event, ProgressFacts, StoredFacts } from "./events.ts";
+import {
+  isActive,
+  isLive,
+  peersOf,
+  type Host,
+  type HostFacts,
+  type Layout,
+  type Liveness,
+  type Peer,
+  type SilentBecause,
+} from "./state.ts";
 import { note, touch, type Turn } from "./turn.ts";
 
 type EventOf<K extends Event["kind"]> = Extract<Event, { kind: K }>;
@@ -14,8 +24,10 @@ export function hostAnnounced(turn: Turn, event: EventOf<"hostAnnounced">): void
   if (known?.liveness.kind === "attached") {
     known.facts = event.host;
     known.liveness.heardAtMs = nowMs;
+    turn.cluster.hostChanged(known);
     return;
   }
+  if (known !== undefined) known.instanceId = undefined; // ours do not announce themselves so: another's daemon took its place
   const intervalMs = event.intervalMs ?? config.announceIntervalDefaultMs;
   welcome(turn, event.host, { kind: "announced", intervalMs, heardAtMs: nowMs });
 }
@@ -29,8 +41,10 @@ export function hostAttached(turn: Turn, event: EventOf<"hostAttached">): void {
   host.sessionId = event.sessionId;
   if (host.instanceId !== event.instanceId) host.uploadsInFlight = 0;
   host.instanceId = event.instanceId;
+  host.signingKey = event.signingKey;
+  turn.cluster.hostChanged(host);
   const kept = new Set<PeerId>(event.inventory.map(({ peerId }) => peerId));
-  for (const peer of host.peers) {
+  for (const peer of peersOf(host)) {
     if (kept.has(peer.id) || peer.streamId !== undefined) continue;
     touch(turn, peer.task);
     turn.cluster.removePeer(peer, turn.moment.nowMs);
@@ -44,10 +58,44 @@ export function heartbeat(turn: Turn, event: EventOf<"heartbeat">): void {
   const wasBusy = isFull(turn, host);
   host.uploadsInFlight = event.uploadsInFlight;
   host.uploadSlots = event.uploadSlots > 0 ? event.uploadSlots : undefined;
-  if (event.host !== undefined) host.facts = event.host;
+  if (event.host !== undefined) learnHost(turn, host, event.host);
   if (host.liveness.kind === "attached") host.liveness.heardAtMs = turn.moment.nowMs;
   else welcome(turn, host.facts, { kind: "attached", heardAtMs: turn.moment.nowMs });
   if (wasBusy && !isFull(turn, host)) touchTasks(turn, host);
+  for (const facts of event.progress) applyProgress(turn, host, facts);
+}
+
+/** Of most of what changes in a host no rule takes notice. */
+function learnHost(turn: Turn, host: Host, facts: HostFacts): void {
+  const before = host.facts;
+  host.facts = facts;
+  if (before.sharing !== facts.sharing || before.rack !== facts.rack || before.seed !== facts.seed) turn.cluster.hostChanged(host);
+}
+
+/** Stands for the report of each piece; a download that is over, or another host's, is passed over. */
+function applyProgress(turn: Turn, host: Host, { peerId, layout, finishedPieces }: ProgressFacts): void {
+  const peer = turn.cluster.peers.get(peerId);
+  if (peer === undefined || peer.host !== host || !isActive(peer)) return;
+  if (layout !== undefined) learnLayout(peer, layout);
+  const before = peer.pieces.count;
+  peer.pieces.merge(finishedPieces);
+  if (peer.pieces.count === before) return;
+  peer.task.roster.grew(peer);
+  peer.updatedAtMs = turn.moment.nowMs;
+  peer.gained = true;
+  peer.fruitless = 0;
+  if (peer.permit !== undefined) {
+    peer.permit.progressAtMs = turn.moment.nowMs;
+    peer.task.sourceFailures = 0;
+  }
+  if (before === 0) touch(turn, peer.task); // it can be a parent now
+}
+
+function learnLayout(peer: Peer, layout: Layout): void {
+  if (peer.layout?.contentLength === layout.contentLength && peer.layout.pieceLength === layout.pieceLength) return;
+  peer.task.roster.note(peer);
+  peer.layout = layout;
+  if (peer.task.layout === undefined || peer.permit !== undefined) peer.task.layout = layout; // its reader knows best what the source has now
 }
 
 export function stored(turn: Turn, event: EventOf<"stored">): void {
@@ -61,8 +109,8 @@ export function stored(turn: Turn, event: EventOf<"stored">): void {
 export function dropped(turn: Turn, event: EventOf<"dropped">): void {
   const task = turn.cluster.tasks.get(event.taskId);
   if (task === undefined) return;
-  for (const peer of task.peers.values()) {
-    if (peer.host.facts.id !== event.hostId || (event.peerId !== undefined && peer.id !== event.peerId)) continue;
+  for (const peer of turn.cluster.hosts.get(event.hostId)?.peers.get(task) ?? []) {
+    if (event.peerId !== undefined && peer.id !== event.peerId) continue;
     note(turn, task, "peer-dropped", { peer });
     forgetPeer(turn, peer);
   }
@@ -79,7 +127,7 @@ export function hostLeft(turn: Turn, event: EventOf<"hostLeft">): void {
   const host = turn.cluster.hosts.get(event.hostId);
   if (host === undefined) return;
   if (host.sessionId !== undefined) turn.effects.push({ do: "closeAttachment", hostId: event.hostId, sessionId: host.sessionId });
-  for (const peer of host.peers) forgetPeer(turn, peer);
+  for (const peer of peersOf(host)) forgetPeer(turn, peer);
   turn.cluster.removeHost(host, turn.moment.nowMs);
   turn.effects.push({ do: "note", level: "info", event: "scheduler.host-left", fields: { hostId: event.hostId } });
 }
@@ -134,7 +182,7 @@ function welcome(turn: Turn, facts: HostFacts, liveness: Liveness): Host {
   if (!returned) return host;
   turn.effects.push({ do: "note", level: "info", event: "scheduler.host-live", fields: { hostId: facts.id, kind: liveness.kind } });
   // It may have gone on reading while we did not hear of it.
-  for (const peer of host.peers) if (peer.state === "back-to-source" && peer.streamId !== undefined) admitReader(turn, peer);
+  for (const peer of peersOf(host)) if (peer.state === "back-to-source" && peer.streamId !== undefined) admitReader(turn, peer);
   touchTasks(turn, host);
   return host;
 }
@@ -143,7 +191,8 @@ function welcome(turn: Turn, facts: HostFacts, liveness: Liveness): Host {
 function silence(turn: Turn, host: Host, because: SilentBecause): void {
   host.liveness = { kind: "silent", sinceMs: turn.moment.nowMs, because };
   turn.effects.push({ do: "note", level: "warn", event: "scheduler.host-silent", fields: { hostId: host.facts.id, because } });
-  for (const peer of host.peers) {
+  turn.cluster.hostChanged(host);
+  for (const peer of peersOf(host)) {
     turn.cluster.takePermit(peer);
     turn.cluster.orphan(peer);
   }
@@ -157,7 +206,7 @@ function dropTrigger(turn: Turn, task: Peer["task"]): void {
 }
 
 function touchTasks(turn: Turn, host: Host): void {
-  for (const peer of host.peers) touch(turn, peer.task);
+  for (const task of host.peers.keys()) touch(turn, task);
 }
 
 function applyStored(turn: Turn, host: Host, facts: StoredFacts): void {
@@ -168,28 +217,29 @@ function applyStored(turn: Turn, host: Host, facts: StoredFacts): void {
   task.tag ??= facts.tag;
   task.application ??= facts.application;
   const peer = turn.cluster.peerOf(facts.peerId, host, task, nowMs);
-  if (facts.layout !== undefined) {
-    peer.layout = facts.layout;
-    if (task.layout === undefined || peer.permit !== undefined) task.layout = facts.layout;
-  }
+  if (facts.layout !== undefined) learnLayout(peer, facts.layout);
   const before = peer.pieces.count;
   peer.pieces.merge(facts.finishedPieces);
   if (facts.finished && facts.layout !== undefined) peer.pieces.fill(facts.layout.pieceCount);
   if (peer.permit !== undefined && peer.pieces.count > before) peer.permit.progressAtMs = nowMs;
   turn.cluster.move(peer, facts.finished ? "complete" : "stored", nowMs);
   if (facts.finished) task.failure = undefined;
+  // After a restart nobody knows who read the source: one of those that have it all from then did.
+  if (facts.finished && task.sourceReads === 0 && task.readerKeys.length < READER_KEYS_GUESSED) trustReader(task, host);
   supersede(turn, peer);
   touch(turn, task);
 }
 
 /** A host has a task once: what it had of it under other names, one of ours has under the newest. */
 export function supersede(turn: Turn, peer: Peer): void {
-  for (const other of peer.host.peers) {
-    if (other === peer || other.task !== peer.task || isActive(other) || other.streamId !== undefined) continue;
+  for (const other of peer.host.peers.get(peer.task) ?? []) {
+    if (other === peer || isActive(other) || other.streamId !== undefined) continue;
     if (other.state !== "failed") peer.pieces.mergeSet(other.pieces);
     peer.layout ??= other.layout;
     turn.cluster.removePeer(other, turn.moment.nowMs);
   }
 }
+
+const READER_KEYS_GUESSED = 8;
 
 const isFull = (turn: Turn, host: Host): boolean => host.uploadsInFlight >= uploadSlotsOf(host, turn.moment.config);

@@ -20,6 +20,7 @@ export function peerRegistered(turn: Turn, event: EventOf<"peerRegistered">): vo
     turn.effects.push({ do: "closeStream", peerId: peer.id, streamId: peer.streamId });
   }
   peer.streamId = event.streamId;
+  peer.introduced = false;
   peer.order = order;
   peer.sourceError = undefined;
   task.url ||= order.url;
@@ -85,17 +86,22 @@ function addPiece(turn: Turn, peer: Peer, pieceIndex: number): void {
   const { layout } = peer;
   if (layout !== undefined && pieceIndex >= layout.pieceCount)
     throw new AnaxError("input.invalid", { reason: "no such piece", pieceIndex });
-  peer.pieces.add(pieceIndex);
+  if (peer.pieces.add(pieceIndex)) peer.task.roster.grew(peer);
   peer.updatedAtMs = nowMs;
   if (peer.permit !== undefined) peer.permit.progressAtMs = nowMs;
   if (peer.pieces.count === 1) touch(turn, peer.task); // it can be a parent now
 }
 
-/** Upstream keeps the child from this parent for as long as it lives; here it is for a while. */
+/**
+ * Upstream keeps the child from this parent for as long as it lives; here it is for a while. Ours that trade leave each other alone for a while by
+ * themselves, and report for good only whom they have given up.
+ */
 export function pieceFailed(turn: Turn, event: EventOf<"pieceFailed">): void {
   const peer = knownPeer(turn, event.peerId);
   const parent = peer.task.peers.get(event.parentId as PeerId); // a lookup by a stranger's text finds nothing or a peer
   if (parent === undefined || parent === peer) return;
+  const trade = isOurs(peer.host) && isOurs(parent.host);
+  if (trade && event.temporary) return;
   block(turn, peer, parent, event.temporary ? "piece-failed-for-now" : "piece-failed");
   complain(turn, peer, parent);
   turn.cluster.setParents(
@@ -120,10 +126,12 @@ export function rescheduled(turn: Turn, event: EventOf<"rescheduled">): void {
     complain(turn, peer, parent!);
     useless = true;
   }
-  if (useless) peer.fruitless++;
+  if (useless && !peer.gained) peer.fruitless++;
   peer.served.clear();
+  peer.gained = false;
+  peer.introduced = false;
   note(turn, peer.task, "peer-rescheduled", { peer, fields: { parents: given.length, description: event.description } });
-  turn.cluster.setParents(peer, []);
+  turn.cluster.setParents(peer, isOurs(peer.host) ? [...peer.parents].filter((parent) => !given.includes(parent)) : []);
   if (!isActive(peer)) return;
   turn.cluster.startWaiting(peer, turn.moment.nowMs);
   turn.asking.add(peer);
@@ -161,6 +169,7 @@ export function streamClosed(turn: Turn, event: EventOf<"streamClosed">): void {
   const peer = turn.cluster.peers.get(event.peerId);
   if (peer === undefined || peer.streamId !== event.streamId) return; // it was replaced, or ended by us
   peer.streamId = undefined;
+  peer.task.roster.note(peer);
   if (!isActive(peer)) return;
   note(turn, peer.task, "stream-lost", { peer, level: "warn" });
   endPeer(turn, peer);

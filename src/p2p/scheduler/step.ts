@@ -1,11 +1,13 @@
 import type { Cluster } from "./cluster.ts";
 import type { Effect, Event } from "./events.ts";
-import { answerOne, pushParents, reconcile } from "./reconcile.ts";
-import { momentOf } from "./rules.ts";
-import { isActive, type Peer } from "./state.ts";
+import { answerOne, pushDue, reconcile } from "./reconcile.ts";
+import type { Peer } from "./state.ts";
 import { dropped, heartbeat, hostAnnounced, hostAttached, hostDetached, hostLeft, noticeSilence, stored } from "./step-host.ts";
 import * as peer from "./step-peer.ts";
 import type { Turn } from "./turn.ts";
+
+/** Unasked offers of one step: each takes tens of microseconds, and who asks meanwhile waits. */
+const PUSHES_MAX = 64;
 
 /** How often what nobody needs any more is looked for. */
 const SWEEP_INTERVAL_MS = 10_000;
@@ -15,11 +17,22 @@ const SWEEP_INTERVAL_MS = 10_000;
  * AnaxError for reports that cannot be true, and then nothing has changed that matters.
  */
 export function step(cluster: Cluster, event: Event, nowMs: number): readonly Effect[] {
-  const turn: Turn = { cluster, moment: momentOf(nowMs, cluster.config), effects: [], touched: new Set(), asking: new Set() };
+  const isTick = event.kind === "tick";
+  const turn: Turn = {
+    cluster,
+    moment: { nowMs, config: cluster.config },
+    effects: [],
+    touched: new Set(),
+    asking: new Set(),
+    pushesLeft: PUSHES_MAX,
+  };
   apply(turn, event);
-  for (const task of turn.touched) reconcile(turn, task);
+  for (const task of turn.touched) reconcile(turn, task, "event");
   for (const asking of turn.asking) if (asking.waitingSinceMs !== undefined) answerOne(turn, asking);
-  if (event.kind === "tick") visitActive(turn);
+  if (isTick) visitActive(turn);
+  // Each host has its second for it: what all have to be told of does not hold up who asks meanwhile.
+  if (event.kind === "heartbeat") pushDue(turn, cluster.hosts.get(event.hostId)?.due ?? []);
+  for (const roster of cluster.noted) roster.refresh(turn.moment);
   return turn.effects;
 }
 
@@ -74,9 +87,9 @@ function apply(turn: Turn, event: Event): void {
 function visitActive(turn: Turn): void {
   const { cluster, moment } = turn;
   for (const task of cluster.activeTasks) {
-    reconcile(turn, task);
-    pushParents(turn, task);
-    if (!task.peers.values().some(isActive)) {
+    reconcile(turn, task, "tick");
+    pushDue(turn, task.due);
+    if (task.activeCount === 0) {
       cluster.activeTasks.delete(task);
       task.trigger = undefined;
       task.readers.clear();

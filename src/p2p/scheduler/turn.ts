@@ -1,7 +1,7 @@
 import type { Cluster } from "./cluster.ts";
 import type { Effect } from "./events.ts";
 import type { Moment, Rejections } from "./rules.ts";
-import { changed, type Decision, type Peer, type Task } from "./state.ts";
+import type { Decision, Fields, Peer, Task } from "./state.ts";
 
 /** One event being digested: what it changed and what is to be done. */
 export interface Turn {
@@ -12,15 +12,14 @@ export interface Turn {
   readonly touched: Set<Task>;
   /** Peers that ask, of tasks that may otherwise stay as they are. */
   readonly asking: Set<Peer>;
+  /** Unasked offers that may still be made; the rest waits for a tick, so that no turn takes long. */
+  pushesLeft: number;
 }
 
 /** Longest value kept from what others tell us. */
 const FIELD_CHARS_MAX = 300;
 
-type Fields = Readonly<Record<string, string | number | undefined>>;
-
 export function touch(turn: Turn, task: Task): void {
-  changed(task);
   turn.touched.add(task);
 }
 
@@ -31,11 +30,7 @@ export function note(
   event: string,
   about: { readonly peer?: Peer; readonly level?: "info" | "warn" } & { readonly fields?: Fields },
 ): void {
-  const fields = Object.fromEntries(
-    Object.entries(about.fields ?? {})
-      .filter(([, value]) => value !== undefined)
-      .map(([key, value]) => [key, String(value).slice(0, FIELD_CHARS_MAX)]),
-  );
+  const fields = about.fields === undefined ? {} : bounded(about.fields);
   task.notes.push({ atMs: turn.moment.nowMs, peerId: about.peer?.id, event, fields });
   if (task.notes.length > turn.cluster.config.eventsPerTaskMax) task.notes.shift();
   turn.effects.push({
@@ -44,6 +39,15 @@ export function note(
     event: `scheduler.${event}`,
     fields: { taskId: task.id, peerId: about.peer?.id, ...fields },
   });
+}
+
+/** Such texts are rare, and a copy for each line would be dear. */
+function bounded(fields: Fields): Fields {
+  const isLong = (value: Fields[string]): boolean => typeof value === "string" && value.length > FIELD_CHARS_MAX;
+  if (!Object.values(fields).some(isLong)) return fields;
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [key, isLong(value) ? String(value).slice(0, FIELD_CHARS_MAX) : value]),
+  );
 }
 
 export function decide(

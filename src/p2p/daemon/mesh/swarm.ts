@@ -184,6 +184,19 @@ export class Swarm<K> {
     return this.#neighbours.get(key)?.has.has(piece) ?? false;
   }
 
+  debug(nowMs: number): string {
+    const able = this.#able(nowMs);
+    const all = this.#candidates([...this.#neighbours.values()], nowMs).reduce((sum, word) => sum + bitsOf(word), 0);
+    const now = this.#candidates(able, nowMs).reduce((sum, word) => sum + bitsOf(word), 0);
+    const busy = [...this.#neighbours.values()].filter((n) => n.busyUntilMs > nowMs).length;
+    const avoid = [...this.#neighbours.values()].filter((n) => n.avoidUntilMs > nowMs).length;
+    return `held ${this.#heldCount} inflight ${this.#inFlight} able ${able.length} busy ${busy} avoid ${avoid} candidates ${now}/${all}`;
+  }
+
+  isWhole(key: K): boolean {
+    return this.#neighbours.get(key)?.held.count() === this.pieceCount;
+  }
+
   /** Whether somebody, avoided or not, has the piece or gets it. */
   isThere(piece: number): boolean {
     return this.copiesOf(piece) > 0;
@@ -199,9 +212,8 @@ export class Swarm<K> {
     return this.#inFlight;
   }
 
-  /** Pieces on their way. */
-  requested(): IterableIterator<number> {
-    return this.#requests.keys();
+  isRequested(piece: number): boolean {
+    return this.#requests.has(piece);
   }
 
   got(piece: number): void {
@@ -242,6 +254,17 @@ export class Swarm<K> {
     return this.#endgame(able, nowMs);
   }
 
+  /** Neither here, nor on its way, nor somebody else's to fetch. */
+  isWanted(piece: number): boolean {
+    return piece < this.pieceCount && !this.#masked.has(piece);
+  }
+
+  /** The neighbour sends this piece, whatever it was asked for. */
+  begun(piece: number, key: K, nowMs: number): void {
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour !== undefined) this.#request(piece, neighbour, false, nowMs);
+  }
+
   /** A request has ended, however it did. */
   ended(piece: number, key: K): void {
     const request = this.#requests.get(piece);
@@ -266,7 +289,16 @@ export class Swarm<K> {
   #choosePiece(able: readonly Neighbour<K>[], nowMs: number): number | undefined {
     const candidates = this.#candidates(able, nowMs);
     const urgent = this.#urgentPiece(candidates);
-    return urgent ?? this.#rarest(candidates);
+    if (urgent !== undefined) return urgent;
+    if (process.env["MESH_HELDFIRST"]) {
+      const near = this.#near;
+      const held = this.#far.fill(0);
+      for (const n of able) for (let w = 0; w < held.length; w++) held[w]! |= n.held.words[w]!;
+      for (let w = 0; w < held.length; w++) held[w]! &= near[w]!;
+      const best = this.#rarest(held);
+      if (best !== undefined) return best;
+    }
+    return this.#rarest(candidates);
   }
 
   /** What some of these can give and nobody on this host fetches. */
@@ -329,22 +361,16 @@ export class Swarm<K> {
 
   /** Nothing is left to ask for but what is on its way: the oldest of few last pieces is asked of a second holder. */
   #endgame(able: readonly Neighbour<K>[], nowMs: number): SwarmChoice<K> | undefined {
-    if (this.missingCount > 2 * this.slots || this.#requests.size < this.missingCount - this.#claimedCount()) return undefined;
+    if (this.missingCount > 2 * this.slots || this.#masked.count() < this.pieceCount) return undefined;
     let oldest: { readonly piece: number; readonly neighbour: Neighbour<K>; readonly atMs: number } | undefined;
     for (const [piece, request] of this.#requests) {
-      if (request.from.size > 1) continue;
+      if (request.from.size > 1 || this.#held.has(piece)) continue;
       const [[first, atMs]] = request.from as unknown as readonly [readonly [K, number]]; // there is one
       if (nowMs - atMs < ENDGAME_AFTER_MS || (oldest !== undefined && oldest.atMs <= atMs)) continue;
       const other = able.find((neighbour) => neighbour.key !== first && neighbour.held.has(piece));
       if (other !== undefined) oldest = { piece, neighbour: other, atMs };
     }
     return oldest === undefined ? undefined : this.#request(oldest.piece, oldest.neighbour, true, nowMs);
-  }
-
-  #claimedCount(): number {
-    let count = 0;
-    for (let word = 0; word < this.#claimed.words.length; word++) count += bitsOf(this.#claimed.words[word]! & ~this.#held.words[word]!); // of equal length
-    return count;
   }
 
   #request(piece: number, neighbour: Neighbour<K>, duplicate: boolean, nowMs: number): SwarmChoice<K> {

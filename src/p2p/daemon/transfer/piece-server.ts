@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type AddressInfo, type Server } from "node:net";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { BufferPool } from "../../../base/buffer-pool.ts";
 import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../../../base/errors.ts";
@@ -12,6 +12,7 @@ import type { RateLimits } from "../rates/types.ts";
 import type { TransferConfig } from "./config.ts";
 import type { TransferMetrics } from "./metrics.ts";
 import type { PieceServer } from "./types.ts";
+import { Undecided } from "./undecided.ts";
 import { UploadConnection } from "./upload-connection.ts";
 import type { UploadContext } from "./upload.ts";
 
@@ -25,6 +26,24 @@ export interface PieceServerOptions {
   readonly log: Log;
   readonly metrics: TransferMetrics;
   readonly limits?: RateLimits | undefined;
+  /** Where our own peers ask for blocks: takes over a connection that begins with their greeting. Without it they are answered as strangers. */
+  readonly blocks?: BlockHandover | undefined;
+}
+
+/** Takes over a connection of our own peers; undefined while nobody can. */
+export type BlockHandover = (
+  connection: { readonly socket: Socket; readonly first: Buffer } & Pick<
+    UploadContext,
+    "config" | "clock" | "log" | "limits" | "buffers" | "native"
+  >,
+) => PeerConnection | undefined;
+
+/** A connection that is served until it is closed, whatever it speaks. */
+export interface PeerConnection {
+  run(): Promise<void>;
+  /** Takes no further request. */
+  drain(): void;
+  destroy(): void;
 }
 
 /**
@@ -37,10 +56,11 @@ export async function startPieceServer(options: PieceServerOptions): Promise<Pie
   const buffers = new BufferPool({ bufferBytes: config.uploadBufferBytes, count: config.uploadsMax, waitingMax: config.uploadsMax });
   const native = config.sendfile ? await loadNativeSend() : undefined;
   const context: UploadContext = { ...options, limits: options.limits ?? NO_LIMITS, slots, buffers, native };
-  const connections = new Map<UploadConnection, Promise<void>>();
+  const connections = new Map<PeerConnection, Promise<void>>();
   // Half-open: a peer may close its side after its last request and still wants the answer.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    const connection = new UploadConnection(socket, context);
+    const connection =
+      options.blocks === undefined ? new UploadConnection(socket, context) : new Undecided(socket, context, options.blocks);
     metrics.uploadConnections.inc();
     const served = async (): Promise<void> => {
       await connection.run();
@@ -78,7 +98,7 @@ async function listen(server: Server, at: { readonly host: string; readonly port
 const portOf = (server: Server): number => (server.address() as AddressInfo).port; // it listens on TCP
 
 /** Answers that are on their way may finish for a while; then every socket goes. */
-async function stop(server: Server, connections: ReadonlyMap<UploadConnection, Promise<void>>, options: PieceServerOptions): Promise<void> {
+async function stop(server: Server, connections: ReadonlyMap<PeerConnection, Promise<void>>, options: PieceServerOptions): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   for (const connection of connections.keys()) connection.drain();
   using _ = options.clock.timer(options.config.uploadDrainMs, () => {

@@ -24,6 +24,25 @@ export interface Event_FieldsEntry {
   readonly value: string;
 }
 
+/** A peer of the same task that pieces are traded with, in both directions. Small, since one registration is answered with dozens. */
+export interface Neighbour {
+  readonly peerId: string;
+  readonly hostId: string;
+  readonly ip: string;
+  /** Of its gRPC server. */
+  readonly port: number;
+  /** Of its piece server. */
+  readonly downloadPort: number;
+  /** A host that is there to serve. */
+  readonly seed: boolean;
+  /** It reads the source now. */
+  readonly reader: boolean;
+  /** It holds all of the content. */
+  readonly whole: boolean;
+  /** 0: same rack as the one who is told, as far as labels say; more is farther. */
+  readonly distance: number;
+}
+
 export interface ExplainTaskRequest {
   readonly taskId: string;
 }
@@ -260,6 +279,167 @@ export const Event_FieldsEntry: MessageFns<Event_FieldsEntry> = {
     const message = createBaseEvent_FieldsEntry() as any;
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseNeighbour(): Neighbour {
+  return {
+    peerId: "",
+    hostId: "",
+    ip: "",
+    port: 0,
+    downloadPort: 0,
+    seed: false,
+    reader: false,
+    whole: false,
+    distance: 0,
+  };
+}
+
+export const Neighbour: MessageFns<Neighbour> = {
+  encode(message: Neighbour, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.peerId !== "") {
+      writer.uint32(10).string(message.peerId);
+    }
+    if (message.hostId !== "") {
+      writer.uint32(18).string(message.hostId);
+    }
+    if (message.ip !== "") {
+      writer.uint32(26).string(message.ip);
+    }
+    if (message.port !== 0) {
+      writer.uint32(32).uint32(message.port);
+    }
+    if (message.downloadPort !== 0) {
+      writer.uint32(40).uint32(message.downloadPort);
+    }
+    if (message.seed !== false) {
+      writer.uint32(48).bool(message.seed);
+    }
+    if (message.reader !== false) {
+      writer.uint32(56).bool(message.reader);
+    }
+    if (message.whole !== false) {
+      writer.uint32(64).bool(message.whole);
+    }
+    if (message.distance !== 0) {
+      writer.uint32(72).uint32(message.distance);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Neighbour {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNeighbour() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.peerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hostId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.ip = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.downloadPort = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.seed = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.reader = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.whole = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.distance = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Neighbour>): Neighbour {
+    return Neighbour.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Neighbour>): Neighbour {
+    const message = createBaseNeighbour() as any;
+    message.peerId = object.peerId ?? "";
+    message.hostId = object.hostId ?? "";
+    message.ip = object.ip ?? "";
+    message.port = object.port ?? 0;
+    message.downloadPort = object.downloadPort ?? 0;
+    message.seed = object.seed ?? false;
+    message.reader = object.reader ?? false;
+    message.whole = object.whole ?? false;
+    message.distance = object.distance ?? 0;
     return message;
   },
 };

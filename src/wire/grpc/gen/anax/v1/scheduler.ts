@@ -29,16 +29,31 @@ export interface Hello {
   readonly more: boolean;
   /** New on every start of the daemon, so that a restart is told from a reconnection. */
   readonly instanceId: string;
+  /** The daemon's Ed25519 public key, 32 bytes: others prove with it what this host read from a source. Empty: it does not sign. */
+  readonly signingKey: Uint8Array;
 }
 
 export interface Heartbeat {
+  /** Now and then, and when it has changed; else absent. */
   readonly host?:
     | Host
     | undefined;
-  /** Counts up by one; the acknowledgement repeats it. */
+  /** Counts up by one; an acknowledgement repeats it. */
   readonly sequence: number;
   readonly uploadsInFlight: number;
   readonly uploadSlots: number;
+  /** Of downloads that run and have more than when they were last named. It stands for a report per piece. */
+  readonly progress: readonly TaskProgress[];
+}
+
+/** How far a running download is. */
+export interface TaskProgress {
+  readonly taskId: string;
+  readonly peerId: string;
+  readonly contentLength: number;
+  readonly pieceLength: number;
+  /** Bitmap as in common.v2.Peer. */
+  readonly finishedPieces: Uint8Array;
 }
 
 /** A task on disk, whole or in part. */
@@ -240,7 +255,7 @@ export const AttachRequest: MessageFns<AttachRequest> = {
 };
 
 function createBaseHello(): Hello {
-  return { host: undefined, tasks: [], more: false, instanceId: "" };
+  return { host: undefined, tasks: [], more: false, instanceId: "", signingKey: new Uint8Array(0) };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -256,6 +271,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.instanceId !== "") {
       writer.uint32(34).string(message.instanceId);
+    }
+    if (message.signingKey.length !== 0) {
+      writer.uint32(42).bytes(message.signingKey);
     }
     return writer;
   },
@@ -305,6 +323,14 @@ export const Hello: MessageFns<Hello> = {
             message.instanceId = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.signingKey = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -326,12 +352,13 @@ export const Hello: MessageFns<Hello> = {
     message.tasks = object.tasks?.map((e) => StoredTask.fromPartial(e)) || [];
     message.more = object.more ?? false;
     message.instanceId = object.instanceId ?? "";
+    message.signingKey = object.signingKey ?? new Uint8Array(0);
     return message;
   },
 };
 
 function createBaseHeartbeat(): Heartbeat {
-  return { host: undefined, sequence: 0, uploadsInFlight: 0, uploadSlots: 0 };
+  return { host: undefined, sequence: 0, uploadsInFlight: 0, uploadSlots: 0, progress: [] };
 }
 
 export const Heartbeat: MessageFns<Heartbeat> = {
@@ -347,6 +374,9 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     }
     if (message.uploadSlots !== 0) {
       writer.uint32(32).uint32(message.uploadSlots);
+    }
+    for (const v of message.progress) {
+      TaskProgress.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -396,6 +426,14 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             message.uploadSlots = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.progress.push(TaskProgress.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -417,6 +455,110 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     message.sequence = object.sequence ?? 0;
     message.uploadsInFlight = object.uploadsInFlight ?? 0;
     message.uploadSlots = object.uploadSlots ?? 0;
+    message.progress = object.progress?.map((e) => TaskProgress.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseTaskProgress(): TaskProgress {
+  return { taskId: "", peerId: "", contentLength: 0, pieceLength: 0, finishedPieces: new Uint8Array(0) };
+}
+
+export const TaskProgress: MessageFns<TaskProgress> = {
+  encode(message: TaskProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.peerId !== "") {
+      writer.uint32(18).string(message.peerId);
+    }
+    if (message.contentLength !== 0) {
+      writer.uint32(24).uint64(message.contentLength);
+    }
+    if (message.pieceLength !== 0) {
+      writer.uint32(32).uint64(message.pieceLength);
+    }
+    if (message.finishedPieces.length !== 0) {
+      writer.uint32(42).bytes(message.finishedPieces);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskProgress() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.peerId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.contentLength = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pieceLength = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.finishedPieces = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TaskProgress>): TaskProgress {
+    return TaskProgress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskProgress>): TaskProgress {
+    const message = createBaseTaskProgress() as any;
+    message.taskId = object.taskId ?? "";
+    message.peerId = object.peerId ?? "";
+    message.contentLength = object.contentLength ?? 0;
+    message.pieceLength = object.pieceLength ?? 0;
+    message.finishedPieces = object.finishedPieces ?? new Uint8Array(0);
     return message;
   },
 };

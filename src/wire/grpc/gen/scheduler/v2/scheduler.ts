@@ -4,7 +4,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleBidiStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
-import { Rejection } from "../../anax/v1/common.ts";
+import { Neighbour, Rejection } from "../../anax/v1/common.ts";
 import {
   CachePeer,
   CacheTask,
@@ -138,7 +138,18 @@ export interface NormalTaskResponse {
   /** What the scheduler knows of the task, so that the first peer piece can be placed before any source is asked. */
   readonly contentLength?: number | undefined;
   readonly pieceLength?: number | undefined;
-  readonly digest?: string | undefined;
+  readonly digest?:
+    | string
+    | undefined;
+  /**
+   * For our own peers: all peers that this one is to trade with now, in place of those named before. They need not have anything yet.
+   * A connection that works may stay although its other end is not named any more.
+   */
+  readonly neighbours: readonly Neighbour[];
+  /** Keys of the hosts that had leave to read the source of this task, newest last: what one of them signed came from the source. */
+  readonly readerKeys: readonly Uint8Array[];
+  /** Hosts of others are in the cluster: content is cut by their rule, so that they can take part. */
+  readonly foreignHosts: boolean;
 }
 
 /** Read the source. */
@@ -148,6 +159,8 @@ export interface NeedBackToSourceResponse {
     | undefined;
   /** Why no candidate could be offered. */
   readonly rejections: readonly Rejection[];
+  /** As in NormalTaskResponse. */
+  readonly foreignHosts: boolean;
 }
 
 /** Answer to an order for lengths and headers only. */
@@ -1832,7 +1845,16 @@ export const EmptyTaskResponse: MessageFns<EmptyTaskResponse> = {
 };
 
 function createBaseNormalTaskResponse(): NormalTaskResponse {
-  return { candidateParents: [], rejections: [], contentLength: undefined, pieceLength: undefined, digest: undefined };
+  return {
+    candidateParents: [],
+    rejections: [],
+    contentLength: undefined,
+    pieceLength: undefined,
+    digest: undefined,
+    neighbours: [],
+    readerKeys: [],
+    foreignHosts: false,
+  };
 }
 
 export const NormalTaskResponse: MessageFns<NormalTaskResponse> = {
@@ -1851,6 +1873,15 @@ export const NormalTaskResponse: MessageFns<NormalTaskResponse> = {
     }
     if (message.digest !== undefined) {
       writer.uint32(8026).string(message.digest);
+    }
+    for (const v of message.neighbours) {
+      Neighbour.encode(v!, writer.uint32(8034).fork()).join();
+    }
+    for (const v of message.readerKeys) {
+      writer.uint32(8042).bytes(v!);
+    }
+    if (message.foreignHosts !== false) {
+      writer.uint32(8048).bool(message.foreignHosts);
     }
     return writer;
   },
@@ -1908,6 +1939,30 @@ export const NormalTaskResponse: MessageFns<NormalTaskResponse> = {
             message.digest = reader.string();
             continue;
           }
+          case 1004: {
+            if (tag !== 8034) {
+              break;
+            }
+
+            message.neighbours.push(Neighbour.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 1005: {
+            if (tag !== 8042) {
+              break;
+            }
+
+            message.readerKeys.push(reader.bytes());
+            continue;
+          }
+          case 1006: {
+            if (tag !== 8048) {
+              break;
+            }
+
+            message.foreignHosts = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1930,12 +1985,15 @@ export const NormalTaskResponse: MessageFns<NormalTaskResponse> = {
     message.contentLength = object.contentLength ?? undefined;
     message.pieceLength = object.pieceLength ?? undefined;
     message.digest = object.digest ?? undefined;
+    message.neighbours = object.neighbours?.map((e) => Neighbour.fromPartial(e)) || [];
+    message.readerKeys = object.readerKeys?.map((e) => e) || [];
+    message.foreignHosts = object.foreignHosts ?? false;
     return message;
   },
 };
 
 function createBaseNeedBackToSourceResponse(): NeedBackToSourceResponse {
-  return { description: undefined, rejections: [] };
+  return { description: undefined, rejections: [], foreignHosts: false };
 }
 
 export const NeedBackToSourceResponse: MessageFns<NeedBackToSourceResponse> = {
@@ -1945,6 +2003,9 @@ export const NeedBackToSourceResponse: MessageFns<NeedBackToSourceResponse> = {
     }
     for (const v of message.rejections) {
       Rejection.encode(v!, writer.uint32(8002).fork()).join();
+    }
+    if (message.foreignHosts !== false) {
+      writer.uint32(8008).bool(message.foreignHosts);
     }
     return writer;
   },
@@ -1978,6 +2039,14 @@ export const NeedBackToSourceResponse: MessageFns<NeedBackToSourceResponse> = {
             message.rejections.push(Rejection.decode(reader, reader.uint32()));
             continue;
           }
+          case 1001: {
+            if (tag !== 8008) {
+              break;
+            }
+
+            message.foreignHosts = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1997,6 +2066,7 @@ export const NeedBackToSourceResponse: MessageFns<NeedBackToSourceResponse> = {
     const message = createBaseNeedBackToSourceResponse() as any;
     message.description = object.description ?? undefined;
     message.rejections = object.rejections?.map((e) => Rejection.fromPartial(e)) || [];
+    message.foreignHosts = object.foreignHosts ?? false;
     return message;
   },
 };

@@ -1,0 +1,16 @@
+import type { StoredTask as WireStored } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
+import type { PeerId, TaskId } from "../model/ids.ts";
+
+/** Downloads of this host that are under the scheduler's care, with the names that they have there. */
+export type RunningTasks = ReadonlyMap<TaskId, PeerId>;
+
+/** What of this machine's store a scheduler is told. */
+export interface Inventory {
+  list(): Iterable<WireStored>;
+  /** Undefined when nothing of the task is here any more. */
+  find(task: TaskId): WireStored | undefined;
+  /** How many pieces of it are here; undefined as for `find`. */
+  piecesOf(task: TaskId): number | undefined;
+  /** The name under which the host took part in a task that is gone; undefined when it never did. */
+  peerIdOf(task: TaskId): PeerId | undefined;
+}

@@ -1,0 +1,76 @@
+import { BufferPool } from "../../../base/buffer-pool.ts";
+import type { Clock } from "../../../base/clock.ts";
+import { AnaxError } from "../../../base/errors.ts";
+import { BlockConnection } from "./block-connection.ts";
+import type { MeshConfig } from "./config.ts";
+
+export interface BlockAddress {
+  readonly ip: string;
+  readonly port: number;
+}
+
+/** A buffer of this many sizes at most; a size is that of a task's blocks, so there are few. */
+const POOLS_MAX = 16;
+const BUFFER_BYTES_MIN = 64 * 1024;
+const WAITING_MAX = 4096;
+
+/** Our connections to neighbours, one to each, shared by all tasks; and the memory that blocks arrive in. */
+export class BlockClient implements AsyncDisposable {
+  readonly #options: { readonly config: MeshConfig; readonly clock: Clock; readonly hostId: () => string };
+  readonly #connections = new Map<string, BlockConnection>();
+  readonly #pools = new Map<number, BufferPool>();
+  readonly #closing = new Set<Promise<void>>();
+
+  constructor(options: { readonly config: MeshConfig; readonly clock: Clock; readonly hostId: () => string }) {
+    this.#options = options;
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** The connection to this neighbour, opened where there is none. Throws `limit.exceeded`. */
+  connectionTo(address: BlockAddress): BlockConnection {
+    const key = `${address.ip} ${address.port}`;
+    const known = this.#connections.get(key);
+    if (known !== undefined && !known.ended) return known;
+    const { config } = this.#options;
+    if (this.#connections.size >= config.connectionsMax)
+      throw new AnaxError("limit.exceeded", { what: "connections to neighbours", max: config.connectionsMax });
+    const closed = Promise.withResolvers<void>();
+    this.#closing.add(closed.promise);
+    const connection: BlockConnection = new BlockConnection({
+      address,
+      hostId: this.#options.hostId(),
+      config,
+      clock: this.#options.clock,
+      poolFor: (blockBytes) => this.#poolFor(blockBytes),
+      onClosed: () => {
+        if (this.#connections.get(key) === connection) this.#connections.delete(key);
+        this.#closing.delete(closed.promise);
+        closed.resolve();
+      },
+    });
+    this.#connections.set(key, connection);
+    return connection;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const stopping = new AnaxError("download.cancelled", { reason: "the daemon stops" });
+    for (const connection of this.#connections.values()) connection.close(stopping);
+    await Promise.all(this.#closing);
+  }
+
+  /** Buffers of the next power of two. */
+  #poolFor(blockBytes: number): BufferPool {
+    let bufferBytes = BUFFER_BYTES_MIN;
+    while (bufferBytes < blockBytes) bufferBytes *= 2;
+    const known = this.#pools.get(bufferBytes);
+    if (known !== undefined) return known;
+    if (this.#pools.size >= POOLS_MAX) throw new AnaxError("limit.exceeded", { what: "sizes of blocks", max: POOLS_MAX });
+    const count = Math.max(2, Math.floor(this.#options.config.receiveBytesMax / bufferBytes));
+    const pool = new BufferPool({ bufferBytes, count, waitingMax: WAITING_MAX });
+    this.#pools.set(bufferBytes, pool);
+    return pool;
+  }
+}

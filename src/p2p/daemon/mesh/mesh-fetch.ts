@@ -1,0 +1,212 @@
+import type { Clock } from "../../../base/clock.ts";
+import { AnaxError, errorOf } from "../../../base/errors.ts";
+import { pieceRangeOf } from "../../model/piece.ts";
+import type { StoredTask } from "../../pieces/types.ts";
+import type { RateLimits } from "../rates/types.ts";
+import type { BlockClient } from "./block-client.ts";
+import type { MeshConfig } from "./config.ts";
+import type { Feed } from "./feed.ts";
+import type { MeshMetrics } from "./metrics.ts";
+import type { Neighbour } from "./neighbour.ts";
+import { PieceReceiver, type Received } from "./piece-receiver.ts";
+import type { TrustedKeys } from "./proof.ts";
+import type { Swarm, SwarmChoice } from "./swarm.ts";
+import type { MeshListener } from "./types.ts";
+
+export interface MeshFetchOptions {
+  readonly stored: StoredTask;
+  readonly swarm: Swarm<Neighbour>;
+  readonly feed: Feed;
+  readonly keys: TrustedKeys;
+  readonly client: BlockClient;
+  readonly config: MeshConfig;
+  readonly clock: Clock;
+  readonly metrics: MeshMetrics;
+  readonly listener: MeshListener;
+  readonly noProgressMs: number;
+  readonly limits: RateLimits;
+  readonly onArriving: (piece: number) => void;
+  /** It lied, or cannot be reached any more. */
+  readonly onUseless: (neighbour: Neighbour, error: AnaxError) => void;
+}
+
+/** Deadlines of neighbours and stalls are looked at this often while something is missing. */
+const LOOK_MS = 50;
+/** A neighbour that failed so often in a row is given up. */
+const FAILURES_MAX = 4;
+/** Before its first byte a piece may take longer: it may still be on its way to the neighbour. */
+const FIRST_BYTE_PATIENCE = 2;
+
+interface Asked {
+  readonly receiver: PieceReceiver;
+  readonly neighbour: Neighbour;
+  /** The piece that counts as on its way: another than the one asked for when the neighbour chose so. */
+  piece: number;
+}
+
+/** Fetches what is missing of a task from its neighbours until all is here or it is disposed: performs what the swarm chooses. */
+export class MeshFetch implements AsyncDisposable {
+  readonly #options: MeshFetchOptions;
+  readonly #asked = new Set<Asked>();
+  readonly #work = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
+  #timer: Disposable | undefined;
+  #ended = false;
+  #progressMs: number;
+
+  constructor(options: MeshFetchOptions) {
+    this.#options = options;
+    this.#progressMs = options.clock.nowMs();
+    this.#look();
+  }
+
+  /** Makes as many requests as there are slots and pieces for. */
+  pump(): void {
+    const { stored, swarm, clock, listener } = this.#options;
+    if (this.#ended) return;
+    if (stored.finished.full) {
+      this.#end();
+      listener.onComplete();
+      return;
+    }
+    for (let choice = swarm.next(clock.nowMs()); choice !== undefined; choice = swarm.next(clock.nowMs())) this.#start(choice);
+  }
+
+  /** The neighbour is gone: what it was to give is asked of others. */
+  lost(neighbour: Neighbour, because: AnaxError): void {
+    for (const asked of this.#asked) if (asked.neighbour === neighbour) asked.receiver.fail(because);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end();
+    const because = new AnaxError("download.cancelled", { reason: "no longer fetching from neighbours" });
+    for (const { receiver } of this.#asked) receiver.fail(because);
+    await Promise.allSettled(this.#work);
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#stop.abort(new AnaxError("download.cancelled", { reason: "no longer fetching from neighbours" }));
+    this.#timer?.[Symbol.dispose]();
+    for (const { receiver } of this.#asked) receiver.ended("done"); // duplicates of the last pieces
+  }
+
+  #look(): void {
+    this.#timer = this.#options.clock.timer(LOOK_MS, () => {
+      if (process.env["MESH_TRACE"])
+        // temporary
+
+        process.stderr.write(
+          `TRACE ${Date.now() % 1000000} ${this.#options.swarm.debug(this.#options.clock.nowMs())} ${[...this.#asked].map(({ receiver, piece }) => piece + ":" + Math.round(receiver.receivedBytes / 65536) + "/" + Math.round(this.#options.clock.nowMs() - receiver.progressMs)).join(" ")}\n`,
+        );
+      this.#noticeStalls();
+      this.#noticeStandstill();
+      this.pump();
+      if (!this.#ended) this.#look();
+    });
+  }
+
+  #noticeStalls(): void {
+    const { clock, config, metrics } = this.#options;
+    for (const { receiver } of this.#asked) {
+      const patienceMs = receiver.receivedBytes === 0 ? config.stallMs * FIRST_BYTE_PATIENCE : config.stallMs;
+      if (receiver.settled || !receiver.sent || clock.nowMs() - receiver.progressMs < patienceMs) continue;
+      metrics.stalls.inc();
+      receiver.fail(new AnaxError("rpc.deadline-exceeded", { piece: receiver.piece, reason: "nothing came", afterMs: patienceMs }));
+    }
+  }
+
+  #noticeStandstill(): void {
+    const { clock, noProgressMs, listener } = this.#options;
+    if (this.#asked.size > 0 || clock.nowMs() - this.#progressMs < noProgressMs) return;
+    this.#progressMs = clock.nowMs();
+    listener.onNoProgress();
+  }
+
+  #start(choice: SwarmChoice<Neighbour>): void {
+    const work = this.#fetch(choice).finally(() => this.#work.delete(work));
+    this.#work.add(work);
+  }
+
+  async #fetch({ piece, neighbour, duplicate }: SwarmChoice<Neighbour>): Promise<void> {
+    const { stored, swarm, clock, client, feed, keys, onArriving } = this.#options;
+    const startedMs = clock.nowMs();
+    const receiver = new PieceReceiver({
+      stored,
+      feed,
+      piece,
+      orAnother: !duplicate,
+      parentId: neighbour.peerId,
+      isProven: (facts, proof) => keys.proves(stored.meta, facts, proof),
+      onStart: (told) => this.#begins(asked, told),
+      onArriving,
+      nowMs: () => clock.nowMs(),
+    });
+    const asked: Asked = { receiver, neighbour, piece };
+    this.#asked.add(asked);
+    try {
+      await this.#pay(pieceRangeOf(stored.meta, piece).length);
+      client.connectionTo(neighbour.address).request(receiver);
+      this.#received(asked, await receiver.done, startedMs);
+    } catch (thrown) {
+      this.#failed(asked, errorOf(thrown));
+    } finally {
+      this.#asked.delete(asked);
+      swarm.ended(asked.piece, neighbour);
+    }
+    this.pump();
+  }
+
+  /** Whoever is to be slow does not ask before it may. */
+  async #pay(bytes: number): Promise<void> {
+    const { limits, stored, listener } = this.#options;
+    for (let left = bytes; left > 0;) {
+      const part = Math.min(left, limits.downloadTurnBytes);
+      left -= part;
+      if (limits.tryDownload(stored.meta.id, listener.rateClass, part)) continue;
+      await limits.download(stored.meta.id, listener.rateClass, part, this.#stop.signal);
+    }
+  }
+
+  /** The neighbour may have chosen another piece, which is welcome unless it is here or on its way. */
+  #begins(asked: Asked, told: number): boolean {
+    const { swarm, clock } = this.#options;
+    if (told === asked.piece) return !this.#options.stored.finished.has(told);
+    if (!swarm.isWanted(told)) return false;
+    swarm.ended(asked.piece, asked.neighbour);
+    asked.piece = told;
+    swarm.begun(told, asked.neighbour, clock.nowMs());
+    return true;
+  }
+
+  #received({ neighbour, piece }: Asked, received: Received, startedMs: number): void {
+    const { stored, swarm, clock, metrics, listener } = this.#options;
+    metrics.requests.inc({ outcome: received.kind === "ended" ? received.end : received.kind });
+    if (received.kind !== "ended") {
+      neighbour.failures = 0;
+      this.#progressMs = clock.nowMs();
+      swarm.free(neighbour);
+      swarm.got(received.piece);
+      metrics.receivedBytes.inc(received.lengthBytes);
+      const info = stored.piece(received.piece);
+      if (received.kind === "stored" && info !== undefined) listener.onPiece(info, clock.nowMs() - startedMs);
+    } else if (received.end === "busy") swarm.busy(neighbour, clock.nowMs());
+    else if (received.end !== "done") swarm.hasNot(neighbour, piece);
+  }
+
+  #failed({ neighbour, piece }: Asked, error: AnaxError): void {
+    const { swarm, clock, config, metrics, listener, onUseless } = this.#options;
+    if (this.#ended) return;
+    metrics.requests.inc({ outcome: "failed" });
+    if (error.code.startsWith("disk.") || error.code === "task.not-found") {
+      this.#end();
+      return listener.onFailed(error);
+    }
+    const lied = error.code === "piece.digest-mismatch" || error.code === "vortex.malformed";
+    const givenUp = lied || ++neighbour.failures >= FAILURES_MAX;
+    listener.onPieceFailed({ index: piece, peerId: neighbour.peerId, error, temporary: !givenUp });
+    swarm.avoid(neighbour, clock.nowMs() + config.avoidMs * 2 ** (neighbour.failures - 1));
+    swarm.hasNot(neighbour, piece);
+    if (givenUp) onUseless(neighbour, error);
+  }
+}

@@ -1,0 +1,18 @@
+import type { BlockAddress } from "./block-client.ts";
+import type { ControlLink } from "./control-link.ts";
+
+/** Another peer of a task with which this one trades. */
+export interface Neighbour {
+  readonly peerId: string;
+  readonly hostId: string;
+  readonly distance: number;
+  readonly address: BlockAddress;
+  /** Streams about this task; either side may have opened one. */
+  readonly links: Set<ControlLink>;
+  /** Tells it that there is a free slot; one function for its lifetime, so that it stands in line once. */
+  readonly callFree: () => void;
+  /** It has said what the content is and what it has of it. */
+  known: boolean;
+  /** Failed requests in a row. */
+  failures: number;
+}

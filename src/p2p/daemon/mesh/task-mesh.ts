@@ -1,0 +1,536 @@
+import type { Clock } from "../../../base/clock.ts";
+import { AnaxError, errorOf } from "../../../base/errors.ts";
+import type { Log } from "../../../base/log.ts";
+import type { Random } from "../../../base/random.ts";
+import { backoffMs } from "../../../base/retry.ts";
+import { PeerService, type MeshContent, type MeshMessage, type MeshUpdate } from "../../../wire/grpc/gen/anax/v1/peer.ts";
+import type { BlockRequest, End } from "../../../wire/mesh/frames.ts";
+import type { PeerId, TaskId } from "../../model/ids.ts";
+import { blockBytesOf, pieceCountOf, pieceRangeOf } from "../../model/piece.ts";
+import type { StoredTask } from "../../pieces/types.ts";
+import type { PeerChannels } from "../channels.ts";
+import type { BlockClient } from "./block-client.ts";
+import type { MeshConfig } from "./config.ts";
+import type { RateLimits } from "../rates/types.ts";
+import { contentMessage, News, updateMessage, type ControlLink } from "./control-link.ts";
+import { Feed } from "./feed.ts";
+import { MeshFetch } from "./mesh-fetch.ts";
+import type { MeshMetrics } from "./metrics.ts";
+import type { Neighbour } from "./neighbour.ts";
+import { Offers } from "./offers.ts";
+import { Outgoing } from "./outgoing.ts";
+import { TrustedKeys, type Voucher } from "./proof.ts";
+import { Swarm } from "./swarm.ts";
+import type { Introduction, LearnedContent, MeshListener } from "./types.ts";
+import type { UploadSlots } from "./upload-slots.ts";
+
+export interface TaskMeshParts {
+  readonly config: MeshConfig;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: MeshMetrics;
+  readonly channels: PeerChannels;
+  readonly client: BlockClient;
+  readonly slots: UploadSlots;
+  readonly voucher: Voucher;
+  readonly noProgressMs: number;
+  readonly limits: RateLimits;
+  readonly hello: (taskId: TaskId, peerId: PeerId) => MeshMessage;
+  readonly hostId: () => string;
+}
+
+export interface TaskMeshOptions {
+  readonly taskId: TaskId;
+  readonly peerId: PeerId;
+  /** Nobody is left and nobody joined: it may be forgotten. */
+  readonly onIdle: () => void;
+}
+
+const CONNECT_ATTEMPTS_MAX = 4;
+const BACKOFF = { attemptsMax: Infinity, firstMs: 200, maxMs: 2000 };
+const REOFFER_LOOK_MS = 250;
+const RESPONSE_HEADERS_MAX = 64;
+/** News that change little wait for others to go with. */
+const LAZY_TICKS = 6;
+
+/**
+ * One task as this host shares it with its neighbours: tells them what is here and what arrives, hears the same from them, decides what
+ * each of them gets, and lets a download fetch what is missing. It outlives the download for as long as neighbours want something.
+ */
+export class TaskMesh implements AsyncDisposable {
+  readonly taskId: TaskId;
+  readonly #parts: TaskMeshParts;
+  readonly #options: TaskMeshOptions;
+  readonly #neighbours = new Map<string, Neighbour>();
+  readonly #banned = new Set<string>();
+  readonly #keys = new TrustedKeys();
+  readonly #news = new News();
+  readonly #offers: Offers;
+  readonly #stop = new AbortController();
+  readonly #work = new Set<Promise<void>>();
+  readonly #learned = Promise.withResolvers<LearnedContent>();
+  #layout: { readonly contentLength: number; readonly pieceLength: number } | undefined;
+  #swarm: Swarm<Neighbour> | undefined;
+  #stored: StoredTask | undefined;
+  #feed: Feed | undefined;
+  #fetch: MeshFetch | undefined;
+  #listener: MeshListener | undefined;
+  #reading = false;
+  #wasReading = false;
+  #joined = 0;
+  /** Pieces that neighbours were told to be on their way. */
+  readonly #announced = new Set<number>();
+  #flush: { readonly dueMs: number; readonly timer: Disposable } | undefined;
+  #reoffer: Disposable | undefined;
+
+  constructor(parts: TaskMeshParts, options: TaskMeshOptions) {
+    this.#parts = parts;
+    this.#options = options;
+    this.taskId = options.taskId;
+    this.#offers = new Offers(parts.config.reofferMs);
+    this.#keys.add(parts.voucher.publicKey);
+    this.#learned.promise.catch(() => undefined);
+  }
+
+  get learned(): Promise<LearnedContent> {
+    return this.#learned.promise;
+  }
+
+  get neighbourCount(): number {
+    return this.#neighbours.size;
+  }
+
+  // --- a download of this host takes part
+
+  join(listener: MeshListener): void {
+    this.#joined++;
+    this.#listener = listener;
+  }
+
+  async leave(): Promise<void> {
+    this.#joined--;
+    if (this.#joined > 0) return;
+    const fetch = this.#fetch;
+    this.#fetch = undefined;
+    this.#listener = undefined;
+    await fetch?.[Symbol.asyncDispose]();
+    this.#settleWholes();
+    this.#idle();
+  }
+
+  introduce(peers: readonly Introduction[], readerKeys: readonly Uint8Array[]): void {
+    for (const key of readerKeys) this.#keys.add(key);
+    for (const peer of peers) this.#meet(peer);
+  }
+
+  open(stored: StoredTask): void {
+    if (this.#stored === stored) return;
+    const { contentLength, pieceLength, pieceCount } = stored.meta;
+    if (this.#layout !== undefined && (this.#layout.contentLength !== contentLength || this.#layout.pieceLength !== pieceLength))
+      this.#forgetAll(new AnaxError("rpc.failed-precondition", { reason: "another version of the content" }));
+    this.#stored = stored;
+    this.#feed = new Feed(stored, this.#parts.voucher, () => this.#wasReading || stored.state === "finished");
+    const swarm = this.#swarmFor(stored.meta);
+    for (let index = 0; index < pieceCount; index++) if (stored.finished.has(index)) swarm.got(index);
+    for (const neighbour of this.#neighbours.values()) this.#greet(neighbour);
+  }
+
+  fetch(): void {
+    const listener = this.#listener;
+    if (this.#fetch !== undefined || listener === undefined) return;
+    if (this.#stored === undefined || this.#swarm === undefined || this.#feed === undefined) return;
+    this.#fetch = new MeshFetch({
+      ...this.#parts,
+      stored: this.#stored,
+      swarm: this.#swarm,
+      feed: this.#feed,
+      keys: this.#keys,
+      listener,
+      onArriving: (piece) => this.#arriving(piece),
+      onUseless: (neighbour, error) => this.#ban(neighbour, error),
+    });
+    this.#fetch.pump();
+  }
+
+  setReading(reading: boolean): void {
+    this.#reading = reading;
+    this.#wasReading ||= reading;
+  }
+
+  claim(piece: number, claimed: boolean): void {
+    this.#swarm?.claim(piece, claimed);
+    if (!claimed) this.#fetch?.pump();
+  }
+
+  isThere(piece: number): boolean {
+    return this.#swarm?.isThere(piece) ?? false;
+  }
+
+  isRequested(piece: number): boolean {
+    return this.#swarm?.isRequested(piece) ?? false;
+  }
+
+  #arriving(piece: number): void {
+    this.#announced.add(piece);
+    this.#news.started(piece);
+    this.#flushSoon(1);
+  }
+
+  /** The store has another piece, from wherever. */
+  held(stored: StoredTask, piece: number): void {
+    if (stored !== this.#stored) return;
+    this.#swarm?.got(piece);
+    this.#news.held(piece);
+    // Who knows that it was on its way asks for it all the same.
+    this.#flushSoon(this.#announced.delete(piece) ? LAZY_TICKS : 1);
+  }
+
+  /** Somebody reads the content in its order and waits for this piece. */
+  want(stored: StoredTask, piece: number): void {
+    if (stored !== this.#stored || this.#swarm === undefined) return;
+    this.#swarm.want(piece, Math.max(1, this.#parts.config.downloadSlots >> 1));
+    this.#fetch?.pump();
+  }
+
+  // --- neighbours
+
+  #meet(peer: Introduction): void {
+    const { config } = this.#parts;
+    if (peer.peerId === this.#options.peerId || peer.hostId === this.#parts.hostId() || this.#banned.has(peer.peerId)) return;
+    if (this.#neighbours.has(peer.peerId) || this.#neighbours.size >= config.neighboursMax || this.#stop.signal.aborted) return;
+    const neighbour = this.#admitted(peer);
+    this.#run(this.#talk(neighbour, peer));
+  }
+
+  #admitted({ peerId, hostId, ip, transferPort, distance }: Omit<Introduction, "port">): Neighbour {
+    const neighbour: Neighbour = {
+      peerId,
+      hostId,
+      distance,
+      address: { ip, port: transferPort },
+      links: new Set(),
+      callFree: () => this.#sayFree(neighbour),
+      known: false,
+      failures: 0,
+    };
+    this.#neighbours.set(peerId, neighbour);
+    this.#parts.metrics.neighbours.inc();
+    this.#swarm?.add(neighbour, { name: hostId, distance });
+    return neighbour;
+  }
+
+  /** Opens the stream to a neighbour and hears it until it or we have enough; tries again when it breaks. */
+  async #talk(neighbour: Neighbour, peer: Introduction): Promise<void> {
+    const { ip, port } = peer;
+    const { channels, clock, random, config, hello } = this.#parts;
+    using held = channels.hold(ip, port);
+    for (let attempt = 1; attempt <= CONNECT_ATTEMPTS_MAX && this.#isNeighbour(neighbour); attempt++) {
+      try {
+        using stream = held.channel.bidi(PeerService.mesh, { signal: this.#stop.signal, connectTimeoutMs: config.connectMs });
+        const link: ControlLink = { send: (message) => stream.send(message), end: () => stream[Symbol.dispose]() };
+        this.#say(link, hello(this.taskId, this.#options.peerId));
+        await this.#hear(neighbour, link, stream.responses);
+        if (neighbour.known) attempt = 0;
+      } catch (thrown) {
+        if (this.#stop.signal.aborted) return;
+        if (errorOf(thrown).code === "rpc.unimplemented") return this.#isStranger(neighbour, peer);
+        this.#parts.log.debug("mesh.neighbour-lost", { taskId: this.taskId, peerId: neighbour.peerId, reason: errorOf(thrown).message });
+      }
+      if (!this.#isNeighbour(neighbour) || neighbour.links.size > 0) return;
+      await clock.sleep(backoffMs(Math.max(1, attempt), BACKOFF, random), this.#stop.signal).catch(() => undefined);
+    }
+    if (neighbour.links.size === 0) this.#forget(neighbour, new AnaxError("rpc.unavailable", { reason: "the neighbour left" }));
+  }
+
+  #isStranger(neighbour: Neighbour, peer: Introduction): void {
+    this.#listener?.onStranger(peer);
+    this.#ban(neighbour, new AnaxError("rpc.unimplemented", { reason: "the peer does not trade" }));
+  }
+
+  /** A neighbour that was told of us has opened a stream. Runs until it ends. */
+  async accept(peer: Omit<Introduction, "port">, link: ControlLink, messages: AsyncIterable<MeshMessage>): Promise<void> {
+    const { config } = this.#parts;
+    if (this.#banned.has(peer.peerId)) throw new AnaxError("rpc.failed-precondition", { reason: "this neighbour failed us" });
+    const known = this.#neighbours.get(peer.peerId);
+    if (known === undefined && this.#neighbours.size >= config.neighboursMax)
+      throw new AnaxError("limit.exceeded", { what: "neighbours of a task", max: config.neighboursMax });
+    const neighbour = known ?? this.#admitted(peer);
+    try {
+      await this.#hear(neighbour, link, messages);
+    } finally {
+      if (this.#isNeighbour(neighbour) && neighbour.links.size === 0)
+        this.#forget(neighbour, new AnaxError("rpc.unavailable", { reason: "the neighbour left" }));
+    }
+  }
+
+  async #hear(neighbour: Neighbour, link: ControlLink, messages: AsyncIterable<MeshMessage>): Promise<void> {
+    neighbour.links.add(link);
+    if (this.#stored !== undefined) this.#greet(neighbour, link);
+    this.#parts.client.connectionTo(neighbour.address); // ahead of the first request
+    try {
+      for await (const { message } of messages) {
+        if (!this.#isNeighbour(neighbour)) return;
+        if (message?.$case === "content") this.#onContent(neighbour, message.value);
+        else if (message?.$case === "update") this.#onUpdate(neighbour, message.value);
+      }
+    } finally {
+      neighbour.links.delete(link);
+      link.end();
+    }
+  }
+
+  #onContent(neighbour: Neighbour, content: MeshContent): void {
+    const layout = { contentLength: content.contentLength, pieceLength: content.pieceLength };
+    const ours = this.#layout;
+    if (ours !== undefined && (ours.contentLength !== layout.contentLength || ours.pieceLength !== layout.pieceLength))
+      return this.#ban(neighbour, new AnaxError("rpc.failed-precondition", { reason: "the neighbour has another version of the content" }));
+    const swarm = this.#swarmFor(layout); // throws for a layout that makes no sense, which ends the stream
+    if (Object.keys(content.responseHeader).length > RESPONSE_HEADERS_MAX)
+      throw new AnaxError("input.invalid", { reason: "too many headers" });
+    const held = content.whole ? new Uint8Array(Math.ceil(swarm.pieceCount / 8)).fill(0xff) : content.held;
+    neighbour.known = true;
+    swarm.replace(neighbour, { held, started: content.started }, this.#parts.clock.nowMs());
+    this.#learned.resolve({ ...layout, responseHeader: content.responseHeader });
+    this.#afterNews(neighbour);
+  }
+
+  #onUpdate(neighbour: Neighbour, update: MeshUpdate): void {
+    const { clock } = this.#parts;
+    if (this.#swarm === undefined || !neighbour.known) throw new AnaxError("input.invalid", { reason: "an update before the content" });
+    this.#swarm.note(neighbour, update, clock.nowMs());
+    if (update.freeSlots !== undefined && update.freeSlots > 0) this.#swarm.free(neighbour);
+    this.#afterNews(neighbour);
+  }
+
+  #afterNews(neighbour: Neighbour): void {
+    this.#fetch?.pump();
+    this.#settleWhole(neighbour);
+  }
+
+  #swarmFor(layout: { readonly contentLength: number; readonly pieceLength: number }): Swarm<Neighbour> {
+    if (this.#swarm !== undefined) return this.#swarm;
+    const { config, random, hostId } = this.#parts;
+    const pieceCount = pieceCountOf(layout);
+    this.#layout = { contentLength: layout.contentLength, pieceLength: layout.pieceLength };
+    this.#swarm = new Swarm({
+      pieceCount,
+      slots: config.downloadSlots,
+      perNeighbourMax: config.perNeighbourMax,
+      random,
+      self: hostId(),
+    });
+    for (const neighbour of this.#neighbours.values()) this.#swarm.add(neighbour, { name: neighbour.hostId, distance: neighbour.distance });
+    return this.#swarm;
+  }
+
+  #isNeighbour(neighbour: Neighbour): boolean {
+    return this.#neighbours.get(neighbour.peerId) === neighbour && !this.#stop.signal.aborted;
+  }
+
+  #ban(neighbour: Neighbour, error: AnaxError): void {
+    this.#banned.add(neighbour.peerId);
+    if (this.#banned.size > this.#parts.config.neighboursMax * 4) this.#banned.delete(this.#banned.values().next().value!); // it is not empty
+    this.#parts.log.info("mesh.neighbour-dropped", {
+      taskId: this.taskId,
+      peerId: neighbour.peerId,
+      code: error.code,
+      reason: error.message,
+    });
+    this.#forget(neighbour, error);
+  }
+
+  #forget(neighbour: Neighbour, because: AnaxError): void {
+    if (this.#neighbours.get(neighbour.peerId) !== neighbour) return;
+    this.#neighbours.delete(neighbour.peerId);
+    this.#parts.metrics.neighbours.dec();
+    this.#parts.slots.forget(neighbour.callFree);
+    this.#fetch?.lost(neighbour, because);
+    this.#swarm?.remove(neighbour);
+    for (const link of neighbour.links) link.end();
+    this.#fetch?.pump();
+    if (this.#neighbours.size === 0) this.#listener?.onAlone();
+    this.#idle();
+  }
+
+  #forgetAll(because: AnaxError): void {
+    for (const neighbour of this.#neighbours.values()) this.#forget(neighbour, because);
+    this.#swarm = undefined;
+    this.#layout = undefined;
+  }
+
+  /** Two that have everything have nothing to tell each other. */
+  #settleWhole(neighbour: Neighbour): void {
+    if (this.#joined > 0 || this.#stored?.finished.full !== true || this.#swarm?.isWhole(neighbour) !== true) return;
+    this.#forget(neighbour, new AnaxError("rpc.cancelled", { reason: "both have everything" }));
+  }
+
+  #settleWholes(): void {
+    for (const neighbour of this.#neighbours.values()) this.#settleWhole(neighbour);
+  }
+
+  #idle(): void {
+    if (this.#joined === 0 && this.#neighbours.size === 0 && !this.#stop.signal.aborted) this.#options.onIdle();
+  }
+
+  // --- what the neighbours are told
+
+  #greet(neighbour: Neighbour, only?: ControlLink): void {
+    const [link = only] = only === undefined ? neighbour.links : [only];
+    const stored = this.#stored;
+    if (link === undefined || stored === undefined) return;
+    const { contentLength, pieceLength, pieceCount, responseHeader } = stored.meta;
+    const held = new Uint8Array((pieceCount + 7) >> 3);
+    const started = new Uint8Array(held.length);
+    for (let index = 0; index < pieceCount; index++) {
+      const into =
+        stored.finished.has(index) && this.#isOffered(index) ? held : this.#feed?.arrival(index) !== undefined ? started : undefined;
+      if (into !== undefined) into[index >> 3]! |= 1 << (index & 7); // within the pieces
+    }
+    this.#say(link, contentMessage({ contentLength, pieceLength, held, started, whole: false, responseHeader: { ...responseHeader } }));
+  }
+
+  #isOffered(piece: number): boolean {
+    return this.#offers.isOffered(piece);
+  }
+
+  /** Sends news after so many ticks, together with what else comes until then. */
+  #flushSoon(ticks: number): void {
+    const { clock, config } = this.#parts;
+    const dueMs = clock.nowMs() + ticks * config.tickMs;
+    if (this.#neighbours.size === 0 || (this.#flush !== undefined && this.#flush.dueMs <= dueMs)) return;
+    this.#flush?.timer[Symbol.dispose]();
+    this.#flush = { dueMs, timer: clock.timer(ticks * config.tickMs, () => this.#flushNow()) };
+  }
+
+  #flushNow(): void {
+    this.#flush = undefined;
+    if (this.#news.isEmpty) return;
+    const message = updateMessage(this.#news.take());
+    for (const { links } of this.#neighbours.values()) {
+      const [link] = links;
+      if (link !== undefined) this.#say(link, message);
+    }
+  }
+
+  #sayFree(neighbour: Neighbour): void {
+    const [link] = neighbour.links;
+    if (link !== undefined) this.#say(link, updateMessage({ started: [], held: [], dropped: [], freeSlots: this.#parts.slots.free }));
+  }
+
+  /** A stream that takes no more messages ends by itself. */
+  #say(link: ControlLink, message: MeshMessage): void {
+    link.send(message).catch(() => link.end());
+  }
+
+  // --- what the neighbours get
+
+  async admit(request: BlockRequest, hostId: string): Promise<Outgoing | End> {
+    const { slots, metrics } = this.#parts;
+    const neighbour = this.#neighbours.values().find((each) => each.hostId === hostId);
+    const decided = this.#decide(request, neighbour);
+    if (typeof decided === "string") {
+      metrics.uploads.inc({ outcome: decided });
+      return decided;
+    }
+    const slot = slots.tryTake();
+    if (slot === undefined) {
+      if (neighbour !== undefined) slots.onFree(neighbour.callFree);
+      metrics.uploads.inc({ outcome: "busy" });
+      return "busy";
+    }
+    try {
+      return await this.#outgoing(decided, slot);
+    } catch (thrown) {
+      slot[Symbol.dispose]();
+      metrics.uploads.inc({ outcome: "failed" });
+      this.#parts.log.warn("mesh.upload-failed", { taskId: this.taskId, piece: decided, reason: errorOf(thrown).message });
+      return "failed";
+    }
+  }
+
+  /** The piece that the neighbour gets, or why it gets none. */
+  #decide(request: BlockRequest, neighbour: Neighbour | undefined): number | End {
+    const [stored, swarm] = [this.#stored, this.#swarm];
+    const { piece } = request;
+    if (stored === undefined || swarm === undefined || piece >= stored.meta.pieceCount) return "not-found";
+    if (!stored.finished.has(piece)) return this.#feed?.arrival(piece) === undefined ? "not-found" : piece;
+    if (!this.#sendsUniqueFirst || this.#isOffered(piece)) return piece;
+    const another = request.orAnother && neighbour !== undefined ? this.#anotherFor(neighbour, stored, swarm) : undefined;
+    return another ?? (swarm.isThere(piece) ? "elsewhere" : piece);
+  }
+
+  get #sendsUniqueFirst(): boolean {
+    return this.#reading || this.#stored?.state === "finished";
+  }
+
+  /** A piece that nobody was sent yet and that the neighbour lacks. */
+  #anotherFor(neighbour: Neighbour, stored: StoredTask, swarm: Swarm<Neighbour>): number | undefined {
+    const { pieceCount } = stored.meta;
+    const start = this.#parts.random.below(pieceCount);
+    for (let n = 0; n < pieceCount; n++) {
+      const index = (start + n) % pieceCount;
+      if (stored.finished.has(index) && this.#isOffered(index) && !swarm.hasPiece(neighbour, index)) return index;
+    }
+    return undefined;
+  }
+
+  async #outgoing(piece: number, slot: Disposable): Promise<Outgoing | End> {
+    const { metrics, clock } = this.#parts;
+    const stored = this.#stored!; // decided from it
+    const { meta } = stored;
+    const arrival = this.#feed?.arrival(piece);
+    const lengthBytes = pieceRangeOf(meta, piece).length;
+    const info = stored.piece(piece);
+    if (info !== undefined && this.#sendsUniqueFirst) this.#sent(piece, clock.nowMs());
+    if (info === undefined && arrival === undefined) {
+      slot[Symbol.dispose]();
+      return "not-found";
+    }
+    const facts =
+      info === undefined ? arrival!.facts : { piece, lengthBytes, blockBytes: blockBytesOf(meta.pieceLength), crc32: info.crc32 };
+    const proof = info === undefined ? arrival!.proof : await this.#feed?.proofOf(facts);
+    metrics.uploads.inc({ outcome: info === undefined ? "relayed" : "held" });
+    return new Outgoing({ stored, start: { ...facts, proof }, arrival: info === undefined ? arrival : undefined, slot });
+  }
+
+  #sent(piece: number, nowMs: number): void {
+    this.#offers.sent(piece, nowMs);
+    this.#news.dropped(piece);
+    this.#flushSoon(1);
+    this.#reoffer ??= this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());
+  }
+
+  #offerAgain(): void {
+    this.#reoffer = undefined;
+    for (const piece of this.#offers.due(this.#parts.clock.nowMs())) this.#news.held(piece);
+    this.#flushSoon(LAZY_TICKS);
+    if (this.#offers.heldBack.size > 0 && !this.#stop.signal.aborted)
+      this.#reoffer = this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());
+  }
+
+  // --- the end
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const because = new AnaxError("download.cancelled", { reason: "the task is not shared any more" });
+    this.#stop.abort(because);
+    this.#learned.reject(because);
+    this.#flush?.timer[Symbol.dispose]();
+    this.#reoffer?.[Symbol.dispose]();
+    await this.#fetch?.[Symbol.asyncDispose]();
+    for (const neighbour of this.#neighbours.values()) {
+      this.#parts.slots.forget(neighbour.callFree);
+      this.#parts.metrics.neighbours.dec();
+      for (const link of neighbour.links) link.end();
+    }
+    this.#neighbours.clear();
+    await Promise.allSettled(this.#work);
+  }
+
+  #run(work: Promise<void>): void {
+    const tracked = work
+      .catch((thrown: unknown) => this.#parts.log.debug("mesh.talk-failed", { taskId: this.taskId, reason: errorOf(thrown).message }))
+      .finally(() => this.#work.delete(tracked));
+    this.#work.add(tracked);
+  }
+}

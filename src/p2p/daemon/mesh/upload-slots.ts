@@ -1,0 +1,49 @@
+/** How many pieces are sent to neighbours at once, of all tasks. Who finds no slot is told so at once, and called when there is one. */
+export class UploadSlots {
+  max: number;
+  #inUse = 0;
+  readonly #refused = new Set<() => void>();
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  get inUse(): number {
+    return this.#inUse;
+  }
+
+  get free(): number {
+    return Math.max(0, this.max - this.#inUse);
+  }
+
+  /** A slot, or undefined. */
+  tryTake(): Disposable | undefined {
+    if (this.#inUse >= this.max) return undefined;
+    this.#inUse++;
+    let held = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!held) return;
+        held = false;
+        this.#inUse--;
+        this.#callNext();
+      },
+    };
+  }
+
+  /** `call` is made once, when a slot has become free and those refused before had their turn. */
+  onFree(call: () => void): void {
+    this.#refused.add(call);
+  }
+
+  forget(call: () => void): void {
+    this.#refused.delete(call);
+  }
+
+  #callNext(): void {
+    const [next] = this.#refused;
+    if (next === undefined || this.free === 0) return;
+    this.#refused.delete(next);
+    next();
+  }
+}
