@@ -27,8 +27,8 @@ import type { Outgoing } from "./outgoing.ts";
 
 /** Decides what a neighbour gets. */
 export interface Admission {
-  /** The piece that is sent, or why none is. Never rejects. */
-  admit(request: BlockRequest, hostId: string): Promise<Outgoing | End>;
+  /** The piece that is sent, or why none is; the signal says that it is not wanted any more. Never rejects. */
+  admit(request: BlockRequest, hostId: string, signal: AbortSignal): Promise<Outgoing | End>;
 }
 
 export interface BlockServingOptions {
@@ -69,7 +69,7 @@ export class BlockServing {
   readonly #watchdog: Watchdog<"greeting" | "idle" | "stall">;
   readonly #sending = new Map<number, Sending>();
   /** Requests that are being decided about. */
-  readonly #asked = new Set<number>();
+  readonly #asked = new Map<number, AbortController>();
   #replies: Buffer[] = [];
   #unread: Buffer;
   #hostId: string | undefined;
@@ -128,7 +128,8 @@ export class BlockServing {
   }
 
   async #sleep(): Promise<void> {
-    if (this.#sending.size === 0 && this.#hostId !== undefined) this.#watchdog.watch("idle", this.#options.config.uploadIdleMs);
+    if (this.#sending.size + this.#asked.size === 0 && this.#hostId !== undefined)
+      this.#watchdog.watch("idle", this.#options.config.uploadIdleMs);
     else if (this.#hostId !== undefined) this.#watchdog.rest(); // it waits for us, or we for somebody else
     await new Promise<void>((resolve) => (this.#wake = resolve));
   }
@@ -241,12 +242,14 @@ export class BlockServing {
     const { stream } = request;
     if (this.#sending.has(stream) || this.#asked.has(stream)) throw malformedFrame("a stream that is in use", { stream });
     if (this.#sending.size + this.#asked.size >= STREAMS_MAX) return this.#say(encodeEnd(stream, "busy"));
-    this.#asked.add(stream);
-    void this.#options.admission.admit(request, this.#hostId!).then((admitted) => this.#admitted(stream, admitted)); // greeted before
+    const wanted = new AbortController();
+    this.#asked.set(stream, wanted);
+    void this.#options.admission.admit(request, this.#hostId!, wanted.signal).then((admitted) => this.#admitted(stream, admitted)); // greeted before
   }
 
   #admitted(stream: number, admitted: Outgoing | End): void {
-    const wanted = this.#asked.delete(stream);
+    const wanted = this.#asked.get(stream)?.signal.aborted === false;
+    this.#asked.delete(stream);
     if (typeof admitted === "string") return this.#say(encodeEnd(stream, admitted));
     if (this.#ended || !wanted) {
       admitted[Symbol.dispose]();
@@ -260,7 +263,7 @@ export class BlockServing {
 
   #cancelled(stream: number): void {
     const sending = this.#sending.get(stream);
-    if (sending === undefined) return void this.#asked.delete(stream); // its end is said when it is decided about
+    if (sending === undefined) return this.#asked.get(stream)?.abort(); // its end is said when it is decided about
     sending.cancelled = true; // what is being sent of it is sent; if that is the last of it, it is complete and has no other end
     this.#awake();
   }
@@ -268,6 +271,7 @@ export class BlockServing {
   #end(): void {
     this.#ended = true;
     this.#gone.abort(new AnaxError("socket.closed"));
+    for (const wanted of this.#asked.values()) wanted.abort();
     this.#awake();
   }
 
