@@ -14,6 +14,11 @@ export interface NativeSend {
    * The number of bytes that the kernel took, or a negative errno.
    */
   sendMore(socketFd: number, bytes: Uint8Array): number;
+  /**
+   * `TCP_NOTSENT_LOWAT`: how many bytes a socket takes beyond what is on its way. What is not in the kernel yet can still give way to something
+   * else. False where the system does not know the option.
+   */
+  limitUnsent(socketFd: number, bytes: number): boolean;
   /** False when reading this byte would wait for the disk. */
   resident(fileFd: number, offsetBytes: number): boolean;
 }
@@ -31,6 +36,8 @@ const RWF_NOWAIT = 8;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_MORE = 0x8000;
+const IPPROTO_TCP = 6;
+const TCP_NOTSENT_LOWAT = 25;
 
 /** The calls through koffi; undefined where that optional library, Linux or glibc is missing. */
 export async function loadNativeSend(): Promise<NativeSend | undefined> {
@@ -56,6 +63,9 @@ function bind(koffi: Koffi): NativeSend {
     n: number,
     flags: number,
   ) => number;
+  const setsockopt = libc.func("int setsockopt(int, int, int, const int *, uint32_t)") as (
+    ...args: readonly [fd: number, level: number, name: number, value: Int32Array, bytes: number]
+  ) => number;
   const preadv2 = libc.func("int64_t preadv2(int, const void *, int, int64_t, int)") as (
     ...args: readonly [fd: number, vector: Buffer, count: number, offset: number, flags: number]
   ) => number;
@@ -71,6 +81,7 @@ function bind(koffi: Koffi): NativeSend {
       const sent = send(socketFd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
       return sent < 0 ? -koffi.errno() : sent;
     },
+    limitUnsent: (socketFd, bytes) => setsockopt(socketFd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, new Int32Array([bytes]), 4) === 0,
     resident(fileFd, offsetBytes) {
       if (preadv2(fileFd, vector, 1, offsetBytes, RWF_NOWAIT) >= 0) return true;
       // A file system without this flag (EOPNOTSUPP: tmpfs) is taken for fast; other errors come up again when sending.

@@ -225,6 +225,12 @@ const shorter = (span: FileSpan): AnaxError =>
     lengthBytes: span.lengthBytes,
   });
 
+/** Lets a socket take only so many bytes ahead of what it can send, where the system can do that. */
+export function limitUnsent(socket: Socket, bytes: number, native: NativeSend | undefined): void {
+  const fd = plainFdOf(socket);
+  if (fd !== undefined) native?.limitUnsent(fd, bytes);
+}
+
 /** The descriptor under a plain socket. A TLS socket shows that of its transport, which must never be written to. */
 function plainFdOf(socket: Socket): number | undefined {
   if (socket instanceof TLSSocket) return undefined;

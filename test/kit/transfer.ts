@@ -93,6 +93,7 @@ export function randomBytesOf(bytes: number, seed = 1): Buffer {
 export class MemoryWriter implements PieceWriter {
   readonly chunks: Buffer[] = [];
   readonly #crc32: number | undefined;
+  readonly inPlace = true;
   state: "open" | "stored" | "aborted" = "open";
   #busy = false;
 

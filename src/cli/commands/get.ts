@@ -53,7 +53,7 @@ export function command(): Command {
       new Option("--max-concurrent-requests <count>", "with --recursive: files at a time")
         .env("DFGET_MAX_CONCURRENT_REQUESTS")
         .argParser(countOption)
-        .default(8),
+        .default(32),
     )
     .addOption(new Option("--storage-region <name>", "region of the object store").env("DFGET_STORAGE_REGION"))
     .addOption(new Option("--storage-endpoint <url>", "endpoint of the object store").env("DFGET_STORAGE_ENDPOINT"))

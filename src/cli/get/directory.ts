@@ -14,6 +14,9 @@ import { objectStorageOf, type GetOptions } from "./request.ts";
 
 const LIST_TIMEOUT_MS = 120_000;
 
+/** The daemon takes no more calls on one connection than a thousand; more at once only wait for the same disk. */
+const AT_ONCE_MAX = 512;
+
 /** A source can nest without end (a link to its own parent); nobody means that. */
 const DEPTH_MAX = 64;
 
@@ -31,7 +34,7 @@ export async function getDirectory(daemon: LocalDaemon, url: string, options: Ge
   const made = new Directories();
   const sum = new Sum(totalBytes);
   try {
-    await eachLimited(files, options.maxConcurrentRequests, signal, async (entry, stop) => {
+    await eachLimited(files, Math.min(AT_ONCE_MAX, options.maxConcurrentRequests), signal, async (entry, stop) => {
       const output = outputBelow(options.output, pathBelow(root, entry.url));
       await made.make(dirname(output));
       let before = NOTHING;

@@ -415,8 +415,8 @@ export class DownloadRun {
         held: this.#task.stored ?? store.find(taskId),
         onStored: (stored, from) => {
           this.#task.take(stored, from);
-          this.#part?.open(stored);
           this.#part?.setReading(true);
+          this.#part?.open(stored);
           this.#part?.fetch();
         },
         onPiece: (piece, costMs) => this.#gained(piece, costMs),

@@ -1,9 +1,11 @@
 import { close, openSync, constants } from "node:fs";
 import { chmod, mkdir, rename } from "node:fs/promises";
 import { dirname } from "node:path";
-import { openDescriptor, resize, readFully, syncData, syncDirectory, writeFully } from "../../disk/descriptor.ts";
+import { openDescriptor, resize, readFully, syncData, syncDirectory } from "../../disk/descriptor.ts";
 import { systemCodeOf } from "../../base/errors.ts";
+import type { Clock } from "../../base/clock.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
+import { QuickWrites } from "../../disk/quick-writes.ts";
 
 const WRITABLE_MODE = 0o644;
 /** Nobody writes to finished content: a hard link that was handed out shares the inode, and editing it would edit the cache. */
@@ -11,11 +13,14 @@ const FINISHED_MODE = 0o444;
 
 /** Open content files, so many at most; the least recently used idle one is closed for a new one. Those in use are never closed. */
 export class OpenFiles {
+  /** How all of them are written to: they lie on one disk. */
+  readonly writes: QuickWrites;
   readonly #max: number;
   readonly #files = new Set<ContentFile>(); // in order of use
 
-  constructor(max: number) {
+  constructor(max: number, clock: Clock) {
     this.#max = max;
+    this.writes = new QuickWrites(clock);
   }
 
   get size(): number {
@@ -115,7 +120,7 @@ export class ContentFile {
 
   async write(bytes: Uint8Array, positionBytes: number): Promise<void> {
     using _ = this.hold();
-    await writeFully(this.fd, bytes, positionBytes);
+    await this.#open.writes.write(this.fd, bytes, positionBytes);
   }
 
   async read(into: Uint8Array, positionBytes: number): Promise<number> {

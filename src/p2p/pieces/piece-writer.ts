@@ -51,6 +51,10 @@ export class Writer implements PieceWriter {
     this.#place = options.place;
   }
 
+  get inPlace(): boolean {
+    return this.#place === "content";
+  }
+
   async write(chunk: Uint8Array): Promise<void> {
     this.#enter();
     try {

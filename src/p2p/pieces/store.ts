@@ -101,7 +101,7 @@ class DiskPieceStore implements PieceStore {
       log,
       metrics: this.#metrics,
       commits,
-      files: new OpenFiles(config.openFilesMax),
+      files: new OpenFiles(config.openFilesMax, clock),
       digests: owned.digests,
       buffers: new ReadBuffers(),
       sums: new StoreSums(),

@@ -121,6 +121,8 @@ export interface StoredTask {
 }
 
 export interface PieceWriter {
+  /** What was written is in the content file, where others may read it; false while another writer has that place. */
+  readonly inPlace: boolean;
   /** Appends to the piece. The chunk belongs to the writer until the promise settles. Throws `disk.full`, `disk.io`, `piece.digest-mismatch` (too long). */
   write(chunk: Uint8Array): Promise<void>;
   /** Checks length and checksum, makes the piece visible, and durable in the next batch. Throws `piece.digest-mismatch`. */

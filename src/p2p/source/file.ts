@@ -177,14 +177,18 @@ class FileBody implements BodyStream {
   async #next(): Promise<IteratorResult<Uint8Array, undefined>> {
     const bytes = Math.min(CHUNK_BYTES, this.#end - this.#at);
     if (bytes === 0) this.#close();
-    if (this.#error !== undefined) throw this.#error;
+    this.#throwIfDestroyed();
     if (this.#closed) return { done: true, value: undefined };
     const reading = this.#handle.read(Buffer.allocUnsafeSlow(bytes), 0, bytes, this.#at);
     this.#reading = reading.catch(() => undefined); // for `#close`; the error goes to who reads
     const { bytesRead, buffer } = await reading;
-    if (this.#error !== undefined) throw this.#error;
+    this.#throwIfDestroyed();
     this.#at = bytesRead === 0 ? this.#end : this.#at + bytesRead; // cut while it is read: the caller counts
     return bytesRead === 0 ? this.#next() : { done: false, value: buffer.subarray(0, bytesRead) };
+  }
+
+  #throwIfDestroyed(): void {
+    if (this.#error !== undefined) throw this.#error;
   }
 
   /** Not under a read: its number may be another file's by the time it gets to the disk. */

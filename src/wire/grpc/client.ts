@@ -131,7 +131,8 @@ export class GrpcChannel implements GrpcCaller {
 
   #ending(options: StreamOptions): StreamEnding {
     const { signal, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
-    const tooSlow = new AnaxError("rpc.unavailable", { address: this.target, reason: "no connection in time", connectTimeoutMs });
+    const tooSlow = (): AnaxError =>
+      new AnaxError("rpc.unavailable", { address: this.target, reason: "no connection in time", connectTimeoutMs });
     const channel = this.#client.getChannel();
     return { signal, clock: this.#clock, channel, connectTimeoutMs, tooSlow };
   }

@@ -24,7 +24,7 @@ export class SocketCall<Res> implements Disposable {
   readonly #fields = new Map<string, string>();
   #exchange: Exchange | undefined;
   /** The answer is over; the first reason stands. */
-  #ended: { readonly error: unknown } | undefined;
+  #ended: { readonly well: true } | { readonly well: false; readonly why: unknown } | undefined;
   #wake: () => void = () => undefined;
 
   constructor(options: SocketCallOptions<Res>) {
@@ -55,7 +55,7 @@ export class SocketCall<Res> implements Disposable {
     for (;;) {
       const message = this.#messages.shift();
       if (message !== undefined) return this.#decoded(message);
-      if (this.#ended?.error !== undefined) throw this.#ended.error;
+      if (this.#ended?.well === false) throw this.#ended.why;
       if (this.#ended !== undefined) return undefined;
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
@@ -98,8 +98,8 @@ export class SocketCall<Res> implements Disposable {
     this.#end(reason);
   }
 
-  #end(error: unknown): void {
-    this.#ended ??= { error };
+  #end(why: unknown): void {
+    this.#ended ??= why === undefined ? { well: true } : { well: false, why };
     this.#wake();
   }
 

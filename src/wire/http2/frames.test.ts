@@ -39,15 +39,17 @@ test("a frame longer than was allowed is refused before it is there", () => {
   assert.throws(() => createFrameParser().feed(Buffer.of(0, 64, 1, 0, 0, 0, 0, 0, 1)), { code: "rpc.internal" });
 });
 
+function contentIn(type: number, flags: number, bytes: readonly number[]): readonly number[] {
+  return [...contentOf({ type, flags, streamId: 1, payload: Buffer.from(bytes) })];
+}
+
 test("padding and priority are no content", () => {
-  const of = (type: number, flags: number, bytes: readonly number[]) =>
-    Buffer.from(contentOf({ type, flags, streamId: 1, payload: Buffer.from(bytes) })).toJSON().data;
-  assert.deepEqual(of(FRAME.data, 0, [1, 2]), [1, 2]);
-  assert.deepEqual(of(FRAME.data, FLAG.padded, [2, 9, 0, 0]), [9]);
-  assert.deepEqual(of(FRAME.data, FLAG.padded, [0, 9]), [9]);
-  assert.deepEqual(of(FRAME.headers, FLAG.padded | FLAG.priority, [1, 0, 0, 0, 0, 7, 42, 0]), [42]);
-  assert.throws(() => of(FRAME.data, FLAG.padded, [3, 9, 0]), { code: "rpc.internal" });
-  assert.throws(() => of(FRAME.headers, FLAG.priority, [1]), { code: "rpc.internal" });
+  assert.deepEqual(contentIn(FRAME.data, 0, [1, 2]), [1, 2]);
+  assert.deepEqual(contentIn(FRAME.data, FLAG.padded, [2, 9, 0, 0]), [9]);
+  assert.deepEqual(contentIn(FRAME.data, FLAG.padded, [0, 9]), [9]);
+  assert.deepEqual(contentIn(FRAME.headers, FLAG.padded | FLAG.priority, [1, 0, 0, 0, 0, 7, 42, 0]), [42]);
+  assert.throws(() => contentIn(FRAME.data, FLAG.padded, [3, 9, 0]), { code: "rpc.internal" });
+  assert.throws(() => contentIn(FRAME.headers, FLAG.priority, [1]), { code: "rpc.internal" });
 });
 
 test("settings and numbers are read as they were written, and refused when they are cut", () => {

@@ -36,10 +36,14 @@ export interface FrameHeader {
   readonly lengthBytes: number;
 }
 
+/** A request that waits for any piece that nobody was sent yet. */
+export const ANY_PIECE = 0xffff_ffff;
+
 export interface BlockRequest {
   readonly stream: number;
   /** 64 hexadecimal characters. */
   readonly taskId: string;
+  /** Or `ANY_PIECE`. */
   readonly piece: number;
   /** Another piece that nobody has yet is as welcome. */
   readonly orAnother: boolean;

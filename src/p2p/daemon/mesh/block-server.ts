@@ -4,7 +4,7 @@ import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, errorOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { NativeSend } from "../../../disk/native-send.ts";
-import { sendFile, writeChunk, writeHead } from "../../../disk/send-file.ts";
+import { limitUnsent, sendFile, writeChunk, writeHead } from "../../../disk/send-file.ts";
 import {
   decodeFrameHeader,
   decodeGreeting,
@@ -27,8 +27,8 @@ import type { Outgoing } from "./outgoing.ts";
 
 /** Decides what a neighbour gets. */
 export interface Admission {
-  /** The piece that is sent, or why none is. Never rejects. */
-  admit(request: BlockRequest, hostId: string): Promise<Outgoing | End>;
+  /** The piece that is sent, or why none is; the signal says that it is not wanted any more. Never rejects. */
+  admit(request: BlockRequest, hostId: string, signal: AbortSignal): Promise<Outgoing | End>;
 }
 
 export interface BlockServingOptions {
@@ -50,6 +50,10 @@ const STREAMS_MAX = 32;
 const UNREAD_BYTES_MAX = 64 * 1024;
 /** Neighbouring blocks that are sent in one go, before other pieces have their turn; a longer block goes alone. */
 const RUN_BYTES = 256 * 1024;
+/** Given to the kernel ahead of what the link takes: enough to keep it busy, so little that a piece that is cancelled stops soon. */
+const UNSENT_BYTES_MAX = 128 * 1024;
+/** Answers that may wait for a neighbour to listen. */
+const REPLIES_MAX = 1024;
 
 interface Sending {
   readonly stream: number;
@@ -67,7 +71,7 @@ export class BlockServing {
   readonly #watchdog: Watchdog<"greeting" | "idle" | "stall">;
   readonly #sending = new Map<number, Sending>();
   /** Requests that are being decided about. */
-  readonly #asked = new Set<number>();
+  readonly #asked = new Map<number, AbortController>();
   #replies: Buffer[] = [];
   #unread: Buffer;
   #hostId: string | undefined;
@@ -92,6 +96,7 @@ export class BlockServing {
     socket.once("end", () => socket.destroy()); // a neighbour that has enough wants no rest
     socket.on("data", (chunk) => this.#take(chunk as Buffer));
     this.#watchdog.watch("greeting", this.#options.config.uploadRequestMs);
+    limitUnsent(socket, UNSENT_BYTES_MAX, this.#options.native);
     try {
       this.#take(Buffer.alloc(0));
       await this.#serve();
@@ -102,7 +107,7 @@ export class BlockServing {
     }
     socket.destroy();
     await closed;
-    for (const { outgoing } of this.#sending.values()) outgoing[Symbol.dispose]();
+    for (const sending of this.#sending.values()) this.#finish(sending, undefined);
     this.#watchdog[Symbol.dispose]();
   }
 
@@ -125,7 +130,8 @@ export class BlockServing {
   }
 
   async #sleep(): Promise<void> {
-    if (this.#sending.size === 0 && this.#hostId !== undefined) this.#watchdog.watch("idle", this.#options.config.uploadIdleMs);
+    if (this.#sending.size + this.#asked.size === 0 && this.#hostId !== undefined)
+      this.#watchdog.watch("idle", this.#options.config.uploadIdleMs);
     else if (this.#hostId !== undefined) this.#watchdog.rest(); // it waits for us, or we for somebody else
     await new Promise<void>((resolve) => (this.#wake = resolve));
   }
@@ -170,7 +176,7 @@ export class BlockServing {
     if (written.status === "rejected") throw written.reason;
     onSent(lengthBytes);
     stored.addUploadedBytes(lengthBytes);
-    if (sending.nextBlock * start.blockBytes >= start.lengthBytes) this.#finish(sending, undefined);
+    if (isLastOnItsWay(sending)) this.#finish(sending, undefined);
   }
 
   async #pay(taskId: TaskId, bytes: number): Promise<void> {
@@ -192,6 +198,7 @@ export class BlockServing {
   }
 
   #say(reply: Buffer): void {
+    if (this.#replies.length >= REPLIES_MAX) return void this.#socket.destroy(); // it asks and does not listen
     this.#replies.push(reply);
     this.#awake();
   }
@@ -238,12 +245,14 @@ export class BlockServing {
     const { stream } = request;
     if (this.#sending.has(stream) || this.#asked.has(stream)) throw malformedFrame("a stream that is in use", { stream });
     if (this.#sending.size + this.#asked.size >= STREAMS_MAX) return this.#say(encodeEnd(stream, "busy"));
-    this.#asked.add(stream);
-    void this.#options.admission.admit(request, this.#hostId!).then((admitted) => this.#admitted(stream, admitted)); // greeted before
+    const wanted = new AbortController();
+    this.#asked.set(stream, wanted);
+    void this.#options.admission.admit(request, this.#hostId!, wanted.signal).then((admitted) => this.#admitted(stream, admitted)); // greeted before
   }
 
   #admitted(stream: number, admitted: Outgoing | End): void {
-    const wanted = this.#asked.delete(stream);
+    const wanted = this.#asked.get(stream)?.signal.aborted === false;
+    this.#asked.delete(stream);
     if (typeof admitted === "string") return this.#say(encodeEnd(stream, admitted));
     if (this.#ended || !wanted) {
       admitted[Symbol.dispose]();
@@ -257,7 +266,7 @@ export class BlockServing {
 
   #cancelled(stream: number): void {
     const sending = this.#sending.get(stream);
-    if (sending === undefined) return void this.#asked.delete(stream); // its end is said when it is decided about
+    if (sending === undefined) return this.#asked.get(stream)?.abort(); // its end is said when it is decided about
     sending.cancelled = true; // what is being sent of it is sent; if that is the last of it, it is complete and has no other end
     this.#awake();
   }
@@ -265,6 +274,7 @@ export class BlockServing {
   #end(): void {
     this.#ended = true;
     this.#gone.abort(new AnaxError("socket.closed"));
+    for (const wanted of this.#asked.values()) wanted.abort();
     this.#awake();
   }
 
@@ -273,3 +283,5 @@ export class BlockServing {
     this.#wake = undefined;
   }
 }
+
+const isLastOnItsWay = ({ nextBlock, outgoing: { start } }: Sending): boolean => nextBlock * start.blockBytes >= start.lengthBytes;

@@ -1,4 +1,6 @@
 import { hash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import { AnaxError } from "../../../base/errors.ts";
 import type { BlockHashes } from "../../../wire/mesh/frames.ts";
 import { blockBytesOf, pieceRangeOf } from "../../model/piece.ts";
 import type { StoredTask } from "../../pieces/types.ts";
@@ -83,7 +85,7 @@ export class Feed {
     arrival.end(state);
   }
 
-  /** Undefined: nobody whose word counts has vouched for this held piece. Throws `disk.io`. */
+  /** Undefined: nobody whose word counts has vouched for this held piece. Throws `disk.io`, `piece.digest-mismatch`. */
   async proofOf(facts: ProvenPiece): Promise<BlockHashes | undefined> {
     const known = this.#proofs.get(facts.piece);
     if (known !== undefined) return known;
@@ -99,10 +101,17 @@ export class Feed {
     const blockBytes = blockBytesOf(meta.pieceLength);
     const block = Buffer.allocUnsafe(Math.min(blockBytes, range.length));
     const hashes = Buffer.alloc(Math.ceil(range.length / blockBytes) * HASH_BYTES);
+    let checksum = 0;
     for (let at = 0, place = 0; at < range.length; at += blockBytes, place += HASH_BYTES) {
       const into = block.subarray(0, Math.min(blockBytes, range.length - at));
       await this.#stored.read({ offsetBytes: range.start + at, into });
       hashes.set(hash("sha256", into, "buffer"), place);
+      checksum = crc32(into, checksum);
+    }
+    if (checksum !== facts.crc32 >>> 0) {
+      // Vouched for, it would be passed on from peer to peer, and each would blame the one before it.
+      await this.#stored.quarantinePiece(facts.piece);
+      throw new AnaxError("piece.digest-mismatch", { taskId: meta.id, index: facts.piece, reason: "altered on disk" });
     }
     const proof = this.#voucher.vouch(meta, facts, hashes);
     this.#proofs.set(facts.piece, proof);

@@ -16,6 +16,7 @@ export class Offers {
   }
 
   sent(piece: number, nowMs: number): void {
+    this.#sentMs.delete(piece); // the map keeps its order of time
     this.#sentMs.set(piece, nowMs);
   }
 

@@ -29,7 +29,7 @@ export class Outgoing implements Disposable {
   /** Blocks from the start of the piece that are here. */
   readyBlocks(): number {
     if (this.#arrival === undefined || this.stored.finished.has(this.start.piece)) return this.#blockCount;
-    return this.#arrival.blocks;
+    return this.#arrival.state === "gone" ? 0 : this.#arrival.blocks; // another may be writing in its place by now
   }
 
   /** No more will come than is ready. */

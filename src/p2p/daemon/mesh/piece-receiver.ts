@@ -79,6 +79,11 @@ export class PieceReceiver {
     return left > 0 ? Math.min(left, this.#start.blockBytes) : undefined;
   }
 
+  /** The neighbour has said which piece comes. */
+  get begun(): boolean {
+    return this.#start !== undefined;
+  }
+
   touch(): void {
     this.progressMs = this.#options.nowMs();
   }
@@ -149,7 +154,7 @@ export class PieceReceiver {
 
   /** A proven block is in the file: others may have it. */
   #passOn(): void {
-    if (this.#proof === undefined || this.#start === undefined) return;
+    if (this.#proof === undefined || this.#start === undefined || this.#writer?.inPlace !== true) return;
     if (this.#arrival === undefined) {
       if (this.#options.stored.finished.has(this.#start.piece)) return;
       this.#arrival = this.#options.feed.begin(this.#start, this.#proof);

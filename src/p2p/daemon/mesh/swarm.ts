@@ -361,22 +361,16 @@ export class Swarm<K> {
 
   /** Nothing is left to ask for but what is on its way: the oldest of few last pieces is asked of a second holder. */
   #endgame(able: readonly Neighbour<K>[], nowMs: number): SwarmChoice<K> | undefined {
-    if (this.missingCount > 2 * this.slots || this.#requests.size < this.missingCount - this.#claimedCount()) return undefined;
+    if (this.missingCount > 2 * this.slots || this.#masked.count() < this.pieceCount) return undefined;
     let oldest: { readonly piece: number; readonly neighbour: Neighbour<K>; readonly atMs: number } | undefined;
     for (const [piece, request] of this.#requests) {
-      if (request.from.size > 1) continue;
+      if (request.from.size > 1 || this.#held.has(piece)) continue;
       const [[first, atMs]] = request.from as unknown as readonly [readonly [K, number]]; // there is one
       if (nowMs - atMs < ENDGAME_AFTER_MS || (oldest !== undefined && oldest.atMs <= atMs)) continue;
       const other = able.find((neighbour) => neighbour.key !== first && neighbour.held.has(piece));
       if (other !== undefined) oldest = { piece, neighbour: other, atMs };
     }
     return oldest === undefined ? undefined : this.#request(oldest.piece, oldest.neighbour, true, nowMs);
-  }
-
-  #claimedCount(): number {
-    let count = 0;
-    for (let word = 0; word < this.#claimed.words.length; word++) count += bitsOf(this.#claimed.words[word]! & ~this.#held.words[word]!); // of equal length
-    return count;
   }
 
   #request(piece: number, neighbour: Neighbour<K>, duplicate: boolean, nowMs: number): SwarmChoice<K> {

@@ -216,6 +216,7 @@ test("a writer that fails fails its piece alone", async () => {
   await using client = openClient({ fetchConnectionsPerParent: 1, fetchBufferBytes: "64KiB" });
   let aborted = 0;
   const full = {
+    inPlace: true,
     write: () => Promise.reject(new Error("disk full")),
     finish: () => Promise.reject(new Error("never")),
     abort: () => void aborted++,
@@ -239,6 +240,7 @@ test("a slow writer slows the parent down instead of filling memory", async () =
   const gate = Promise.withResolvers<void>();
   let written = 0;
   const slow = {
+    inPlace: true,
     write: async (chunk: Uint8Array) => {
       await gate.promise;
       written += chunk.length;

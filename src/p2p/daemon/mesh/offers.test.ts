@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Offers } from "./offers.ts";
+
+test("a piece that was sent is held back until its time is over, and then offered again once", () => {
+  const offers = new Offers(1000);
+  assert.ok(offers.isOffered(3));
+  offers.sent(3, 50);
+  offers.sent(5, 400);
+  assert.deepEqual(
+    [3, 4, 5].map((piece) => offers.isOffered(piece)),
+    [false, true, false],
+  );
+  assert.deepEqual([...offers.heldBack.keys()], [3, 5]);
+  assert.deepEqual(offers.due(1049), []);
+  assert.deepEqual(offers.due(1050), [3]);
+  assert.ok(offers.isOffered(3));
+  assert.deepEqual(offers.due(1399), []);
+  assert.deepEqual(offers.due(5000), [5]);
+  assert.equal(offers.heldBack.size, 0);
+});
+
+test("a piece that is sent again while it is held back keeps others from being late, and is itself held back anew", () => {
+  const offers = new Offers(1000);
+  offers.sent(1, 0);
+  offers.sent(2, 100);
+  offers.sent(1, 900);
+  assert.deepEqual(offers.due(1100), [2]);
+  assert.deepEqual(offers.due(1899), []);
+  assert.deepEqual(offers.due(1900), [1]);
+});
+
+test("everything may be offered at once", () => {
+  const offers = new Offers(1000);
+  for (const piece of [4, 2, 9]) offers.sent(piece, 0);
+  assert.deepEqual(offers.all(), [4, 2, 9]);
+  assert.ok([4, 2, 9].every((piece) => offers.isOffered(piece)));
+  assert.deepEqual(offers.all(), []);
+});
