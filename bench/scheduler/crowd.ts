@@ -127,6 +127,7 @@ export class Crowd {
 
   #finished(node: Node): void {
     if (node.index < this.#scenario.peers) this.#left--;
+    if (node === this.#source) this.swarm.setReading(node, false);
     this.scheduler.finish(node);
   }
 
@@ -165,7 +166,7 @@ export class Crowd {
     const node = this.#byPeer.get(peerId)!; // as above
     if (!node.alive) return;
     this.#source = node;
-    node.uniqueFirst = true;
+    this.swarm.setReading(node, true);
     this.scheduler.readsSource(node);
   }
 

@@ -1,6 +1,6 @@
 // The real scheduler and the real choice of pieces under a simulated network: N hosts with equal links want 1 GiB at once, one seed reads the source.
 // How close does the last of them come to the fluid bound, what does the scheduler hear and say, and what does it cost?
-// Flags: --peers 100,1000,10000 --deaths 0 --seed 1. Prints a table for people on standard error and one line of JSON.
+// Flags: --peers 100,1000,10000 --rate 100 (Mbit/s) --deaths 0 --seed 1. Prints a table for people on standard error and one line of JSON.
 import { parseArgs } from "node:util";
 import { Crowd, type CrowdScenario } from "./crowd.ts";
 
@@ -9,15 +9,18 @@ const { values: flags } = parseArgs({
     peers: { type: "string", default: "100,1000,10000" },
     deaths: { type: "string", default: "0" },
     seed: { type: "string", default: "1" },
+    rate: { type: "string", default: "100" },
     "hold-spread": { type: "boolean", default: false },
   },
 });
 
-/** Few pieces and long steps where there are many peers: the work grows with both. */
-const scaleOf = (peers: number) => {
-  if (peers > 2000) return { pieces: 256, stepMs: 20 };
-  return { pieces: 512, stepMs: 5 };
-};
+const CONTENT_BYTES = 1024 ** 3;
+/** Of the time that a piece takes on a whole link. */
+const STEP_SHARE = 0.24;
+const rate = (Number(flags.rate) * 1e6) / 8;
+
+/** Fewer pieces where there are very many peers: the work grows with both. */
+const piecesOf = (peers: number): number => (peers > 2000 ? 256 : 512);
 
 const rows = flags.peers.split(",").map((text) => measure(Number(text)));
 for (const row of rows) {
@@ -32,21 +35,23 @@ console.log(
     bench: "scheduler/scheduler",
     seed: Number(flags.seed),
     deaths: Number(flags.deaths),
+    megabitsPerSecond: Number(flags.rate),
     ratioLast: Math.max(...rows.map(({ ratioLast }) => ratioLast)),
     rows,
   }),
 );
 
 function measure(peers: number) {
-  const { pieces, stepMs } = scaleOf(peers);
+  const pieces = piecesOf(peers);
+  const pieceMs = (CONTENT_BYTES * 1000) / pieces / rate;
   const scenario: CrowdScenario = {
     peers,
     pieces,
-    contentBytes: 1024 ** 3,
-    bytesPerSecond: 125e6,
+    contentBytes: CONTENT_BYTES,
+    bytesPerSecond: rate,
     sourceFactor: 4,
     joinMs: 100,
-    stepMs,
+    stepMs: Math.max(1, Math.round(pieceMs * STEP_SHARE)),
     deaths: Number(flags.deaths),
     holdsSpread: flags["hold-spread"],
     seed: Number(flags.seed),

@@ -29,8 +29,11 @@ export interface Node extends PeerWire {
   readonly neighbours: Node[];
   readonly incoming: Flow[];
   readonly offers: Offers;
-  /** Reads the source, or has everything: sends each piece once before any twice. */
-  uniqueFirst: boolean;
+  /** Of one that reads the source: pieces that were sent to nobody yet, and the neighbours that wait for one. */
+  readonly unsent: Set<number>;
+  readonly waiting: Set<Node>;
+  sendsUnique: boolean;
+  reading: boolean;
   uploads: number;
   sentCount: number;
   readonly refused: Set<number>;
@@ -83,7 +86,10 @@ export class SwarmModel {
       neighbours: [],
       incoming: [],
       offers: new Offers(reofferMs),
-      uniqueFirst: false,
+      unsent: new Set(),
+      waiting: new Set(),
+      sendsUnique: false,
+      reading: false,
       uploads: 0,
       sentCount: 0,
       refused: new Set(),
@@ -111,7 +117,18 @@ export class SwarmModel {
       from.swarm.add(to.index, { name: to.hostId, distance: 0 });
       from.swarm.replace(to.index, this.#bitmapsOf(to), this.#nowMs);
       this.#pumping.add(from);
+      if (to.sendsUnique) this.#wait(from, to);
     }
+  }
+
+  /** The node reads the source from now on, or has read all of it. */
+  setReading(node: Node, reading: boolean): void {
+    node.reading = reading;
+    if (reading) {
+      node.sendsUnique = true;
+      for (const other of node.neighbours) this.#wait(other, node);
+    }
+    this.#giveUnique(node);
   }
 
   /** From the source, or at the beginning. */
@@ -120,11 +137,15 @@ export class SwarmModel {
     node.held.set(piece);
     node.heldCount++;
     node.swarm.got(piece);
-    node.news.held.push(piece);
-    this.#tellSoon(node, node.announced.delete(piece) ? LAZY_TICKS : 1);
+    if (node.reading) {
+      node.unsent.add(piece);
+      this.#giveUnique(node);
+    } else {
+      node.news.held.push(piece);
+      this.#tellSoon(node, node.announced.delete(piece) ? LAZY_TICKS : 1);
+    }
     for (const flow of node.incoming.filter((one) => one.piece === piece)) this.#end(flow);
     if (node.heldCount < this.#settings.pieces) return;
-    node.uniqueFirst = true;
     node.finishedAtMs = this.#nowMs;
     for (const flow of node.incoming.slice()) this.#end(flow);
     this.onFinished?.(node);
@@ -134,6 +155,7 @@ export class SwarmModel {
   kill(node: Node): void {
     node.alive = false;
     for (const other of node.neighbours) {
+      other.waiting.delete(node);
       other.neighbours.splice(other.neighbours.indexOf(node), 1);
       for (const flow of other.incoming.filter(({ from }) => from === node.index)) this.#end(flow);
       other.swarm.remove(node.index);
@@ -154,11 +176,41 @@ export class SwarmModel {
     for (const flow of this.#flows.stalled(nowMs, this.#settings.mesh.stallMs)) this.#stalls(flow);
   }
 
-  #bitmapsOf({ held, offers, incoming }: Node) {
+  /** A piece that nobody was sent yet goes to who has waited longest; once there is none and will be none, everything is for everybody. */
+  #giveUnique(node: Node): void {
+    if (!node.sendsUnique) return;
+    for (const other of node.waiting) {
+      if (node.uploads >= this.#settings.mesh.uploadSlots) return;
+      const piece = node.unsent.values().find((one) => !node.swarm.hasPiece(other.index, one));
+      if (piece === undefined) continue;
+      node.waiting.delete(other);
+      node.unsent.delete(piece);
+      if (!other.swarm.isWanted(piece)) continue;
+      other.swarm.begun(piece, node.index, this.#nowMs);
+      this.#send(node, other, piece);
+      this.#wait(other, node);
+    }
+    if (node.unsent.size > 0 || node.reading) return;
+    node.sendsUnique = false;
+    node.waiting.clear();
+    node.news.held.push(...node.offers.all());
+    this.#tellSoon(node, 1);
+  }
+
+  #wait(node: Node, at: Node): void {
+    if (node.finishedAtMs === undefined && at.sendsUnique) at.waiting.add(node);
+  }
+
+  #isOffered(node: Node, piece: number): boolean {
+    return !node.sendsUnique || (!node.unsent.has(piece) && node.offers.isOffered(piece));
+  }
+
+  #bitmapsOf(node: Node) {
+    const { held, incoming } = node;
     const { pieces, blocksPerPiece } = this.#settings;
     const offered = new Bits(pieces);
     const started = new Bits(pieces);
-    for (let piece = 0; piece < pieces; piece++) if (held.has(piece) && offers.isOffered(piece)) offered.set(piece);
+    for (let piece = 0; piece < pieces; piece++) if (held.has(piece) && this.#isOffered(node, piece)) offered.set(piece);
     for (const { piece, done } of incoming) if (done >= 1 / blocksPerPiece) started.set(piece);
     return { held: offered.toBytes(pieces), started: started.toBytes(pieces) };
   }
@@ -199,62 +251,43 @@ export class SwarmModel {
   #pump(node: Node): void {
     if (!node.alive || node.finishedAtMs !== undefined) return;
     for (let choice = node.swarm.next(this.#nowMs); choice !== undefined; choice = node.swarm.next(this.#nowMs)) {
-      const { piece, duplicate, neighbour } = choice;
-      this.#ask(node, this.nodes[neighbour]!, piece, !duplicate); // neighbours are nodes
+      const { piece, neighbour } = choice;
+      this.#ask(node, this.nodes[neighbour]!, piece); // neighbours are nodes
     }
   }
 
-  #ask(node: Node, from: Node, piece: number, orAnother: boolean): void {
-    const { swarm } = node;
-    const given = this.#decide(node, from, piece, orAnother);
-    if (typeof given === "string") {
-      swarm.ended(piece, from.index);
-      if (given === "busy") swarm.busy(from.index, this.#nowMs);
-      else swarm.hasNot(from.index, piece);
-      return;
-    }
-    if (given !== piece) {
-      swarm.ended(piece, from.index);
-      if (!swarm.isWanted(given)) return;
-      swarm.begun(given, from.index, this.#nowMs);
-    }
-    from.uploads++;
-    from.sentCount++;
-    this.sent++;
-    if (from.held.has(given) && from.uniqueFirst) {
-      from.offers.sent(given, this.#nowMs);
-      from.news.dropped.push(given);
-      this.#tellSoon(from, 1);
-      this.#holdingBack.add(from);
-    }
-    const upstream = from.held.has(given) ? undefined : from.incoming.find((flow) => flow.piece === given);
-    node.incoming.push(this.#flows.start({ from: from.index, to: node.index, piece: given, upstream, nowMs: this.#nowMs }));
+  #ask(node: Node, from: Node, piece: number): void {
+    const refusal = this.#refusalOf(node, from, piece);
+    if (refusal === undefined) return this.#send(from, node, piece);
+    node.swarm.ended(piece, from.index);
+    if (refusal === "busy") node.swarm.busy(from.index, this.#nowMs);
+    else node.swarm.hasNot(from.index, piece);
   }
 
   /** As the daemon that is asked decides. */
-  #decide(node: Node, from: Node, piece: number, orAnother: boolean): number | "busy" | "not-found" | "elsewhere" {
+  #refusalOf(node: Node, from: Node, piece: number): "busy" | "not-found" | "elsewhere" | undefined {
     const { blocksPerPiece, mesh } = this.#settings;
-    let given = piece;
     if (!from.held.has(piece)) {
       if (!from.incoming.some((flow) => flow.piece === piece && flow.done >= 1 / blocksPerPiece)) return "not-found";
-    } else if (from.uniqueFirst && !from.offers.isOffered(piece)) {
-      const another = orAnother ? this.#anotherFor(node, from) : undefined;
-      if (another === undefined && from.swarm.isThere(piece)) return "elsewhere";
-      given = another ?? piece;
-    }
-    if (from.uploads < mesh.uploadSlots) return given;
+    } else if (!this.#isOffered(from, piece) && from.swarm.isThere(piece)) return "elsewhere";
+    if (from.uploads < mesh.uploadSlots) return undefined;
     from.refused.add(node.index);
     return "busy";
   }
 
-  #anotherFor(node: Node, from: Node): number | undefined {
-    const { pieces } = this.#settings;
-    const start = this.#random.below(pieces);
-    for (let n = 0; n < pieces; n++) {
-      const piece = (start + n) % pieces;
-      if (from.held.has(piece) && from.offers.isOffered(piece) && !from.swarm.hasPiece(node.index, piece)) return piece;
+  #send(from: Node, to: Node, piece: number): void {
+    from.uploads++;
+    from.sentCount++;
+    this.sent++;
+    if (from.held.has(piece) && from.sendsUnique) {
+      from.unsent.delete(piece);
+      from.offers.sent(piece, this.#nowMs);
+      from.news.dropped.push(piece);
+      this.#tellSoon(from, 1);
+      this.#holdingBack.add(from);
     }
-    return undefined;
+    const upstream = from.held.has(piece) ? undefined : from.incoming.find((flow) => flow.piece === piece);
+    to.incoming.push(this.#flows.start({ from: from.index, to: to.index, piece, upstream, nowMs: this.#nowMs }));
   }
 
   #progressed(flow: Flow): void {
@@ -286,6 +319,8 @@ export class SwarmModel {
     to.swarm.ended(flow.piece, flow.from);
     this.#pumping.add(to);
     from.uploads--;
+    this.#giveUnique(from);
+    if (from.uploads >= this.#settings.mesh.uploadSlots) return;
     const [next] = from.refused;
     if (next === undefined) return;
     from.refused.delete(next);

@@ -1,5 +1,5 @@
 import { chooseForeignParents, chooseParents, hasProspect, isServed, withRoot, type Choice } from "./choose.ts";
-import { isThin, moreNeighbours } from "./introduce.ts";
+import { isThin, moreNeighbours, wasIntroduced } from "./introduce.ts";
 import { link } from "./links.ts";
 import { rosterOf } from "./roster.ts";
 import { isPassing, rejectionOf, type Rejection, type Rejections } from "./rules.ts";
@@ -11,6 +11,8 @@ import { decide, note, touch, type Turn } from "./turn.ts";
 const RESCUE_PATIENCE = 10;
 /** With more that wait, they are looked at when something has changed for all of them, or on a tick. */
 const WAITING_EAGER_MAX = 64;
+/** So long after it came a peer is given the rest of its neighbours. */
+const TOP_UP_AFTER_MS = 500;
 /** One that has too few neighbours although there seem to be more is looked at again after this. */
 const THIN_AGAIN_MS = 2000;
 
@@ -151,7 +153,7 @@ function introduce(turn: Turn, child: Peer, because: "asked" | "pushed"): void {
   const before = child.parents?.size ?? 0;
   const foreign = foreignParents(turn, child);
   const parentsChanged = foreign.parents.length !== before || foreign.parents.some((parent) => child.parents?.has(parent) !== true);
-  const isNews = more.peers.length > 0 || parentsChanged || child.keysTold !== child.task.readerKeysVersion;
+  const isNews = more.peers.length > 0 || parentsChanged || Math.max(0, child.keysTold) < child.task.readerKeysVersion;
   if (because === "pushed" && !isNews) return;
   const rejections = rejectionsOf(child, [more.rejections, foreign.rejections], foreign.parents.length);
   turn.cluster.setParents(child, foreign.parents);
@@ -210,8 +212,10 @@ function offer(
   if (!isOurs(child.host)) turn.cluster.stopWaiting(child);
   turn.cluster.setParents(child, parents);
   child.introduced = true;
-  child.pushableAtMs = turn.moment.nowMs + turn.moment.config.pushIntervalMs;
+  const { nowMs, config } = turn.moment;
+  child.pushableAtMs = nowMs + (wasIntroduced(child) ? config.pushIntervalMs : TOP_UP_AFTER_MS);
   child.keysTold = task.readerKeysVersion;
+  if (isThin(child, turn.moment)) beDue(child);
   decide(turn, child, "parents", { because, rejections });
   // One that does not share is nobody's neighbour, although it has some.
   const neighbours = child.neighbours.filter((peer) => task.roster.traders.has(peer));

@@ -193,7 +193,7 @@ export interface Peer {
   readonly neighbours: Peer[];
   /** It was told of its neighbours since it asked last. */
   introduced: boolean;
-  /** Which of the task's reader keys it was told. */
+  /** Up to which change of the task's reader keys it was told, with its neighbours. */
   keysTold: number;
   /** Where the task's roster has it. */
   readonly filing: Filing;
@@ -210,6 +210,9 @@ export interface Peer {
   pushableAtMs: number;
   lastDecision: Decision | undefined;
 }
+
+/** As `keysTold`: nothing yet. */
+export const NEVER = -1;
 
 /** What stands against a peer whoever asks, and its places in the lists of the roster; -1 is none. */
 export interface Filing {
