@@ -47,7 +47,10 @@ suite("whole pieces", () => {
       assert.deepEqual(child.stored.piece(piece)?.parentId, "parent");
       assert.notEqual(await child.feed.proofOf(factsOf(content, piece)), undefined, "it can show the proof to others");
     }
-    assert.deepEqual(arrived.toSorted((a, b) => a - b), PIECES);
+    assert.deepEqual(
+      arrived.toSorted((a, b) => a - b),
+      PIECES,
+    );
     assert.equal(parent.servedConnections(), 1);
     assert.equal(parent.sentBytes(), meta.contentLength);
     assert.equal(parent.stored.uploadedBytes, meta.contentLength);
