@@ -405,6 +405,7 @@ export class DownloadRun {
     const { store, sources, clock, random, config, limits, metrics } = this.#parts;
     const { taskId, request } = this.#order;
     await this.#fetch?.[Symbol.asyncDispose]();
+    if (this.#share.isPart && !(await this.#isLaidOut())) return this.#happened({ on: "part-failed" });
     metrics.backToSource.inc({ because });
     this.#readsSource = true;
     this.#talk.say(sourceStartedReport(because));
@@ -447,6 +448,14 @@ export class DownloadRun {
     }
     this.#part?.setReading(false);
     this.#happened({ on: "complete" });
+  }
+
+  /** Which bytes a part is can only be said once the layout is known; who has it is among the neighbours. */
+  async #isLaidOut(): Promise<boolean> {
+    if (this.#task.stored !== undefined) return true;
+    const learned = await this.#ask();
+    if (learned !== undefined) await this.#open(metaOf(this.#order.taskId, this.#order.request, learned));
+    return learned !== undefined;
   }
 
   #claim({ firstIndex, count }: SourceRun, reading: boolean): void {
