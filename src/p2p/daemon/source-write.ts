@@ -32,10 +32,12 @@ export async function writePieces(options: {
   readonly pace: SourcePace;
   readonly from: number;
   readonly count: number;
+  /** Whether a piece is still to be read here when its turn comes; the first that is not ends the reading. */
+  readonly isOurs: (index: number) => boolean;
   readonly clock: Clock;
   readonly onPiece: (piece: DownloadedPiece, costMs: number) => void;
 }): Promise<void> {
-  const { stored, body, pace, from, count, clock } = options;
+  const { stored, body, pace, from, count, isOurs, clock } = options;
   const end = from + count;
   let index = from;
   let open: OpenPiece | undefined;
@@ -44,6 +46,7 @@ export async function writePieces(options: {
       await pace.pay(chunk.length);
       for (let at = 0; at < chunk.length;) {
         if (index === end) throw new AnaxError("source.bad-status", { reason: "more bytes than announced", url: stored.meta.url });
+        if (open === undefined && !isOurs(index)) return;
         open ??= openPiece(stored, index, clock.nowMs());
         const bytes = Math.min(open.leftBytes, chunk.length - at);
         await open.writer?.write(chunk.subarray(at, at + bytes));

@@ -3,6 +3,7 @@ import { isThin, moreNeighbours, wasIntroduced } from "./introduce.ts";
 import { link } from "./links.ts";
 import { rosterOf } from "./roster.ts";
 import { isPassing, rejectionOf, type Rejection, type Rejections } from "./rules.ts";
+import { shareSource } from "./share.ts";
 import { appointReader, failPeer, rescue, waitedMs } from "./source.ts";
 import { beDue, isLive, isOurs, isPushable, mayReadSource, notDue, type Peer, type Task } from "./state.ts";
 import { decide, note, touch, type Turn } from "./turn.ts";
@@ -30,6 +31,7 @@ export function reconcile(turn: Turn, task: Task, why: "event" | "tick"): void {
   if (isTick) tellOfHolders(task);
   if (loss || isTick) parkUnserved(turn, task);
   if (hope || loss || isTick || task.waiting.size <= WAITING_EAGER_MAX) answerWaiting(turn, task);
+  if (loss || isTick || task.shareDue) shareSource(turn, task);
 }
 
 /** Answers one that has just asked. It serves nobody yet, so for the others nothing has changed unless it is told to read the source. */

@@ -167,6 +167,20 @@ export class SchedulerRunner implements AsyncDisposable {
               description: effect.because,
               rejections: wireRejectionsOf(effect.rejections),
               foreignHosts: this.cluster.foreignHosts.size > 0,
+              spans: [],
+            },
+          },
+        });
+      case "shareSource":
+        metrics.decisions.inc({ decision: "source" });
+        return this.#send(effect.peerId, {
+          response: {
+            $case: "needBackToSourceResponse",
+            value: {
+              description: "a part of it",
+              rejections: [],
+              foreignHosts: this.cluster.foreignHosts.size > 0,
+              spans: [...effect.spans],
             },
           },
         });

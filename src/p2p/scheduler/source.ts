@@ -155,6 +155,13 @@ function refusedByPriority(turn: Turn, peer: Peer): boolean {
   return priority === 1 || priority === 2;
 }
 
+/** Leave to read a part of the source, which the effects of the division name. */
+export function admitToPart(turn: Turn, peer: Peer): void {
+  if (peer.permit === undefined) setPermit(turn, peer, "granted");
+  turn.cluster.stopWaiting(peer);
+  decide(turn, peer, "source", { because: "part", rejections: peer.lastDecision?.rejections ?? {} });
+}
+
 function grant(turn: Turn, peer: Peer, kind: Permit["kind"], because: SourceBecause): true {
   setPermit(turn, peer, kind);
   turn.cluster.stopWaiting(peer);

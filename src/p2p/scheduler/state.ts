@@ -240,6 +240,14 @@ export interface TaskNote {
 
 export type Fields = Readonly<Record<string, string | number | undefined>>;
 
+/** Pieces that one peer is to read from the source, from `first` up to, not including, `end`. */
+export interface SourceSpan {
+  /** Undefined: whoever was to read it is gone. */
+  readonly reader: Peer | undefined;
+  readonly first: number;
+  readonly end: number;
+}
+
 export interface Task {
   readonly id: TaskId;
   readonly createdAtMs: number;
@@ -257,6 +265,12 @@ export interface Task {
   trigger: Trigger | undefined;
   /** Seeds that failed, and when they may be asked again. */
   readonly triedSeeds: Map<HostId, number>;
+  /** The source gives parts of the content. */
+  sourceRanges: boolean;
+  /** Who reads which part, once the reading is divided; together they are the whole content. */
+  spans: readonly SourceSpan[];
+  /** The division is to be looked at now, not at the next tick. */
+  shareDue: boolean;
   /** How often somebody was sent to the source. */
   sourceReads: number;
   /** Readers in a row that the source failed. */

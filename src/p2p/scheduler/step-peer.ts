@@ -111,7 +111,13 @@ export function pieceFailed(turn: Turn, event: EventOf<"pieceFailed">): void {
 }
 
 export function sourcePieceFailed(turn: Turn, event: EventOf<"sourcePieceFailed">): void {
-  knownPeer(turn, event.peerId).sourceError = event.error;
+  const peer = knownPeer(turn, event.peerId);
+  peer.sourceError = event.error;
+  // A part goes to somebody else; who read everything reports by itself how that ended.
+  if (!peer.task.spans.some(({ reader }) => reader === peer)) return;
+  turn.cluster.takePermit(peer);
+  peer.task.shareDue = true;
+  touch(turn, peer.task);
 }
 
 /** All parents named are given up, good ones among them: a foreign peer names whatever it was offered. */

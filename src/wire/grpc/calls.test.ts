@@ -63,7 +63,7 @@ test("a bidirectional stream carries both ways until the handler returns", async
       for await (const { taskId } of requests) {
         if (taskId === "last") return;
         await send({
-          response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [], foreignHosts: false } },
+          response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [], foreignHosts: false, spans: [] } },
         });
       }
     },
@@ -76,7 +76,7 @@ test("a bidirectional stream carries both ways until the handler returns", async
     await sent(taskId);
     const { value } = await responses.next();
     assert.deepEqual(value, {
-      response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [], foreignHosts: false } },
+      response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [], foreignHosts: false, spans: [] } },
     });
   }
   await sent("last");
@@ -89,7 +89,10 @@ test("closing one's own half ends the requests and leaves the responses", async 
     announcePeer: async ({ requests, send }) => {
       const all = await collect(requests);
       await send({
-        response: { $case: "needBackToSourceResponse", value: { description: String(all.length), rejections: [], foreignHosts: false } },
+        response: {
+          $case: "needBackToSourceResponse",
+          value: { description: String(all.length), rejections: [], foreignHosts: false, spans: [] },
+        },
       });
     },
   });

@@ -193,7 +193,7 @@ export class TaskMesh implements AsyncDisposable {
   held(stored: StoredTask, piece: number): void {
     if (stored !== this.#stored) return;
     this.#swarm?.got(piece);
-    if (this.#reading && this.#unique.active) {
+    if (this.#reading && this.#unique.active && isFromSource(stored, piece)) {
       this.#unique.add(piece);
       return this.#giveUnique();
     }
@@ -531,7 +531,7 @@ export class TaskMesh implements AsyncDisposable {
     const arrival = this.#feed?.arrival(piece);
     const lengthBytes = pieceRangeOf(meta, piece).length;
     const info = stored.piece(piece);
-    if (info !== undefined && this.#unique.active) this.#sent(piece, clock.nowMs());
+    if (info !== undefined && this.#unique.has(piece)) this.#sent(piece, clock.nowMs());
     if (info === undefined && arrival === undefined) {
       slot[Symbol.dispose]();
       return "not-found";
@@ -586,3 +586,5 @@ export class TaskMesh implements AsyncDisposable {
     this.#work.add(tracked);
   }
 }
+
+const isFromSource = (stored: StoredTask, piece: number): boolean => stored.piece(piece)?.traffic === "back-to-source";
