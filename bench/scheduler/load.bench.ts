@@ -3,6 +3,7 @@
 // Flags: --hosts 10000 --tasks 100 --peers 100 --rate 5000. Prints a table for people on standard error and one line of JSON.
 import { parseArgs } from "node:util";
 import { DecisionTimes } from "./decision-times.ts";
+import { heapBytes } from "./heap.ts";
 import { LoadModel } from "./load-model.ts";
 
 const { values: flags } = parseArgs({
@@ -51,8 +52,3 @@ console.error(
   `${result.registrationsPerSecondOfStep} registrations for each second of processor time, ${(100 * result.busyShare).toFixed(0)} % of a processor at this load, p99 ${result.p99Ms.toFixed(3)} ms, ${result.heapBytesPerPeer} bytes of heap per peer, ${result.heapBytesPerHost} per host`,
 );
 console.log(JSON.stringify(result));
-
-function heapBytes(): number {
-  globalThis.gc?.();
-  return process.memoryUsage().heapUsed + process.memoryUsage().external;
-}

@@ -121,8 +121,10 @@ export class SwarmModel {
     }
   }
 
-  /** The node reads the source from now on, or has read all of it. */
-  setReading(node: Node, reading: boolean): void {
+  /** The node reads the source from now on, or has read its part; what it reads so fast (pieces per millisecond) it cannot get from others. */
+  setReading(node: Node, reading: boolean, down: number): void {
+    this.#flows.setDown(node.index, down);
+    if (node.reading === reading) return;
     node.reading = reading;
     if (reading) {
       node.sendsUnique = true;
