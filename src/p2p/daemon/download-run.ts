@@ -459,6 +459,7 @@ export class DownloadRun {
   }
 
   #claim({ firstIndex, count }: SourceRun, reading: boolean): void {
+    if (!reading && this.#share.isPart) this.#parts.schedulers.changed(this.#order.taskId); // another part may be waiting
     for (let index = firstIndex; index < firstIndex + count; index++) {
       if (reading ? !this.#share.includes(index) : !this.#claimed.delete(index)) continue;
       if (reading) this.#claimed.add(index);

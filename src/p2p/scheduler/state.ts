@@ -246,6 +246,8 @@ export interface SourceSpan {
   readonly reader: Peer | undefined;
   readonly first: number;
   readonly end: number;
+  /** Since when it is this reader's. */
+  readonly sinceMs: number;
 }
 
 export interface Task {

@@ -219,9 +219,9 @@ function applyStored(turn: Turn, host: Host, facts: StoredFacts): void {
   task.application ??= facts.application;
   const peer = turn.cluster.peerOf(facts.peerId, host, task, nowMs);
   if (facts.layout !== undefined) learnLayout(peer, facts.layout);
-  if (peer.permit !== undefined && facts.sourceRanges !== task.sourceRanges) {
+  if (peer.permit !== undefined) {
     task.sourceRanges = facts.sourceRanges;
-    task.shareDue = true;
+    task.shareDue = true; // it has only just begun, or is through with its part
   }
   const before = peer.pieces.count;
   peer.pieces.merge(facts.finishedPieces);
