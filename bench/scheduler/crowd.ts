@@ -18,8 +18,6 @@ export interface CrowdScenario {
   readonly stepMs: number;
   /** Of a hundred peers, those whose machines die on the way. */
   readonly deaths: number;
-  /** See `SwarmSettings`. */
-  readonly holdsSpread: boolean;
   readonly seed: number;
 }
 
@@ -64,7 +62,7 @@ export class Crowd {
       { contentLength: contentBytes, pieceLength: contentBytes / pieces, pieceCount: pieces },
       this.times,
     );
-    this.swarm = new SwarmModel({ pieces, blocksPerPiece: 16, mesh: MeshConfig.parse({}), holdsSpread: scenario.holdsSpread, seed });
+    this.swarm = new SwarmModel({ pieces, blocksPerPiece: 16, mesh: MeshConfig.parse({}), seed });
     this.#left = peers;
     const rate = (bytesPerSecond * pieces) / contentBytes / 1000;
     this.#rate = rate;

@@ -1,6 +1,7 @@
-// The real scheduler and the real choice of pieces under a simulated network: N hosts with equal links want 1 GiB at once, one seed reads the source.
+// The real scheduler and the real choice of pieces under a simulated network: N hosts with equal links want 1 GiB at once; a seed reads the source, and some of
+// them with it.
 // How close does the last of them come to the fluid bound, what does the scheduler hear and say, and what does it cost?
-// Flags: --peers 100,1000,10000 --rate 100 (Mbit/s) --deaths 0 --seed 1. Prints a table for people on standard error and one line of JSON.
+// Flags: --peers 100,1000,10000 --rate 100 (Mbit/s) --pieces 512 --deaths 0 --seed 1. Prints a table for people on standard error and one line of JSON.
 import { parseArgs } from "node:util";
 import { Crowd, type CrowdScenario } from "./crowd.ts";
 import { DecisionTimes } from "./decision-times.ts";
@@ -13,7 +14,7 @@ const { values: flags } = parseArgs({
     deaths: { type: "string", default: "0" },
     seed: { type: "string", default: "1" },
     rate: { type: "string", default: "100" },
-    "hold-spread": { type: "boolean", default: false },
+    pieces: { type: "string" },
   },
 });
 
@@ -49,7 +50,7 @@ console.log(
 );
 
 function measure(peers: number) {
-  const pieces = piecesOf(peers);
+  const pieces = flags.pieces === undefined ? piecesOf(peers) : Number(flags.pieces);
   const pieceMs = (CONTENT_BYTES * 1000) / pieces / rate;
   const scenario: CrowdScenario = {
     peers,
@@ -60,7 +61,6 @@ function measure(peers: number) {
     joinMs: 100,
     stepMs: Math.max(1, Math.round(pieceMs * STEP_SHARE)),
     deaths: Number(flags.deaths),
-    holdsSpread: flags["hold-spread"],
     seed: Number(flags.seed),
   };
   const startMs = performance.now();

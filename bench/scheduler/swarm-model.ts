@@ -12,8 +12,6 @@ export interface SwarmSettings {
   readonly blocksPerPiece: number;
   /** Of our daemons. */
   readonly mesh: MeshConfig;
-  /** A piece that has spread to neighbours is not offered again by whoever sends unique pieces first. */
-  readonly holdsSpread: boolean;
   readonly seed: number;
 }
 
@@ -239,10 +237,7 @@ export class SwarmModel {
 
   #offerAgain(): void {
     for (const node of this.#holdingBack) {
-      const over = node.offers.due(this.#nowMs);
-      const isHeld = (piece: number): boolean => this.#settings.holdsSpread && node.swarm.isThere(piece);
-      const due = over.filter((piece) => !isHeld(piece));
-      for (const piece of over) if (isHeld(piece)) node.offers.sent(piece, this.#nowMs);
+      const due = node.offers.due(this.#nowMs);
       if (node.offers.heldBack.size === 0) this.#holdingBack.delete(node);
       if (due.length === 0) continue;
       node.news.held.push(...due);
