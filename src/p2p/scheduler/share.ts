@@ -14,6 +14,8 @@ const CUT_PIECES_MIN = 4;
 const STALE_MS = 1000;
 /** A reader that needs no longer than this for the rest is left alone: what it has on its way would be read twice. */
 const RELIEF_MS = 2500;
+/** Helpers considered at once; a source is not shared by more. */
+const HELPERS_MAX = 16;
 
 /** Divides what is left to read among those who can; looks at what is, so it may be called at any time. */
 export function shareSource(turn: Turn, task: Task): void {
@@ -49,8 +51,7 @@ function leftOf(task: Task, { reader, first, end }: SourceSpan): number {
   return left;
 }
 
-const has = (task: Task, reader: Peer | undefined, index: number): boolean =>
-  reader === undefined ? task.peers.values().some((peer) => isActive(peer) && peer.pieces.has(index)) : reader.pieces.has(index);
+const has = (task: Task, reader: Peer | undefined, index: number): boolean => (reader ?? task.roster).pieces.has(index);
 
 /** Undefined: nobody is there to read, which others see to. */
 function divided(turn: Turn, task: Task, spans: readonly SourceSpan[]): readonly SourceSpan[] | undefined {
@@ -120,12 +121,22 @@ function paceOf(task: Task, span: SourceSpan, nowMs: number): number {
 /** Peers that may read and have nothing to read, the same order for everybody who looks. */
 function helpersOf(task: Task, parts: readonly SourceSpan[]): Peer[] {
   const busy = new Set(parts.map(({ reader }) => reader));
-  const able = [...task.peers.values()].filter(
-    (peer) => isActive(peer) && isPushable(peer) && mayReadSource(peer) && peer.host.facts.sharing && peer.sourceError === undefined,
-  );
-  const rank = (peer: Peer): number => (peer.host.facts.seed ? 0 : 1) * 2 ** 32 + hashOf(peer.id);
-  return able.filter((peer) => !busy.has(peer) && peer.order?.range === undefined).toSorted((a, b) => rank(a) - rank(b));
+  const isAble = (peer: Peer): boolean =>
+    isPushable(peer) && mayReadSource(peer) && !busy.has(peer) && peer.sourceError === undefined && peer.order?.range === undefined;
+  // The first few in order, without putting ten thousand in order.
+  const first: { readonly peer: Peer; readonly rank: number }[] = [];
+  for (const peer of task.roster.traders.peers) {
+    if (!isAble(peer)) continue;
+    const rank = rankOf(peer);
+    if (first.length === HELPERS_MAX && rank > first.at(-1)!.rank) continue; // it is full
+    first.push({ peer, rank });
+    first.sort((a, b) => a.rank - b.rank);
+    if (first.length > HELPERS_MAX) first.pop();
+  }
+  return first.map(({ peer }) => peer);
 }
+
+const rankOf = (peer: Peer): number => (peer.host.facts.seed ? 0 : 1) * 2 ** 32 + hashOf(peer.id);
 
 function tell(turn: Turn, task: Task, before: readonly SourceSpan[]): void {
   const concerned = new Set([...before, ...task.spans].map(({ reader }) => reader));

@@ -69,7 +69,8 @@ export function heartbeat(turn: Turn, event: EventOf<"heartbeat">): void {
 function learnHost(turn: Turn, host: Host, facts: HostFacts): void {
   const before = host.facts;
   host.facts = facts;
-  if (before.sharing !== facts.sharing || before.rack !== facts.rack || before.seed !== facts.seed) turn.cluster.hostChanged(host);
+  if (before.sharing !== facts.sharing || before.place.rack !== facts.place.rack || before.seed !== facts.seed)
+    turn.cluster.hostChanged(host);
 }
 
 /** Stands for the report of each piece; a download that is over, or another host's, is passed over. */
