@@ -228,7 +228,13 @@ test("a neighbour that takes no bytes is dropped, its slot and its lease are fre
   await using scope = new AsyncDisposableStack();
   const clock = new VirtualClock();
   const large = contentOf(randomBytesOf(30_000_000), 30_000_000);
-  const node = await aMeshNode(scope, { content: large, whole: true, authority: false, clock, transfer: { uploadStallMs: "30s" } });
+  const node = await aMeshNode(scope, {
+    content: large,
+    whole: true,
+    authority: false,
+    clock,
+    transfer: { uploadStallMs: "30s", uploadIdleMs: "10m" },
+  });
   using raw = new Raw(await rawConnection(node.address.port));
   raw.socket.pause();
   raw.socket.write(Buffer.concat([GREETING, encodeRequest({ stream: 0, taskId: large.meta.id, piece: 0, orAnother: false })]));

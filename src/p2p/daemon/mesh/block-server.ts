@@ -49,7 +49,7 @@ export interface BlockServingOptions {
 const STREAMS_MAX = 32;
 const UNREAD_BYTES_MAX = 64 * 1024;
 /** Answers that may wait for a neighbour to listen. */
-const REPLIES_MAX = 1024;
+const REPLIES_MAX = 4096;
 
 interface Sending {
   readonly stream: number;
