@@ -14,6 +14,7 @@ const TARGETS = {
   test: "scripts/test.ts",
   check: "scripts/check.ts",
   bench: "scripts/bench.ts",
+  "bench:broadcast": "bench/broadcast/main.ts",
   docs: "scripts/docs.ts",
   anax: "bin/anax.ts",
 };

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 
-/** Debian packages that tests and benchmarks run against, and the program by which each is recognised. */
+/** Debian packages that tests run against, and the program by which each is recognised. */
 const PACKAGES: Readonly<Record<string, string>> = {
   "apache2-utils": "htpasswd",
   "busybox-static": "/bin/busybox",
@@ -23,31 +23,69 @@ const PACKAGES: Readonly<Record<string, string>> = {
 /** Libraries and plugins without a program of their own that come along. */
 const COMPANIONS = ["ca-certificates", "netavark", "aardvark-dns", "containernetworking-plugins", "uidmap"];
 
+/** What the broadcast benchmark needs besides: rivals, and what its network is made with. No test needs them. */
+const BROADCAST_PACKAGES: Readonly<Record<string, string>> = {
+  aria2: "aria2c",
+  ethtool: "ethtool",
+  gcc: "gcc",
+  iproute2: "ip",
+  iptables: "iptables",
+  "libc6-dev": "/usr/include/stdio.h",
+  nginx: "nginx",
+  opentracker: "opentracker",
+  procps: "sysctl",
+  "python3-libtorrent": "/var/lib/dpkg/info/python3-libtorrent.list",
+  "util-linux": "nsenter",
+};
+
 /** Installs what is missing when it may; otherwise says what is missing, and tests that need it report themselves skipped. */
 export function installPackages(): void {
-  const missing = Object.keys(PACKAGES).filter((name) => !present(PACKAGES[name]!)); // a key of the table
+  const missing = missingOf(PACKAGES);
   if (missing.length === 0) return;
-  if (process.getuid?.() !== 0 || !present("apt-get")) {
+  if (!mayInstall()) {
     console.log(`Missing for some tests (install as root: apt-get install ${missing.join(" ")}). They will be skipped and say so.`);
     return;
   }
   console.log(`Installing Debian packages for the tests: ${missing.join(" ")}`);
+  if (!install([...missing, ...COMPANIONS])) console.log("Tests that need the packages will be skipped and say so.");
+}
+
+/** Installs what the broadcast benchmark lacks; says on standard error when it could not. */
+export function installBroadcastPackages(): boolean {
+  const missing = missingOf(BROADCAST_PACKAGES);
+  if (missing.length === 0) return true;
+  if (mayInstall()) {
+    console.error(`Installing Debian packages for the benchmark: ${missing.join(" ")}`);
+    install(missing);
+  }
+  const stillMissing = missingOf(BROADCAST_PACKAGES);
+  if (stillMissing.length > 0)
+    console.error(`Missing: ${stillMissing.join(" ")} (install as root: apt-get install ${stillMissing.join(" ")})`);
+  return stillMissing.length === 0;
+}
+
+const missingOf = (packages: Readonly<Record<string, string>>): readonly string[] =>
+  Object.keys(packages).filter((name) => !present(packages[name]!)); // a key of the table
+
+const mayInstall = (): boolean => process.getuid?.() === 0 && present("apt-get");
+
+function install(names: readonly string[]): boolean {
   const release = forbidServiceStart();
   try {
     apt(["update", "-qq"]);
-    apt(["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", ...missing, ...COMPANIONS]);
+    return apt(["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", ...names]);
   } finally {
     release();
   }
 }
 
-function apt(args: readonly string[]): void {
+function apt(args: readonly string[]): boolean {
   const done = spawnSync("apt-get", args, {
     stdio: ["ignore", "ignore", "inherit"],
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
   });
-  if (done.status !== 0)
-    console.log(`apt-get ${args[0]} failed (exit ${done.status}); tests that need the packages will be skipped and say so.`);
+  if (done.status !== 0) console.error(`apt-get ${args[0]} failed (exit ${done.status}).`);
+  return done.status === 0;
 }
 
 /** Packages must not start their services here: the tests start their own, on free ports. */

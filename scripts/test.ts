@@ -4,7 +4,13 @@ import { installPackages } from "./setup.ts";
 installPackages();
 mustNode("check", ["scripts/check.ts"]);
 // Suites that start real daemons, registries and container engines share two cores: one file at a time.
-mustNode("unit, simulation and room tests", ["--test", "--test-timeout=300000", "src/**/*.test.ts", "test/sim/**/*.test.ts"]);
+mustNode("unit, simulation and room tests", [
+  "--test",
+  "--test-timeout=300000",
+  "src/**/*.test.ts",
+  "bench/**/*.test.ts",
+  "test/sim/**/*.test.ts",
+]);
 mustNode("end to end and foreign clients", [
   "--test",
   "--test-concurrency=1",

@@ -13,7 +13,7 @@ export async function startNginx(options: {
   readonly port: number;
 }): Promise<Child> {
   const configPath = join(options.workDirectory, "nginx.conf");
-  writeFileSync(configPath, configOf(options));
+  writeFileSync(configPath, nginxConfig({ ...options, listen: `127.0.0.1:${options.port}` }));
   const child = spawn("nginx", ["-c", configPath, "-p", options.workDirectory, "-e", "stderr"], { stdio: ["ignore", "ignore", "inherit"] });
   const failed = once(child, "exit").then(() => {
     throw new Error("nginx ended; is it installed?");
@@ -23,7 +23,7 @@ export async function startNginx(options: {
   return { pid: pidOf(child), ready: undefined, [Symbol.asyncDispose]: () => endProcess(child) };
 }
 
-const configOf = (options: { readonly root: string; readonly workDirectory: string; readonly port: number }): string => `
+export const nginxConfig = (options: { readonly root: string; readonly workDirectory: string; readonly listen: string }): string => `
 daemon off;
 worker_processes 1;
 user root;
@@ -41,7 +41,7 @@ http {
   fastcgi_temp_path ${options.workDirectory}/fastcgi;
   uwsgi_temp_path ${options.workDirectory}/uwsgi;
   scgi_temp_path ${options.workDirectory}/scgi;
-  server { listen 127.0.0.1:${options.port}; root ${options.root}; open_file_cache max=100; }
+  server { listen ${options.listen}; root ${options.root}; open_file_cache max=100; }
 }
 `;
 

@@ -68,7 +68,7 @@ function realTimer(ms: number, fire: () => void): Disposable {
 
 /** The machine's own clock. Sleeping keeps the process alive; background loops end by their signal. */
 export const realClock: Clock = {
-  nowMs: () => performance.now(),
+  nowMs: () => process.uptime() * 1000, // the same clock as `performance.now`, which takes 2 ms to load
   wallMs: () => Date.now(),
   timer: realTimer,
   ...waitsOf(realTimer),

@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+// An `import` of it would load its streams, too, which takes longer than all that is done with it here.
+const { readFileSync } = process.getBuiltinModule("node:fs");
 
 /** Of the package; "anax/<version>" is how our daemons tell each other from foreign ones. */
 export const VERSION: string = readVersion();

@@ -1,11 +1,15 @@
-import { access, constants, stat } from "node:fs/promises";
+import type { Stats } from "node:fs";
 import { isAbsolute } from "node:path";
 import type { Command } from "commander";
 import { realClock } from "../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../base/errors.ts";
-import { openChannel, type GrpcChannel } from "../wire/grpc/client.ts";
+import type { GrpcCaller } from "../wire/grpc/caller.ts";
+import { SocketChannel } from "../wire/grpc/socket-channel.ts";
 import { defaultDataDir, settingsFile, socketIn } from "../node/paths.ts";
 import { withSettings, type SettingOptions } from "./options.ts";
+
+// An `import` of it would load its streams, too, which takes longer than all that is done with it here.
+const { accessSync, constants, statSync } = process.getBuiltinModule("node:fs");
 
 /** Answers carry whole pieces when the daemon sends content through the socket. */
 const ANSWER_BYTES_MAX = 80 * 1024 * 1024;
@@ -23,7 +27,7 @@ export function withEndpoint(command: Command): Command {
 }
 
 export interface LocalDaemon extends Disposable {
-  readonly channel: GrpcChannel;
+  readonly channel: GrpcCaller;
   readonly socketPath: string;
   /** The daemon runs as another user, so that files it writes would not be ours. */
   readonly foreignUser: boolean;
@@ -32,15 +36,23 @@ export interface LocalDaemon extends Disposable {
 /** A channel to the local daemon. Throws `daemon.unreachable` when its socket is not there, `daemon.denied` when it is not for this user. */
 export async function connectDaemon(options: EndpointOptions): Promise<LocalDaemon> {
   const socketPath = await socketPathFor(options);
-  const found = await stat(socketPath).catch((cause: unknown) => {
-    throw systemCodeOf(cause) === "EACCES" ? denied(socketPath, undefined) : unreachable(socketPath, cause);
-  });
-  await access(socketPath, constants.W_OK).catch(() => {
-    throw denied(socketPath, found.gid);
-  });
-  const channel = openChannel({ path: socketPath }, { clock: realClock, receiveBytesMax: ANSWER_BYTES_MAX });
+  const found = mustBeOurs(socketPath);
+  const channel = new SocketChannel(socketPath, { clock: realClock, receiveBytesMax: ANSWER_BYTES_MAX });
   const foreignUser = process.getuid !== undefined && process.getuid() !== found.uid;
   return { channel, socketPath, foreignUser, [Symbol.dispose]: () => channel[Symbol.dispose]() };
+}
+
+/** Synchronous: a command has nothing else to do, and the threads for anything else would first have to be started. */
+function mustBeOurs(socketPath: string): Stats {
+  let found: Stats | undefined;
+  try {
+    found = statSync(socketPath);
+    accessSync(socketPath, constants.W_OK);
+    return found;
+  } catch (cause) {
+    if (found !== undefined || systemCodeOf(cause) === "EACCES") throw denied(socketPath, found?.gid);
+    throw unreachable(socketPath, cause);
+  }
 }
 
 /** All settings are read only where one besides the data directory can say where the socket is: that takes longer than a small download. */

@@ -1,6 +1,5 @@
 import { Command, CommanderError } from "commander";
 import { AnaxError, errorOf, specOf } from "../base/errors.ts";
-import { nearestOf } from "../base/nearest.ts";
 import { VERSION } from "../base/version.ts";
 import { endWithStdout, printError } from "./output.ts";
 
@@ -56,6 +55,7 @@ async function programFor(argv: readonly string[]): Promise<Command> {
     return program.addCommand(tame(command()));
   }
   if (name !== undefined && !name.startsWith("-")) {
+    const { nearestOf } = await import("../base/nearest.ts");
     const near = nearestOf(name, Object.keys(COMMANDS));
     throw new AnaxError("input.invalid", { command: name, reason: "no such command", didYouMean: near, known: Object.keys(COMMANDS) });
   }

@@ -2,7 +2,7 @@ import { InvalidArgumentError, Option, type Command } from "commander";
 import { AnaxError } from "../base/errors.ts";
 import { parseDurationMs } from "../base/units.ts";
 import { SYSTEM_FILE } from "../node/paths.ts";
-import { parsePieceLength } from "../wire/http/dragonfly-headers.ts";
+import { parsePieceLength } from "../wire/http/piece-length.ts";
 
 export interface SettingOptions {
   readonly config?: string;

@@ -1,13 +1,13 @@
-import { colorsOn } from "./colors.ts";
 import { errorOf, specOf, systemCodeOf, type AnaxError } from "../base/errors.ts";
 
 /** One line for a person, or one JSON line for a program, on standard error; the code is what scripts match on. */
 export function printError(error: AnaxError, json: boolean): void {
+  const { styleText } = process.getBuiltinModule("node:util");
   if (json)
     return void process.stderr.write(
       `${JSON.stringify({ error: { code: error.code, message: error.message, details: error.details } })}\n`,
     );
-  process.stderr.write(`${colorsOn(process.stderr).red("error")} ${error.code}: ${shown(error.message)}\n`);
+  process.stderr.write(`${styleText("red", "error", { stream: process.stderr })} ${error.code}: ${shown(error.message)}\n`);
   if (error.code === "internal" && error.stack !== undefined) process.stderr.write(`${error.stack}\n`);
 }
 

@@ -1,11 +1,15 @@
 import { enableCompileCache } from "node:module";
 import { codeCacheDir } from "../node/paths.ts";
-import { keepYoungGenerationSmall } from "../node/young-generation.ts";
+
+/** Roles that read and write content all day; a command lives too shortly, and a scheduler has none. */
+const MOVES_CONTENT: ReadonlySet<string | undefined> = new Set(["up", "daemon"]);
 
 /** Readies the runtime, then loads and runs the program; resolves to the exit code. */
 export async function start(argv: readonly string[]): Promise<number> {
-  // A scheduler alone keeps many small objects and no content: the default suits it.
-  if (argv[0] !== "scheduler") keepYoungGenerationSmall();
+  if (MOVES_CONTENT.has(argv[0])) {
+    (await import("../node/young-generation.ts")).keepYoungGenerationSmall();
+    (await import("../node/file-threads.ts")).useMoreFileThreads(process.env);
+  }
   // Compiling the program takes longer than most commands do, so the result is kept. Where that is not possible nothing is lost but time.
   enableCompileCache(codeCacheDir(process.env));
   const { main } = await import("./main.ts");

@@ -1,4 +1,4 @@
-import { close, fdatasync, fsync, open, read, write } from "node:fs";
+import { close, fdatasync, fsync, ftruncate, open, read, write } from "node:fs";
 import { promisify } from "node:util";
 import { diskErrorOf } from "./disk-error.ts";
 
@@ -7,7 +7,9 @@ import { diskErrorOf } from "./disk-error.ts";
 
 export const openDescriptor: (path: string, flags: number | string, mode?: number) => Promise<number> = promisify(open);
 export const closeDescriptor: (fd: number) => Promise<void> = promisify(close);
+export const resize: (fd: number, bytes: number) => Promise<void> = promisify(ftruncate);
 export const syncData: (fd: number) => Promise<void> = promisify(fdatasync);
+const syncAll: (fd: number) => Promise<void> = promisify(fsync);
 
 /** Writes all of `bytes` at `positionBytes`, however many system calls it takes. Throws `disk.full`, `disk.io`. */
 export function writeFully(fd: number, bytes: Uint8Array, positionBytes: number): Promise<void> {
@@ -47,7 +49,7 @@ export function readFully(fd: number, into: Uint8Array, positionBytes: number): 
 export async function syncDirectory(path: string): Promise<void> {
   const fd = await openDescriptor(path, "r");
   try {
-    await promisify(fsync)(fd);
+    await syncAll(fd);
   } finally {
     await closeDescriptor(fd);
   }

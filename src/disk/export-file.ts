@@ -27,12 +27,13 @@ const NO_LINK: ReadonlySet<string> = new Set(["EXDEV", "ENOTSUP", "EOPNOTSUPP", 
 const NO_CLONE: ReadonlySet<string> = new Set(["EXDEV", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EINVAL", "ENOTTY", "EPERM", "EBADF"]);
 
 /**
- * Puts a finished file at a path that a person chose, all at once: it is made under another name beside it and renamed. Whatever fails,
- * the output path has its old content or none. Throws `output.exists`, `output.unwritable`, `disk.full`, `disk.io`, the signal's reason.
+ * Puts a finished file at a path that a person chose, all at once: by a hard link, or made under another name beside it and renamed. Whatever
+ * fails, the output path has its old content or none. Throws `output.exists`, `output.unwritable`, `disk.full`, `disk.io`, the signal's reason.
  */
 export async function exportFile(options: ExportOptions): Promise<"linked" | "copied"> {
   const { to, signal } = options;
   signal?.throwIfAborted();
+  if (options.hardLink !== "never" && (await linkedAtOnce(options))) return "linked";
   await mustBeFree(options);
   const temporary = join(dirname(to), `.anax-${randomUUID()}`);
   try {
@@ -45,6 +46,16 @@ export async function exportFile(options: ExportOptions): Promise<"linked" | "co
     throw outputErrorOf(error, { path: to });
   } finally {
     await rm(temporary, { force: true }).catch(() => undefined); // a rename of two links of one file leaves both names
+  }
+}
+
+/** One call where nothing is in the way, which is what most exports meet. Whatever is, the long way finds out and says. */
+async function linkedAtOnce({ from, to }: ExportOptions): Promise<boolean> {
+  try {
+    await link(from, to);
+    return true;
+  } catch {
+    return false;
   }
 }
 

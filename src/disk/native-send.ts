@@ -2,13 +2,23 @@ import type koffiModule from "koffi";
 
 type Koffi = typeof koffiModule;
 
-/** Two system calls that Node lacks. Both return at once: never use them from a thread that does not own the socket. */
+/** System calls that Node lacks. All return at once: never use them from a thread that does not own the socket. */
 export interface NativeSend {
   /**
    * `sendfile(2)` from a file to a non-blocking socket: the number of bytes that the kernel took, 0 at the end of the file,
    * or a negative errno.
    */
   send(socketFd: number, fileFd: number, offsetBytes: number, lengthBytes: number): number;
+  /**
+   * `send(2)` of a head to a non-blocking socket, kept back by the kernel until more follows, so that it does not travel in a packet of its own.
+   * The number of bytes that the kernel took, or a negative errno.
+   */
+  sendMore(socketFd: number, bytes: Uint8Array): number;
+  /**
+   * `TCP_NOTSENT_LOWAT`: how many bytes a socket takes beyond what is on its way. What is not in the kernel yet can still give way to something
+   * else. False where the system does not know the option.
+   */
+  limitUnsent(socketFd: number, bytes: number): boolean;
   /** False when reading this byte would wait for the disk. */
   resident(fileFd: number, offsetBytes: number): boolean;
 }
@@ -21,6 +31,13 @@ export const UNSUPPORTED: ReadonlySet<number> = new Set([-22 /* EINVAL */, -38 /
 
 /** `preadv2` flag (Linux 4.14): answer EAGAIN rather than wait for the disk. */
 const RWF_NOWAIT = 8;
+
+/** `send` flags: do not wait, raise no signal, more follows. */
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_MORE = 0x8000;
+const IPPROTO_TCP = 6;
+const TCP_NOTSENT_LOWAT = 25;
 
 /** The calls through koffi; undefined where that optional library, Linux or glibc is missing. */
 export async function loadNativeSend(): Promise<NativeSend | undefined> {
@@ -40,6 +57,15 @@ function bind(koffi: Koffi): NativeSend {
     at: BigInt64Array,
     n: number,
   ) => number;
+  const send = libc.func("int64_t send(int, const void *, size_t, int)") as (
+    fd: number,
+    bytes: Uint8Array,
+    n: number,
+    flags: number,
+  ) => number;
+  const setsockopt = libc.func("int setsockopt(int, int, int, const int *, uint32_t)") as (
+    ...args: readonly [fd: number, level: number, name: number, value: Int32Array, bytes: number]
+  ) => number;
   const preadv2 = libc.func("int64_t preadv2(int, const void *, int, int64_t, int)") as (
     ...args: readonly [fd: number, vector: Buffer, count: number, offset: number, flags: number]
   ) => number;
@@ -51,6 +77,11 @@ function bind(koffi: Koffi): NativeSend {
       const sent = sendfile(socketFd, fileFd, place, lengthBytes);
       return sent < 0 ? -koffi.errno() : sent;
     },
+    sendMore(socketFd, bytes) {
+      const sent = send(socketFd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
+      return sent < 0 ? -koffi.errno() : sent;
+    },
+    limitUnsent: (socketFd, bytes) => setsockopt(socketFd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, new Int32Array([bytes]), 4) === 0,
     resident(fileFd, offsetBytes) {
       if (preadv2(fileFd, vector, 1, offsetBytes, RWF_NOWAIT) >= 0) return true;
       // A file system without this flag (EOPNOTSUPP: tmpfs) is taken for fast; other errors come up again when sending.

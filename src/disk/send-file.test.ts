@@ -144,7 +144,10 @@ for (const [name, native] of Object.entries(VARIANTS)) {
 
 test("a disk error while sending is reported as one", { skip: real === undefined }, async () => {
   await using world = await openWorld();
-  await assert.rejects(world.send({ native: { resident: () => true, send: () => EIO }, lengthBytes: 1 }), hasCode("disk.io"));
+  await assert.rejects(
+    world.send({ native: { resident: () => true, send: () => EIO, sendMore: () => EAGAIN, limitUnsent: () => false }, lengthBytes: 1 }),
+    hasCode("disk.io"),
+  );
 });
 
 test("many sockets get their files at the same time through fewer buffers", async () => {
@@ -247,6 +250,8 @@ function oddly(inner: NativeSend): NativeSend {
   const random = createRandom(7);
   return {
     resident: (fd, offsetBytes) => inner.resident(fd, offsetBytes),
+    limitUnsent: (fd, bytes) => inner.limitUnsent(fd, bytes),
+    sendMore: (fd, bytes) => (random.below(2) === 0 ? EAGAIN : inner.sendMore(fd, bytes)),
     send(socketFd, fileFd, offsetBytes, lengthBytes) {
       const dice = random.below(8);
       if (dice === 0) return EINTR;

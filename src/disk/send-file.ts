@@ -164,6 +164,16 @@ async function sendSome(options: NativeOptions, probe: () => Buffer): Promise<nu
 
 const EMPTY = Buffer.alloc(0);
 
+/**
+ * Writes the head of a span that is sent with `sendFile` right after, without a packet of its own where the kernel can be told so. Await it only
+ * together with the span.
+ */
+export function writeHead(socket: Socket, head: Uint8Array, native: NativeSend | undefined): Promise<void> {
+  const fd = native === undefined || socket.connecting || socket.writableLength > 0 ? undefined : plainFdOf(socket);
+  const sent = fd === undefined || socket.destroyed || socket.writableEnded ? 0 : Math.max(0, native!.sendMore(fd, head)); // there is one where there is a descriptor
+  return sent === head.length ? Promise.resolve() : writeChunk(socket, head.subarray(sent));
+}
+
 function lazily<T>(make: () => T): () => T {
   let made: T | undefined;
   return () => (made ??= make());
@@ -214,6 +224,12 @@ const shorter = (span: FileSpan): AnaxError =>
     offsetBytes: span.offsetBytes,
     lengthBytes: span.lengthBytes,
   });
+
+/** Lets a socket take only so many bytes ahead of what it can send, where the system can do that. */
+export function limitUnsent(socket: Socket, bytes: number, native: NativeSend | undefined): void {
+  const fd = plainFdOf(socket);
+  if (fd !== undefined) native?.limitUnsent(fd, bytes);
+}
 
 /** The descriptor under a plain socket. A TLS socket shows that of its transport, which must never be written to. */
 function plainFdOf(socket: Socket): number | undefined {

@@ -1,6 +1,8 @@
-import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+
+// An `import` of it would load its streams, too, which takes longer than all that is done with it here.
+const { existsSync } = process.getBuiltinModule("node:fs");
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -412,6 +412,7 @@ function storedOf({ peer, held, finished }: Daemon, pieces: number): StoredFacts
     tag: undefined,
     application: undefined,
     layout: layoutOf(pieces),
+    sourceRanges: false,
     finishedPieces: held.toBytes(pieces),
     finished,
   };

@@ -2,8 +2,6 @@ import { Command, Option } from "commander";
 import { AnaxError } from "../../base/errors.ts";
 import { collect, countOption, durationOption, pieceLengthOption } from "../options.ts";
 import { withDaemon, withEndpoint, type EndpointOptions } from "../connect.ts";
-import { getDirectory } from "../get/directory.ts";
-import { getFile } from "../get/file.ts";
 import type { GetOptions } from "../get/request.ts";
 
 /** `anax get`: the flags of Dragonfly's dfget, environment names included. */
@@ -55,7 +53,7 @@ export function command(): Command {
       new Option("--max-concurrent-requests <count>", "with --recursive: files at a time")
         .env("DFGET_MAX_CONCURRENT_REQUESTS")
         .argParser(countOption)
-        .default(8),
+        .default(32),
     )
     .addOption(new Option("--storage-region <name>", "region of the object store").env("DFGET_STORAGE_REGION"))
     .addOption(new Option("--storage-endpoint <url>", "endpoint of the object store").env("DFGET_STORAGE_ENDPOINT"))
@@ -73,7 +71,11 @@ async function run(url: string, options: GetOptions & EndpointOptions): Promise<
   const onSignal = (): void => stop.abort(new AnaxError("download.cancelled", { url }));
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   try {
-    await withDaemon(options, (daemon) => (options.recursive === true ? getDirectory : getFile)(daemon, url, options, stop.signal));
+    await withDaemon(options, async (daemon) => {
+      const get =
+        options.recursive === true ? (await import("../get/directory.ts")).getDirectory : (await import("../get/file.ts")).getFile;
+      await get(daemon, url, options, stop.signal);
+    });
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   }

@@ -14,6 +14,9 @@ import { objectStorageOf, type GetOptions } from "./request.ts";
 
 const LIST_TIMEOUT_MS = 120_000;
 
+/** The daemon takes no more calls on one connection than a thousand; more at once only wait for the same disk. */
+const AT_ONCE_MAX = 512;
+
 /** A source can nest without end (a link to its own parent); nobody means that. */
 const DEPTH_MAX = 64;
 
@@ -27,26 +30,29 @@ export async function getDirectory(daemon: LocalDaemon, url: string, options: Ge
   const files = (await listTree(daemon, root, options, signal)).filter((entry) => wanted(pathBelow(root, entry.url), options.includeFiles));
   const lines = options.json === true || !process.stdout.isTTY || !process.stderr.isTTY;
   const progress = await startProgress(options.progress ? (lines ? "json" : "bar") : "none", `${files.length} files`, realClock);
-  const states = new Map<string, ProgressState>();
   const totalBytes = files.reduce((sum, entry) => sum + entry.contentLength, 0);
+  const made = new Directories();
+  const sum = new Sum(totalBytes);
   try {
-    await eachLimited(files, options.maxConcurrentRequests, signal, async (entry, stop) => {
+    await eachLimited(files, Math.min(AT_ONCE_MAX, options.maxConcurrentRequests), signal, async (entry, stop) => {
       const output = outputBelow(options.output, pathBelow(root, entry.url));
-      await mkdir(dirname(output), { recursive: true });
+      await made.make(dirname(output));
+      let before = NOTHING;
       await download(daemon, {
         url: entry.url,
         options: { ...options, output },
         signal: stop,
         onProgress(state) {
-          states.set(entry.url, state);
-          progress.update(sumOf(states.values(), totalBytes));
+          sum.replace(before, state);
+          before = state;
+          progress.update(sum.state);
         },
       });
     });
   } finally {
     progress.stop();
   }
-  const sum = sumOf(states.values(), totalBytes);
+  const { fromPeersBytes, fromSourceBytes } = sum.state;
   const seconds = (realClock.nowMs() - startedMs) / 1000;
   if (lines)
     return printJson({
@@ -55,13 +61,24 @@ export async function getDirectory(daemon: LocalDaemon, url: string, options: Ge
       output: options.output,
       files: files.length,
       bytes: totalBytes,
-      bytesFromPeers: sum.fromPeersBytes,
-      bytesFromSource: sum.fromSourceBytes,
+      bytesFromPeers: fromPeersBytes,
+      bytesFromSource: fromSourceBytes,
       seconds: Number(seconds.toFixed(3)),
     });
   process.stderr.write(
-    `${options.output}: ${files.length} files, ${formatBytes(totalBytes)} in ${formatDuration(seconds * 1000)} (${formatBytes(sum.fromPeersBytes)} from peers, ${formatBytes(sum.fromSourceBytes)} from the source)\n`,
+    `${options.output}: ${files.length} files, ${formatBytes(totalBytes)} in ${formatDuration(seconds * 1000)} (${formatBytes(fromPeersBytes)} from peers, ${formatBytes(fromSourceBytes)} from the source)\n`,
   );
+}
+
+/** Makes each directory once, however many files go there. */
+class Directories {
+  readonly #made = new Map<string, Promise<unknown>>();
+
+  make(path: string): Promise<unknown> {
+    const making = this.#made.get(path) ?? mkdir(path, { recursive: true });
+    this.#made.set(path, making);
+    return making;
+  }
 }
 
 /** Where a file of the source goes; a name such as `../x` must not leave the output directory. Throws `input.invalid`. */
@@ -138,12 +155,28 @@ async function eachLimited<T>(
   }
 }
 
-function sumOf(states: Iterable<ProgressState>, totalBytes: number): ProgressState {
-  let [doneBytes, fromPeersBytes, fromSourceBytes] = [0, 0, 0];
-  for (const state of states) {
-    doneBytes += state.doneBytes;
-    fromPeersBytes += state.fromPeersBytes;
-    fromSourceBytes += state.fromSourceBytes;
+const NOTHING: ProgressState = { totalBytes: 0, doneBytes: 0, fromPeersBytes: 0, fromSourceBytes: 0 };
+
+/** How far all files are, kept up to date one file at a time: adding them all up at each step would take longer than small files do. */
+class Sum {
+  #state: ProgressState;
+
+  constructor(totalBytes: number) {
+    this.#state = { ...NOTHING, totalBytes };
   }
-  return { totalBytes, doneBytes, fromPeersBytes, fromSourceBytes };
+
+  get state(): ProgressState {
+    return this.#state;
+  }
+
+  /** One file has come from `before` to `now`. */
+  replace(before: ProgressState, now: ProgressState): void {
+    const { totalBytes, doneBytes, fromPeersBytes, fromSourceBytes } = this.#state;
+    this.#state = {
+      totalBytes,
+      doneBytes: doneBytes + now.doneBytes - before.doneBytes,
+      fromPeersBytes: fromPeersBytes + now.fromPeersBytes - before.fromPeersBytes,
+      fromSourceBytes: fromSourceBytes + now.fromSourceBytes - before.fromSourceBytes,
+    };
+  }
 }

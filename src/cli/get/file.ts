@@ -7,9 +7,8 @@ import { wallMsOf } from "../../wire/grpc/time.ts";
 import type { LocalDaemon } from "../connect.ts";
 import { printJson } from "../output.ts";
 import { startProgress, type ProgressState } from "../progress.ts";
-import { parseByteRange } from "./range.ts";
+import { checkOutput } from "./output.ts";
 import { downloadOf, type GetOptions } from "./request.ts";
-import { checkOutput, openSink } from "./sink.ts";
 
 export interface GetSummary {
   readonly url: string;
@@ -57,7 +56,7 @@ export async function download(daemon: LocalDaemon, order: Order): Promise<GetSu
     options.output === "-" || daemon.foreignUser || options.transferFromDaemon === true || options.transferFromDfdaemon === true;
   if (options.output !== "-") await checkOutput(options.output, options.overwrite === true);
   await using part = await partOf(daemon, order);
-  await using sink = transfer ? await openSink(options.output, options.overwrite === true) : undefined;
+  await using sink = transfer ? await (await import("./sink.ts")).openSink(options.output, options.overwrite === true) : undefined;
   const tally = new Tally();
   const request = downloadOf(url, options, transfer ? "send" : { to: options.output }, part.range);
   for await (const response of answers(daemon, request, order)) {
@@ -84,7 +83,7 @@ function answers(daemon: LocalDaemon, wanted: Download, { options, signal }: Ord
  */
 async function partOf(daemon: LocalDaemon, order: Order): Promise<AsyncDisposable & { readonly range: Range | undefined }> {
   const { url, options } = order;
-  const part = options.range === undefined ? undefined : parseByteRange(options.range);
+  const part = options.range === undefined ? undefined : (await import("./range.ts")).parseByteRange(options.range);
   if (part === undefined || !("lastBytes" in part)) return { range: part, [Symbol.asyncDispose]: async () => undefined };
   const begun = answers(daemon, downloadOf(url, options, "keep", undefined), order);
   const first: DownloadTaskResponse | void = (await begun.next()).value;

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { access, constants, open, rm, stat } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { AnaxError, systemCodeOf } from "../../base/errors.ts";
 import { outputErrorOf } from "../../disk/disk-error.ts";
 import { putInPlace } from "../../disk/export-file.ts";
 import { writeStdout } from "../output.ts";
@@ -11,22 +10,6 @@ export interface Sink extends AsyncDisposable {
   write(bytes: Uint8Array): Promise<void>;
   /** All is there: it may be seen now. */
   commit(): Promise<void>;
-}
-
-/** Refuses an output that this user cannot have before anything is downloaded for it. Throws `output.exists`, `output.unwritable`. */
-export async function checkOutput(output: string, overwrite: boolean): Promise<void> {
-  const target = resolve(output);
-  try {
-    await access(dirname(target), constants.W_OK | constants.X_OK);
-    const found = await stat(target).catch((thrown: unknown) => {
-      if (systemCodeOf(thrown) !== "ENOENT") throw thrown;
-      return undefined;
-    });
-    if (found?.isDirectory() === true) throw new AnaxError("output.unwritable", { output, reason: "it is a directory" });
-    if (found !== undefined && !overwrite) throw new AnaxError("output.exists", { output, hint: "--overwrite replaces it" });
-  } catch (thrown) {
-    throw outputErrorOf(thrown, { output });
-  }
 }
 
 /** Standard output, or a file beside the output that becomes it at the end: whoever looks there sees nothing or all of it. */

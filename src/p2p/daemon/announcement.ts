@@ -1,6 +1,7 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { AnnouncePeerRequest, AnnouncePeerResponse, NormalTaskResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
 import type { BidiStream } from "../../wire/grpc/client.ts";
+import type { PieceSpan } from "./source-share.ts";
 import {
   neighbourOfferOf,
   parentOfferOf,
@@ -11,6 +12,8 @@ import {
   type TaskFacts,
 } from "./api.ts";
 
+/** Parts of a source named in one answer. */
+const SPANS_MAX = 64;
 /** Named in one answer; no scheduler of ours names as many. */
 const NEIGHBOURS_MAX = 1024;
 
@@ -31,7 +34,13 @@ export type Decision =
       readonly facts: TaskFacts;
       readonly rejections: string;
     }
-  | { readonly kind: "source"; readonly reason: string; readonly foreignHosts: boolean }
+  | {
+      readonly kind: "source";
+      readonly reason: string;
+      readonly foreignHosts: boolean;
+      /** What is to be read, in place of what was named before; none: everything. */
+      readonly spans: readonly PieceSpan[];
+    }
   | { readonly kind: "empty-content" };
 
 /** One download's stream to its scheduler. */
@@ -93,7 +102,12 @@ async function* decisionsOf(responses: AsyncIterable<AnnouncePeerResponse>): Asy
         yield parentsOf(response.value);
         break;
       case "needBackToSourceResponse":
-        yield { kind: "source", reason: response.value.description ?? "", foreignHosts: response.value.foreignHosts };
+        yield {
+          kind: "source",
+          reason: response.value.description ?? "",
+          foreignHosts: response.value.foreignHosts,
+          spans: response.value.spans.slice(0, SPANS_MAX),
+        };
         break;
       case "metadataOnlyResponse":
         break;

@@ -201,8 +201,13 @@ export function wireStoredOf(stored: StoredTask, peerId: string): WireStored {
     pieceCount: meta.pieceCount,
     finishedPieces: finished ? new Uint8Array() : stored.finished.toBytes(),
     finished,
+    sourceRanges: givesRanges(meta),
   };
 }
+
+/** Whether the source of this content gives parts of it: object stores and files do, HTTP servers say so. */
+const givesRanges = ({ url, responseHeader }: StoredTask["meta"]): boolean =>
+  /^(?:file|s3):/i.test(url) || /\bbytes\b/i.test(responseHeader["accept-ranges"] ?? "");
 
 export function localTaskOf(stored: StoredTask): LocalTask {
   const { meta, bytesFrom } = stored;

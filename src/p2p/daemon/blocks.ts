@@ -1,6 +1,9 @@
 /** Bytes that go to the disk at once: enough that the way through the thread pool is not what limits a source. */
 export const BLOCK_BYTES = 1024 * 1024;
 
+/** Blocks for so many bytes; the one more lets the end show in the same block. */
+export const blockBytesFor = (bytes: number): number => Math.min(BLOCK_BYTES, bytes + 1);
+
 interface Filled {
   readonly block: Uint8Array;
   /** Nothing comes after this block; with `error`, because the body broke. */
@@ -14,13 +17,18 @@ interface Filled {
  */
 export async function* inBlocks(chunks: AsyncIterable<Uint8Array>, blockBytes = BLOCK_BYTES): AsyncGenerator<Uint8Array> {
   const source = chunks[Symbol.asyncIterator]();
-  const buffers = [new Uint8Array(blockBytes), new Uint8Array(blockBytes)] as const;
   const filler = new Filler(source);
-  let filling = filler.fill(buffers[0]);
+  let spare: Uint8Array | undefined;
+  let filled: Uint8Array = new Uint8Array(blockBytes);
+  let filling = filler.fill(filled);
   try {
-    for (let turn = 1; ; turn++) {
+    for (;;) {
       const { block, last, error } = await filling;
-      if (!last) filling = filler.fill(buffers[turn % 2 === 0 ? 0 : 1]);
+      if (!last) {
+        const next: Uint8Array = spare ?? new Uint8Array(blockBytes); // not before it is needed: most files are one block
+        [spare, filled] = [filled, next];
+        filling = filler.fill(next);
+      }
       if (block.length > 0) yield block;
       if (error !== undefined) throw error;
       if (last) return;

@@ -32,7 +32,9 @@ import {
   sourceStartedReport,
   startedReport,
 } from "./reports.ts";
+import type { SourceRun } from "./source-plan.ts";
 import { readSource, sourceRequestOf } from "./source-read.ts";
+import { SourceShare, type PieceSpan } from "./source-share.ts";
 import { START, step, type Happening, type Order, type Phase, type Rules, type SourceReason } from "./step.ts";
 import { TaskHold } from "./task-hold.ts";
 import { metaOf } from "./task-meta.ts";
@@ -84,6 +86,9 @@ export class DownloadRun {
   readonly #work = new Set<Promise<void>>();
   readonly #task: TaskHold;
   readonly #part: MeshPart | undefined;
+  readonly #share = new SourceShare();
+  /** Pieces that are being read from the source, so that they are not fetched as well. */
+  readonly #claimed = new Set<number>();
   #phase: Phase = START;
   /** Parents that are not ours. */
   #offers: readonly ParentOffer[] = [];
@@ -218,7 +223,7 @@ export class DownloadRun {
     const facts = announcement.ours ? (this.#task.stored ?? store.find(taskId))?.meta : await this.#statForForeign();
     if (facts === undefined && !announcement.ours) {
       const reason = "the source does not say the length, and this scheduler would take that for no content";
-      this.#decided({ kind: "source", reason, foreignHosts: true });
+      this.#decided({ kind: "source", reason, foreignHosts: true, spans: [] });
       return undefined;
     }
     const register = registerReport(request, facts ?? {});
@@ -250,7 +255,9 @@ export class DownloadRun {
         return this.#happened({ on: "parents" });
       case "source":
         this.#foreignPeers ||= decision.foreignHosts;
-        this.#tell("scheduler.says-source", { reason: decision.reason });
+        this.#share.set(decision.spans);
+        this.#releaseClaims();
+        this.#tell("scheduler.says-source", { reason: decision.reason, spans: spansText(decision.spans) });
         return this.#happened({ on: "told-source" });
       case "empty-content":
         // A Dragonfly scheduler keeps the length that the first peer of a task named; the source may have grown since.
@@ -398,6 +405,7 @@ export class DownloadRun {
     const { store, sources, clock, random, config, limits, metrics } = this.#parts;
     const { taskId, request } = this.#order;
     await this.#fetch?.[Symbol.asyncDispose]();
+    if (this.#share.isPart && !(await this.#isLaidOut())) return this.#happened({ on: "part-failed" });
     metrics.backToSource.inc({ because });
     this.#readsSource = true;
     this.#talk.say(sourceStartedReport(because));
@@ -415,16 +423,16 @@ export class DownloadRun {
         held: this.#task.stored ?? store.find(taskId),
         onStored: (stored, from) => {
           this.#task.take(stored, from);
-          this.#part?.open(stored);
           this.#part?.setReading(true);
+          this.#part?.open(stored);
           this.#part?.fetch();
         },
         onPiece: (piece, costMs) => this.#gained(piece, costMs),
         pieceLengthOf: (contentLength) => (this.#cutsOwnWay ? ownPieceLengthOf(contentLength) : pieceLengthOf(contentLength)),
         comesFromPeers: (index) => this.#part?.isThere(index) ?? false,
-        onRun: ({ firstIndex, count }, reading) => {
-          for (let index = firstIndex; index < firstIndex + count; index++) this.#part?.claim(index, reading);
-        },
+        share: this.#share,
+        isOnItsOwn: () => this.#talk.state === "none",
+        onRun: (run, reading) => this.#claim(run, reading),
         onRetry: (error) => this.#tell("source.broken", { code: error.code, reason: error.message }),
         drop: (held, why) => {
           this.#tell("task.dropped", { why });
@@ -434,10 +442,37 @@ export class DownloadRun {
     } catch (thrown) {
       const error = errorOf(thrown);
       if (error.code.startsWith("source.")) this.#talk.say(sourceFailedReport(error));
-      throw error;
+      if (!error.code.startsWith("source.") || !this.#share.isPart || this.#talk.state !== "open") throw error;
+      this.#readsSource = false;
+      return this.#happened({ on: "part-failed" });
     }
     this.#part?.setReading(false);
     this.#happened({ on: "complete" });
+  }
+
+  /** Which bytes a part is can only be said once the layout is known; who has it is among the neighbours. */
+  async #isLaidOut(): Promise<boolean> {
+    if (this.#task.stored !== undefined) return true;
+    const learned = await this.#ask();
+    if (learned !== undefined) await this.#open(metaOf(this.#order.taskId, this.#order.request, learned));
+    return learned !== undefined;
+  }
+
+  #claim({ firstIndex, count }: SourceRun, reading: boolean): void {
+    for (let index = firstIndex; index < firstIndex + count; index++) {
+      if (reading ? !this.#share.includes(index) : !this.#claimed.delete(index)) continue;
+      if (reading) this.#claimed.add(index);
+      this.#part?.claim(index, reading);
+    }
+  }
+
+  /** What is no longer this host's to read comes from those who read it now. */
+  #releaseClaims(): void {
+    for (const index of this.#claimed) {
+      if (this.#share.includes(index)) continue;
+      this.#claimed.delete(index);
+      this.#part?.claim(index, false);
+    }
   }
 
   get #cutsOwnWay(): boolean {
@@ -487,5 +522,7 @@ export class DownloadRun {
     return this.#talk.farewell();
   }
 }
+
+const spansText = (spans: readonly PieceSpan[]): string => spans.map(({ first, end }) => `${first}-${end - 1}`).join(" ");
 
 const definedOf = (facts: TaskFacts): TaskFacts => Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));

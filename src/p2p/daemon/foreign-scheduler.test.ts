@@ -62,7 +62,10 @@ async function startForeign(decide: (request: AnnouncePeerRequest) => Answer | u
   return { address: `127.0.0.1:${address.port}`, hosts, reports, gone, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
 
-const backToSource: Answer = { $case: "needBackToSourceResponse", value: { description: "first", rejections: [], foreignHosts: false } };
+const backToSource: Answer = {
+  $case: "needBackToSourceResponse",
+  value: { description: "first", rejections: [], foreignHosts: false, spans: [] },
+};
 
 const offer = (peer: Peer): Answer => ({
   $case: "normalTaskResponse",

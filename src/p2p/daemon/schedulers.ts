@@ -146,8 +146,9 @@ export class Schedulers implements AsyncDisposable {
   }
 
   #linkOf(task: TaskId): SchedulerLink | undefined {
-    const places = this.#links.filter(isLive).flatMap((link) => (link.address === undefined ? [] : { ...link.address, link }));
-    return schedulerOf(createHashRing(places), task)?.link;
+    const live = this.#links.filter((link) => isLive(link) && link.address !== undefined);
+    if (live.length <= 1) return live[0]; // no hash is needed to choose among one
+    return schedulerOf(createHashRing(live.map((link) => ({ ...link.address!, link }))), task)?.link; // just filtered
   }
 
   #changed(): void {

@@ -7,6 +7,7 @@ import type { Sources } from "../source/types.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { RateLimits } from "./rates/types.ts";
 import type { SourceRun } from "./source-plan.ts";
+import type { SourceShare } from "./source-share.ts";
 import type { DownloadedPiece, DownloadRequest } from "./types.ts";
 
 /** What reading a source needs, and whom it tells. */
@@ -27,8 +28,12 @@ export interface SourceJob {
   readonly onPiece: (piece: DownloadedPiece, costMs: number) => void;
   /** The length of the pieces that content of this length is cut into. */
   readonly pieceLengthOf: (contentLength: number) => number;
+  /** What of the source is this host's to read. */
+  readonly share: SourceShare;
   /** Whether the piece comes from peers by itself, so that it need not be read. */
   readonly comesFromPeers: (index: number) => boolean;
+  /** Nobody is there any more who would say who reads what. */
+  readonly isOnItsOwn: () => boolean;
   /** These pieces are being read from now on (`true`), or not any more. */
   readonly onRun: (run: SourceRun, reading: boolean) => void;
   /** A broken body will be resumed. */

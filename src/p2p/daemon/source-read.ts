@@ -27,7 +27,7 @@ export async function readSource(job: SourceJob): Promise<StoredTask> {
       if (complete !== undefined) return complete;
     } catch (thrown) {
       const error = errorOf(thrown);
-      if (error.code === "source.range-ignored" && state.useRanges) {
+      if (error.code === "source.range-ignored" && state.useRanges && !job.share.isPart) {
         state.useRanges = false;
         continue;
       }
@@ -41,6 +41,9 @@ export async function readSource(job: SourceJob): Promise<StoredTask> {
     }
   }
 }
+
+/** Made once: a fresh error for each of many small files is a cost of its own. */
+const NOT_NEEDED = new AnaxError("download.cancelled", { reason: "the body is not needed any more" });
 
 interface ReadState {
   stored: StoredTask | undefined;
@@ -63,7 +66,7 @@ async function readOnce(job: SourceJob, state: ReadState): Promise<StoredTask | 
     state.received = true;
     return await (state.stored === undefined ? readFresh(job, state, body) : readRest(job, state, { body, run: ranged ? run : undefined }));
   } finally {
-    scope.abort(new AnaxError("download.cancelled", { reason: "the body is not needed any more" })); // frees the connection of a body left unread
+    scope.abort(NOT_NEEDED); // frees the connection of a body left unread
   }
 }
 
@@ -99,7 +102,9 @@ async function readRest(
   job.onRun(reads, true);
   try {
     const { firstIndex: from, count } = reads;
-    await writePieces({ stored, body, pace: paceOf(job), from, count, clock: job.clock, onPiece: job.onPiece });
+    // One that begins outside of this host's share reads what nobody brought: all of it.
+    const isOurs = (index: number): boolean => job.share.includes(index) || !job.share.includes(from);
+    await writePieces({ stored, body, pace: paceOf(job), from, count, isOurs, clock: job.clock, onPiece: job.onPiece });
   } finally {
     job.onRun(reads, false);
   }
@@ -112,13 +117,15 @@ const PEERS_MS = 2000;
 /** What is to be read next: what no peer brings, and at last also what they were to bring and did not. */
 async function nextRunOf(job: SourceJob, stored: StoredTask): Promise<SourceRun | undefined> {
   for (;;) {
-    const needed = nextRun(stored.meta, (index) => stored.finished.has(index) || job.comesFromPeers(index));
+    const needed = nextRun(stored.meta, (index) => stored.finished.has(index) || !job.share.includes(index) || job.comesFromPeers(index));
     const missing = stored.finished.firstMissing();
     if (needed !== undefined || missing === undefined) return needed;
     const before = stored.finished.count;
     using patience = job.clock.deadline(PEERS_MS, job.signal);
-    await stored.waitForPiece(missing, patience.signal).catch(() => job.signal.throwIfAborted());
-    if (stored.finished.count === before) return nextRun(stored.meta, (index) => stored.finished.has(index));
+    await Promise.race([job.share.changed, stored.waitForPiece(missing, patience.signal).catch(() => job.signal.throwIfAborted())]);
+    const all = job.isOnItsOwn();
+    const rest = nextRun(stored.meta, (index) => stored.finished.has(index) || !(all || job.share.includes(index)));
+    if (stored.finished.count === before && patience.expired && rest !== undefined) return rest;
   }
 }
 

@@ -1,7 +1,7 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
 import { pieceRangeOf } from "../model/piece.ts";
-import { inBlocks } from "./blocks.ts";
+import { blockBytesFor, inBlocks } from "./blocks.ts";
 import type { PieceWriter, StoredTask } from "../pieces/types.ts";
 import type { SourceBody } from "../source/types.ts";
 import type { DownloadedPiece } from "./types.ts";
@@ -32,18 +32,21 @@ export async function writePieces(options: {
   readonly pace: SourcePace;
   readonly from: number;
   readonly count: number;
+  /** Whether a piece is still to be read here when its turn comes; the first that is not ends the reading. */
+  readonly isOurs: (index: number) => boolean;
   readonly clock: Clock;
   readonly onPiece: (piece: DownloadedPiece, costMs: number) => void;
 }): Promise<void> {
-  const { stored, body, pace, from, count, clock } = options;
+  const { stored, body, pace, from, count, isOurs, clock } = options;
   const end = from + count;
   let index = from;
   let open: OpenPiece | undefined;
   try {
-    for await (const chunk of inBlocks(body.chunks, pace.blockBytes)) {
+    for await (const chunk of inBlocks(body.chunks, Math.min(pace.blockBytes, blockBytesFor(bytesOf(stored.meta, from, count))))) {
       await pace.pay(chunk.length);
       for (let at = 0; at < chunk.length;) {
         if (index === end) throw new AnaxError("source.bad-status", { reason: "more bytes than announced", url: stored.meta.url });
+        if (open === undefined && !isOurs(index)) return;
         open ??= openPiece(stored, index, clock.nowMs());
         const bytes = Math.min(open.leftBytes, chunk.length - at);
         await open.writer?.write(chunk.subarray(at, at + bytes));
@@ -61,6 +64,12 @@ export async function writePieces(options: {
     open?.writer?.abort();
   }
   if (index < end) throw new AnaxError("source.truncated", { url: stored.meta.url, pieceIndex: index });
+}
+
+function bytesOf(layout: StoredTask["meta"], from: number, count: number): number {
+  if (count === 0) return 0;
+  const last = pieceRangeOf(layout, from + count - 1);
+  return last.start + last.length - from * layout.pieceLength;
 }
 
 function openPiece(stored: StoredTask, index: number, nowMs: number): OpenPiece {

@@ -19,6 +19,8 @@ export type Happening =
   | { readonly on: "scheduler-lost"; readonly why: "unreachable" | "silent" | "broken" }
   /** The scheduler answered with an error. */
   | { readonly on: "scheduler-refused"; readonly error: AnaxError }
+  /** The source failed to give the part of it that this host was to read. */
+  | { readonly on: "part-failed" }
   /** Nobody is left to fetch from. */
   | { readonly on: "parents-useless" }
   | { readonly on: "no-progress" }
@@ -95,6 +97,8 @@ function withScheduler(phase: Extract<Phase, { at: "registering" | "peers" }>, h
       if (rules.needBackToSource) return toSource(phase, "told-to", rules);
       if (fruitless + 1 > rules.reschedulesMax) return toSource(phase, "parents-useless", rules);
       return { next: { at: phase.at, registered, fruitless: fruitless + 1 }, order: { do: "reschedule", because: "parents-useless" } };
+    case "part-failed":
+      return stay(phase);
     case "no-progress":
       return { next: phase, order: { do: "reschedule", because: "no-progress" } };
   }
@@ -115,6 +119,9 @@ function lost(phase: Extract<Phase, { at: "registering" | "peers" }>, why: "unre
 
 /** The source is being read: all that matters besides is that the scheduler knows about it. */
 function inSource(phase: Extract<Phase, { at: "source" }>, happening: SchedulingHappening, rules: Rules): Step {
+  // Others read the rest, and the scheduler finds somebody for this part.
+  if (happening.on === "part-failed")
+    return { next: { at: "peers", registered: phase.registered, fruitless: 0 }, order: { do: "use-parents" } };
   if (happening.on !== "scheduler-lost" || happening.why !== "broken" || phase.registered >= rules.registersMax) return stay(phase);
   return { next: { at: "source", registered: phase.registered + 1 }, order: { do: "register" } };
 }

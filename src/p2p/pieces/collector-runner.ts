@@ -6,6 +6,7 @@ import { freeSpaceOf, type FreeSpace } from "../../disk/free-space.ts";
 import { planEviction, shortageOf, surplusOf, type EvictionPlan, type Room } from "./collector.ts";
 import type { PiecesConfig } from "./config.ts";
 import type { PiecesMetrics } from "./metrics.ts";
+import type { TaskBytes } from "./store-sums.ts";
 import type { TaskOnDisk } from "./task-on-disk.ts";
 
 /** Admissions that wait for their turn; each asks the disk and may delete files. */
@@ -18,6 +19,8 @@ interface CollectorOptions {
   readonly log: Log;
   readonly metrics: PiecesMetrics;
   readonly tasks: () => Iterable<TaskOnDisk>;
+  /** Of all of them. */
+  readonly sums: TaskBytes;
   /** Deletes a task unless somebody came to use it meanwhile. */
   readonly evict: (victim: EvictionPlan["evict"][number]) => Promise<void>;
 }
@@ -80,12 +83,7 @@ export class Collector {
 
   async room(): Promise<Room & { readonly disk: FreeSpace }> {
     const disk = await freeSpaceOf(this.#options.dir);
-    let heldBytes = 0;
-    let reservedBytes = 0;
-    for (const task of this.#options.tasks()) {
-      heldBytes += task.heldBytes;
-      reservedBytes += task.reservedBytes;
-    }
+    const { heldBytes, reservedBytes } = this.#options.sums;
     return { heldBytes, reservedBytes, diskTotalBytes: disk.totalBytes, diskFreeBytes: disk.freeBytes, disk };
   }
 

@@ -1,8 +1,11 @@
 import { close, openSync, constants } from "node:fs";
-import { chmod, rename, truncate } from "node:fs/promises";
+import { chmod, mkdir, rename } from "node:fs/promises";
 import { dirname } from "node:path";
-import { closeDescriptor, openDescriptor, readFully, syncData, syncDirectory, writeFully } from "../../disk/descriptor.ts";
+import { openDescriptor, resize, readFully, syncData, syncDirectory } from "../../disk/descriptor.ts";
+import { systemCodeOf } from "../../base/errors.ts";
+import type { Clock } from "../../base/clock.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
+import { QuickWrites } from "../../disk/quick-writes.ts";
 
 const WRITABLE_MODE = 0o644;
 /** Nobody writes to finished content: a hard link that was handed out shares the inode, and editing it would edit the cache. */
@@ -10,11 +13,14 @@ const FINISHED_MODE = 0o444;
 
 /** Open content files, so many at most; the least recently used idle one is closed for a new one. Those in use are never closed. */
 export class OpenFiles {
+  /** How all of them are written to: they lie on one disk. */
+  readonly writes: QuickWrites;
   readonly #max: number;
   readonly #files = new Set<ContentFile>(); // in order of use
 
-  constructor(max: number) {
+  constructor(max: number, clock: Clock) {
     this.#max = max;
+    this.writes = new QuickWrites(clock);
   }
 
   get size(): number {
@@ -57,16 +63,30 @@ export class ContentFile {
 
   /** Makes a sparse file of this length; a file in its place is given up to those who still have it. Throws `disk.full`, `disk.io`. */
   async create(lengthBytes: number): Promise<void> {
-    const temporary = `${this.path}.new`;
-    try {
-      await closeDescriptor(await openDescriptor(temporary, constants.O_CREAT | constants.O_TRUNC | constants.O_WRONLY, WRITABLE_MODE));
-      await truncate(temporary, lengthBytes);
-      await rename(temporary, this.path);
-    } catch (error) {
+    const fd = await this.#made(lengthBytes).catch((error: unknown) => {
       throw diskErrorOf(error, { path: this.path });
-    }
+    });
     this.#retire();
     this.#writable = true;
+    this.#fd = fd; // it is about to be written
+    this.#open.used(this);
+  }
+
+  async #made(lengthBytes: number): Promise<number> {
+    const fresh = await openFresh(this.path);
+    if (fresh !== undefined) return resized(fresh, lengthBytes);
+    const temporary = `${this.path}.new`;
+    const fd = await resized(
+      await openDescriptor(temporary, constants.O_CREAT | constants.O_TRUNC | constants.O_RDWR, WRITABLE_MODE),
+      lengthBytes,
+    );
+    try {
+      await rename(temporary, this.path);
+      return fd;
+    } catch (error) {
+      close(fd, () => {}); // nobody will find it
+      throw error;
+    }
   }
 
   /** Valid as long as the file is held. Throws `disk.io`. */
@@ -100,7 +120,7 @@ export class ContentFile {
 
   async write(bytes: Uint8Array, positionBytes: number): Promise<void> {
     using _ = this.hold();
-    await writeFully(this.fd, bytes, positionBytes);
+    await this.#open.writes.write(this.fd, bytes, positionBytes);
   }
 
   async read(into: Uint8Array, positionBytes: number): Promise<number> {
@@ -112,8 +132,7 @@ export class ContentFile {
   async sync(): Promise<void> {
     using _ = this.hold();
     try {
-      await syncData(this.fd);
-      await syncDirectory(dirname(this.path));
+      await Promise.all([syncData(this.fd), syncDirectory(dirname(this.path))]);
     } catch (error) {
       throw diskErrorOf(error, { path: this.path });
     }
@@ -146,5 +165,30 @@ export class ContentFile {
   #closeRetired(): void {
     // The kernel frees the number even when it reports an error, and what mattered was synced: nothing to do about one.
     for (const fd of this.#retired.splice(0)) close(fd, () => {});
+  }
+}
+
+/** A file that was not there; undefined when one is. Directories are few and stay, so that one is looked for only when it is missing. */
+async function openFresh(path: string): Promise<number | undefined> {
+  const flags = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await openDescriptor(path, flags, WRITABLE_MODE);
+    } catch (error) {
+      const code = systemCodeOf(error);
+      if (code === "EEXIST") return undefined;
+      if (code !== "ENOENT" || attempt > 1) throw error;
+      await mkdir(dirname(path), { recursive: true });
+    }
+  }
+}
+
+async function resized(fd: number, lengthBytes: number): Promise<number> {
+  try {
+    await resize(fd, lengthBytes);
+    return fd;
+  } catch (error) {
+    close(fd, () => {}); // its name is an orphan's, or about to be given to another
+    throw error;
   }
 }

@@ -25,6 +25,7 @@ import { PieceTable } from "./piece-table.ts";
 import { ReadBuffers } from "./read-buffers.ts";
 import type { RecoveredTask } from "./recovery.ts";
 import { TaskOnDisk } from "./task-on-disk.ts";
+import { StoreSums } from "./store-sums.ts";
 import type { TaskServices } from "./task-services.ts";
 import { decodeRow } from "./task-row.ts";
 import { withSignal } from "./with-signal.ts";
@@ -100,9 +101,10 @@ class DiskPieceStore implements PieceStore {
       log,
       metrics: this.#metrics,
       commits,
-      files: new OpenFiles(config.openFilesMax),
+      files: new OpenFiles(config.openFilesMax, clock),
       digests: owned.digests,
       buffers: new ReadBuffers(),
+      sums: new StoreSums(),
       syncOnFinish: config.syncOnFinish,
       closing: this.#closing.signal,
       spoolPath: () => this.spoolPath(),
@@ -119,6 +121,7 @@ class DiskPieceStore implements PieceStore {
       log,
       metrics: this.#metrics,
       tasks: () => this.#tasks.values(),
+      sums: this.#services.sums,
       evict: (victim) => this.#evict(victim),
     });
   }
@@ -210,7 +213,7 @@ class DiskPieceStore implements PieceStore {
   #load(recovered: readonly RecoveredTask[]): void {
     for (const each of recovered) {
       const task = this.#taskFrom(each);
-      if (task !== undefined) this.#tasks.set(task.id, task);
+      if (task !== undefined) this.#list(task);
     }
     this.#measure();
     if (recovered.length > 0) this.#options.log.info("store.opened", { tasks: this.#tasks.size, dir: this.#options.dir });
@@ -260,9 +263,8 @@ class DiskPieceStore implements PieceStore {
 
   async #create(meta: TaskMeta): Promise<TaskOnDisk> {
     const task = this.#newTask(meta);
-    await this.#makeGroup(meta.id);
     await task.createFile(); // sparse: it takes no space yet
-    this.#tasks.set(meta.id, task);
+    this.#list(task);
     task.markNew();
     try {
       await this.#reserve(task);
@@ -285,7 +287,7 @@ class DiskPieceStore implements PieceStore {
     await this.#makeGroup(meta.id);
     await moveFile(path, contentPathOf(this.#layout, meta.id));
     const task = this.#newTask(meta, table);
-    this.#tasks.set(meta.id, task);
+    this.#list(task);
     this.#measure();
     try {
       await task.markAdopted();
@@ -301,6 +303,11 @@ class DiskPieceStore implements PieceStore {
     const table = filled ?? new PieceTable({ layout: checkedLayout(meta), createdAtMs });
     const state = { createdAtMs, accessedAtMs: createdAtMs, finishedAtMs: undefined, uploadedBytes: 0 };
     return new TaskOnDisk({ meta, table, file: this.#fileOf(meta.id, true), ...state }, this.#services);
+  }
+
+  #list(task: TaskOnDisk): void {
+    this.#tasks.set(task.id, task);
+    task.list();
   }
 
   #fileOf(id: string, writable: boolean): ContentFile {
@@ -393,12 +400,7 @@ class DiskPieceStore implements PieceStore {
   }
 
   #measure(): void {
-    let heldBytes = 0;
-    let reservedBytes = 0;
-    for (const task of this.#tasks.values()) {
-      heldBytes += task.heldBytes;
-      reservedBytes += task.reservedBytes;
-    }
+    const { heldBytes, reservedBytes } = this.#services.sums;
     this.#metrics.tasks.set(this.#tasks.size);
     this.#metrics.heldBytes.set(heldBytes);
     this.#metrics.reservedBytes.set(reservedBytes);

@@ -11,6 +11,7 @@ import type { WriterOptions, WriterTask } from "./piece-writer.ts";
 import { PieceWriters } from "./piece-writers.ts";
 import { TaskChanges } from "./task-changes.ts";
 import { TaskCompletion, type CompletableTask } from "./task-completion.ts";
+import { NO_BYTES, type TaskBytes } from "./store-sums.ts";
 import type { TaskServices } from "./task-services.ts";
 import { encodeMeta, encodeParents } from "./task-row.ts";
 import { streamOf, type StreamTask } from "./task-stream.ts";
@@ -48,6 +49,10 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   #lastFailure: Error | undefined;
   /** Space for what is missing is set aside. */
   #reserved = false;
+  /** The store has it among its tasks. */
+  #listed = false;
+  /** Its part in the sums of the store. */
+  #counted: TaskBytes = NO_BYTES;
 
   #unverifiedLeft: boolean;
   #verifying: Promise<void> | undefined;
@@ -170,7 +175,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     const open = this.#file.hold();
     return this.#leases.add(reason, () => {
       open[Symbol.dispose]();
-      if (reason === "download" && this.#leases.count("download") === 0) this.#reserved = false;
+      if (reason === "download" && this.#leases.count("download") === 0) this.unreserve();
     });
   }
 
@@ -189,10 +194,18 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
 
   reserve(): void {
     this.#reserved = !this.verified;
+    this.#count();
   }
 
   unreserve(): void {
     this.#reserved = false;
+    this.#count();
+  }
+
+  /** It is one of the store's tasks from now on, until it is removed. */
+  list(): void {
+    this.#listed = true;
+    this.#count();
   }
 
   /** Takes a digest that was not known, or another one, for unfinished content. */
@@ -325,6 +338,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
 
   reject(index: number): void {
     this.#table.drop(index);
+    this.#count();
     this.#changes.dropped(index);
   }
 
@@ -358,12 +372,12 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   fail(error: Error): void {
     this.#failures++;
     this.#lastFailure = error;
-    this.#reserved = false;
+    this.unreserve();
     this.#waiters.rejectAll(error);
   }
 
   onVerified(): void {
-    this.#reserved = false;
+    this.unreserve();
     this.#waiters.resolve("verified");
   }
 
@@ -373,6 +387,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     for (const group of this.#writers.values()) group.dropAll();
     this.#writers.clear();
     this.#table.dropAll();
+    this.#count();
     this.#changes.everything();
     this.#completion.undo();
   }
@@ -394,7 +409,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   /** Ends every use of the task; its file may be unlinked then. The caller has checked that it is not in use. */
   markRemoved(): void {
     this.#removed = true;
-    this.#reserved = false;
+    this.unreserve();
     this.#completion.stop();
     this.#waiters.rejectAll(new AnaxError("task.not-found", { taskId: this.id }));
     this.#changes.deleted();
@@ -445,7 +460,14 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     };
   }
 
+  #count(): void {
+    const now = this.#listed && !this.#removed ? { heldBytes: this.heldBytes, reservedBytes: this.reservedBytes } : NO_BYTES;
+    this.#services.sums.replace(this.#counted, now);
+    this.#counted = now;
+  }
+
   #pieceHeld(index: number): void {
+    this.#count();
     this.#completion.advance();
     this.#waiters.resolve(index);
     this.#services.onPiece(this, index);
@@ -460,6 +482,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   async #dropPiece(index: number): Promise<void> {
     await this.#file.setWritable(true);
     this.#table.drop(index);
+    this.#count();
     this.#changes.dropped(index);
     this.#completion.undo();
   }

@@ -20,7 +20,11 @@ export interface DecodedRow {
   readonly parents: readonly string[];
 }
 
-export const encodeMeta = (meta: TaskMeta): string => JSON.stringify(StoredMeta.parse(meta));
+export function encodeMeta({ url, digest, tag, application, filteredQueryParams, responseHeader }: TaskMeta): string {
+  return JSON.stringify({ url, digest, tag, application, filteredQueryParams: [...filteredQueryParams], responseHeader } satisfies z.input<
+    typeof StoredMeta
+  >);
+}
 export const encodeParents = (parents: readonly string[]): string => JSON.stringify(parents);
 
 /** Undefined when the row makes no sense. */

@@ -5,6 +5,7 @@ import type { OpenFiles } from "./content-file.ts";
 import type { DigestThread } from "./digest-thread.ts";
 import type { PiecesMetrics } from "./metrics.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
+import type { StoreSums } from "./store-sums.ts";
 import type { StoredTask } from "./types.ts";
 
 /** What all tasks of a store share. */
@@ -16,6 +17,7 @@ export interface TaskServices {
   readonly files: OpenFiles;
   readonly digests: DigestThread;
   readonly buffers: ReadBuffers;
+  readonly sums: StoreSums;
   readonly syncOnFinish: boolean;
   /** Aborts when the store closes. */
   readonly closing: AbortSignal;

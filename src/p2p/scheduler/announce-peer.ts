@@ -25,7 +25,7 @@ const PARENTS_MAX = 256;
  * that ends the download. A stream that breaks before that ends the download as far as we are concerned.
  */
 export async function announcePeer(runner: SchedulerRunner, call: BidiCall<AnnouncePeerRequest, AnnouncePeerResponse>): Promise<void> {
-  const conversation = converse(call, runner.nextStreamId());
+  const conversation = converse(call, runner.newStream());
   let ids: Ids | undefined;
   try {
     await conversation.run(async (message) => {

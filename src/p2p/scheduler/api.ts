@@ -98,6 +98,7 @@ export function storedFactsOf(stored: WireStored | undefined): StoredFacts {
     layout,
     finishedPieces: layout === undefined ? EMPTY : trimmed(stored.finishedPieces, layout.pieceCount),
     finished: stored.finished && layout !== undefined,
+    sourceRanges: stored.sourceRanges,
   };
 }
 

@@ -20,7 +20,7 @@ interface Arrival {
 
 /** A host of ours on its stream `anax.v1.Scheduler/Attach`: first all that it has, then signs of life and changes. Its end takes the host out of service. */
 export async function attach(runner: SchedulerRunner, call: BidiCall<AttachRequest, AttachResponse>, schedulerId: string): Promise<void> {
-  const { stream, run } = converse(call, runner.nextStreamId());
+  const { stream, run } = converse(call, runner.newStream());
   let arrival: Arrival | undefined;
   let hostId: HostId | undefined;
   try {

@@ -5,10 +5,11 @@ import type { SchedulerConfig } from "./config.ts";
 import { PieceSet } from "./piece-set.ts";
 import { noPlaces, Roster } from "./roster.ts";
 import {
+  beDue,
   isActive,
   isLive,
-  isPushable,
   nextState,
+  notDue,
   peersOf,
   type Host,
   type HostFacts,
@@ -64,6 +65,7 @@ export class Cluster {
       childCount: 0,
       troubledUntilMs: 0,
       peers: new Map(),
+      due: new Set(),
     };
     this.hosts.set(facts.id, host);
     this.hostChanged(host);
@@ -97,6 +99,9 @@ export class Cluster {
       readers: new Set(),
       trigger: undefined,
       triedSeeds: new Map(),
+      sourceRanges: false,
+      spans: [],
+      shareDue: false,
       sourceReads: 0,
       sourceFailures: 0,
       failure: undefined,
@@ -171,7 +176,7 @@ export class Cluster {
       this.activeTasks.add(task);
       return;
     }
-    task.due.delete(peer);
+    notDue(peer);
     this.stopWaiting(peer);
     this.takePermit(peer);
     this.setParents(peer, []);
@@ -213,7 +218,7 @@ export class Cluster {
   orphan(parent: Peer): void {
     for (const child of parent.children) {
       this.#unlink(child, parent);
-      if (isPushable(child)) child.task.due.add(child);
+      beDue(child);
     }
   }
 

@@ -4,6 +4,12 @@ import { duration } from "../../base/quantity.ts";
 /** Settings of the scheduler: which peer gets its pieces from where. */
 export const SchedulerConfig = z.strictObject({
   sourceReadersMax: z.int().min(1).max(64).default(1).describe("Peers of one task that may read the source at the same time."),
+  sourceShareMax: z
+    .int()
+    .min(1)
+    .max(64)
+    .default(4)
+    .describe("Peers of one task among which one reading of the source is divided, a part for each; 1: one reads it all."),
   rescueReadersMax: z
     .int()
     .min(0)
@@ -23,7 +29,7 @@ export const SchedulerConfig = z.strictObject({
     .int()
     .min(1)
     .max(10_000)
-    .default(256)
+    .default(48)
     .describe("Neighbours of a peer that reads the source or has everything; beyond, others pass on what it has."),
   blockFirstMs: duration({ min: "100ms", max: "10m" })
     .prefault("2s")

@@ -16,6 +16,7 @@ export interface StoredFacts {
   readonly layout: Layout | undefined;
   readonly finishedPieces: Uint8Array;
   readonly finished: boolean;
+  readonly sourceRanges: boolean;
 }
 
 /** How far a running download of a host of ours is. */
@@ -95,6 +96,8 @@ export type Effect =
     }
   | { readonly do: "keepWaiting"; readonly peerId: PeerId; readonly rejections: Rejections }
   | { readonly do: "needBackToSource"; readonly peerId: PeerId; readonly because: SourceBecause; readonly rejections: Rejections }
+  /** What the peer is to read of the source from now on, and nothing else. */
+  | { readonly do: "shareSource"; readonly peerId: PeerId; readonly spans: readonly { readonly first: number; readonly end: number }[] }
   | { readonly do: "emptyTask"; readonly peerId: PeerId }
   | { readonly do: "metadataOnly"; readonly peerId: PeerId }
   | {

@@ -1,7 +1,7 @@
 import type { ExplainTaskResponse, PeerExplanation } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import { timestampOf } from "../../wire/grpc/time.ts";
 import { wireRejectionsOf } from "./api.ts";
-import { isReading, taskStateOf, type Peer, type Task } from "./state.ts";
+import { isReading, taskStateOf, type Fields, type Peer, type Task } from "./state.ts";
 
 /** Peers named in one explanation: a person reads it. Those that wait or failed come first. */
 const PEERS_MAX = 200;
@@ -25,10 +25,13 @@ export function explainTask(task: Task, about: { readonly epochMs: number; reado
       at: timestampOf(about.epochMs + atMs),
       peerId: peerId ?? "",
       event,
-      fields: { ...fields },
+      fields: textsOf(fields),
     })),
   };
 }
+
+const textsOf = (fields: Fields): Record<string, string> =>
+  Object.fromEntries(Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])));
 
 function explainPeer(peer: Peer): PeerExplanation {
   const { lastDecision, permit } = peer;

@@ -14,7 +14,7 @@ const FAR_MIN = 4;
 /** Neighbours that have everything, where there are such. */
 const HOLDERS = 4;
 /** Candidates looked at for one place: enough to find one with few neighbours, few enough for thousands of registrations a second. */
-const DRAWN_PER_PLACE = 3;
+const DRAWN_PER_PLACE = 2;
 /** Of the places, how many go to whoever is drawn: by lowest degree alone newcomers would know newcomers only. */
 const CHANCE_SHARE = 1 / 3;
 
@@ -115,7 +115,7 @@ class Search {
     const { least, most, ceiling = ceilingOf(this.#moment) } = places;
     if (most <= 0) return;
     const drawn = this.#draw(bag, most * DRAWN_PER_PLACE).filter(
-      (peer) => suits(peer) && peer.neighbours.length < ceiling && this.#passes(peer),
+      (peer) => peer.neighbours.length < ceiling && suits(peer) && this.#passes(peer),
     );
     const byChance = Math.ceil(most * CHANCE_SHARE);
     const ranked = [...drawn.slice(0, byChance), ...drawn.slice(byChance).toSorted((a, b) => a.neighbours.length - b.neighbours.length)];

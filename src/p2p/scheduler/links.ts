@@ -1,4 +1,4 @@
-import { isPushable, type Peer } from "./state.ts";
+import { beDue, type Peer } from "./state.ts";
 
 // Who trades with whom. A link is one thing seen from two ends: either end may ask the other for pieces, and each counts it.
 
@@ -10,7 +10,10 @@ export function link(a: Peer, b: Peer): void {
 export function unlink(a: Peer, b: Peer): void {
   if (!take(a.neighbours, b)) return;
   take(b.neighbours, a);
-  for (const peer of [a, b]) if (isPushable(peer)) peer.task.due.add(peer); // it may have too few now
+  for (const peer of [a, b]) {
+    beDue(peer); // it may have too few now
+    if (peer.neighbours.length === 0) peer.pushableAtMs = -Infinity; // that cannot wait
+  }
 }
 
 /** All links of a peer. */

@@ -3,16 +3,17 @@ import { isThin, moreNeighbours } from "./introduce.ts";
 import { link } from "./links.ts";
 import { rosterOf } from "./roster.ts";
 import { isPassing, rejectionOf, type Rejection, type Rejections } from "./rules.ts";
+import { shareSource } from "./share.ts";
 import { appointReader, failPeer, rescue, waitedMs } from "./source.ts";
-import { isLive, isOurs, isPushable, mayReadSource, type Peer, type Task } from "./state.ts";
+import { beDue, isLive, isOurs, isPushable, mayReadSource, notDue, type Peer, type Task } from "./state.ts";
 import { decide, note, touch, type Turn } from "./turn.ts";
 
 /** How many times as long as usual a peer waits whose turn to read the source itself is still to come. */
 const RESCUE_PATIENCE = 10;
 /** With more that wait, they are looked at when something has changed for all of them, or on a tick. */
 const WAITING_EAGER_MAX = 64;
-/** Peers looked at in one tick for whether they are due for an offer. */
-const LOOKS_PER_TICK = 2000;
+/** Peers looked at in one step for whether there is anything to tell them. */
+const LOOKS_MAX = 500;
 /** One that has too few neighbours although there seem to be more is looked at again after this. */
 const THIN_AGAIN_MS = 2000;
 
@@ -30,6 +31,7 @@ export function reconcile(turn: Turn, task: Task, why: "event" | "tick"): void {
   if (isTick) tellOfHolders(task);
   if (loss || isTick) parkUnserved(turn, task);
   if (hope || loss || isTick || task.waiting.size <= WAITING_EAGER_MAX) answerWaiting(turn, task);
+  if (loss || isTick || task.shareDue) shareSource(turn, task);
 }
 
 /** Answers one that has just asked. It serves nobody yet, so for the others nothing has changed unless it is told to read the source. */
@@ -38,24 +40,23 @@ export function answerOne(turn: Turn, peer: Peer): void {
   if (hopeless.length > 0 && appointReader(turn, peer.task, hopeless)) reconcile(turn, peer.task, "event");
 }
 
-/** Unasked offers to our own hosts; paced, hence on ticks only. */
-export function pushDue(turn: Turn, task: Task): void {
+/** Unasked offers to our own hosts; paced. */
+export function pushDue(turn: Turn, due: Iterable<Peer>): void {
   const { nowMs } = turn.moment;
   let looks = 0;
-  for (const child of task.due) {
-    if (turn.pushesLeft <= 0 || looks++ >= LOOKS_PER_TICK) return;
-    if (!isPushable(child) || !isLive(child.host)) task.due.delete(child);
+  for (const child of due) {
+    if (turn.pushesLeft <= 0 || looks++ >= LOOKS_MAX) return;
+    if (!isPushable(child)) notDue(child);
     else if (nowMs >= child.pushableAtMs) lookAtDue(turn, child);
   }
 }
 
 function lookAtDue(turn: Turn, child: Peer): void {
-  const { due } = child.task;
-  due.delete(child);
+  notDue(child);
   introduce(turn, child, "pushed");
   if (!isThin(child, turn.moment)) return;
   child.pushableAtMs = Math.max(child.pushableAtMs, turn.moment.nowMs + THIN_AGAIN_MS);
-  due.add(child); // put last
+  beDue(child); // put last
 }
 
 /** Newcomers that want the content make themselves known to those that they are introduced to; these do not. */
@@ -63,7 +64,7 @@ function tellOfHolders(task: Task): void {
   const { roster } = task;
   if (!roster.holderCame) return;
   roster.holderCame = false;
-  for (const peer of roster.traders.peers) if (isPushable(peer)) task.due.add(peer);
+  for (const peer of roster.traders.peers) beDue(peer);
 }
 
 function noticeStalls(turn: Turn, task: Task): void {
@@ -140,7 +141,7 @@ function answerOurs(turn: Turn, child: Peer): void {
   const served = isServed(child, turn.moment);
   if (!child.introduced) introduce(turn, child, "asked");
   else if (served && turn.pushesLeft > 0) introduce(turn, child, "pushed");
-  else if (served) child.task.due.add(child);
+  else if (served) beDue(child);
   if (served && reachesAny(child)) turn.cluster.stopWaiting(child);
 }
 

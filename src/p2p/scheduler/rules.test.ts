@@ -54,7 +54,7 @@ const STORIES: Readonly<Record<Exclude<Rejection, "outranked">, (bench: Bench) =
   blocked: (bench) => {
     bench.host("h1");
     bench.stores("h1", "all");
-    bench.join("h2");
+    bench.join("h2", { foreign: true });
     bench.tell({ kind: "pieceFailed", peerId: idOf("h2"), parentId: idOf("h1"), temporary: true });
   },
   "upload-busy": (bench) => {

@@ -36,7 +36,7 @@ const PAIR_RULES = [
   ["same-host", ({ parent, child }) => parent.host === child.host],
   ["different-content", ({ parent, child }) => differs(child.layout ?? child.task.layout, parent.layout)],
   ["nothing-new", ({ parent, child }) => parent.state === "partial" && child.pieces.missingFrom(parent.pieces) === 0],
-  ["blocked", (pair) => isBlocked(pair) || (trade(pair) && isBlocked({ ...pair, child: pair.parent, parent: pair.child }))],
+  ["blocked", (pair) => isBlocked(pair.child, pair.parent, pair) || (trade(pair) && isBlocked(pair.parent, pair.child, pair))],
   // Among ours whoever has no slot free says so at once, and the piece is asked of another.
   ["upload-busy", (pair) => pair.relaxation !== "busy" && isBusy(pair.parent.host, pair.moment) && !trade(pair)],
 ] as const satisfies readonly (readonly [string, (pair: Pair) => boolean])[];
@@ -48,8 +48,12 @@ export type Rejection = StandingRejection | PairRejection | "outranked";
 export const REJECTIONS: readonly Rejection[] = [...STANDING_RULES.map(([name]) => name), ...PAIR_RULES.map(([name]) => name), "outranked"];
 export type Rejections = Readonly<Partial<Record<Rejection, number>>>;
 
-export const standingRejectionOf = (parent: Peer, moment: Moment): StandingRejection | undefined =>
-  STANDING_RULES.find(([, rejects]) => rejects(parent, moment))?.[0];
+// Plain loops: these run a hundred times for one registration.
+
+export function standingRejectionOf(parent: Peer, moment: Moment): StandingRejection | undefined {
+  for (const rule of STANDING_RULES) if (rule[1](parent, moment)) return rule[0];
+  return undefined;
+}
 
 /** As a neighbour of one of ours. A trader need not have anything yet: it will. */
 export const traderRejectionOf = (peer: Peer, moment: Moment): StandingRejection | undefined => {
@@ -58,7 +62,10 @@ export const traderRejectionOf = (peer: Peer, moment: Moment): StandingRejection
   return isDistrusted(peer, moment) ? "distrusted" : undefined;
 };
 
-export const pairRejectionOf = (pair: Pair): PairRejection | undefined => PAIR_RULES.find(([, rejects]) => rejects(pair))?.[0];
+export function pairRejectionOf(pair: Pair): PairRejection | undefined {
+  for (const rule of PAIR_RULES) if (rule[1](pair)) return rule[0];
+  return undefined;
+}
 
 export const rejectionOf = (pair: Pair): Rejection | undefined => standingRejectionOf(pair.parent, pair.moment) ?? pairRejectionOf(pair);
 
@@ -93,7 +100,8 @@ const NEIGHBOURS_PER_COMPLAINT = 4;
 
 const trade = ({ child, parent }: Pair): boolean => isOurs(parent.host) && isOurs(child.host);
 
-function isBlocked({ child, parent, moment, relaxation }: Pair): boolean {
+function isBlocked(child: Peer, parent: Peer, { moment, relaxation }: Pair): boolean {
+  if (child.blocked.size === 0) return false;
   const block = child.blocked.get(parent.id);
   if (block === undefined || moment.nowMs >= block.untilMs) return false;
   return relaxation === "none" || moment.nowMs - block.sinceMs < moment.config.blockRelaxedMs;

@@ -11,6 +11,7 @@ import type { SchedulerMetrics } from "./metrics.ts";
 import { REJECTIONS, type Rejections } from "./rules.ts";
 import { isOurs, type Peer } from "./state.ts";
 import { step } from "./step.ts";
+import { Watchers } from "./stream.ts";
 
 /** A stream that decisions go out on. Its owner waits for `end`. */
 export interface OpenStream<Message> {
@@ -39,6 +40,8 @@ export class SchedulerRunner implements AsyncDisposable {
   readonly cluster: Cluster;
   readonly config: SchedulerConfig;
   readonly #options: RunnerOptions;
+  /** Streams that end when their server begins to stop. */
+  readonly #stops = new Watchers();
   readonly #triggerSeed: TriggerSeed;
   readonly #stop = new AbortController();
   readonly #peerStreams = new Map<PeerId, OpenStream<AnnouncePeerResponse>>();
@@ -73,11 +76,11 @@ export class SchedulerRunner implements AsyncDisposable {
     if (event.kind === "hostAnnounced" || event.kind === "hostAttached") this.#arrived(event.host.id);
   }
 
-  /** A fresh number for a stream. Throws `limit.exceeded` when there are too many. */
-  nextStreamId(): number {
+  /** What a new stream is made with: a fresh number, and who tells of the end. Throws `limit.exceeded` when there are too many. */
+  newStream(): { readonly id: number; readonly stops: Watchers } {
     const max = this.config.streamsMax;
     if (this.#peerStreams.size + this.#attachments.size >= max) throw new AnaxError("limit.exceeded", { what: "streams", max });
-    return ++this.#streamIds;
+    return { id: ++this.#streamIds, stops: this.#stops };
   }
 
   /** From now on the peer is told here; whoever was before is told no more. */
@@ -164,6 +167,20 @@ export class SchedulerRunner implements AsyncDisposable {
               description: effect.because,
               rejections: wireRejectionsOf(effect.rejections),
               foreignHosts: this.cluster.foreignHosts.size > 0,
+              spans: [],
+            },
+          },
+        });
+      case "shareSource":
+        metrics.decisions.inc({ decision: "source" });
+        return this.#send(effect.peerId, {
+          response: {
+            $case: "needBackToSourceResponse",
+            value: {
+              description: "a part of it",
+              rejections: [],
+              foreignHosts: this.cluster.foreignHosts.size > 0,
+              spans: [...effect.spans],
             },
           },
         });

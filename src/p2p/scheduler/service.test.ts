@@ -92,7 +92,14 @@ test("one of ours waits without asking again and is pushed what appears", async 
   await b.register();
   assert.deepEqual(neighboursOf(await b.next()), [a.peerId], "who reads the source is offered before it has anything");
   const stored = { taskId: TASK_ID, peerId: `${hosts[2].id}-old`, url: "", digest: "", tag: "", application: "" };
-  const lengths = { pieceLength: 4 * MIB, contentLength: 8 * MIB, pieceCount: 2, finishedPieces: Uint8Array.of(3), finished: true };
+  const lengths = {
+    pieceLength: 4 * MIB,
+    contentLength: 8 * MIB,
+    pieceCount: 2,
+    finishedPieces: Uint8Array.of(3),
+    finished: true,
+    sourceRanges: true,
+  };
   await attachment.send({ request: { $case: "stored", value: { ...stored, ...lengths } } });
   const pushed = await b.next();
   assert.deepEqual(neighboursOf(pushed).toSorted(), [a.peerId, `${hosts[2].id}-old`].toSorted());

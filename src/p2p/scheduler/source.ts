@@ -5,10 +5,10 @@ import type { SourceBecause } from "./events.ts";
 import type { Rejections } from "./rules.ts";
 import { hashOf } from "./score.ts";
 import {
+  beDue,
   isActive,
   isLive,
   isOurs,
-  isPushable,
   isReading,
   mayReadSource,
   priorityOf,
@@ -152,6 +152,13 @@ function refusedByPriority(turn: Turn, peer: Peer): boolean {
   return priority === 1 || priority === 2;
 }
 
+/** Leave to read a part of the source, which the effects of the division name. */
+export function admitToPart(turn: Turn, peer: Peer): void {
+  if (peer.permit === undefined) setPermit(turn, peer, "granted");
+  turn.cluster.stopWaiting(peer);
+  decide(turn, peer, "source", { because: "part", rejections: peer.lastDecision?.rejections ?? {} });
+}
+
 function grant(turn: Turn, peer: Peer, kind: Permit["kind"], because: SourceBecause): true {
   setPermit(turn, peer, kind);
   turn.cluster.stopWaiting(peer);
@@ -172,7 +179,7 @@ function setPermit(turn: Turn, peer: Peer, kind: Permit["kind"]): void {
   task.sourceReads++;
   trustReader(task, peer.host);
   // The others are to know it, and its key.
-  for (const other of task.roster.traders.peers) if (other !== peer && isPushable(other)) task.due.add(other);
+  for (const other of task.roster.traders.peers) if (other !== peer) beDue(other);
   turn.cluster.activeTasks.add(task);
   touch(turn, task);
 }

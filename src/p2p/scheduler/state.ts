@@ -53,6 +53,8 @@ export interface Host {
   troubledUntilMs: number;
   /** Its peers by task: one of each as a rule, more while an old one is being given up. */
   readonly peers: Map<Task, readonly Peer[]>;
+  /** Of its peers, those to be looked at again for an unasked offer. */
+  readonly due: Set<Peer>;
 }
 
 export type PeerState =
@@ -232,7 +234,17 @@ export interface TaskNote {
   readonly atMs: number;
   readonly peerId: PeerId | undefined;
   readonly event: string;
-  readonly fields: Readonly<Record<string, string>>;
+  readonly fields: Fields;
+}
+
+export type Fields = Readonly<Record<string, string | number | undefined>>;
+
+/** Pieces that one peer is to read from the source, from `first` up to, not including, `end`. */
+export interface SourceSpan {
+  /** Undefined: whoever was to read it is gone. */
+  readonly reader: Peer | undefined;
+  readonly first: number;
+  readonly end: number;
 }
 
 export interface Task {
@@ -252,6 +264,12 @@ export interface Task {
   trigger: Trigger | undefined;
   /** Seeds that failed, and when they may be asked again. */
   readonly triedSeeds: Map<HostId, number>;
+  /** The source gives parts of the content. */
+  sourceRanges: boolean;
+  /** Who reads which part, once the reading is divided; together they are the whole content. */
+  spans: readonly SourceSpan[];
+  /** The division is to be looked at now, not at the next tick. */
+  shareDue: boolean;
   /** How often somebody was sent to the source. */
   sourceReads: number;
   /** Readers in a row that the source failed. */
@@ -285,6 +303,18 @@ export const isLive = (host: Host): boolean => host.liveness.kind !== "silent";
 
 /** One of our daemons, and live: it trades with its like, and understands offers that it did not ask for. */
 export const isOurs = (host: Host): boolean => host.instanceId !== undefined && isLive(host);
+
+/** It is to be looked at again; nobody is pushed to that would not understand it. */
+export function beDue(peer: Peer): void {
+  if (!isPushable(peer)) return;
+  peer.task.due.add(peer);
+  peer.host.due.add(peer);
+}
+
+export function notDue(peer: Peer): void {
+  peer.task.due.delete(peer);
+  peer.host.due.delete(peer);
+}
 
 export function* peersOf(host: Host): Generator<Peer> {
   for (const peers of host.peers.values()) yield* peers;

@@ -107,6 +107,7 @@ export class Bench {
       tag: undefined,
       application: undefined,
       layout: FOUR_PIECES,
+      sourceRanges: false,
     };
     return this.tell({
       kind: "stored",
@@ -133,6 +134,8 @@ export function told(effects: readonly Did[]): string[] {
     switch (effect.do) {
       case "offerParents":
         return `${nameOf(effect.peerId)}: ${effect.unasked ? "pushed" : "parents"} ${[...effect.parents, ...effect.neighbours].map(nameOf).toSorted().join(" ")}`;
+      case "shareSource":
+        return `${nameOf(effect.peerId)}: share ${effect.spans.map(({ first, end }) => `${first}-${end}`).join(" ")}`;
       case "needBackToSource":
         return `${nameOf(effect.peerId)}: source ${effect.because}`;
       case "failPeer":

@@ -218,6 +218,10 @@ function applyStored(turn: Turn, host: Host, facts: StoredFacts): void {
   task.application ??= facts.application;
   const peer = turn.cluster.peerOf(facts.peerId, host, task, nowMs);
   if (facts.layout !== undefined) learnLayout(peer, facts.layout);
+  if (peer.permit !== undefined && facts.sourceRanges !== task.sourceRanges) {
+    task.sourceRanges = facts.sourceRanges;
+    task.shareDue = true;
+  }
   const before = peer.pieces.count;
   peer.pieces.merge(facts.finishedPieces);
   if (facts.finished && facts.layout !== undefined) peer.pieces.fill(facts.layout.pieceCount);

@@ -92,14 +92,18 @@ function addPiece(turn: Turn, peer: Peer, pieceIndex: number): void {
   if (peer.pieces.count === 1) touch(turn, peer.task); // it can be a parent now
 }
 
-/** Upstream keeps the child from this parent for as long as it lives; here it is for a while. */
+/**
+ * Upstream keeps the child from this parent for as long as it lives; here it is for a while. Ours that trade leave each other alone for a while by
+ * themselves, and report for good only whom they have given up.
+ */
 export function pieceFailed(turn: Turn, event: EventOf<"pieceFailed">): void {
   const peer = knownPeer(turn, event.peerId);
   const parent = peer.task.peers.get(event.parentId as PeerId); // a lookup by a stranger's text finds nothing or a peer
   if (parent === undefined || parent === peer) return;
+  const trade = isOurs(peer.host) && isOurs(parent.host);
+  if (trade && event.temporary) return;
   block(turn, peer, parent, event.temporary ? "piece-failed-for-now" : "piece-failed");
-  // Of ours no single piece is heard of that would make up for it, so they complain only of what is not a matter of time.
-  if (!event.temporary || !isOurs(peer.host)) complain(turn, peer, parent);
+  complain(turn, peer, parent);
   turn.cluster.setParents(
     peer,
     [...peer.parents].filter((one) => one !== parent),
@@ -107,7 +111,13 @@ export function pieceFailed(turn: Turn, event: EventOf<"pieceFailed">): void {
 }
 
 export function sourcePieceFailed(turn: Turn, event: EventOf<"sourcePieceFailed">): void {
-  knownPeer(turn, event.peerId).sourceError = event.error;
+  const peer = knownPeer(turn, event.peerId);
+  peer.sourceError = event.error;
+  // A part goes to somebody else; who read everything reports by itself how that ended.
+  if (!peer.task.spans.some(({ reader }) => reader === peer)) return;
+  turn.cluster.takePermit(peer);
+  peer.task.shareDue = true;
+  touch(turn, peer.task);
 }
 
 /** All parents named are given up, good ones among them: a foreign peer names whatever it was offered. */

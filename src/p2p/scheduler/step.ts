@@ -7,8 +7,7 @@ import * as peer from "./step-peer.ts";
 import type { Turn } from "./turn.ts";
 
 /** Unasked offers of one step: each takes tens of microseconds, and who asks meanwhile waits. */
-const PUSHES_PER_TICK = 200;
-const PUSHES_PER_EVENT = 64;
+const PUSHES_MAX = 64;
 
 /** How often what nobody needs any more is looked for. */
 const SWEEP_INTERVAL_MS = 10_000;
@@ -25,12 +24,14 @@ export function step(cluster: Cluster, event: Event, nowMs: number): readonly Ef
     effects: [],
     touched: new Set(),
     asking: new Set(),
-    pushesLeft: isTick ? PUSHES_PER_TICK : PUSHES_PER_EVENT,
+    pushesLeft: PUSHES_MAX,
   };
   apply(turn, event);
   for (const task of turn.touched) reconcile(turn, task, "event");
   for (const asking of turn.asking) if (asking.waitingSinceMs !== undefined) answerOne(turn, asking);
   if (isTick) visitActive(turn);
+  // Each host has its second for it: what all have to be told of does not hold up who asks meanwhile.
+  if (event.kind === "heartbeat") pushDue(turn, cluster.hosts.get(event.hostId)?.due ?? []);
   for (const roster of cluster.noted) roster.refresh(turn.moment);
   return turn.effects;
 }
@@ -87,7 +88,7 @@ function visitActive(turn: Turn): void {
   const { cluster, moment } = turn;
   for (const task of cluster.activeTasks) {
     reconcile(turn, task, "tick");
-    pushDue(turn, task);
+    pushDue(turn, task.due);
     if (task.activeCount === 0) {
       cluster.activeTasks.delete(task);
       task.trigger = undefined;

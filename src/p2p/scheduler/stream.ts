@@ -9,8 +9,34 @@ export interface Conversation<Req, Res> {
   readonly run: (handle: (request: Req) => void | Promise<void>) => Promise<void>;
 }
 
+/** Those who wait for one and the same signal: an AbortSignal looks through all its listeners whenever one is added, and here are thousands. */
+export class Watchers {
+  readonly #bySignal = new WeakMap<AbortSignal, Set<() => void>>();
+
+  /** Calls `notice` when the signal aborts, unless it is disposed before. */
+  watch(signal: AbortSignal, notice: () => void): Disposable {
+    const watchers = this.#bySignal.get(signal) ?? this.#begin(signal);
+    if (signal.aborted) notice();
+    else watchers.add(notice);
+    return { [Symbol.dispose]: () => void watchers.delete(notice) };
+  }
+
+  #begin(signal: AbortSignal): Set<() => void> {
+    const watchers = new Set<() => void>();
+    this.#bySignal.set(signal, watchers);
+    const tell = (): void => {
+      for (const notice of watchers) notice();
+    };
+    signal.addEventListener("abort", tell, { once: true });
+    return watchers;
+  }
+}
+
 /** Joins a call with the sending of decisions: what ends the one ends the other. */
-export function converse<Req, Res>(call: BidiCall<Req, Res>, id: number): Conversation<Req, Res> {
+export function converse<Req, Res>(
+  call: BidiCall<Req, Res>,
+  { id, stops }: { readonly id: number; readonly stops: Watchers },
+): Conversation<Req, Res> {
   const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
   ended.catch(() => undefined); // it may end before anyone waits
   const stop = (): void => reject(new AnaxError("rpc.unavailable", { reason: "the scheduler is stopping" }));
@@ -20,15 +46,11 @@ export function converse<Req, Res>(call: BidiCall<Req, Res>, id: number): Conver
   return {
     stream,
     run: async (handle) => {
-      if (call.draining.aborted) stop();
-      call.draining.addEventListener("abort", stop, { once: true });
+      using watch = stops.watch(call.draining, stop);
+      void watch;
       const reading = readAll(call.requests, handle);
       reading.catch(() => undefined); // after the end nobody asks what became of it
-      try {
-        await Promise.race([ended, reading]);
-      } finally {
-        call.draining.removeEventListener("abort", stop);
-      }
+      await Promise.race([ended, reading]);
     },
   };
 }

@@ -1,7 +1,7 @@
 import type { Cluster } from "./cluster.ts";
 import type { Effect } from "./events.ts";
 import type { Moment, Rejections } from "./rules.ts";
-import type { Decision, Peer, Task } from "./state.ts";
+import type { Decision, Fields, Peer, Task } from "./state.ts";
 
 /** One event being digested: what it changed and what is to be done. */
 export interface Turn {
@@ -19,8 +19,6 @@ export interface Turn {
 /** Longest value kept from what others tell us. */
 const FIELD_CHARS_MAX = 300;
 
-type Fields = Readonly<Record<string, string | number | undefined>>;
-
 export function touch(turn: Turn, task: Task): void {
   turn.touched.add(task);
 }
@@ -32,11 +30,7 @@ export function note(
   event: string,
   about: { readonly peer?: Peer; readonly level?: "info" | "warn" } & { readonly fields?: Fields },
 ): void {
-  const fields = Object.fromEntries(
-    Object.entries(about.fields ?? {})
-      .filter(([, value]) => value !== undefined)
-      .map(([key, value]) => [key, String(value).slice(0, FIELD_CHARS_MAX)]),
-  );
+  const fields = about.fields === undefined ? {} : bounded(about.fields);
   task.notes.push({ atMs: turn.moment.nowMs, peerId: about.peer?.id, event, fields });
   if (task.notes.length > turn.cluster.config.eventsPerTaskMax) task.notes.shift();
   turn.effects.push({
@@ -45,6 +39,15 @@ export function note(
     event: `scheduler.${event}`,
     fields: { taskId: task.id, peerId: about.peer?.id, ...fields },
   });
+}
+
+/** Such texts are rare, and a copy for each line would be dear. */
+function bounded(fields: Fields): Fields {
+  const isLong = (value: Fields[string]): boolean => typeof value === "string" && value.length > FIELD_CHARS_MAX;
+  if (!Object.values(fields).some(isLong)) return fields;
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [key, isLong(value) ? String(value).slice(0, FIELD_CHARS_MAX) : value]),
+  );
 }
 
 export function decide(

@@ -1,7 +1,13 @@
-import type { Readable } from "node:stream";
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../../base/errors.ts";
 import { shownUrl } from "./failures.ts";
+
+/** What a body is read from: of a stream of Node, what is used here. */
+export interface BodyStream extends AsyncIterable<Uint8Array> {
+  on(event: "error", listen: (error: Error) => void): unknown;
+  /** Ends it; whoever reads gets the error, if there is one. */
+  destroy(error?: Error): void;
+}
 
 export interface BodyOptions {
   readonly url: string;
@@ -19,15 +25,15 @@ export interface BodyOptions {
  * ends too early, the signal's reason when it aborts. Leaving the loop, or aborting, destroys the stream and frees its connection.
  */
 export class BodyChunks implements AsyncIterableIterator<Uint8Array> {
-  readonly #stream: Readable;
+  readonly #stream: BodyStream;
   readonly #iterator: AsyncIterator<Uint8Array>;
   readonly #options: BodyOptions;
   #gotBytes = 0;
   #ended = false;
 
-  constructor(stream: Readable, options: BodyOptions) {
+  constructor(stream: BodyStream, options: BodyOptions) {
     this.#stream = stream;
-    this.#iterator = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+    this.#iterator = stream[Symbol.asyncIterator]();
     this.#options = options;
     stream.on("error", ignore); // reported by next(), which nobody may be waiting for yet
   }

@@ -1,13 +1,12 @@
 import { constants, type Dirent, type Stats } from "node:fs";
 import { lstat, open, opendir, readlink, realpath, type FileHandle } from "node:fs/promises";
 import { join, resolve, sep } from "node:path";
-import { Readable } from "node:stream";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../../base/errors.ts";
 import { formatHttpDate } from "../../base/http-date.ts";
 import { resolveRange, type ByteRange } from "../../wire/http/range.ts";
-import { BodyChunks } from "./body.ts";
+import { BodyChunks, type BodyStream } from "./body.ts";
 import type { SourceConfig } from "./config.ts";
 import type { Source, SourceBody, SourceEntry, SourceRequest, SourceStat } from "./types.ts";
 
@@ -42,8 +41,7 @@ async function read(parts: Parts, request: SourceRequest & { readonly range?: By
   const { handle, stats } = scope.use(await openBelowRoots(parts.config, path));
   if (stats.isDirectory()) throw new AnaxError("source.refused", { path, reason: "a directory has no content" });
   const range = rangeWithin(request, stats.size);
-  const stream = range.length === 0 ? Readable.from([]) : openStream(handle, range, request.signal);
-  if (range.length > 0) scope.move(); // the stream closes the file
+  const stream = new FileBody({ handle, range, signal: request.signal, opened: scope.move() });
   const chunks = new BodyChunks(stream, {
     url: request.url,
     clock: parts.clock,
@@ -134,15 +132,72 @@ function pathOf(text: string): string {
   }
 }
 
-function openStream(handle: FileHandle, range: ByteRange, signal: AbortSignal): Readable {
-  const stream = handle.createReadStream({ start: range.start, end: range.start + range.length - 1, highWaterMark: CHUNK_BYTES });
-  const onAbort = (): void => void stream.destroy(signal.reason as Error);
-  signal.addEventListener("abort", onAbort, { once: true });
-  stream.once("close", () => signal.removeEventListener("abort", onAbort));
-  return stream;
-}
-
 const CHUNK_BYTES = 512 * 1024;
+
+/** A range of an open file, read as it is asked for. A stream of Node would do the same, for more work than reading a small file is. */
+class FileBody implements BodyStream {
+  readonly #handle: FileHandle;
+  readonly #end: number;
+  readonly #opened = new AsyncDisposableStack();
+  #at: number;
+  #reading: Promise<unknown> = Promise.resolve();
+  #closed = false;
+  #error: Error | undefined;
+
+  constructor(options: {
+    readonly handle: FileHandle;
+    readonly range: ByteRange;
+    readonly signal: AbortSignal;
+    readonly opened: AsyncDisposable;
+  }) {
+    const { handle, range, signal, opened } = options;
+    this.#handle = handle;
+    this.#at = range.start;
+    this.#end = range.start + range.length;
+    this.#opened.use(opened);
+    const onAbort = (): void => this.destroy(signal.reason as Error);
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#opened.defer(() => signal.removeEventListener("abort", onAbort));
+    if (range.length === 0) this.#close(); // it may be that nobody reads it
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return { next: () => this.#next() };
+  }
+
+  on(): this {
+    return this; // what goes wrong is thrown to who reads
+  }
+
+  destroy(error?: Error): void {
+    this.#error ??= error;
+    this.#close();
+  }
+
+  async #next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    const bytes = Math.min(CHUNK_BYTES, this.#end - this.#at);
+    if (bytes === 0) this.#close();
+    this.#throwIfDestroyed();
+    if (this.#closed) return { done: true, value: undefined };
+    const reading = this.#handle.read(Buffer.allocUnsafeSlow(bytes), 0, bytes, this.#at);
+    this.#reading = reading.catch(() => undefined); // for `#close`; the error goes to who reads
+    const { bytesRead, buffer } = await reading;
+    this.#throwIfDestroyed();
+    this.#at = bytesRead === 0 ? this.#end : this.#at + bytesRead; // cut while it is read: the caller counts
+    return bytesRead === 0 ? this.#next() : { done: false, value: buffer.subarray(0, bytesRead) };
+  }
+
+  #throwIfDestroyed(): void {
+    if (this.#error !== undefined) throw this.#error;
+  }
+
+  /** Not under a read: its number may be another file's by the time it gets to the disk. */
+  #close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    void this.#reading.then(() => this.#opened.disposeAsync()).catch(() => undefined); // it was only read
+  }
+}
 
 function rangeWithin(request: { readonly url: string; readonly range?: ByteRange | undefined }, totalBytes: number): ByteRange {
   const { range } = request;

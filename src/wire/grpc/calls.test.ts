@@ -8,7 +8,7 @@ import { VirtualClock } from "../../base/virtual-clock.ts";
 import { openChannel } from "./client.ts";
 import { SchedulerService as AnaxSchedulerService, AttachRequest } from "./gen/anax/v1/scheduler.ts";
 import { Task } from "./gen/common/v2/common.ts";
-import { DfdaemonUploadService, SyncPiecesRequest, SyncPiecesResponse } from "./gen/dfdaemon/v2/dfdaemon.ts";
+import { DfdaemonUploadService, SyncPiecesRequest } from "./gen/dfdaemon/v2/dfdaemon.ts";
 import { SchedulerService } from "./gen/scheduler/v2/scheduler.ts";
 import { collect, LOOPBACK, serve, socketDirectory, unbounded } from "./grpc-fixture.ts";
 import { GrpcServer } from "./server.ts";
@@ -43,74 +43,6 @@ test("a call is answered over TCP and over a Unix socket, by the same handlers",
   assert.equal(peers[1], "unix");
 });
 
-test("what a handler throws reaches the caller with its code and details, and is reported once", async () => {
-  const thrown = new AnaxError("task.in-use", { taskId: "t", holders: ["mount", "ünïcode \ud800"], count: 2 });
-  await using served = await serve([serviceOf(SchedulerService, { statTask: () => Promise.reject(thrown) })]);
-  await assert.rejects(served.channel.unary(SchedulerService.statTask, ask, { timeoutMs }), {
-    code: "task.in-use",
-    details: { taskId: "t", holders: ["mount", "ünïcode \ud800"], count: 2 },
-  });
-  assert.deepEqual(served.reported, [thrown]);
-});
-
-test("an error of no kind that we know is internal", async () => {
-  await using served = await serve([serviceOf(SchedulerService, { statTask: () => Promise.reject(new TypeError("oops")) })]);
-  await assert.rejects(served.channel.unary(SchedulerService.statTask, ask, { timeoutMs }), { code: "internal" });
-  assert.ok(served.reported[0]?.cause instanceof TypeError);
-});
-
-test("a response that cannot be encoded is an error of the handler, for unary calls and streams", async () => {
-  const wrong = SyncPiecesResponse.fromPartial({ number: -1 });
-  await using served = await serve([
-    serviceOf(SchedulerService, { statTask: () => Task.fromPartial({ pieceCount: -1 }) }),
-    serviceOf(DfdaemonUploadService, {
-      async *syncPieces() {
-        yield wrong;
-      },
-    }),
-  ]);
-  await assert.rejects(served.channel.unary(SchedulerService.statTask, ask, { timeoutMs }), { code: "internal" });
-  const stream = served.channel.serverStream(DfdaemonUploadService.syncPieces, SyncPiecesRequest.create(), { signal: unbounded() });
-  await assert.rejects(collect(stream), { code: "internal" });
-  assert.equal(served.reported.length, 2);
-});
-
-test("a caller that gives up ends the handler, and nobody calls that a failure", async () => {
-  const { promise: asked, resolve: onAsked } = Promise.withResolvers<AbortSignal>();
-  const statTask = serviceOf(SchedulerService, {
-    statTask: async (_, call) => {
-      onAsked(call.signal);
-      await once(call.signal, "abort");
-      throw call.signal.reason;
-    },
-  });
-  await using served = await serve([statTask]);
-  const caller = new AbortController();
-  const answer = served.channel.unary(SchedulerService.statTask, ask, { timeoutMs, signal: caller.signal });
-  const signal = await asked;
-  const reason = new AnaxError("download.cancelled");
-  caller.abort(reason);
-  await assert.rejects(answer, reason);
-  if (!signal.aborted) await once(signal, "abort");
-  assert.equal((signal.reason as AnaxError).code, "rpc.cancelled");
-  assert.deepEqual(served.reported, []);
-});
-
-test("a deadline ends the call on both sides", async () => {
-  const { promise: ended, resolve } = Promise.withResolvers<AnaxError>();
-  const statTask = serviceOf(SchedulerService, {
-    statTask: async (_, call) => {
-      await once(call.signal, "abort");
-      resolve(call.signal.reason as AnaxError);
-      throw call.signal.reason;
-    },
-  });
-  await using served = await serve([statTask]);
-  await assert.rejects(served.channel.unary(SchedulerService.statTask, ask, { timeoutMs: 50 }), { code: "rpc.deadline-exceeded" });
-  // Which of the deadline and the caller's reset arrives first is chance.
-  assert.match((await ended).code, /^rpc\.(deadline-exceeded|cancelled)$/);
-});
-
 test("methods without a handler say that they are not offered, whatever their shape", async () => {
   await using served = await serve([unimplementedOf(SchedulerService), unimplementedOf(DfdaemonUploadService)]);
   const options = { signal: unbounded() };
@@ -125,61 +57,13 @@ test("methods without a handler say that they are not offered, whatever their sh
   await assert.rejects(served.channel.unary(AnaxSchedulerService.status, {}, { timeoutMs }), { code: "rpc.unimplemented" });
 });
 
-test("a server stream yields in order and then its error", async () => {
-  const syncPieces = serviceOf(DfdaemonUploadService, {
-    async *syncPieces({ interestedPieceNumbers }) {
-      for (const number of interestedPieceNumbers) yield SyncPiecesResponse.fromPartial({ number });
-      throw new AnaxError("piece.not-found", { number: 9 });
-    },
-  });
-  await using served = await serve([syncPieces]);
-  const numbers: number[] = [];
-  const request = SyncPiecesRequest.fromPartial({ interestedPieceNumbers: [3, 1, 2] });
-  await assert.rejects(
-    async () => {
-      const stream = served.channel.serverStream(DfdaemonUploadService.syncPieces, request, { signal: unbounded() });
-      for await (const { number } of stream) numbers.push(number);
-    },
-    { code: "piece.not-found", details: { number: 9 } },
-  );
-  assert.deepEqual(numbers, [3, 1, 2]);
-});
-
-test("a slow reader slows the producer down, and one that leaves stops it", async () => {
-  let produced = 0;
-  const { promise: stopped, resolve } = Promise.withResolvers<void>();
-  const services = [
-    serviceOf(SchedulerService, { statTask: () => Task.create() }),
-    serviceOf(DfdaemonUploadService, {
-      async *syncPieces() {
-        try {
-          for (;;) yield SyncPiecesResponse.fromPartial({ number: produced++, ip: BULK });
-        } finally {
-          resolve();
-        }
-      },
-    }),
-  ];
-  await using served = await serve(services);
-  for await (const { number } of served.channel.serverStream(DfdaemonUploadService.syncPieces, SyncPiecesRequest.create(), {
-    signal: unbounded(),
-  })) {
-    if (number < 5) continue;
-    // The stream has had all the time of these calls to run ahead.
-    for (let i = 0; i < 50; i++) await served.channel.unary(SchedulerService.statTask, ask, { timeoutMs });
-    assert.ok(produced < 60, `${produced} were produced`);
-    break;
-  }
-  await stopped;
-});
-
 test("a bidirectional stream carries both ways until the handler returns", async () => {
   const announce = serviceOf(SchedulerService, {
     announcePeer: async ({ requests, send }) => {
       for await (const { taskId } of requests) {
         if (taskId === "last") return;
         await send({
-          response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [], foreignHosts: false } },
+          response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [], foreignHosts: false, spans: [] } },
         });
       }
     },
@@ -192,7 +76,7 @@ test("a bidirectional stream carries both ways until the handler returns", async
     await sent(taskId);
     const { value } = await responses.next();
     assert.deepEqual(value, {
-      response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [], foreignHosts: false } },
+      response: { $case: "needBackToSourceResponse", value: { description: taskId, rejections: [], foreignHosts: false, spans: [] } },
     });
   }
   await sent("last");
@@ -205,7 +89,10 @@ test("closing one's own half ends the requests and leaves the responses", async 
     announcePeer: async ({ requests, send }) => {
       const all = await collect(requests);
       await send({
-        response: { $case: "needBackToSourceResponse", value: { description: String(all.length), rejections: [], foreignHosts: false } },
+        response: {
+          $case: "needBackToSourceResponse",
+          value: { description: String(all.length), rejections: [], foreignHosts: false, spans: [] },
+        },
       });
     },
   });

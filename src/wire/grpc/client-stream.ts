@@ -10,7 +10,7 @@ export interface StreamEnding {
   readonly channel: ReturnType<Client["getChannel"]>;
   readonly connectTimeoutMs: number;
   /** Why the stream ends when there is no connection by then. */
-  readonly tooSlow: AnaxError;
+  readonly tooSlow: () => AnaxError;
 }
 
 interface Call<Res> extends Pick<ClientReadableStream<Res>, "cancel" | "on"> {
@@ -70,7 +70,7 @@ export class ClientStream<Res> implements Disposable {
     signal.addEventListener("abort", onAbort, { once: true });
     this.#release.defer(() => signal.removeEventListener("abort", onAbort));
     const notConnected = (): void => {
-      if (channel.getConnectivityState(false) !== connectivityState.READY) this.#cancel(tooSlow);
+      if (channel.getConnectivityState(false) !== connectivityState.READY) this.#cancel(tooSlow());
     };
     this.#release.use(clock.timer(connectTimeoutMs, notConnected));
   }

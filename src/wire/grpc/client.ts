@@ -3,9 +3,17 @@ import type { CallOptions as GrpcCallOptions } from "@grpc/grpc-js";
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { addressText, type GrpcAddress } from "./address.ts";
+import {
+  CONNECT_TIMEOUT_MS,
+  KEEPALIVE_MS,
+  KEEPALIVE_TIMEOUT_MS,
+  RECEIVE_BYTES_MAX,
+  type GrpcCaller,
+  type ServerStreamOptions,
+  type UnaryOptions,
+} from "./caller.ts";
 import { ClientStream, type StreamEnding } from "./client-stream.ts";
 import type { BidiMethod, ServerStreamMethod, UnaryMethod } from "./method.ts";
-import { KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS, RECEIVE_BYTES_MAX } from "./server.ts";
 import { errorOfStatus, isGrpcStatus } from "./status.ts";
 
 /** PEM texts: the authority that the server's certificate must come from, and our own certificate if it asks for one. */
@@ -22,20 +30,10 @@ export interface ChannelOptions {
   readonly receiveBytesMax?: number | undefined;
 }
 
-export interface UnaryOptions {
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal | undefined;
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-}
-
-/** A stream may live as long as its signal lets it, but has to begin in time. */
-export interface StreamOptions {
-  readonly signal: AbortSignal;
+/** A stream has to begin in time. */
+export interface StreamOptions extends ServerStreamOptions {
   /** Time for the connection to be made, if there is none. Default 5000. */
   readonly connectTimeoutMs?: number | undefined;
-  /** Time for the whole stream. Default: no limit. */
-  readonly timeoutMs?: number | undefined;
-  readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** An open bidirectional stream. Disposing it cancels what is not finished. */
@@ -48,10 +46,8 @@ export interface BidiStream<Req, Res> extends Disposable {
   readonly close: () => void;
 }
 
-const CONNECT_TIMEOUT_MS = 5000;
-
 /** A lazy, self-mending connection to one server. Every failure of a call is an AnaxError: the server's own, or `rpc.*`. */
-export class GrpcChannel implements Disposable {
+export class GrpcChannel implements GrpcCaller {
   /** As `addressText` writes it. */
   readonly target: string;
   readonly #client: Client;
@@ -135,7 +131,8 @@ export class GrpcChannel implements Disposable {
 
   #ending(options: StreamOptions): StreamEnding {
     const { signal, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
-    const tooSlow = new AnaxError("rpc.unavailable", { address: this.target, reason: "no connection in time", connectTimeoutMs });
+    const tooSlow = (): AnaxError =>
+      new AnaxError("rpc.unavailable", { address: this.target, reason: "no connection in time", connectTimeoutMs });
     const channel = this.#client.getChannel();
     return { signal, clock: this.#clock, channel, connectTimeoutMs, tooSlow };
   }

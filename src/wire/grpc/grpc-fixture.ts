@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { realClock, type Clock } from "../../base/clock.ts";
 import type { AnaxError } from "../../base/errors.ts";
 import type { GrpcAddress } from "./address.ts";
+import type { GrpcCaller } from "./caller.ts";
 import { GrpcChannel } from "./client.ts";
 import { GrpcServer } from "./server.ts";
 import type { GrpcService } from "./service.ts";
@@ -33,6 +34,24 @@ export async function serve(
     await server[Symbol.asyncDispose]();
   };
   return { address, channel, server, reported, [Symbol.asyncDispose]: close };
+}
+
+/** The same over a Unix socket, which `open` makes the calls over; at a path of its own unless one is given. */
+export async function serveLocally(
+  services: readonly GrpcService[],
+  open: (path: string, options: { readonly clock: Clock }) => GrpcCaller,
+  at?: string,
+): Promise<
+  AsyncDisposable & { readonly channel: GrpcCaller; readonly server: GrpcServer; readonly path: string; readonly reported: AnaxError[] }
+> {
+  await using scope = new AsyncDisposableStack();
+  const path = at ?? scope.use(await socketDirectory()).at("s").path;
+  const reported: AnaxError[] = [];
+  const onError = (error: AnaxError): void => void reported.push(error);
+  const server = scope.use(await GrpcServer.start({ listen: [{ path }], services, clock: realClock, onError, drainTimeoutMs: 200 }));
+  const channel = scope.use(open(path, { clock: realClock }));
+  const owned = scope.move();
+  return { channel, server, path, reported, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** A short path for sockets, gone afterwards. */

@@ -5,10 +5,10 @@ import { connect } from "node:net";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { createRandom, type Random } from "../../base/random.ts";
+import { RECEIVE_BYTES_MAX } from "./caller.ts";
 import { Download, Host, Task } from "./gen/common/v2/common.ts";
 import { AnnouncePeerRequest, AnnouncePeerResponse, SchedulerService } from "./gen/scheduler/v2/scheduler.ts";
 import { collect, serve, unbounded, type Served } from "./grpc-fixture.ts";
-import { RECEIVE_BYTES_MAX } from "./server.ts";
 import { serviceOf } from "./service.ts";
 
 const statTask = "/scheduler.v2.Scheduler/StatTask";

@@ -49,7 +49,8 @@ export class OpenCalls {
   /** Runs `answer`; when it throws, `fail` gets the error to send. */
   run(call: ServerCall, answer: (context: CallContext) => Promise<void>, fail: (error: AnaxError) => void): void {
     const controller = new AbortController();
-    call.once("cancelled", () => controller.abort(this.#reasonOf(call)));
+    // grpc-js says so of every call at its end; to one that was answered it means nothing.
+    call.once("cancelled", () => this.#open.has(open) && controller.abort(this.#reasonOf(call)));
     const context = contextOf(call, controller.signal, this.#draining.signal);
     const open: OpenCall = { controller, fail, ended: this.#answer(context, answer, fail).finally(() => this.#open.delete(open)) };
     this.#open.add(open);

@@ -2,6 +2,7 @@ import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { addressText, type GrpcAddress } from "./address.ts";
+import { KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS, RECEIVE_BYTES_MAX } from "./caller.ts";
 import { OpenCalls, type OnCallError } from "./open-calls.ts";
 import type { GrpcService } from "./service.ts";
 import { clearStaleSocket, restrictSocket } from "./unix-socket.ts";
@@ -25,12 +26,6 @@ export interface GrpcServerOptions {
   /** How long disposing waits for calls to end by themselves. Default 5000. */
   readonly drainTimeoutMs?: number | undefined;
 }
-
-export const RECEIVE_BYTES_MAX = 4 * 1024 * 1024;
-
-/** Silence after which the other side is asked for a sign of life, and how long it may take to give one. */
-export const KEEPALIVE_MS = 30_000;
-export const KEEPALIVE_TIMEOUT_MS = 10_000;
 
 const DRAIN_TIMEOUT_MS = 5000;
 /** After the calls were ended by force: time for their statuses to leave. */

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseDragonflyRequest, parsePieceLength, type DragonflyRequest } from "./dragonfly-headers.ts";
+import { parseDragonflyRequest, type DragonflyRequest } from "./dragonfly-headers.ts";
 import { endToEndHeaders } from "./headers.ts";
+import { parsePieceLength } from "./piece-length.ts";
 
 test("hop-by-hop fields and those that Connection names are not passed on", () => {
   const kept = { host: "a", "set-cookie": ["b", "c"], "x-kept": "d", te2: "e" };

@@ -8,7 +8,7 @@ import {
   decodeGreeting,
   decodePieceStart,
   decodeRequest,
-  encodeBlockHead,
+  encodeRunHead,
   encodeCancel,
   encodeEnd,
   encodeGreeting,
@@ -67,7 +67,7 @@ suite("frames are written byte for byte as the format says", () => {
       encodePieceStart({ stream: 3, piece: 9, lengthBytes: 2, blockBytes: 1, crc32: 1, proof: aProof(2) }),
       "10000003000000b000000009000000020000000100000001" + "01".repeat(32) + "02".repeat(64) + "03".repeat(64),
     ],
-    ["block", encodeBlockHead(4, 0x40000), "1100000400040000"],
+    ["run", encodeRunHead(4, 0x40000), "1100000400040000"],
     ["end", encodeEnd(4, "gone"), "120000040000000104"],
   ];
   for (const [name, frame, hex] of rows) test(name, () => assert.equal(frame.toString("hex"), hex));
@@ -168,7 +168,7 @@ suite("a header names a length that its kind can have, before anything is alloca
     ["request", [36], [0, 35, 37, 0xffff_ffff]],
     ["cancel", [0], [1, 0xffff_ffff]],
     ["piece", [16, SMALL_PAYLOAD_BYTES_MAX], [0, 15, SMALL_PAYLOAD_BYTES_MAX + 1, 0xffff_ffff]],
-    ["block", [1, 0xffff_ffff], [0]],
+    ["run", [1, 0xffff_ffff], [0]],
     ["end", [1], [0, 2, 0xffff_ffff]],
   ];
   for (const [type, right, wrong] of rows) {

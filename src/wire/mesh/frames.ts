@@ -18,10 +18,10 @@ const KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
 const PIECE_FIXED_BYTES = 16;
 const HASHES_MAX = 1024;
-/** Longest payload that is no block. */
+/** Longest payload that is no run of blocks. */
 export const SMALL_PAYLOAD_BYTES_MAX = PIECE_FIXED_BYTES + HASHES_MAX * HASH_BYTES + KEY_BYTES + SIGNATURE_BYTES;
 
-export const FRAMES = { request: 1, cancel: 2, piece: 16, block: 17, end: 18 } as const;
+export const FRAMES = { request: 1, cancel: 2, piece: 16, run: 17, end: 18 } as const;
 export type FrameType = keyof typeof FRAMES;
 const TYPE_OF = new Map<number, FrameType>(Object.entries(FRAMES).map(([type, number]) => [number, type as FrameType])); // its own keys
 
@@ -36,10 +36,14 @@ export interface FrameHeader {
   readonly lengthBytes: number;
 }
 
+/** A request that waits for any piece that nobody was sent yet. */
+export const ANY_PIECE = 0xffff_ffff;
+
 export interface BlockRequest {
   readonly stream: number;
   /** 64 hexadecimal characters. */
   readonly taskId: string;
+  /** Or `ANY_PIECE`. */
   readonly piece: number;
   /** Another piece that nobody has yet is as welcome. */
   readonly orAnother: boolean;
@@ -110,7 +114,7 @@ function fits(type: FrameType, lengthBytes: number): boolean {
       return lengthBytes === 0;
     case "piece":
       return lengthBytes >= PIECE_FIXED_BYTES && lengthBytes <= SMALL_PAYLOAD_BYTES_MAX;
-    case "block":
+    case "run":
       return lengthBytes > 0; // the piece's layout says how much
     case "end":
       return lengthBytes === 1;
@@ -172,9 +176,9 @@ export function decodePieceStart(header: FrameHeader, payload: Buffer): PieceSta
   };
 }
 
-/** Before the block's raw bytes. */
-export function encodeBlockHead(stream: number, lengthBytes: number): Buffer {
-  const head = frameOf("block", stream, 0);
+/** Before the raw bytes of one or more blocks that follow each other. */
+export function encodeRunHead(stream: number, lengthBytes: number): Buffer {
+  const head = frameOf("run", stream, 0);
   head.writeUInt32BE(lengthBytes, 4);
   return head;
 }

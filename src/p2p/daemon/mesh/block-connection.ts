@@ -31,9 +31,12 @@ export interface BlockConnectionOptions {
 const SMALL_BYTES = 64 * 1024;
 const STREAMS_MAX = 0x1_0000;
 
+/** The block that is being read. */
 interface Body {
   readonly receiver: PieceReceiver;
   readonly lengthBytes: number;
+  /** Bytes of further blocks that follow in the same run. */
+  readonly restBytes: number;
   filled: number;
   /** Undefined: the bytes are for nobody. */
   buffer: PooledBuffer | undefined;
@@ -220,11 +223,12 @@ export class BlockConnection {
     this.#resume();
   }
 
-  #endBody({ receiver, buffer, lengthBytes }: Body): void {
+  #endBody({ receiver, buffer, lengthBytes, restBytes }: Body): void {
     this.#body = undefined;
     if (buffer !== undefined) receiver.take(buffer.bytes.subarray(0, lengthBytes), () => buffer[Symbol.dispose]());
     else receiver.skip();
-    if (receiver.expectedBytes === undefined) this.#forget(receiver);
+    if (restBytes > 0) this.#body = this.#bodyOf(receiver, restBytes);
+    else if (receiver.expectedBytes === undefined) this.#forget(receiver);
   }
 
   #readFrame(): void {
@@ -235,16 +239,22 @@ export class BlockConnection {
     this.#frameBytes += bytes;
     if (this.#frameBytes < want) return;
     this.#header ??= decodeFrameHeader(this.#frame);
-    if (this.#header.type === "block") this.#beginBody(this.#header);
+    if (this.#header.type === "run") this.#beginRun(this.#header);
     else if (this.#frameBytes === FRAME_HEADER_BYTES + this.#header.lengthBytes) this.#onFrame(this.#header);
   }
 
-  #beginBody(header: FrameHeader): void {
+  #beginRun(header: FrameHeader): void {
     const receiver = this.#receivers.get(header.stream);
-    if (receiver === undefined || receiver.expectedBytes !== header.lengthBytes)
-      throw malformedFrame("a block that was not to come", { stream: header.stream, lengthBytes: header.lengthBytes });
-    this.#body = { receiver, lengthBytes: header.lengthBytes, filled: 0, buffer: undefined };
+    if (receiver === undefined) throw malformedFrame("blocks without a request", { stream: header.stream });
+    this.#body = this.#bodyOf(receiver, header.lengthBytes);
     this.#nextFrame();
+  }
+
+  /** The first block of so many bytes. */
+  #bodyOf(receiver: PieceReceiver, runBytes: number): Body {
+    const lengthBytes = receiver.expectedBytes;
+    if (lengthBytes === undefined || lengthBytes > runBytes) throw malformedFrame("not a run of whole blocks", { runBytes });
+    return { receiver, lengthBytes, restBytes: runBytes - lengthBytes, filled: 0, buffer: undefined };
   }
 
   #onFrame(header: FrameHeader): void {

@@ -10,7 +10,7 @@ import {
   decodeEnd,
   decodeFrameHeader,
   decodePieceStart,
-  encodeBlockHead,
+  encodeRunHead,
   encodeCancel,
   encodeEnd,
   encodeGreeting,
@@ -130,7 +130,7 @@ suite("a neighbour is dropped, and nothing of it is left, when it", () => {
     ["sends a request of another length", GREETING, Buffer.from("01000000ffffffff", "hex")],
     ["sends a cancel with a payload", GREETING, Buffer.from("0200000000000001", "hex")],
     ["sends a piece", GREETING, encodePieceStart({ stream: 0, piece: 0, lengthBytes: 1, blockBytes: 1, crc32: 0, proof: undefined })],
-    ["sends a block", GREETING, encodeBlockHead(0, 10)],
+    ["sends a block", GREETING, encodeRunHead(0, 10)],
     ["sends an end", GREETING, encodeEnd(0, "done")],
     ["greets twice", GREETING, GREETING],
     ["speaks HTTP", GREETING, Buffer.from("GET / HTTP/1.1\r\n\r\n")],
@@ -295,9 +295,9 @@ suite("of what a neighbour asks for", () => {
     const decided: (Outgoing | string)[] = [];
     const node = await aNode(scope, {
       admission: (ordinary) => ({
-        admit: async (asked, hostId) => {
+        admit: async (asked, hostId, signal) => {
           if (asked.piece === 1) await gate.promise;
-          const outcome = await ordinary.admit(asked, hostId);
+          const outcome = await ordinary.admit(asked, hostId, signal);
           decided.push(outcome);
           return outcome;
         },
@@ -319,9 +319,9 @@ suite("of what a neighbour asks for", () => {
     let decided = 0;
     const node = await aNode(scope, {
       admission: (ordinary) => ({
-        admit: async (asked, hostId) => {
+        admit: async (asked, hostId, signal) => {
           await gate.promise;
-          const outcome = await ordinary.admit(asked, hostId);
+          const outcome = await ordinary.admit(asked, hostId, signal);
           decided++;
           return outcome;
         },

@@ -4,12 +4,12 @@ import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, errorOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { NativeSend } from "../../../disk/native-send.ts";
-import { sendFile, writeChunk } from "../../../disk/send-file.ts";
+import { limitUnsent, sendFile, writeChunk, writeHead } from "../../../disk/send-file.ts";
 import {
   decodeFrameHeader,
   decodeGreeting,
   decodeRequest,
-  encodeBlockHead,
+  encodeRunHead,
   encodeEnd,
   encodePieceStart,
   FRAME_HEADER_BYTES,
@@ -27,8 +27,8 @@ import type { Outgoing } from "./outgoing.ts";
 
 /** Decides what a neighbour gets. */
 export interface Admission {
-  /** The piece that is sent, or why none is. Never rejects. */
-  admit(request: BlockRequest, hostId: string): Promise<Outgoing | End>;
+  /** The piece that is sent, or why none is; the signal says that it is not wanted any more. Never rejects. */
+  admit(request: BlockRequest, hostId: string, signal: AbortSignal): Promise<Outgoing | End>;
 }
 
 export interface BlockServingOptions {
@@ -48,6 +48,10 @@ export interface BlockServingOptions {
 /** Pieces that one neighbour gets at once; it asks for fewer. */
 const STREAMS_MAX = 32;
 const UNREAD_BYTES_MAX = 64 * 1024;
+/** Neighbouring blocks that are sent in one go, before other pieces have their turn; a longer block goes alone. */
+const RUN_BYTES = 256 * 1024;
+/** Given to the kernel ahead of what the link takes: enough to keep it busy, so little that a piece that is cancelled stops soon. */
+const UNSENT_BYTES_MAX = 128 * 1024;
 /** Answers that may wait for a neighbour to listen. */
 const REPLIES_MAX = 4096;
 
@@ -55,9 +59,11 @@ interface Sending {
   readonly stream: number;
   readonly outgoing: Outgoing;
   nextBlock: number;
+  /** The neighbour wants no more of it. */
+  cancelled: boolean;
 }
 
-/** One neighbour's connection: what it asks for is sent block by block, a block of each piece in turn. */
+/** One neighbour's connection: what it asks for is sent in runs of blocks, one of each piece in turn. */
 export class BlockServing {
   readonly #options: BlockServingOptions;
   readonly #socket: Socket;
@@ -65,7 +71,7 @@ export class BlockServing {
   readonly #watchdog: Watchdog<"greeting" | "idle" | "stall">;
   readonly #sending = new Map<number, Sending>();
   /** Requests that are being decided about. */
-  readonly #asked = new Set<number>();
+  readonly #asked = new Map<number, AbortController>();
   #replies: Buffer[] = [];
   #unread: Buffer;
   #hostId: string | undefined;
@@ -90,6 +96,7 @@ export class BlockServing {
     socket.once("end", () => socket.destroy()); // a neighbour that has enough wants no rest
     socket.on("data", (chunk) => this.#take(chunk as Buffer));
     this.#watchdog.watch("greeting", this.#options.config.uploadRequestMs);
+    limitUnsent(socket, UNSENT_BYTES_MAX, this.#options.native);
     try {
       this.#take(Buffer.alloc(0));
       await this.#serve();
@@ -100,7 +107,7 @@ export class BlockServing {
     }
     socket.destroy();
     await closed;
-    for (const { outgoing } of this.#sending.values()) outgoing[Symbol.dispose]();
+    for (const sending of this.#sending.values()) this.#finish(sending, undefined);
     this.#watchdog[Symbol.dispose]();
   }
 
@@ -117,13 +124,14 @@ export class BlockServing {
     while (!this.#ended) {
       const sending = this.#replies.length > 0 ? undefined : this.#nextReady();
       if (this.#replies.length > 0) await this.#reply();
-      else if (sending !== undefined) await this.#sendBlock(sending);
+      else if (sending !== undefined) await this.#sendRun(sending);
       else await this.#sleep();
     }
   }
 
   async #sleep(): Promise<void> {
-    if (this.#sending.size === 0 && this.#hostId !== undefined) this.#watchdog.watch("idle", this.#options.config.uploadIdleMs);
+    if (this.#sending.size + this.#asked.size === 0 && this.#hostId !== undefined)
+      this.#watchdog.watch("idle", this.#options.config.uploadIdleMs);
     else if (this.#hostId !== undefined) this.#watchdog.rest(); // it waits for us, or we for somebody else
     await new Promise<void>((resolve) => (this.#wake = resolve));
   }
@@ -141,25 +149,26 @@ export class BlockServing {
     const start = streams.findIndex(({ stream }) => stream === this.#last) + 1;
     for (let n = 0; n < streams.length; n++) {
       const sending = streams[(start + n) % streams.length]!; // within the list
-      if (sending.nextBlock < sending.outgoing.readyBlocks()) return sending;
-      if (sending.outgoing.gone) this.#finish(sending, "gone");
+      if (!sending.cancelled && sending.nextBlock < sending.outgoing.readyBlocks()) return sending;
+      if (sending.cancelled || sending.outgoing.gone) this.#finish(sending, "gone");
     }
     return undefined;
   }
 
-  async #sendBlock(sending: Sending): Promise<void> {
+  async #sendRun(sending: Sending): Promise<void> {
     const { socket, native, buffers, onSent, config } = this.#options;
     const { stream, outgoing, nextBlock } = sending;
     const { start, stored } = outgoing;
     this.#last = stream;
     const from = nextBlock * start.blockBytes;
-    const lengthBytes = Math.min(start.blockBytes, start.lengthBytes - from);
+    const blocks = Math.min(outgoing.readyBlocks() - nextBlock, Math.max(1, Math.floor(RUN_BYTES / start.blockBytes)));
+    const lengthBytes = Math.min(blocks * start.blockBytes, start.lengthBytes - from);
     const offsetBytes = pieceRangeOf(stored.meta, start.piece).start + from;
-    const heads = [...(nextBlock === 0 ? [encodePieceStart({ ...start, stream })] : []), encodeBlockHead(stream, lengthBytes)];
-    sending.nextBlock++;
+    const heads = [...(nextBlock === 0 ? [encodePieceStart({ ...start, stream })] : []), encodeRunHead(stream, lengthBytes)];
+    sending.nextBlock += blocks;
     await this.#pay(stored.meta.id, lengthBytes);
     this.#watchdog.watch("stall", config.uploadStallMs);
-    const head = writeChunk(socket, Buffer.concat(heads));
+    const head = writeHead(socket, Buffer.concat(heads), native);
     const onProgress = (): void => this.#watchdog.touch();
     const body = sendFile({ socket, fd: stored.fd, offsetBytes, lengthBytes, native, buffers, signal: this.#gone.signal, onProgress });
     const [written, sent] = await Promise.allSettled([head, body]);
@@ -236,12 +245,14 @@ export class BlockServing {
     const { stream } = request;
     if (this.#sending.has(stream) || this.#asked.has(stream)) throw malformedFrame("a stream that is in use", { stream });
     if (this.#sending.size + this.#asked.size >= STREAMS_MAX) return this.#say(encodeEnd(stream, "busy"));
-    this.#asked.add(stream);
-    void this.#options.admission.admit(request, this.#hostId!).then((admitted) => this.#admitted(stream, admitted)); // greeted before
+    const wanted = new AbortController();
+    this.#asked.set(stream, wanted);
+    void this.#options.admission.admit(request, this.#hostId!, wanted.signal).then((admitted) => this.#admitted(stream, admitted)); // greeted before
   }
 
   #admitted(stream: number, admitted: Outgoing | End): void {
-    const wanted = this.#asked.delete(stream);
+    const wanted = this.#asked.get(stream)?.signal.aborted === false;
+    this.#asked.delete(stream);
     if (typeof admitted === "string") return this.#say(encodeEnd(stream, admitted));
     if (this.#ended || !wanted) {
       admitted[Symbol.dispose]();
@@ -249,20 +260,21 @@ export class BlockServing {
       return;
     }
     admitted.onChange(() => this.#awake());
-    this.#sending.set(stream, { stream, outgoing: admitted, nextBlock: 0 });
+    this.#sending.set(stream, { stream, outgoing: admitted, nextBlock: 0, cancelled: false });
     this.#awake();
   }
 
   #cancelled(stream: number): void {
     const sending = this.#sending.get(stream);
-    if (sending !== undefined && isLastOnItsWay(sending)) return; // with that block the neighbour takes the stream for ended
-    if (sending !== undefined) this.#finish(sending, "gone");
-    else this.#asked.delete(stream); // its end is said when it is decided about
+    if (sending === undefined) return this.#asked.get(stream)?.abort(); // its end is said when it is decided about
+    sending.cancelled = true; // what is being sent of it is sent; if that is the last of it, it is complete and has no other end
+    this.#awake();
   }
 
   #end(): void {
     this.#ended = true;
     this.#gone.abort(new AnaxError("socket.closed"));
+    for (const wanted of this.#asked.values()) wanted.abort();
     this.#awake();
   }
 

@@ -47,7 +47,10 @@ suite("whole pieces", () => {
       assert.deepEqual(child.stored.piece(piece)?.parentId, "parent");
       assert.notEqual(await child.feed.proofOf(factsOf(content, piece)), undefined, "it can show the proof to others");
     }
-    assert.deepEqual(arrived.toSorted(), PIECES);
+    assert.deepEqual(
+      arrived.toSorted((a, b) => a - b),
+      PIECES,
+    );
     assert.equal(parent.servedConnections(), 1);
     assert.equal(parent.sentBytes(), meta.contentLength);
     assert.equal(parent.stored.uploadedBytes, meta.contentLength);
@@ -249,9 +252,9 @@ suite("a request", () => {
         },
       },
       admission: (ordinary) => ({
-        admit: (request, hostId) => {
+        admit: (request, hostId, signal) => {
           admitted.push(request.piece);
-          return ordinary.admit(request, hostId);
+          return ordinary.admit(request, hostId, signal);
         },
       }),
     });
@@ -284,7 +287,7 @@ suite("a request", () => {
   test("may be answered with another piece where that is welcome", async () => {
     await using scope = new AsyncDisposableStack();
     const admission: NonNullable<MeshNodeOptions["admission"]> = (ordinary) => ({
-      admit: (request, hostId) => ordinary.admit({ ...request, piece: request.piece + 1 }, hostId),
+      admit: (request, hostId, signal) => ordinary.admit({ ...request, piece: request.piece + 1 }, hostId, signal),
     });
     const { parent, child } = await aPair(scope, { admission });
     const begun: number[] = [];

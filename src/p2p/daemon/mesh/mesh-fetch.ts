@@ -1,5 +1,6 @@
 import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, errorOf } from "../../../base/errors.ts";
+import { ANY_PIECE } from "../../../wire/mesh/frames.ts";
 import { pieceRangeOf } from "../../model/piece.ts";
 import type { StoredTask } from "../../pieces/types.ts";
 import type { RateLimits } from "../rates/types.ts";
@@ -25,6 +26,7 @@ export interface MeshFetchOptions {
   readonly listener: MeshListener;
   readonly noProgressMs: number;
   readonly limits: RateLimits;
+  readonly neighbours: () => Iterable<Neighbour>;
   readonly onArriving: (piece: number) => void;
   /** It lied, or cannot be reached any more. */
   readonly onUseless: (neighbour: Neighbour, error: AnaxError) => void;
@@ -34,14 +36,19 @@ export interface MeshFetchOptions {
 const LOOK_MS = 50;
 /** A neighbour that failed so often in a row is given up. */
 const FAILURES_MAX = 4;
+/** A neighbour that had nothing for us is left alone so long. */
+const WAIT_AGAIN_MS = 250;
 /** Before its first byte a piece may take longer: it may still be on its way to the neighbour. */
 const FIRST_BYTE_PATIENCE = 2;
+
+/** What the swarm chose, or any piece. */
+type Request = Omit<SwarmChoice<Neighbour>, "piece"> & { readonly piece: number | undefined };
 
 interface Asked {
   readonly receiver: PieceReceiver;
   readonly neighbour: Neighbour;
-  /** The piece that counts as on its way: another than the one asked for when the neighbour chose so. */
-  piece: number;
+  /** The piece that counts as on its way: the neighbour may choose another than the one asked for, or any. */
+  piece: number | undefined;
 }
 
 /** Fetches what is missing of a task from its neighbours until all is here or it is disposed: performs what the swarm chooses. */
@@ -70,6 +77,17 @@ export class MeshFetch implements AsyncDisposable {
       return;
     }
     for (let choice = swarm.next(clock.nowMs()); choice !== undefined; choice = swarm.next(clock.nowMs())) this.#start(choice);
+    this.#waitForUnique();
+  }
+
+  /** Whoever sends each piece once gets a request to hold open, so that its next piece is on its way here without a question first. */
+  #waitForUnique(): void {
+    const nowMs = this.#options.clock.nowMs();
+    for (const neighbour of this.#options.neighbours()) {
+      if (!neighbour.unique || neighbour.waiting || nowMs < neighbour.waitAgainMs) continue;
+      neighbour.waiting = true;
+      this.#start({ piece: undefined, neighbour, duplicate: false });
+    }
   }
 
   /** The neighbour is gone: what it was to give is asked of others. */
@@ -110,7 +128,8 @@ export class MeshFetch implements AsyncDisposable {
     const { clock, config, metrics } = this.#options;
     for (const { receiver } of this.#asked) {
       const patienceMs = receiver.receivedBytes === 0 ? config.stallMs * FIRST_BYTE_PATIENCE : config.stallMs;
-      if (receiver.settled || !receiver.sent || clock.nowMs() - receiver.progressMs < patienceMs) continue;
+      const waits = receiver.piece === ANY_PIECE && !receiver.begun;
+      if (waits || receiver.settled || !receiver.sent || clock.nowMs() - receiver.progressMs < patienceMs) continue;
       metrics.stalls.inc();
       receiver.fail(new AnaxError("rpc.deadline-exceeded", { piece: receiver.piece, reason: "nothing came", afterMs: patienceMs }));
     }
@@ -118,23 +137,24 @@ export class MeshFetch implements AsyncDisposable {
 
   #noticeStandstill(): void {
     const { clock, noProgressMs, listener } = this.#options;
-    if (this.#asked.size > 0 || clock.nowMs() - this.#progressMs < noProgressMs) return;
+    const working = this.#asked.values().some(({ piece }) => piece !== undefined);
+    if (working || clock.nowMs() - this.#progressMs < noProgressMs) return;
     this.#progressMs = clock.nowMs();
     listener.onNoProgress();
   }
 
-  #start(choice: SwarmChoice<Neighbour>): void {
+  #start(choice: Request): void {
     const work = this.#fetch(choice).finally(() => this.#work.delete(work));
     this.#work.add(work);
   }
 
-  async #fetch({ piece, neighbour, duplicate }: SwarmChoice<Neighbour>): Promise<void> {
+  async #fetch({ piece, neighbour, duplicate }: Request): Promise<void> {
     const { stored, swarm, clock, client, feed, keys, onArriving } = this.#options;
     const startedMs = clock.nowMs();
     const receiver = new PieceReceiver({
       stored,
       feed,
-      piece,
+      piece: piece ?? ANY_PIECE,
       orAnother: !duplicate,
       parentId: neighbour.peerId,
       isProven: (facts, proof) => keys.proves(stored.meta, facts, proof),
@@ -145,14 +165,15 @@ export class MeshFetch implements AsyncDisposable {
     const asked: Asked = { receiver, neighbour, piece };
     this.#asked.add(asked);
     try {
-      await this.#pay(pieceRangeOf(stored.meta, piece).length);
+      await this.#pay(piece === undefined ? stored.meta.pieceLength : pieceRangeOf(stored.meta, piece).length);
       client.connectionTo(neighbour.address).request(receiver);
       this.#received(asked, await receiver.done, startedMs);
     } catch (thrown) {
       this.#failed(asked, errorOf(thrown));
     } finally {
       this.#asked.delete(asked);
-      swarm.ended(asked.piece, neighbour);
+      if (asked.piece !== undefined) swarm.ended(asked.piece, neighbour);
+      if (piece === undefined && !receiver.begun) neighbour.waiting = false;
     }
     this.pump();
   }
@@ -170,12 +191,17 @@ export class MeshFetch implements AsyncDisposable {
 
   /** The neighbour may have chosen another piece, which is welcome unless it is here or on its way. */
   #begins(asked: Asked, told: number): boolean {
-    const { swarm, clock } = this.#options;
-    if (told === asked.piece) return !this.#options.stored.finished.has(told);
+    const { swarm, clock, stored } = this.#options;
+    const { neighbour, receiver } = asked;
+    if (receiver.piece === ANY_PIECE) {
+      neighbour.waiting = false;
+      this.#waitForUnique();
+    }
+    if (told === asked.piece) return !stored.finished.has(told);
     if (!swarm.isWanted(told)) return false;
-    swarm.ended(asked.piece, asked.neighbour);
+    if (asked.piece !== undefined) swarm.ended(asked.piece, neighbour);
     asked.piece = told;
-    swarm.begun(told, asked.neighbour, clock.nowMs());
+    swarm.begun(told, neighbour, clock.nowMs());
     return true;
   }
 
@@ -190,7 +216,8 @@ export class MeshFetch implements AsyncDisposable {
       metrics.receivedBytes.inc(received.lengthBytes);
       const info = stored.piece(received.piece);
       if (received.kind === "stored" && info !== undefined) listener.onPiece(info, clock.nowMs() - startedMs);
-    } else if (received.end === "busy") swarm.busy(neighbour, clock.nowMs());
+    } else if (piece === undefined) neighbour.waitAgainMs = clock.nowMs() + WAIT_AGAIN_MS;
+    else if (received.end === "busy") swarm.busy(neighbour, clock.nowMs());
     else if (received.end !== "done") swarm.hasNot(neighbour, piece);
   }
 
@@ -204,9 +231,10 @@ export class MeshFetch implements AsyncDisposable {
     }
     const lied = error.code === "piece.digest-mismatch" || error.code === "vortex.malformed";
     const givenUp = lied || ++neighbour.failures >= FAILURES_MAX;
-    listener.onPieceFailed({ index: piece, peerId: neighbour.peerId, error, temporary: !givenUp });
+    neighbour.waitAgainMs = clock.nowMs() + config.avoidMs;
+    listener.onPieceFailed({ index: piece ?? 0, peerId: neighbour.peerId, error, temporary: !givenUp });
     swarm.avoid(neighbour, clock.nowMs() + config.avoidMs * 2 ** (neighbour.failures - 1));
-    swarm.hasNot(neighbour, piece);
+    if (piece !== undefined) swarm.hasNot(neighbour, piece);
     if (givenUp) onUseless(neighbour, error);
   }
 }

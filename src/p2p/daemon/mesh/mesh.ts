@@ -66,7 +66,9 @@ export class Mesh implements AsyncDisposable {
     this.#client = new BlockClient({ config, clock, hostId: () => host.id });
     this.service = serviceOf(PeerService, { mesh: (call) => this.#serve(call) });
     const admission: Admission = {
-      admit: async (request, hostId) => (await this.#shared(request.taskId as TaskId)?.admit(request, hostId)) ?? "not-found", // any text finds a task or none
+      // Any text finds a task or none.
+      admit: async (request, hostId, signal) =>
+        (await this.#shared(request.taskId as TaskId)?.admit(request, hostId, signal)) ?? "not-found",
     };
     const onSent = (bytes: number): void => parts.metrics.sentBytes.inc(bytes);
     this.handOver = (connection) => new BlockServing({ ...connection, admission, onSent });

@@ -13,6 +13,12 @@ export interface Neighbour {
   readonly callFree: () => void;
   /** It has said what the content is and what it has of it. */
   known: boolean;
+  /** It has pieces for whoever waits for any. */
+  unique: boolean;
+  /** A request for any piece is open there. */
+  waiting: boolean;
+  /** None is opened before. */
+  waitAgainMs: number;
   /** Failed requests in a row. */
   failures: number;
 }

@@ -79,6 +79,11 @@ export class PieceReceiver {
     return left > 0 ? Math.min(left, this.#start.blockBytes) : undefined;
   }
 
+  /** The neighbour has said which piece comes. */
+  get begun(): boolean {
+    return this.#start !== undefined;
+  }
+
   touch(): void {
     this.progressMs = this.#options.nowMs();
   }

@@ -289,7 +289,16 @@ export class Swarm<K> {
   #choosePiece(able: readonly Neighbour<K>[], nowMs: number): number | undefined {
     const candidates = this.#candidates(able, nowMs);
     const urgent = this.#urgentPiece(candidates);
-    return urgent ?? this.#rarest(candidates);
+    if (urgent !== undefined) return urgent;
+    if (process.env["MESH_HELDFIRST"]) {
+      const near = this.#near;
+      const held = this.#far.fill(0);
+      for (const n of able) for (let w = 0; w < held.length; w++) held[w]! |= n.held.words[w]!;
+      for (let w = 0; w < held.length; w++) held[w]! &= near[w]!;
+      const best = this.#rarest(held);
+      if (best !== undefined) return best;
+    }
+    return this.#rarest(candidates);
   }
 
   /** What some of these can give and nobody on this host fetches. */

@@ -4,7 +4,7 @@ import type { Log } from "../../../base/log.ts";
 import type { Random } from "../../../base/random.ts";
 import { backoffMs } from "../../../base/retry.ts";
 import { PeerService, type MeshContent, type MeshMessage, type MeshUpdate } from "../../../wire/grpc/gen/anax/v1/peer.ts";
-import type { BlockRequest, End } from "../../../wire/mesh/frames.ts";
+import { ANY_PIECE, type BlockRequest, type End } from "../../../wire/mesh/frames.ts";
 import type { PeerId, TaskId } from "../../model/ids.ts";
 import { blockBytesOf, pieceCountOf, pieceRangeOf } from "../../model/piece.ts";
 import type { StoredTask } from "../../pieces/types.ts";
@@ -22,6 +22,7 @@ import { Outgoing } from "./outgoing.ts";
 import { TrustedKeys, type Voucher } from "./proof.ts";
 import { Swarm } from "./swarm.ts";
 import type { Introduction, LearnedContent, MeshListener } from "./types.ts";
+import { UniquePieces } from "./unique-pieces.ts";
 import type { UploadSlots } from "./upload-slots.ts";
 
 export interface TaskMeshParts {
@@ -51,6 +52,8 @@ const CONNECT_ATTEMPTS_MAX = 4;
 const BACKOFF = { attemptsMax: Infinity, firstMs: 200, maxMs: 2000 };
 const REOFFER_LOOK_MS = 250;
 const RESPONSE_HEADERS_MAX = 64;
+/** News that change little wait for others to go with. */
+const LAZY_TICKS = 6;
 
 /**
  * One task as this host shares it with its neighbours: tells them what is here and what arrives, hears the same from them, decides what
@@ -65,6 +68,8 @@ export class TaskMesh implements AsyncDisposable {
   readonly #keys = new TrustedKeys();
   readonly #news = new News();
   readonly #offers: Offers;
+  readonly #unique = new UniquePieces<Neighbour, Outgoing | End>();
+  readonly #onFreeSlot = (): void => this.#giveUnique();
   readonly #stop = new AbortController();
   readonly #work = new Set<Promise<void>>();
   readonly #learned = Promise.withResolvers<LearnedContent>();
@@ -77,7 +82,9 @@ export class TaskMesh implements AsyncDisposable {
   #reading = false;
   #wasReading = false;
   #joined = 0;
-  #flush: Disposable | undefined;
+  /** Pieces that neighbours were told to be on their way. */
+  readonly #announced = new Set<number>();
+  #flush: { readonly dueMs: number; readonly timer: Disposable } | undefined;
   #reoffer: Disposable | undefined;
 
   constructor(parts: TaskMeshParts, options: TaskMeshOptions) {
@@ -126,10 +133,12 @@ export class TaskMesh implements AsyncDisposable {
     if (this.#layout !== undefined && (this.#layout.contentLength !== contentLength || this.#layout.pieceLength !== pieceLength))
       this.#forgetAll(new AnaxError("rpc.failed-precondition", { reason: "another version of the content" }));
     this.#stored = stored;
+    // A cold swarm around one that has everything: it too sends each piece once before any twice.
+    if (stored.finished.full && this.#neighbours.size === 0) this.#unique.begin(this.#parts.random.shuffle([...Array(pieceCount).keys()]));
     this.#feed = new Feed(stored, this.#parts.voucher, () => this.#wasReading || stored.state === "finished");
     const swarm = this.#swarmFor(stored.meta);
     for (let index = 0; index < pieceCount; index++) if (stored.finished.has(index)) swarm.got(index);
-    for (const neighbour of this.#neighbours.values()) this.#greet(neighbour);
+    this.#greetAll();
   }
 
   fetch(): void {
@@ -143,15 +152,22 @@ export class TaskMesh implements AsyncDisposable {
       feed: this.#feed,
       keys: this.#keys,
       listener,
-      onArriving: (piece) => this.#tell(() => this.#news.started(piece)),
+      neighbours: () => this.#neighbours.values(),
+      onArriving: (piece) => this.#arriving(piece),
       onUseless: (neighbour, error) => this.#ban(neighbour, error),
     });
     this.#fetch.pump();
   }
 
   setReading(reading: boolean): void {
+    if (this.#reading === reading) return;
     this.#reading = reading;
     this.#wasReading ||= reading;
+    if (reading && !this.#unique.active) {
+      this.#unique.begin([]);
+      this.#greetAll();
+    }
+    this.#giveUnique();
   }
 
   claim(piece: number, claimed: boolean): void {
@@ -167,11 +183,23 @@ export class TaskMesh implements AsyncDisposable {
     return this.#swarm?.isRequested(piece) ?? false;
   }
 
+  #arriving(piece: number): void {
+    this.#announced.add(piece);
+    this.#news.started(piece);
+    this.#flushSoon(1);
+  }
+
   /** The store has another piece, from wherever. */
   held(stored: StoredTask, piece: number): void {
     if (stored !== this.#stored) return;
     this.#swarm?.got(piece);
-    this.#tell(() => this.#news.held(piece));
+    if (this.#reading && this.#unique.active && isFromSource(stored, piece)) {
+      this.#unique.add(piece);
+      return this.#giveUnique();
+    }
+    this.#news.held(piece);
+    // Who knows that it was on its way asks for it all the same.
+    this.#flushSoon(this.#announced.delete(piece) ? LAZY_TICKS : 1);
   }
 
   /** Somebody reads the content in its order and waits for this piece. */
@@ -200,6 +228,9 @@ export class TaskMesh implements AsyncDisposable {
       links: new Set(),
       callFree: () => this.#sayFree(neighbour),
       known: false,
+      unique: false,
+      waiting: false,
+      waitAgainMs: 0,
       failures: 0,
     };
     this.#neighbours.set(peerId, neighbour);
@@ -278,6 +309,7 @@ export class TaskMesh implements AsyncDisposable {
       throw new AnaxError("input.invalid", { reason: "too many headers" });
     const held = content.whole ? new Uint8Array(Math.ceil(swarm.pieceCount / 8)).fill(0xff) : content.held;
     neighbour.known = true;
+    neighbour.unique = content.unique;
     swarm.replace(neighbour, { held, started: content.started }, this.#parts.clock.nowMs());
     this.#learned.resolve({ ...layout, responseHeader: content.responseHeader });
     this.#afterNews(neighbour);
@@ -334,6 +366,7 @@ export class TaskMesh implements AsyncDisposable {
     this.#parts.metrics.neighbours.dec();
     this.#parts.slots.forget(neighbour.callFree);
     this.#fetch?.lost(neighbour, because);
+    this.#unique.left(neighbour);
     this.#swarm?.remove(neighbour);
     for (const link of neighbour.links) link.end();
     this.#fetch?.pump();
@@ -363,6 +396,10 @@ export class TaskMesh implements AsyncDisposable {
 
   // --- what the neighbours are told
 
+  #greetAll(): void {
+    for (const neighbour of this.#neighbours.values()) this.#greet(neighbour);
+  }
+
   #greet(neighbour: Neighbour, only?: ControlLink): void {
     const [link = only] = only === undefined ? neighbour.links : [only];
     const stored = this.#stored;
@@ -375,26 +412,41 @@ export class TaskMesh implements AsyncDisposable {
         stored.finished.has(index) && this.#isOffered(index) ? held : this.#feed?.arrival(index) !== undefined ? started : undefined;
       if (into !== undefined) into[index >> 3]! |= 1 << (index & 7); // within the pieces
     }
-    this.#say(link, contentMessage({ contentLength, pieceLength, held, started, whole: false, responseHeader: { ...responseHeader } }));
+    this.#say(
+      link,
+      contentMessage({
+        contentLength,
+        pieceLength,
+        held,
+        started,
+        whole: false,
+        responseHeader: { ...responseHeader },
+        unique: this.#unique.active,
+      }),
+    );
   }
 
   #isOffered(piece: number): boolean {
-    return this.#offers.isOffered(piece);
+    return !this.#unique.active || (!this.#unique.has(piece) && this.#offers.isOffered(piece));
   }
 
-  /** Notes news and sends them a moment later, together with what else comes until then. */
-  #tell(note: () => void): void {
-    note();
-    if (this.#flush !== undefined || this.#neighbours.size === 0) return;
-    this.#flush = this.#parts.clock.timer(this.#parts.config.tickMs, () => {
-      this.#flush = undefined;
-      if (this.#news.isEmpty) return;
-      const message = updateMessage(this.#news.take());
-      for (const { links } of this.#neighbours.values()) {
-        const [link] = links;
-        if (link !== undefined) this.#say(link, message);
-      }
-    });
+  /** Sends news after so many ticks, together with what else comes until then. */
+  #flushSoon(ticks: number): void {
+    const { clock, config } = this.#parts;
+    const dueMs = clock.nowMs() + ticks * config.tickMs;
+    if (this.#neighbours.size === 0 || (this.#flush !== undefined && this.#flush.dueMs <= dueMs)) return;
+    this.#flush?.timer[Symbol.dispose]();
+    this.#flush = { dueMs, timer: clock.timer(ticks * config.tickMs, () => this.#flushNow()) };
+  }
+
+  #flushNow(): void {
+    this.#flush = undefined;
+    if (this.#news.isEmpty) return;
+    const message = updateMessage(this.#news.take());
+    for (const { links } of this.#neighbours.values()) {
+      const [link] = links;
+      if (link !== undefined) this.#say(link, message);
+    }
   }
 
   #sayFree(neighbour: Neighbour): void {
@@ -409,10 +461,11 @@ export class TaskMesh implements AsyncDisposable {
 
   // --- what the neighbours get
 
-  async admit(request: BlockRequest, hostId: string): Promise<Outgoing | End> {
+  async admit(request: BlockRequest, hostId: string, signal: AbortSignal): Promise<Outgoing | End> {
     const { slots, metrics } = this.#parts;
     const neighbour = this.#neighbours.values().find((each) => each.hostId === hostId);
-    const decided = this.#decide(request, neighbour);
+    if (request.piece === ANY_PIECE) return this.#wait(neighbour, signal);
+    const decided = this.#decide(request.piece);
     if (typeof decided === "string") {
       metrics.uploads.inc({ outcome: decided });
       return decided;
@@ -423,40 +476,52 @@ export class TaskMesh implements AsyncDisposable {
       metrics.uploads.inc({ outcome: "busy" });
       return "busy";
     }
+    return this.#send(decided, slot);
+  }
+
+  async #send(piece: number, slot: Disposable): Promise<Outgoing | End> {
+    const { metrics, log } = this.#parts;
     try {
-      return await this.#outgoing(decided, slot);
+      return await this.#outgoing(piece, slot);
     } catch (thrown) {
       slot[Symbol.dispose]();
       metrics.uploads.inc({ outcome: "failed" });
-      this.#parts.log.warn("mesh.upload-failed", { taskId: this.taskId, piece: decided, reason: errorOf(thrown).message });
+      log.warn("mesh.upload-failed", { taskId: this.taskId, piece, reason: errorOf(thrown).message });
       return "failed";
     }
   }
 
+  /** Until there is a piece that nobody was sent yet and that the neighbour lacks. */
+  #wait(neighbour: Neighbour | undefined, signal: AbortSignal): Promise<Outgoing | End> {
+    if (neighbour === undefined || !this.#unique.active) return Promise.resolve("elsewhere");
+    const waiting = this.#unique.wait(neighbour, signal);
+    this.#giveUnique();
+    return waiting;
+  }
+
+  /** Gives pieces that nobody was sent yet to those who wait longest; once there are none and will be none, everything is for everybody. */
+  #giveUnique(): void {
+    const { slots } = this.#parts;
+    const swarm = this.#swarm;
+    if (swarm === undefined || !this.#unique.active) return;
+    this.#unique.give((piece, neighbour) => {
+      if (swarm.hasPiece(neighbour, piece)) return undefined;
+      const slot = slots.tryTake();
+      if (slot === undefined) slots.onFree(this.#onFreeSlot);
+      return slot === undefined ? "none" : this.#send(piece, slot);
+    });
+    if (this.#unique.size > 0 || this.#reading) return;
+    this.#unique.end();
+    this.#offers.all();
+    this.#greetAll();
+  }
+
   /** The piece that the neighbour gets, or why it gets none. */
-  #decide(request: BlockRequest, neighbour: Neighbour | undefined): number | End {
+  #decide(piece: number): number | End {
     const [stored, swarm] = [this.#stored, this.#swarm];
-    const { piece } = request;
     if (stored === undefined || swarm === undefined || piece >= stored.meta.pieceCount) return "not-found";
     if (!stored.finished.has(piece)) return this.#feed?.arrival(piece) === undefined ? "not-found" : piece;
-    if (!this.#sendsUniqueFirst || this.#isOffered(piece)) return piece;
-    const another = request.orAnother && neighbour !== undefined ? this.#anotherFor(neighbour, stored, swarm) : undefined;
-    return another ?? (swarm.isThere(piece) ? "elsewhere" : piece);
-  }
-
-  get #sendsUniqueFirst(): boolean {
-    return this.#reading || this.#stored?.state === "finished";
-  }
-
-  /** A piece that nobody was sent yet and that the neighbour lacks. */
-  #anotherFor(neighbour: Neighbour, stored: StoredTask, swarm: Swarm<Neighbour>): number | undefined {
-    const { pieceCount } = stored.meta;
-    const start = this.#parts.random.below(pieceCount);
-    for (let n = 0; n < pieceCount; n++) {
-      const index = (start + n) % pieceCount;
-      if (stored.finished.has(index) && this.#isOffered(index) && !swarm.hasPiece(neighbour, index)) return index;
-    }
-    return undefined;
+    return this.#isOffered(piece) || !swarm.isThere(piece) ? piece : "elsewhere";
   }
 
   async #outgoing(piece: number, slot: Disposable): Promise<Outgoing | End> {
@@ -466,7 +531,7 @@ export class TaskMesh implements AsyncDisposable {
     const arrival = this.#feed?.arrival(piece);
     const lengthBytes = pieceRangeOf(meta, piece).length;
     const info = stored.piece(piece);
-    if (info !== undefined && this.#sendsUniqueFirst) this.#sent(piece, clock.nowMs());
+    if (info !== undefined && this.#unique.has(piece)) this.#sent(piece, clock.nowMs());
     if (info === undefined && arrival === undefined) {
       slot[Symbol.dispose]();
       return "not-found";
@@ -479,14 +544,17 @@ export class TaskMesh implements AsyncDisposable {
   }
 
   #sent(piece: number, nowMs: number): void {
+    this.#unique.sent(piece);
     this.#offers.sent(piece, nowMs);
-    this.#tell(() => this.#news.dropped(piece));
+    this.#news.dropped(piece);
+    this.#flushSoon(1);
     this.#reoffer ??= this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());
   }
 
   #offerAgain(): void {
     this.#reoffer = undefined;
-    for (const piece of this.#offers.due(this.#parts.clock.nowMs())) this.#tell(() => this.#news.held(piece));
+    for (const piece of this.#offers.due(this.#parts.clock.nowMs())) this.#news.held(piece);
+    this.#flushSoon(LAZY_TICKS);
     if (this.#offers.heldBack.size > 0 && !this.#stop.signal.aborted)
       this.#reoffer = this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());
   }
@@ -497,8 +565,10 @@ export class TaskMesh implements AsyncDisposable {
     const because = new AnaxError("download.cancelled", { reason: "the task is not shared any more" });
     this.#stop.abort(because);
     this.#learned.reject(because);
-    this.#flush?.[Symbol.dispose]();
+    this.#flush?.timer[Symbol.dispose]();
     this.#reoffer?.[Symbol.dispose]();
+    this.#parts.slots.forget(this.#onFreeSlot);
+    this.#unique.end();
     await this.#fetch?.[Symbol.asyncDispose]();
     for (const neighbour of this.#neighbours.values()) {
       this.#parts.slots.forget(neighbour.callFree);
@@ -516,3 +586,5 @@ export class TaskMesh implements AsyncDisposable {
     this.#work.add(tracked);
   }
 }
+
+const isFromSource = (stored: StoredTask, piece: number): boolean => stored.piece(piece)?.traffic === "back-to-source";

@@ -88,6 +88,13 @@ test("while there is no background traffic nothing is forgotten", () => {
   assert.ok(state.capacity > 90 * MB && state.allowance > 80 * MB);
 });
 
+test("traffic that goes another way than over the link is left alone", () => {
+  let state = UNKNOWN_LINK;
+  for (let second = 0; second < 30; second++)
+    state = makeRoom(state, { elapsedMs: 1000, linkBytes: 0.1 * MB, backgroundBytes: 500 * MB }, undefined);
+  assert.equal(state.allowance, Infinity);
+});
+
 test("a capacity that somebody named is not doubted", () => {
   const { history, state } = live({ linkBytesPerSecond: 100 * MB, others: () => 0, known: 40 * MB }, 100);
   assert.equal(state.capacity, 40 * MB);

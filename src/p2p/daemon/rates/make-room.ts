@@ -23,6 +23,8 @@ const FREE = 0.1;
 /** What background traffic gets when others want everything: it is never starved. */
 const ALLOWANCE_MIN = 0.05;
 const ALLOWANCE_MIN_BYTES_PER_SECOND = 1024 * 1024;
+/** Our traffic is so many times what passed the link: it goes another way (loopback, an interface that is not counted). */
+const NOT_SEEN = 2;
 /** Every so often it is tried whether the link carries more than was seen. */
 const PROBE_TURNS = 16;
 const PROBE_FACTOR = 1.25;
@@ -46,6 +48,7 @@ const HALF_LIFE_MS = 600_000;
  * A bottleneck that other machines share is not seen; where that matters, `linkBytesPerSecond` says how much of it is ours.
  */
 export function makeRoom(state: LinkState, sample: LinkSample, knownCapacity: number | undefined): LinkState {
+  if (sample.backgroundBytes > NOT_SEEN * sample.linkBytes) return { ...state, allowance: Infinity };
   const perSecond = (bytes: number): number => (bytes * 1000) / Math.max(1, sample.elapsedMs);
   const total = perSecond(sample.linkBytes);
   const rest = Math.max(0, total - perSecond(sample.backgroundBytes));

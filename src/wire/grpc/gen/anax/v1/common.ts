@@ -43,6 +43,12 @@ export interface Neighbour {
   readonly distance: number;
 }
 
+/** Neighbouring pieces: from `first` up to, not including, `end`. */
+export interface PieceSpan {
+  readonly first: number;
+  readonly end: number;
+}
+
 export interface ExplainTaskRequest {
   readonly taskId: string;
 }
@@ -440,6 +446,73 @@ export const Neighbour: MessageFns<Neighbour> = {
     message.reader = object.reader ?? false;
     message.whole = object.whole ?? false;
     message.distance = object.distance ?? 0;
+    return message;
+  },
+};
+
+function createBasePieceSpan(): PieceSpan {
+  return { first: 0, end: 0 };
+}
+
+export const PieceSpan: MessageFns<PieceSpan> = {
+  encode(message: PieceSpan, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.first !== 0) {
+      writer.uint32(8).uint32(message.first);
+    }
+    if (message.end !== 0) {
+      writer.uint32(16).uint32(message.end);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PieceSpan {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePieceSpan() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.first = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.end = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PieceSpan>): PieceSpan {
+    return PieceSpan.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PieceSpan>): PieceSpan {
+    const message = createBasePieceSpan() as any;
+    message.first = object.first ?? 0;
+    message.end = object.end ?? 0;
     return message;
   },
 };

@@ -33,6 +33,11 @@ export interface MeshContent {
   readonly started: Uint8Array;
   readonly whole: boolean;
   readonly responseHeader: { [key: string]: string };
+  /**
+   * The sender has pieces that it sent to nobody yet, and gives each of them to one neighbour first: whoever holds a request for any piece open
+   * there gets the next one.
+   */
+  readonly unique: boolean;
 }
 
 export interface MeshContent_ResponseHeaderEntry {
@@ -271,6 +276,7 @@ function createBaseMeshContent(): MeshContent {
     started: new Uint8Array(0),
     whole: false,
     responseHeader: {},
+    unique: false,
   };
 }
 
@@ -294,6 +300,9 @@ export const MeshContent: MessageFns<MeshContent> = {
     globalThis.Object.entries(message.responseHeader).forEach(([key, value]: [string, string]) => {
       MeshContent_ResponseHeaderEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
     });
+    if (message.unique !== false) {
+      writer.uint32(56).bool(message.unique);
+    }
     return writer;
   },
 
@@ -361,6 +370,14 @@ export const MeshContent: MessageFns<MeshContent> = {
             }
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.unique = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -392,6 +409,7 @@ export const MeshContent: MessageFns<MeshContent> = {
       },
       {},
     );
+    message.unique = object.unique ?? false;
     return message;
   },
 };

@@ -70,6 +70,8 @@ export interface StoredTask {
   /** Bitmap as in common.v2.Peer; may be empty when `finished`. */
   readonly finishedPieces: Uint8Array;
   readonly finished: boolean;
+  /** The source gives parts of the content, so that several hosts may read a part each. */
+  readonly sourceRanges: boolean;
 }
 
 export interface TaskDropped {
@@ -576,6 +578,7 @@ function createBaseStoredTask(): StoredTask {
     pieceCount: 0,
     finishedPieces: new Uint8Array(0),
     finished: false,
+    sourceRanges: false,
   };
 }
 
@@ -613,6 +616,9 @@ export const StoredTask: MessageFns<StoredTask> = {
     }
     if (message.finished !== false) {
       writer.uint32(88).bool(message.finished);
+    }
+    if (message.sourceRanges !== false) {
+      writer.uint32(96).bool(message.sourceRanges);
     }
     return writer;
   },
@@ -718,6 +724,14 @@ export const StoredTask: MessageFns<StoredTask> = {
             message.finished = reader.bool();
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.sourceRanges = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -746,6 +760,7 @@ export const StoredTask: MessageFns<StoredTask> = {
     message.pieceCount = object.pieceCount ?? 0;
     message.finishedPieces = object.finishedPieces ?? new Uint8Array(0);
     message.finished = object.finished ?? false;
+    message.sourceRanges = object.sourceRanges ?? false;
     return message;
   },
 };

@@ -4,7 +4,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleBidiStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
-import { Neighbour, Rejection } from "../../anax/v1/common.ts";
+import { Neighbour, PieceSpan, Rejection } from "../../anax/v1/common.ts";
 import {
   CachePeer,
   CacheTask,
@@ -161,6 +161,8 @@ export interface NeedBackToSourceResponse {
   readonly rejections: readonly Rejection[];
   /** As in NormalTaskResponse. */
   readonly foreignHosts: boolean;
+  /** What is to be read, in place of what was named before; none: everything that no peer has. */
+  readonly spans: readonly PieceSpan[];
 }
 
 /** Answer to an order for lengths and headers only. */
@@ -1993,7 +1995,7 @@ export const NormalTaskResponse: MessageFns<NormalTaskResponse> = {
 };
 
 function createBaseNeedBackToSourceResponse(): NeedBackToSourceResponse {
-  return { description: undefined, rejections: [], foreignHosts: false };
+  return { description: undefined, rejections: [], foreignHosts: false, spans: [] };
 }
 
 export const NeedBackToSourceResponse: MessageFns<NeedBackToSourceResponse> = {
@@ -2006,6 +2008,9 @@ export const NeedBackToSourceResponse: MessageFns<NeedBackToSourceResponse> = {
     }
     if (message.foreignHosts !== false) {
       writer.uint32(8008).bool(message.foreignHosts);
+    }
+    for (const v of message.spans) {
+      PieceSpan.encode(v!, writer.uint32(8018).fork()).join();
     }
     return writer;
   },
@@ -2047,6 +2052,14 @@ export const NeedBackToSourceResponse: MessageFns<NeedBackToSourceResponse> = {
             message.foreignHosts = reader.bool();
             continue;
           }
+          case 1002: {
+            if (tag !== 8018) {
+              break;
+            }
+
+            message.spans.push(PieceSpan.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2067,6 +2080,7 @@ export const NeedBackToSourceResponse: MessageFns<NeedBackToSourceResponse> = {
     message.description = object.description ?? undefined;
     message.rejections = object.rejections?.map((e) => Rejection.fromPartial(e)) || [];
     message.foreignHosts = object.foreignHosts ?? false;
+    message.spans = object.spans?.map((e) => PieceSpan.fromPartial(e)) || [];
     return message;
   },
 };

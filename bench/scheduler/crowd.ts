@@ -1,0 +1,181 @@
+import { createRandom } from "../../src/base/random.ts";
+import type { PeerId } from "../../src/p2p/model/ids.ts";
+import type { Effect } from "../../src/p2p/scheduler/events.ts";
+import { DecisionTimes } from "./decision-times.ts";
+import { SchedulerModel } from "./scheduler-model.ts";
+import { SwarmModel, type Node } from "./swarm-model.ts";
+
+export interface CrowdScenario {
+  readonly peers: number;
+  readonly pieces: number;
+  readonly contentBytes: number;
+  /** Of every host, up and down. */
+  readonly bytesPerSecond: number;
+  /** How much faster than a host the source is. */
+  readonly sourceFactor: number;
+  readonly joinMs: number;
+  readonly stepMs: number;
+  /** Of a hundred peers, those whose machines die on the way. */
+  readonly deaths: number;
+  readonly seed: number;
+}
+
+const TICK_MS = 200;
+const BEAT_MS = 1000;
+/** From the scheduler's word to the connection between two hosts. */
+const CONNECT_MS = 5;
+const GIVE_UP_FACTOR = 20;
+
+/** Everybody wants the same content at once; one seed reads the source for all. */
+export class Crowd {
+  readonly times = new DecisionTimes();
+  readonly scheduler: SchedulerModel;
+  readonly swarm: SwarmModel;
+  readonly #scenario: CrowdScenario;
+  readonly #random;
+  readonly #byPeer = new Map<PeerId, Node>();
+  readonly #due: { readonly atMs: number; readonly work: () => void }[] = [];
+  readonly #joinedAtMs: number[] = [];
+  #left: number;
+  #source: Node | undefined;
+  #sourcePieces = 0;
+  #nowMs = 0;
+
+  constructor(scenario: CrowdScenario) {
+    const { peers, pieces, contentBytes, bytesPerSecond, seed } = scenario;
+    this.#scenario = scenario;
+    this.#random = createRandom(seed);
+    this.scheduler = new SchedulerModel(
+      { contentLength: contentBytes, pieceLength: contentBytes / pieces, pieceCount: pieces },
+      this.times,
+    );
+    const slots = { downloadSlots: 8, uploadSlots: 8, perNeighbourMax: 2, neighboursMax: 64 };
+    this.swarm = new SwarmModel({ pieces, blocksPerPiece: 16, ...slots, reofferMs: 1500, stallMs: 1000, newsMs: 10, seed });
+    this.#left = peers;
+    const rate = (bytesPerSecond * pieces) / contentBytes / 1000;
+    for (let at = 0; at <= peers; at++) {
+      const wire = this.scheduler.attach(at, at === peers);
+      this.#byPeer.set(wire.peerId, this.swarm.add(wire, { up: rate, down: rate }));
+    }
+    this.scheduler.onEffect = (effect) => this.#perform(effect);
+    this.swarm.onFinished = (node) => this.#finished(node);
+  }
+
+  /** Of the whole distribution, when nothing is lost: every host at its own rate from when the last has come. */
+  get boundMs(): number {
+    const { contentBytes, bytesPerSecond, joinMs } = this.#scenario;
+    return joinMs + (contentBytes * 1000) / bytesPerSecond;
+  }
+
+  run(): void {
+    const { peers, stepMs, joinMs, deaths } = this.#scenario;
+    for (let at = 0; at < peers; at++) {
+      const joinedAtMs = Math.floor(this.#random.next() * joinMs);
+      this.#joinedAtMs[at] = joinedAtMs;
+      this.#at(joinedAtMs, () => this.#join(at));
+      const dies = this.#random.below(100) < deaths;
+      if (dies) this.#at(joinMs + this.#random.next() * (this.boundMs - joinMs), () => this.#die(at));
+    }
+    let [nextTickMs, nextBeat] = [0, 0];
+    while (this.#left > 0) {
+      this.#nowMs += stepMs;
+      this.scheduler.nowMs = this.#nowMs;
+      if (this.#nowMs > this.boundMs * GIVE_UP_FACTOR) throw new Error(`${this.#left} peers have not finished`);
+      this.#runDue();
+      for (; nextBeat * BEAT_MS < this.#nowMs * (peers + 1); nextBeat++) this.#beat(nextBeat % (peers + 1));
+      for (; nextTickMs <= this.#nowMs; nextTickMs += TICK_MS) this.scheduler.tick();
+      this.#readSource(stepMs);
+      this.swarm.step(this.#nowMs, stepMs);
+    }
+  }
+
+  /** How long each that lived took from its own start. */
+  ownMs(): readonly number[] {
+    return this.#peers()
+      .filter(({ alive }) => alive)
+      .map(({ index, finishedAtMs }) => finishedAtMs! - this.#joinedAtMs[index]!); // the run ended with all of them finished
+  }
+
+  get lastMs(): number {
+    return Math.max(...this.#peers().map(({ finishedAtMs }) => finishedAtMs ?? 0));
+  }
+
+  #peers(): readonly Node[] {
+    return this.swarm.nodes.slice(0, this.#scenario.peers);
+  }
+
+  #join(at: number): void {
+    this.scheduler.register(this.swarm.nodes[at]!, false); // one per peer
+  }
+
+  #die(at: number): void {
+    const node = this.swarm.nodes[at]!; // one per peer
+    if (!node.alive) return;
+    if (node.finishedAtMs === undefined) this.#left--;
+    this.swarm.kill(node);
+    this.scheduler.detach(at, node);
+  }
+
+  #beat(at: number): void {
+    const node = this.swarm.nodes[at]!; // one per peer
+    if (!node.alive) return;
+    const runs = node.finishedAtMs === undefined && node.heldCount > 0;
+    this.scheduler.beat(at, node, runs ? node.held.toBytes(this.#scenario.pieces) : undefined);
+  }
+
+  #finished(node: Node): void {
+    if (node.index < this.#scenario.peers) this.#left--;
+    this.scheduler.finish(node);
+  }
+
+  #readSource(stepMs: number): void {
+    const node = this.#source;
+    if (node === undefined || !node.alive || node.finishedAtMs !== undefined) return;
+    const { pieces, contentBytes, bytesPerSecond, sourceFactor } = this.#scenario;
+    this.#sourcePieces += (bytesPerSecond * sourceFactor * pieces * stepMs) / contentBytes / 1000;
+    for (let piece = 0; piece < pieces && this.#sourcePieces >= 1; piece++) {
+      if (node.held.has(piece)) continue;
+      this.swarm.gain(node, piece);
+      this.#sourcePieces--;
+    }
+  }
+
+  #perform(effect: Effect): void {
+    // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- the others change nothing here
+    switch (effect.do) {
+      case "offerParents":
+        return this.#at(this.#nowMs + CONNECT_MS, () => this.#introduce(effect.peerId, effect.neighbours));
+      case "needBackToSource":
+        return this.#at(this.#nowMs + CONNECT_MS, () => this.#startReading(effect.peerId));
+      case "triggerSeed":
+        return this.#at(this.#nowMs + CONNECT_MS, () => this.scheduler.register(this.swarm.nodes[this.#scenario.peers]!, true)); // the seed is the last
+      default:
+        return;
+    }
+  }
+
+  #introduce(peerId: PeerId, neighbours: readonly PeerId[]): void {
+    const node = this.#byPeer.get(peerId)!; // the scheduler knows no others
+    for (const id of neighbours) this.swarm.link(node, this.#byPeer.get(id)!); // likewise
+  }
+
+  #startReading(peerId: PeerId): void {
+    const node = this.#byPeer.get(peerId)!; // as above
+    if (!node.alive) return;
+    this.#source = node;
+    node.uniqueFirst = true;
+    this.scheduler.readsSource(node);
+  }
+
+  #at(atMs: number, work: () => void): void {
+    this.#due.push({ atMs, work });
+  }
+
+  #runDue(): void {
+    const due = this.#due.filter(({ atMs }) => atMs <= this.#nowMs);
+    if (due.length === 0) return;
+    const later = this.#due.filter(({ atMs }) => atMs > this.#nowMs);
+    this.#due.splice(0, this.#due.length, ...later);
+    for (const { work } of due.toSorted((a, b) => a.atMs - b.atMs)) work();
+  }
+}

@@ -1,0 +1,120 @@
+/** A piece on its way. `done` is the part of it that has arrived. */
+export interface Flow {
+  readonly from: number;
+  readonly to: number;
+  readonly piece: number;
+  /** Where the sender gets the piece from itself, while it does. */
+  readonly upstream: Flow | undefined;
+  done: number;
+  announced: boolean;
+  movedAtMs: number;
+  ended: boolean;
+  rate: number;
+  place: number;
+}
+
+/** Rounds of filling: what is left after so many is not worth the time. */
+const ROUNDS = 3;
+const EPSILON = 1e-9;
+const CREDIT_MAX = 0.5;
+
+/** Flows with max-min fair rates between nodes that have an uplink and a downlink each. */
+export class Flows {
+  readonly #blocksPerPiece: number;
+  readonly #all: Flow[] = [];
+  readonly #up: number[] = [];
+  readonly #down: number[] = [];
+  /** What a node could have received in a step after a piece had ended in the midst of it: its next piece gets that, or long steps would slow it down. */
+  readonly #credit: number[] = [];
+  #upLeft = new Float64Array();
+  #downLeft = new Float64Array();
+  #upCount = new Int32Array();
+  #downCount = new Int32Array();
+
+  constructor(blocksPerPiece: number) {
+    this.#blocksPerPiece = blocksPerPiece;
+  }
+
+  addNode({ up, down }: { readonly up: number; readonly down: number }): void {
+    this.#up.push(up);
+    this.#down.push(down);
+    this.#credit.push(0);
+  }
+
+  start(flow: Pick<Flow, "from" | "to" | "piece" | "upstream"> & { readonly nowMs: number }): Flow {
+    const { from, to, piece, upstream, nowMs } = flow;
+    const place = this.#all.length;
+    const done = upstream === undefined ? Math.min(this.#credit[to]!, CREDIT_MAX) : 0; // one per node
+    this.#credit[to] = 0;
+    const started: Flow = { from, to, piece, upstream, done, announced: false, movedAtMs: nowMs, ended: false, rate: 0, place };
+    this.#all.push(started);
+    return started;
+  }
+
+  /** False when it had ended before. */
+  end(flow: Flow): boolean {
+    if (flow.ended) return false;
+    flow.ended = true;
+    const last = this.#all.pop()!; // at least the flow itself
+    if (last !== flow) {
+      last.place = flow.place;
+      this.#all[flow.place] = last;
+    }
+    return true;
+  }
+
+  /** Moves all flows; returns those that moved, as they were before any of them ends. */
+  advance(nowMs: number, stepMs: number): readonly Flow[] {
+    const open = this.#all.filter((flow) => this.#availableOf(flow) - flow.done > EPSILON);
+    this.#share(open);
+    // In two passes, so that whoever passes blocks on has them since the step before.
+    const gains = open.map((flow) => Math.min(flow.rate * stepMs, this.#availableOf(flow) - flow.done));
+    for (const [at, flow] of open.entries()) {
+      flow.done += gains[at]!; // one per flow
+      if (flow.done > 1 - 1e-6) {
+        flow.done = 1;
+        this.#credit[flow.to]! += flow.rate * stepMs - gains[at]!; // as above
+      }
+      flow.movedAtMs = nowMs;
+    }
+    return open;
+  }
+
+  stalled(nowMs: number, afterMs: number): readonly Flow[] {
+    return this.#all.filter((flow) => nowMs - flow.movedAtMs >= afterMs);
+  }
+
+  /** How much of the piece its sender can send: whole blocks only. An upstream that ended has delivered, or its sender failed. */
+  #availableOf({ upstream }: Flow): number {
+    if (upstream === undefined || upstream.done >= 1) return 1;
+    return Math.floor(upstream.done * this.#blocksPerPiece) / this.#blocksPerPiece;
+  }
+
+  #share(open: readonly Flow[]): void {
+    this.#upLeft = Float64Array.from(this.#up);
+    this.#downLeft = Float64Array.from(this.#down);
+    for (const flow of open) flow.rate = 0;
+    for (let round = 0; round < ROUNDS; round++) {
+      this.#upCount = new Int32Array(this.#up.length);
+      this.#downCount = new Int32Array(this.#up.length);
+      let isFull = true;
+      for (const { from, to } of open) {
+        if (this.#upLeft[from]! < EPSILON || this.#downLeft[to]! < EPSILON) continue; // flows are between nodes
+        this.#upCount[from]!++;
+        this.#downCount[to]!++;
+        isFull = false;
+      }
+      if (isFull) return;
+      const up = this.#upLeft.slice();
+      const down = this.#downLeft.slice();
+      for (const flow of open) {
+        const { from, to } = flow;
+        if (up[from]! < EPSILON || down[to]! < EPSILON) continue; // as above
+        const share = Math.min(up[from]! / this.#upCount[from]!, down[to]! / this.#downCount[to]!);
+        flow.rate += share;
+        this.#upLeft[from]! -= share;
+        this.#downLeft[to]! -= share;
+      }
+    }
+  }
+}

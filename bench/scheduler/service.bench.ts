@@ -1,0 +1,134 @@
+// What one scheduler process can answer over gRPC, in units of its processor time: registrations (each its own stream, answered with
+// neighbours) and heartbeats with progress. Clients are in this process and stay out of the account.
+// Flags: --hosts 1000 --tasks 5 --beats 5. Prints a table for people on standard error and one line of JSON.
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { realClock } from "../../src/base/clock.ts";
+import { openChannel, type BidiStream, type GrpcChannel } from "../../src/wire/grpc/client.ts";
+import type { GrpcAddress } from "../../src/wire/grpc/address.ts";
+import {
+  AttachRequest,
+  SchedulerService as OwnService,
+  type AttachResponse,
+  type TaskProgress,
+} from "../../src/wire/grpc/gen/anax/v1/scheduler.ts";
+import { Download, Host } from "../../src/wire/grpc/gen/common/v2/common.ts";
+import { SchedulerService } from "../../src/wire/grpc/gen/scheduler/v2/scheduler.ts";
+import { cpuSecondsOf, startScript } from "../kit/process.ts";
+
+const { values: flags } = parseArgs({
+  options: {
+    hosts: { type: "string", default: "1000" },
+    tasks: { type: "string", default: "5" },
+    beats: { type: "string", default: "5" },
+  },
+});
+const [hosts, tasks, beats] = [Number(flags.hosts), Number(flags.tasks), Number(flags.beats)];
+const CHANNELS = 20;
+const IN_FLIGHT = 64;
+const PIECES = 512;
+
+await using server = await startScript(join(import.meta.dirname, "scheduler-server.ts"), []);
+await using scope = new AsyncDisposableStack();
+const channels = Array.from({ length: CHANNELS }, () => scope.use(openChannel(server.ready as GrpcAddress, { clock: realClock })));
+const { signal } = new AbortController();
+
+const attached = await measured(hosts, (host) => attach(channelOf(host), host));
+const streams = attached.results;
+const registered = await measured(hosts * tasks, (n) => register(channelOf(n), n % hosts, Math.floor(n / hosts)));
+const beaten = await measured(hosts * beats, (n) => beat(n % hosts, Math.floor(n / hosts)));
+const result = {
+  bench: "scheduler/service",
+  hosts,
+  tasks,
+  registrationsPerCpuSecond: Math.round(registered.perCpuSecond),
+  registrationMs: quantiles(registered.ms),
+  answerBytesMean: 0,
+  heartbeatsPerCpuSecond: Math.round(beaten.perCpuSecond),
+  attachmentsPerCpuSecond: Math.round(attached.perCpuSecond),
+};
+console.error(
+  `${result.registrationsPerCpuSecond} registrations, ${result.heartbeatsPerCpuSecond} heartbeats and ${result.attachmentsPerCpuSecond} attachments for each second of processor time;` +
+    ` a registration took ${result.registrationMs.p50.toFixed(1)} ms, p99 ${result.registrationMs.p99.toFixed(1)} ms with ${IN_FLIGHT} at a time on a shared machine`,
+);
+console.log(JSON.stringify(result));
+
+function channelOf(n: number): GrpcChannel {
+  return channels[n % CHANNELS]!; // there are as many
+}
+
+async function measured<T>(count: number, work: (n: number) => Promise<T>) {
+  const results: T[] = [];
+  const ms: number[] = [];
+  let next = 0;
+  const cpuBefore = cpuSecondsOf(server.pid);
+  const lane = async (): Promise<void> => {
+    while (next < count) {
+      const n = next++;
+      const startMs = performance.now();
+      results[n] = await work(n);
+      ms.push(performance.now() - startMs);
+    }
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
+  return { results, ms, perCpuSecond: count / (cpuSecondsOf(server.pid) - cpuBefore) };
+}
+
+interface Attachment {
+  readonly stream: BidiStream<AttachRequest, AttachResponse>;
+  readonly responses: AsyncIterator<AttachResponse>;
+}
+
+async function attach(channel: GrpcChannel, host: number): Promise<Attachment> {
+  const stream = channel.bidi(OwnService.attach, { signal });
+  const responses = stream.responses[Symbol.asyncIterator]();
+  const hello = { host: hostOf(host), tasks: [], more: false, instanceId: "1", signingKey: new Uint8Array(32).fill(host) };
+  await stream.send({ request: { $case: "hello", value: hello } });
+  await responses.next();
+  return { stream, responses };
+}
+
+async function register(channel: GrpcChannel, host: number, task: number): Promise<void> {
+  const stream = channel.bidi(SchedulerService.announcePeer, { signal });
+  const ids = { hostId: hostOf(host).id, taskId: taskOf(task), peerId: peerOf(host, task) };
+  const download = Download.fromPartial({ url: `http://origin.test/${task}` });
+  await stream.send({ ...ids, request: { $case: "registerPeerRequest", value: { download } } });
+  await stream.responses[Symbol.asyncIterator]().next();
+}
+
+async function beat(host: number, sequence: number): Promise<void> {
+  const { stream, responses } = streams[host]!; // attached before
+  const progress: TaskProgress[] = Array.from({ length: tasks }, (_, task) => {
+    const finishedPieces = new Uint8Array(PIECES / 8).fill((1 << (sequence + 1)) - 1);
+    return { taskId: taskOf(task), peerId: peerOf(host, task), contentLength: PIECES << 20, pieceLength: 1 << 20, finishedPieces };
+  });
+  const value = { host: undefined, sequence: (sequence + 1) * 3, uploadsInFlight: 1, uploadSlots: 4, progress };
+  await stream.send({ request: { $case: "heartbeat", value } });
+  await responses.next();
+}
+
+function hostOf(host: number): Host {
+  const ip = `10.0.${host >> 8}.${host & 255}`;
+  const network = {
+    tcpConnectionCount: 0,
+    uploadTcpConnectionCount: 0,
+    maxRxBandwidth: 0,
+    maxTxBandwidth: 0,
+    location: `r|z|rack${host % 25}`,
+  };
+  return Host.fromPartial({ id: `${ip}-node${host}`, hostname: `node${host}`, ip, port: 4000, downloadPort: 4005, network });
+}
+
+function taskOf(task: number): string {
+  return task.toString(16).padStart(64, "0");
+}
+
+function peerOf(host: number, task: number): string {
+  return `${hostOf(host).id}-0b7e8b9a-5a26-4f7e-8d0c-9c2b${String(task).padStart(8, "0")}`;
+}
+
+function quantiles(ms: readonly number[]) {
+  const sorted = ms.toSorted((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
+  return { p50: at(0.5), p99: at(0.99) };
+}

@@ -1,0 +1,4 @@
+import { openChannel } from "./client.ts";
+import { conformsAsCaller } from "./caller.conformance.ts";
+
+conformsAsCaller("grpc-js", (path, options) => openChannel({ path }, options));

@@ -1,0 +1,100 @@
+import type { Clock } from "../../base/clock.ts";
+import { AnaxError } from "../../base/errors.ts";
+import { Http2Connection } from "../http2/connection.ts";
+import type { HeaderField } from "../http2/hpack.ts";
+import { checkedSocket } from "./address.ts";
+import {
+  CONNECT_TIMEOUT_MS,
+  KEEPALIVE_MS,
+  KEEPALIVE_TIMEOUT_MS,
+  RECEIVE_BYTES_MAX,
+  type GrpcCaller,
+  type ServerStreamOptions,
+  type UnaryOptions,
+} from "./caller.ts";
+import { frameMessage } from "./message-parser.ts";
+import type { Method, ServerStreamMethod, UnaryMethod } from "./method.ts";
+import { SocketCall } from "./socket-call.ts";
+
+export interface SocketChannelOptions {
+  readonly clock: Clock;
+  /** Longest response, checked before it is read. Default 4 MiB; raise it where pieces travel inside messages. */
+  readonly receiveBytesMax?: number | undefined;
+}
+
+/**
+ * Calls over a Unix socket for programs that run for a moment: the same wire as `GrpcChannel`, without what grpc-js takes to load. Nothing
+ * is connected before the first call, and a broken connection is made anew by the next one.
+ */
+export class SocketChannel implements GrpcCaller {
+  readonly #path: string;
+  readonly #options: SocketChannelOptions;
+  #connection: Http2Connection | undefined;
+
+  /** Throws `input.invalid` for a path that the operating system would cut. */
+  constructor(path: string, options: SocketChannelOptions) {
+    this.#path = checkedSocket(path).path;
+    this.#options = options;
+  }
+
+  async unary<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, options: UnaryOptions): Promise<Res> {
+    const responses: Res[] = [];
+    for await (const response of this.#call(method, request, options)) responses.push(response);
+    const [first] = responses;
+    if (first !== undefined && responses.length === 1) return first;
+    throw new AnaxError("rpc.internal", { method: method.path, reason: "not exactly one response", responses: responses.length });
+  }
+
+  serverStream<Req, Res>(method: ServerStreamMethod<Req, Res>, request: Req, options: ServerStreamOptions): AsyncGenerator<Res> {
+    return this.#call(method, request, options);
+  }
+
+  /** Closes the connection; open calls end with `rpc.cancelled`. */
+  [Symbol.dispose](): void {
+    this.#connection?.close(new AnaxError("rpc.cancelled", { reason: "the channel was closed" }));
+  }
+
+  async *#call<Req, Res>(method: Method<Req, Res>, request: Req, { signal, timeoutMs, headers }: CallOptions): AsyncGenerator<Res> {
+    signal?.throwIfAborted();
+    const { clock, receiveBytesMax = RECEIVE_BYTES_MAX } = this.#options;
+    const body = frameMessage(method.requestSerialize(request));
+    const { path, responseDeserialize: decode } = method;
+    using call = new SocketCall<Res>({ method: path, decode, receiveBytesMax, clock, signal, timeoutMs });
+    call.begin((events) => this.#open().request(headersOf(path, timeoutMs, headers), body, events));
+    for (let response = await call.next(); response !== undefined; response = await call.next()) yield response;
+  }
+
+  #open(): Http2Connection {
+    if (this.#connection?.open === true) return this.#connection;
+    this.#connection = new Http2Connection({
+      path: this.#path,
+      clock: this.#options.clock,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      keepAliveMs: KEEPALIVE_MS,
+      keepAliveTimeoutMs: KEEPALIVE_TIMEOUT_MS,
+    });
+    return this.#connection;
+  }
+}
+
+interface CallOptions extends Omit<UnaryOptions, "timeoutMs"> {
+  readonly timeoutMs?: number | undefined;
+}
+
+/** gRPC allows eight digits. */
+const TIMEOUT_MS_MAX = 99_999_999;
+
+function headersOf(path: string, timeoutMs: number | undefined, more: Readonly<Record<string, string>> = {}): HeaderField[] {
+  return [
+    [":method", "POST"],
+    [":scheme", "http"],
+    [":path", path],
+    [":authority", "localhost"],
+    ["content-type", "application/grpc"],
+    ["te", "trailers"],
+    ...(timeoutMs === undefined ? [] : [["grpc-timeout", timeoutText(timeoutMs)] as const]),
+    ...Object.entries(more).map(([name, value]): HeaderField => [name.toLowerCase(), value]),
+  ];
+}
+
+const timeoutText = (ms: number): string => (ms <= TIMEOUT_MS_MAX ? `${Math.ceil(ms)}m` : `${Math.ceil(ms / 1000)}S`);

@@ -1,0 +1,287 @@
+import { connect, type Socket } from "node:net";
+import type { Clock } from "../../base/clock.ts";
+import { AnaxError, errorOf } from "../../base/errors.ts";
+import {
+  contentOf,
+  createFrameParser,
+  decodeNumber,
+  decodeSettings,
+  encodeFrame,
+  encodeNumber,
+  encodeSettings,
+  FLAG,
+  FRAME,
+  PREFACE,
+  SETTING,
+  WINDOW_BYTES,
+  WINDOW_BYTES_MAX,
+  type Frame,
+} from "./frames.ts";
+import { decodeHeaders, encodeHeaders, type HeaderField } from "./hpack.ts";
+import { malformed } from "./malformed.ts";
+import { OutgoingBody, SendWindow } from "./send-window.ts";
+
+/** What the answer to a request consists of, in this order; `failed` may come at any time and is the last. */
+export interface AnswerEvents {
+  /** First of the answer, and a second time for its trailers. */
+  readonly headers: (fields: readonly HeaderField[]) => void;
+  readonly data: (bytes: Uint8Array) => void;
+  readonly end: () => void;
+  readonly failed: (error: AnaxError) => void;
+}
+
+/** A request under way. */
+export interface Exchange {
+  /** So many bytes of data were made use of: as many may come anew. */
+  readonly used: (bytes: number) => void;
+  /** Nobody wants the answer any more. */
+  readonly cancel: () => void;
+}
+
+export interface ConnectionOptions {
+  /** Of a Unix socket. */
+  readonly path: string;
+  readonly clock: Clock;
+  /** Time until the other side has said its first word. */
+  readonly connectTimeoutMs: number;
+  /** Silence after which the other side is asked for a sign of life, and how long it may take to give one. */
+  readonly keepAliveMs: number;
+  readonly keepAliveTimeoutMs: number;
+}
+
+/** Of each answer, this much may be on its way or waiting for its reader. */
+const ANSWER_WINDOW_BYTES = 1024 * 1024;
+/** Their readers hold answers back, not the connection: one that is not read must not stop the others. */
+const CONNECTION_WINDOW_BYTES = WINDOW_BYTES_MAX;
+const HEADER_BYTES_MAX = 64 * 1024;
+const CANCEL = 8;
+
+interface Stream {
+  readonly events: AnswerEvents;
+  readonly body: OutgoingBody;
+  /** Used bytes that the other side has not been told of yet. */
+  usedBytes: number;
+}
+
+/**
+ * The client's half of an HTTP/2 connection (RFC 9113) over a Unix socket: as much of it as calls to the daemon on this machine need. Node's
+ * own takes longer to load, for the TLS and HTTP/1 that it brings, than the rest of a small download takes altogether.
+ */
+export class Http2Connection {
+  readonly #options: ConnectionOptions;
+  readonly #socket: Socket;
+  readonly #parser = createFrameParser();
+  readonly #streams = new Map<number, Stream>();
+  readonly #window = new SendWindow(WINDOW_BYTES);
+  #streamWindowBytes = WINDOW_BYTES;
+  #nextId = 1;
+  /** A header block that goes on in the next frame. */
+  #block: { readonly frame: Frame; readonly parts: Uint8Array[]; bytes: number } | undefined;
+  #receivedBytes = 0;
+  #greeted = false;
+  #heardMs: number;
+  #asked = false;
+  #watch: Disposable;
+  /** Why there will be no more exchanges. */
+  #ended: AnaxError | undefined;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#heardMs = options.clock.nowMs();
+    this.#watch = options.clock.timer(options.connectTimeoutMs, () => this.#onSilence());
+    this.#socket = connect(options.path);
+    this.#socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    this.#socket.on("error", (error) => this.#lost(error.message));
+    this.#socket.on("close", () => this.#lost("the other side closed the connection"));
+    const settings = [
+      [SETTING.headerTableSize, 0],
+      [SETTING.enablePush, 0],
+      [SETTING.initialWindowSize, ANSWER_WINDOW_BYTES],
+    ] as const;
+    this.#write(PREFACE, encodeSettings(settings), encodeNumber(FRAME.windowUpdate, 0, CONNECTION_WINDOW_BYTES - WINDOW_BYTES));
+  }
+
+  /** False once it is broken, or the other side wants to end it. */
+  get open(): boolean {
+    return this.#ended === undefined;
+  }
+
+  /** Sends a request; when the connection has ended, `failed` is called before this returns. */
+  request(fields: readonly HeaderField[], body: Uint8Array, events: AnswerEvents): Exchange {
+    if (this.#ended !== undefined) {
+      events.failed(this.#ended);
+      return { used: () => undefined, cancel: () => undefined };
+    }
+    const id = this.#nextId;
+    this.#nextId += 2;
+    const stream: Stream = { events, body: new OutgoingBody(id, body, this.#streamWindowBytes), usedBytes: 0 };
+    this.#streams.set(id, stream);
+    const headers = encodeFrame({ type: FRAME.headers, flags: FLAG.endHeaders, streamId: id, payload: encodeHeaders(fields) });
+    this.#write(headers, ...stream.body.frames(this.#window));
+    return {
+      used: (bytes) => this.#used(id, stream, bytes),
+      cancel: () => this.#cancel(id),
+    };
+  }
+
+  close(reason: AnaxError): void {
+    this.#end(reason);
+  }
+
+  // What is sent
+
+  #write(...frames: readonly Uint8Array[]): void {
+    if (frames.length > 0 && !this.#socket.destroyed) this.#socket.write(frames.length === 1 ? frames[0]! : Buffer.concat(frames));
+  }
+
+  #used(id: number, stream: Stream, bytes: number): void {
+    stream.usedBytes += bytes;
+    if (stream.usedBytes < ANSWER_WINDOW_BYTES / 2 || !this.#streams.has(id)) return;
+    this.#write(encodeNumber(FRAME.windowUpdate, id, stream.usedBytes));
+    stream.usedBytes = 0;
+  }
+
+  #cancel(id: number): void {
+    if (this.#streams.delete(id)) this.#write(encodeNumber(FRAME.reset, id, CANCEL));
+  }
+
+  /** More may be sent: on one stream or, without one, on all of them. */
+  #goOn(streams: Iterable<Stream>): void {
+    for (const { body } of streams) this.#write(...body.frames(this.#window));
+  }
+
+  // What comes
+
+  #receive(chunk: Buffer): void {
+    this.#heardMs = this.#options.clock.nowMs();
+    this.#asked = false;
+    try {
+      for (const frame of this.#parser.feed(chunk)) this.#take(frame);
+    } catch (thrown) {
+      this.#end(errorOf(thrown));
+    }
+  }
+
+  #take(frame: Frame): void {
+    if (this.#block !== undefined && frame.type !== FRAME.continuation) throw malformed("a header block that is not finished");
+    if (!this.#greeted && frame.type !== FRAME.settings) throw malformed("the first frame must be settings");
+    const stream = this.#streams.get(frame.streamId);
+    switch (frame.type) {
+      case FRAME.headers:
+        return this.#takeHeaders(frame, contentOf(frame));
+      case FRAME.continuation:
+        return this.#takeHeaders(this.#block?.frame, frame.payload, frame.flags);
+      case FRAME.data:
+        return this.#takeData(frame, stream);
+      case FRAME.reset:
+        this.#streams.delete(frame.streamId);
+        return stream?.events.failed(resetError(decodeNumber(frame)));
+      case FRAME.settings:
+        return (frame.flags & FLAG.ack) === 0 ? this.#takeSettings(frame) : undefined;
+      case FRAME.ping:
+        return (frame.flags & FLAG.ack) === 0 ? this.#write(encodeFrame({ ...frame, flags: FLAG.ack })) : undefined;
+      case FRAME.goAway:
+        return this.#leave(decodeNumber(frame));
+      case FRAME.windowUpdate:
+        (frame.streamId === 0 ? this.#window : stream?.body.window)?.add(decodeNumber(frame));
+        return this.#goOn(frame.streamId === 0 ? this.#streams.values() : stream === undefined ? [] : [stream]);
+      case FRAME.pushPromise:
+        throw malformed("a push that was not allowed");
+      default:
+        return;
+    }
+  }
+
+  #takeHeaders(first: Frame | undefined, part: Uint8Array, flags = first?.flags ?? 0): void {
+    if (first === undefined) throw malformed("a continuation of nothing");
+    const block = (this.#block ??= { frame: first, parts: [], bytes: 0 });
+    block.parts.push(part);
+    block.bytes += part.length;
+    // The count is bounded, too: an endless row of empty frames is no header.
+    if (block.bytes > HEADER_BYTES_MAX || block.parts.length > HEADER_BYTES_MAX / 1024)
+      throw malformed("a header block beyond all measure");
+    if ((flags & FLAG.endHeaders) === 0) return;
+    this.#block = undefined;
+    const fields = decodeHeaders(block.parts.length === 1 ? part : Buffer.concat(block.parts));
+    this.#streams.get(first.streamId)?.events.headers(fields);
+    this.#endIfLast(first);
+  }
+
+  #takeData(frame: Frame, stream: Stream | undefined): void {
+    // Padding counts as well. Streams have a window of their own, so that of the connection is always given back at once.
+    this.#receivedBytes += frame.payload.length;
+    if (this.#receivedBytes > CONNECTION_WINDOW_BYTES / 4) {
+      this.#write(encodeNumber(FRAME.windowUpdate, 0, this.#receivedBytes));
+      this.#receivedBytes = 0;
+    }
+    const content = contentOf(frame);
+    if (stream !== undefined) this.#used(frame.streamId, stream, frame.payload.length - content.length);
+    stream?.events.data(content);
+    this.#endIfLast(frame);
+  }
+
+  #endIfLast({ flags, streamId }: Frame): void {
+    const stream = this.#streams.get(streamId);
+    if ((flags & FLAG.endStream) === 0 || stream === undefined) return;
+    this.#streams.delete(streamId);
+    stream.events.end();
+  }
+
+  #takeSettings(frame: Frame): void {
+    const settings = decodeSettings(frame.payload);
+    this.#greeted = true;
+    const windowBytes = settings.get(SETTING.initialWindowSize) ?? this.#streamWindowBytes;
+    for (const { body } of this.#streams.values()) body.window.add(windowBytes - this.#streamWindowBytes);
+    this.#streamWindowBytes = windowBytes;
+    this.#write(encodeFrame({ type: FRAME.settings, flags: FLAG.ack }));
+    this.#goOn(this.#streams.values());
+  }
+
+  // How it ends
+
+  /** The other side answers what it has begun with, and nothing after it. */
+  #leave(lastId: number): void {
+    const reason = new AnaxError("rpc.unavailable", { reason: "the other side is going away" });
+    this.#ended ??= reason;
+    for (const [id, { events }] of this.#streams) {
+      if (id <= (lastId & 0x7fff_ffff)) continue;
+      this.#streams.delete(id);
+      events.failed(reason);
+    }
+  }
+
+  #onSilence(): void {
+    const { clock, connectTimeoutMs, keepAliveMs, keepAliveTimeoutMs } = this.#options;
+    const silentMs = clock.nowMs() - this.#heardMs;
+    if (!this.#greeted) return this.#lost("no connection in time", { connectTimeoutMs });
+    if (this.#asked && silentMs >= keepAliveTimeoutMs) return this.#lost("no sign of life");
+    const ask = silentMs >= keepAliveMs;
+    if (ask) this.#write(encodeFrame({ type: FRAME.ping, payload: Buffer.alloc(8) }));
+    this.#asked = ask;
+    this.#watch = clock.timer(ask ? keepAliveTimeoutMs : Math.max(1, keepAliveMs - silentMs), () => this.#onSilence());
+  }
+
+  #lost(reason: string, more: { readonly connectTimeoutMs?: number } = {}): void {
+    this.#end(new AnaxError("rpc.unavailable", { address: `unix:${this.#options.path}`, reason, ...more }));
+  }
+
+  #end(reason: AnaxError): void {
+    this.#ended ??= reason;
+    this.#watch[Symbol.dispose]();
+    this.#socket.destroy();
+    const streams = [...this.#streams.values()];
+    this.#streams.clear();
+    for (const { events } of streams) events.failed(reason);
+  }
+}
+
+/** Of RFC 9113, as gRPC has its clients understand them. */
+const RESET_CODES = {
+  0x7: "rpc.unavailable",
+  [CANCEL]: "rpc.cancelled",
+  0xb: "rpc.resource-exhausted",
+  0xc: "rpc.permission-denied",
+} as const;
+
+const resetError = (code: number): AnaxError =>
+  new AnaxError(RESET_CODES[code as keyof typeof RESET_CODES] ?? "rpc.internal", { reason: "the other side ended the stream", code });
