@@ -53,7 +53,7 @@ const RUN_BYTES = 256 * 1024;
 /** Given to the kernel ahead of what the link takes: enough to keep it busy, so little that a piece that is cancelled stops soon. */
 const UNSENT_BYTES_MAX = 128 * 1024;
 /** Answers that may wait for a neighbour to listen. */
-const REPLIES_MAX = 1024;
+const REPLIES_MAX = 4096;
 
 interface Sending {
   readonly stream: number;
