@@ -1,5 +1,5 @@
 import type { Random } from "../../../base/random.ts";
-import { Bits, bitsOf, lowestBitOf } from "./bits.ts";
+import { Bits, lowestBitOf } from "./bits.ts";
 import { Gateways } from "./gateways.ts";
 
 /** What a receiver asks of whom next. */
