@@ -356,8 +356,8 @@ export class DownloadRun {
     const { signal } = this.#scope;
     if (this.#part === undefined || this.#introduced.length === 0) return this.#askParents();
     const told = orAborted(this.#part.learned(), signal);
-    if (this.#offers.length === 0) return await told;
-    return await Promise.race([told, this.#askParents().then((learned) => learned ?? told)]);
+    if (this.#offers.length === 0) return told;
+    return Promise.race([told, this.#askParents().then((learned) => learned ?? told)]);
   }
 
   #askParents(): Promise<Learned | undefined> {

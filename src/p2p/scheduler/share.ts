@@ -8,14 +8,14 @@ import { note, type Turn } from "./turn.ts";
 
 /** Fewer pieces are not worth a second request to the source. */
 const PART_PIECES_MIN = 8;
-/** Helpers considered at once; a source is not shared by more. */
-const HELPERS_MAX = 16;
 /** A part that has less left is finished by who reads it. */
 const CUT_PIECES_MIN = 4;
 /** Readers tell how far they are once a second, and when they are through. */
 const STALE_MS = 1000;
 /** A reader that needs no longer than this for the rest is left alone: what it has on its way would be read twice. */
 const RELIEF_MS = 2500;
+/** Helpers considered at once; a source is not shared by more. */
+const HELPERS_MAX = 16;
 
 /** Divides what is left to read among those who can; looks at what is, so it may be called at any time. */
 export function shareSource(turn: Turn, task: Task): void {

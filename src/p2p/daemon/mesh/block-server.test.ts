@@ -6,6 +6,7 @@ import type { MeshNode, MeshNodeOptions } from "../../../../test/kit/mesh.ts";
 import { randomBytesOf, rawConnection } from "../../../../test/kit/transfer.ts";
 import { createRandom } from "../../../base/random.ts";
 import { VirtualClock } from "../../../base/virtual-clock.ts";
+import { pieceOf } from "../../pieces/piece-store.conformance.ts";
 import {
   decodeEnd,
   decodeFrameHeader,
@@ -97,28 +98,37 @@ test("the dialogue, byte by byte, wherever it is cut", async () => {
     raw.socket.write(bytes.subarray(0, cut));
     await turns(5);
     raw.socket.write(bytes.subarray(cut));
-    await raw.until(5);
-    const [start, ...blocks] = raw.frames;
+    await raw.until(2);
+    const [start, ...runs] = raw.frames;
     const facts = factsOf(content, 3);
     assert.deepEqual(decodePieceStart({ type: "piece", flags: 0, stream: 9, lengthBytes: 16 }, start!.payload), {
       ...facts,
       stream: 9,
       proof: undefined,
     });
-    assert.ok(Buffer.concat(blocks.map(({ payload }) => payload)).equals(Buffer.concat(blocksOf(content, 3))));
-    assert.deepEqual(raw.names, ["piece 9", "block 9", "block 9", "block 9", "block 9"]);
+    assert.ok(Buffer.concat(runs.map(({ payload }) => payload)).equals(Buffer.concat(blocksOf(content, 3))));
+    assert.deepEqual(raw.names, ["piece 9", "run 9"]);
   }
 });
 
-test("pieces asked for together come a block of each in turn, and the stream's number is free after the last block", async () => {
+test("pieces asked for together come a run of blocks of each in turn, and the stream's number is free after the last", async () => {
   await using scope = new AsyncDisposableStack();
-  const node = await aNode(scope);
-  using raw = await greeted(node, request(0, 0), request(1, 1));
-  await raw.until(10);
-  const blocks = raw.names.filter((name) => name.startsWith("block"));
-  assert.deepEqual(blocks, ["block 0", "block 1", "block 0", "block 1", "block 0", "block 1", "block 0", "block 1"]);
-  raw.socket.write(request(0, 2));
-  await raw.until(15);
+  const large = contentOf(randomBytesOf(6 * 1024 * 1024), 2 * 1024 * 1024);
+  const node = await aMeshNode(scope, { content: large, whole: true, authority: false });
+  const ask = (stream: number, piece: number): Buffer => encodeRequest({ stream, taskId: large.meta.id, piece, orAnother: false });
+  using raw = await greeted(node, ask(0, 0), ask(1, 1));
+  await raw.until(18);
+  const runs = raw.frames.filter(({ name }) => name === "run");
+  assert.deepEqual(
+    runs.map(({ stream }) => stream),
+    Array.from({ length: 16 }, (_, i) => i % 2),
+  );
+  for (const stream of [0, 1]) {
+    const got = Buffer.concat(runs.filter((run) => run.stream === stream).map(({ payload }) => payload));
+    assert.ok(got.equals(pieceOf(large, stream)));
+  }
+  raw.socket.write(ask(0, 2));
+  await raw.until(27);
   await turnsUntil(() => node.slots.inUse === 0);
 });
 
@@ -130,7 +140,7 @@ suite("a neighbour is dropped, and nothing of it is left, when it", () => {
     ["sends a request of another length", GREETING, Buffer.from("01000000ffffffff", "hex")],
     ["sends a cancel with a payload", GREETING, Buffer.from("0200000000000001", "hex")],
     ["sends a piece", GREETING, encodePieceStart({ stream: 0, piece: 0, lengthBytes: 1, blockBytes: 1, crc32: 0, proof: undefined })],
-    ["sends a block", GREETING, encodeRunHead(0, 10)],
+    ["sends blocks", GREETING, encodeRunHead(0, 10)],
     ["sends an end", GREETING, encodeEnd(0, "done")],
     ["greets twice", GREETING, GREETING],
     ["speaks HTTP", GREETING, Buffer.from("GET / HTTP/1.1\r\n\r\n")],
@@ -165,7 +175,7 @@ test("random bytes never hang a connection nor harm another one", async () => {
     await raw.closed; // for what it said, or at its deadline
   }
   using raw = await greeted(node, request(1, 0));
-  await raw.until(5);
+  await raw.until(2);
   await turnsUntil(() => node.slots.inUse === 0);
 });
 
@@ -174,11 +184,10 @@ test("a greeting that drips in is cut off at its deadline, which no byte prolong
   const clock = new VirtualClock();
   const node = await aNode(scope, { clock, transfer: { uploadRequestMs: "10s" } });
   using raw = new Raw(await rawConnection(node.address.port));
-  let closed = false;
-  void raw.closed.then(() => (closed = true));
-  for (let at = 0; !closed; at++) {
+  let at = 0;
+  while (!raw.socket.destroyed) {
     assert.ok(at < 8, "24 seconds");
-    raw.socket.write(GREETING.subarray(at, at + 1));
+    raw.socket.write(GREETING.subarray(at, ++at));
     await turns(20);
     await clock.advance(3000);
     await turns(20);
@@ -195,11 +204,11 @@ suite("a connection without a piece on its way is closed after its time", () => 
       const clock = new VirtualClock();
       const node = await aNode(scope, { clock, transfer: { uploadIdleMs: "60s" } });
       using raw = await greeted(node, request(5, 0));
-      await raw.until(5);
+      await raw.until(2);
       await turns(20);
       await clock.advance(59_000);
       raw.socket.write(Buffer.concat([request(6, 1), bytes]));
-      await raw.until(10);
+      await raw.until(4);
       await turns(20);
       await clock.advance(59_000);
       assert.equal(node.servedConnections(), 1, "it was used in between");
@@ -221,14 +230,20 @@ test("a neighbour that waits for a piece which is still arriving is not idle", a
   await clock.advance(600_000);
   assert.deepEqual(raw.names, [], "what it is, is told with the first block");
   await hand.rest();
-  await raw.until(5);
+  await raw.until(2);
 });
 
 test("a neighbour that takes no bytes is dropped, its slot and its lease are free again", async () => {
   await using scope = new AsyncDisposableStack();
   const clock = new VirtualClock();
   const large = contentOf(randomBytesOf(30_000_000), 30_000_000);
-  const node = await aMeshNode(scope, { content: large, whole: true, authority: false, clock, transfer: { uploadStallMs: "30s" } });
+  const node = await aMeshNode(scope, {
+    content: large,
+    whole: true,
+    authority: false,
+    clock,
+    transfer: { uploadStallMs: "30s", uploadIdleMs: "10m" },
+  });
   using raw = new Raw(await rawConnection(node.address.port));
   raw.socket.pause();
   raw.socket.write(Buffer.concat([GREETING, encodeRequest({ stream: 0, taskId: large.meta.id, piece: 0, orAnother: false })]));
@@ -249,15 +264,11 @@ test("a neighbour that asks and asks and does not listen is dropped before the a
   await using scope = new AsyncDisposableStack();
   const clock = new VirtualClock(); // no deadline ends this
   const node = await aNode(scope, { clock });
-  const raw = new Raw(await rawConnection(node.address.port));
-  using _ = raw;
+  using raw = new Raw(await rawConnection(node.address.port));
   raw.socket.pause();
   raw.socket.write(GREETING);
-  let gone = false;
-  raw.socket.once("close", () => (gone = true));
   const flood = Buffer.concat(Array.from({ length: 0x1_0000 }, (_, stream) => request(stream, 9_999)));
-  let sent = 0;
-  for (; !gone; sent++) {
+  for (let sent = 0; !raw.socket.destroyed; sent++) {
     assert.ok(sent < 60, "four million requests");
     await new Promise<void>((resolve) => raw.socket.write(flood, () => resolve()));
     await turns(1);
@@ -277,9 +288,11 @@ suite("of what a neighbour asks for", () => {
       raw.names,
       Array.from({ length: 8 }, (_, i) => `end busy ${32 + i}`),
     );
-    raw.socket.write(Buffer.concat([encodeCancel(3), request(100, 1)]));
+    raw.socket.write(encodeCancel(3));
     await raw.until(9);
     assert.equal(raw.names.at(-1), "end gone 3");
+    assert.equal(relay.slots.inUse, 31);
+    raw.socket.write(request(100, 1));
     await turnsUntil(() => relay.slots.inUse === 32);
   });
 

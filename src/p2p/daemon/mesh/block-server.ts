@@ -53,7 +53,7 @@ const RUN_BYTES = 256 * 1024;
 /** Given to the kernel ahead of what the link takes: enough to keep it busy, so little that a piece that is cancelled stops soon. */
 const UNSENT_BYTES_MAX = 128 * 1024;
 /** Answers that may wait for a neighbour to listen. */
-const REPLIES_MAX = 1024;
+const REPLIES_MAX = 4096;
 
 interface Sending {
   readonly stream: number;
@@ -94,7 +94,7 @@ export class BlockServing {
     socket.on("error", () => {}); // its close follows
     socket.once("close", () => this.#end());
     socket.once("end", () => socket.destroy()); // a neighbour that has enough wants no rest
-    socket.on("data", (chunk) => this.#take(chunk as Buffer));
+    socket.on("data", (chunk) => this.#take(chunk));
     this.#watchdog.watch("greeting", this.#options.config.uploadRequestMs);
     limitUnsent(socket, UNSENT_BYTES_MAX, this.#options.native);
     try {
