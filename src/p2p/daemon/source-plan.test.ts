@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { isWhole, nextRun } from "./source-plan.ts";
 
 const LAYOUT = { contentLength: 45, pieceLength: 10, pieceCount: 5 };
-const runOf = (held: readonly number[], from = 0) => nextRun(LAYOUT, (index) => held.includes(index), from);
+const runOf = (held: readonly number[], from = 0) => nextRun(LAYOUT, (index) => held.includes(index), { from });
 
 test("missing neighbours are one run, cut at what is held", () => {
   assert.deepEqual(runOf([]), { firstIndex: 0, count: 5, range: { start: 0, length: 45 } });
@@ -16,6 +16,11 @@ test("missing neighbours are one run, cut at what is held", () => {
     nextRun({ contentLength: 0, pieceLength: 10, pieceCount: 0 }, () => false),
     undefined,
   );
+});
+
+test("a run has as many whole pieces as it may have bytes, and never none", () => {
+  const upTo = (bytesMax: number) => nextRun(LAYOUT, (index) => index === 0, { bytesMax })?.count;
+  assert.deepEqual([upTo(5), upTo(10), upTo(29), upTo(30), upTo(1000)], [1, 1, 2, 3, 4]);
 });
 
 test("only the run of everything needs no range", () => {

@@ -8,17 +8,17 @@ export interface SourceRun {
   readonly range: ByteRange;
 }
 
-/** The first run of missing pieces at or behind `from`: as many neighbours as there are, so that a source sees few requests. */
+/** The first run of missing pieces at or behind `from`: as many neighbours as there are up to `bytesMax`, so that a source sees few requests. */
 export function nextRun(
   layout: PieceLayout & { readonly pieceCount: number },
   held: (index: number) => boolean,
-  from = 0,
+  { from = 0, bytesMax = Infinity }: { readonly from?: number; readonly bytesMax?: number } = {},
 ): SourceRun | undefined {
   let firstIndex = from;
   while (firstIndex < layout.pieceCount && held(firstIndex)) firstIndex++;
   if (firstIndex >= layout.pieceCount) return undefined;
   let end = firstIndex + 1;
-  while (end < layout.pieceCount && !held(end)) end++;
+  while (end < layout.pieceCount && !held(end) && (end - firstIndex + 1) * layout.pieceLength <= bytesMax) end++;
   const start = pieceRangeOf(layout, firstIndex).start;
   const last = pieceRangeOf(layout, end - 1);
   return { firstIndex, count: end - firstIndex, range: { start, length: last.start + last.length - start } };

@@ -111,20 +111,27 @@ async function readRest(
   return stored.finished.full ? stored : undefined;
 }
 
+/** Who reads a part asks for so much at once: when the part is cut, little of what was asked for belongs to somebody else. */
+const PART_REQUEST_BYTES = 8 * 1024 * 1024;
 /** Pieces that peers have are waited for so long; then they are read like the others. */
 const PEERS_MS = 2000;
 
 /** What is to be read next: what no peer brings, and at last also what they were to bring and did not. */
 async function nextRunOf(job: SourceJob, stored: StoredTask): Promise<SourceRun | undefined> {
+  const bounds = () => ({ bytesMax: job.share.isPart ? PART_REQUEST_BYTES : Infinity });
   for (;;) {
-    const needed = nextRun(stored.meta, (index) => stored.finished.has(index) || !job.share.includes(index) || job.comesFromPeers(index));
+    const needed = nextRun(
+      stored.meta,
+      (index) => stored.finished.has(index) || !job.share.includes(index) || job.comesFromPeers(index),
+      bounds(),
+    );
     const missing = stored.finished.firstMissing();
     if (needed !== undefined || missing === undefined) return needed;
     const before = stored.finished.count;
     using patience = job.clock.deadline(PEERS_MS, job.signal);
     await Promise.race([job.share.changed, stored.waitForPiece(missing, patience.signal).catch(() => job.signal.throwIfAborted())]);
     const all = job.isOnItsOwn();
-    const rest = nextRun(stored.meta, (index) => stored.finished.has(index) || !(all || job.share.includes(index)));
+    const rest = nextRun(stored.meta, (index) => stored.finished.has(index) || !(all || job.share.includes(index)), bounds());
     if (stored.finished.count === before && patience.expired && rest !== undefined) return rest;
   }
 }

@@ -10,10 +10,13 @@ import { note, type Turn } from "./turn.ts";
 const PART_PIECES_MIN = 8;
 /** A part that has less left is finished by who reads it. */
 const CUT_PIECES_MIN = 4;
-/** Readers tell how far they are once a second, and when they are through. */
+/** Readers tell how far they are once a second, and when they are through; one that has read for less has not shown its pace. */
 const STALE_MS = 1000;
-/** A reader that needs no longer than this for the rest is left alone: what it has on its way would be read twice. */
+/** What one reader is through with sooner is not divided: what is on its way when a part is cut is read twice. */
+const WORTH_MS = 4000;
+/** For the same reason a reader that needs no longer than this for the rest, or than this share of the time so far, is left alone. */
 const RELIEF_MS = 2500;
+const RELIEF_SHARE = 1 / 8;
 /** Helpers considered at once; a source is not shared by more. */
 const HELPERS_MAX = 16;
 
@@ -28,7 +31,7 @@ export function shareSource(turn: Turn, task: Task): void {
   const next = divided(turn, task, spans);
   if (next === undefined || sameAs(before, next)) return;
   task.spans = next;
-  tell(turn, task, before);
+  if (before.length > 0 || next.length > 1) tell(turn, task, before); // one reader has been told to read it all
 }
 
 /** Parts that are read stay, so that what is divided remains the whole; their readers have time again. */
@@ -70,22 +73,33 @@ function divided(turn: Turn, task: Task, spans: readonly SourceSpan[]): readonly
     parts = parts.map((each) => (each === part ? { ...part, reader, sinceMs: nowMs } : each));
   }
   const free = helpers.slice(0, Math.max(0, readersMax - readersIn(parts)));
-  if (free.length > 0 && spans.length === 1 && isUntouched(task, spans[0]!)) return evenly(spans[0]!, free, nowMs); // there is one
+  const [whole] = parts;
+  if (whole !== undefined && spans.length === 1) return isWorthwhile(task, whole, nowMs) ? evenly(task, whole, free, nowMs) : parts;
   for (const helper of free) parts = relieved(task, parts, helper, nowMs);
   return [...read, ...parts];
 }
 
 const readersIn = (parts: readonly SourceSpan[]): number => new Set(parts.map(({ reader }) => reader)).size;
 
-/** In the beginning everybody gets as much, in the order of the content, so that the first reader goes on as it began. */
-function evenly({ reader, first, end }: SourceSpan, helpers: readonly Peer[], sinceMs: number): readonly SourceSpan[] {
-  const count = Math.min(helpers.length + 1, Math.floor((end - first) / PART_PIECES_MIN));
-  if (count < 2) return [{ reader, first, end, sinceMs }];
-  const at = (part: number): number => first + Math.floor(((end - first) * part) / count);
+function isWorthwhile(task: Task, whole: SourceSpan, nowMs: number): boolean {
+  return nowMs - whole.sinceMs >= STALE_MS && leftOf(task, whole) / paceOf(task, whole, nowMs) >= WORTH_MS;
+}
+
+/** At first everybody gets as much of the rest, in the order of the content, so that the first reader goes on as it began. */
+function evenly(task: Task, whole: SourceSpan, helpers: readonly Peer[], sinceMs: number): readonly SourceSpan[] {
+  const { reader, first, end } = whole;
+  const from = firstMissing(task, whole);
+  const count = Math.min(helpers.length + 1, Math.floor((end - from) / PART_PIECES_MIN));
+  if (count < 2) return [whole];
+  const at = (part: number): number => (part === 0 ? first : from + Math.floor(((end - from) * part) / count));
   return [reader, ...helpers].slice(0, count).map((each, part) => ({ reader: each, first: at(part), end: at(part + 1), sinceMs }));
 }
 
-const isUntouched = (task: Task, span: SourceSpan): boolean => leftOf(task, span) * 16 >= (span.end - span.first) * 15;
+function firstMissing(task: Task, { reader, first, end }: SourceSpan): number {
+  let from = first;
+  while (from < end && has(task, reader, from)) from++;
+  return from;
+}
 
 /** The helper takes from the part that would be finished last as much as it reads until the slower one has read the rest. */
 function relieved(task: Task, parts: readonly SourceSpan[], helper: Peer, nowMs: number): SourceSpan[] {
@@ -94,13 +108,13 @@ function relieved(task: Task, parts: readonly SourceSpan[], helper: Peer, nowMs:
   const [latest] = parts
     .map((part, i) => ({ part, left: leftOf(task, part), pace: paces[i]! })) // one for each part
     .toSorted((a, b) => b.left / b.pace - a.left / a.pace);
-  if (latest === undefined || latest.left < CUT_PIECES_MIN || latest.left / latest.pace < RELIEF_MS) return [...parts];
+  const sinceMs = Math.min(...task.spans.map((span) => span.sinceMs));
+  const patienceMs = Math.max(RELIEF_MS, (nowMs - sinceMs) * RELIEF_SHARE);
+  if (latest === undefined || latest.left < CUT_PIECES_MIN || latest.left / latest.pace < patienceMs) return [...parts];
   const { part, left, pace } = latest;
-  let from = part.first;
-  while (from < part.end && has(task, part.reader, from)) from++;
   // What was told of it is up to a second old: what it may have read since, and the piece that it is reading, are left to it.
   const kept = Math.max(Math.ceil(pace * STALE_MS) + 1, Math.round((left * pace) / (pace + best)));
-  const cut = from + kept;
+  const cut = firstMissing(task, part) + kept;
   if (part.end - cut < 2) return [...parts];
   return parts.flatMap((each) =>
     each === part
