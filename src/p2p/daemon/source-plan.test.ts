@@ -19,8 +19,8 @@ test("missing neighbours are one run, cut at what is held", () => {
 });
 
 test("a run has as many whole pieces as it may have bytes, and never none", () => {
-  const upTo = (bytesMax: number) => nextRun(LAYOUT, (index) => index === 0, { bytesMax })?.count;
-  assert.deepEqual([upTo(5), upTo(10), upTo(29), upTo(30), upTo(1000)], [1, 1, 2, 3, 4]);
+  const counts = [5, 10, 29, 30, 1000].map((bytesMax) => nextRun(LAYOUT, (index) => index === 0, { bytesMax })?.count);
+  assert.deepEqual(counts, [1, 1, 2, 3, 4]);
 });
 
 test("only the run of everything needs no range", () => {

@@ -325,6 +325,7 @@ export class TaskMesh implements AsyncDisposable {
 
   #afterNews(neighbour: Neighbour): void {
     this.#fetch?.pump();
+    if (!this.#reading) this.#giveUnique();
     this.#settleWhole(neighbour);
   }
 
@@ -504,6 +505,8 @@ export class TaskMesh implements AsyncDisposable {
     const { slots } = this.#parts;
     const swarm = this.#swarm;
     if (swarm === undefined || !this.#unique.active) return;
+    // What neighbours have from another reader need not be sent first by this one; nobody might ever wait for it.
+    if (!this.#reading) for (const piece of this.#unique.unsent) if (swarm.isThere(piece)) this.#sent(piece, this.#parts.clock.nowMs());
     this.#unique.give((piece, neighbour) => {
       if (swarm.hasPiece(neighbour, piece)) return undefined;
       const slot = slots.tryTake();

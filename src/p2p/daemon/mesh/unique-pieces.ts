@@ -23,6 +23,10 @@ export class UniquePieces<N, R> {
     return this.#unsent.size;
   }
 
+  get unsent(): ReadonlySet<number> {
+    return this.#unsent;
+  }
+
   has(piece: number): boolean {
     return this.#unsent.has(piece);
   }

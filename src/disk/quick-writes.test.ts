@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, openSync, closeSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { AnaxError } from "../base/errors.ts";
+import { QuickWrites } from "./quick-writes.ts";
+
+for (const [what, stepMs] of [
+  ["on a quick disk", 0],
+  ["on a disk that makes its writers wait", 500],
+] as const)
+  test(`all bytes are where they belong, ${what}`, async () => {
+    const directory = mkdtempSync(join(tmpdir(), "anax-writes-"));
+    const path = join(directory, "file");
+    const fd = openSync(path, "w");
+    let nowMs = 0;
+    const writes = new QuickWrites({ nowMs: () => (nowMs += stepMs) });
+    try {
+      for (const position of [2, 0, 1]) await writes.write(fd, Buffer.alloc(70_000, 65 + position), position * 70_000);
+      await writes.write(fd, Buffer.alloc(2 * 1024 * 1024, 68), 210_000);
+      const expected = [70_000, 70_000, 70_000, 2 * 1024 * 1024].map((bytes, i) => Buffer.alloc(bytes, 65 + i));
+      assert.ok(readFileSync(path).equals(Buffer.concat(expected)));
+    } finally {
+      closeSync(fd);
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+test("a full disk is reported as such, at once and from the thread pool", async () => {
+  const fd = openSync("/dev/full", "w");
+  try {
+    for (const stepMs of [0, 500]) {
+      let nowMs = 0;
+      const writes = new QuickWrites({ nowMs: () => (nowMs += stepMs) });
+      for (let i = 0; i < 2; i++)
+        await assert.rejects(writes.write(fd, Buffer.alloc(10), 0), (error) => error instanceof AnaxError && error.code === "disk.full");
+    }
+  } finally {
+    closeSync(fd);
+  }
+});

@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { HostId } from "../model/ids.ts";
+import { Bench, idOf, TASK, told, type Did } from "./step-fixture.ts";
+
+const PIECES = 128;
+const layout = { contentLength: PIECES * 1000, pieceLength: 1000, pieceCount: PIECES };
+
+/** `h1` reads everything since the beginning of time, `h2` and so on wait for it. */
+function reading(settings: { readonly peers: number; readonly ranges?: boolean } & Record<string, unknown>): Bench {
+  const { peers, ranges = true, ...config } = settings;
+  const bench = new Bench({ settleMs: "0ms", ...config });
+  for (let i = 1; i <= peers; i++) bench.join(`h${i}`);
+  bench.tell({ kind: "backToSourceStarted", peerId: idOf("h1"), description: "" });
+  const finishedPieces = new Uint8Array(PIECES / 8);
+  const facts = { taskId: TASK, peerId: idOf("h1"), url: "", digest: undefined, tag: undefined, application: undefined };
+  bench.tell({
+    kind: "stored",
+    hostId: "h1" as HostId,
+    stored: { ...facts, layout, finishedPieces, finished: false, sourceRanges: ranges },
+  });
+  return bench;
+}
+
+function has(bench: Bench, host: string, from: number, count: number): Did[] {
+  const finishedPieces = new Uint8Array(PIECES / 8);
+  for (let i = from; i < from + count; i++) finishedPieces[i >>> 3]! |= 1 << (i & 7);
+  return bench.beat(host, 0, 4, [{ peerId: idOf(host), layout, finishedPieces }]);
+}
+
+const shares = (did: readonly Did[]): string[] =>
+  told(did)
+    .filter((line) => line.includes("share"))
+    .toSorted();
+
+/** One second in which `h1` reads so many pieces. */
+function aSecond(bench: Bench, pieces: number): string[] {
+  const did = bench.pass(600);
+  did.push(...has(bench, "h1", 0, pieces), ...bench.pass(600));
+  return shares(did);
+}
+
+/** All parts, in order of the content. */
+const partsOf = (bench: Bench): string[] =>
+  bench
+    .peer("h1")
+    .task.spans.toSorted((a, b) => a.first - b.first)
+    .map(({ first, end }) => `${first}-${end}`);
+
+test("one that needs long is helped: each has a part of what is left, and every piece is in one", () => {
+  const bench = reading({ peers: 4 });
+  const shared = aSecond(bench, 8);
+  assert.equal(shared.length, 4);
+  assert.equal(shared[0], "h1: share 0-38");
+  assert.deepEqual(partsOf(bench), ["0-38", "38-68", "68-98", "98-128"]);
+});
+
+test("one that is soon through reads it all by itself", () => {
+  const bench = reading({ peers: 4 });
+  assert.deepEqual(aSecond(bench, 40), []);
+});
+
+test("nothing is divided where the source knows no ranges, where nobody helps, or where it is not wanted", () => {
+  for (const bench of [reading({ peers: 4, ranges: false }), reading({ peers: 1 }), reading({ peers: 4, sourceShareMax: 1 })])
+    assert.deepEqual(aSecond(bench, 8), []);
+});
+
+test("no more take part than may", () => {
+  const bench = reading({ peers: 8, sourceShareMax: 2 });
+  assert.equal(aSecond(bench, 8).length, 2);
+  assert.deepEqual(partsOf(bench), ["0-68", "68-128"]);
+});
+
+test("the part of one that is gone is read by another", () => {
+  const bench = reading({ peers: 5 });
+  aSecond(bench, 8);
+  const task = bench.peer("h1").task;
+  const lost = task.spans[2]!.reader!;
+  bench.detach(lost.host.facts.id);
+  bench.pass(4000);
+  assert.ok(task.spans.every(({ reader }) => reader !== undefined && reader !== lost));
+  assert.equal(
+    task.spans.reduce((sum, { first, end }) => sum + end - first, 0),
+    PIECES,
+  );
+});
+
+test("who is through with its part takes over half of the slowest, and what has been read is nobody's again", () => {
+  const bench = reading({ peers: 2, sourceShareMax: 2 });
+  aSecond(bench, 8);
+  assert.deepEqual(partsOf(bench), ["0-68", "68-128"]);
+  const did = [...bench.pass(5000), ...has(bench, "h2", 68, 60), ...bench.pass(600)];
+  assert.match(shares(did).join(), /^h1: share 0-\d\d,h2: share 68-128 \d\d-68$|^h1: share 0-\d\d,h2: share \d\d-68 68-128$/);
+  assert.ok(partsOf(bench).includes("68-128"));
+});
