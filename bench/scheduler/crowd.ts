@@ -1,4 +1,5 @@
 import { createRandom } from "../../src/base/random.ts";
+import { MeshConfig } from "../../src/p2p/daemon/mesh/config.ts";
 import type { PeerId } from "../../src/p2p/model/ids.ts";
 import type { Effect } from "../../src/p2p/scheduler/events.ts";
 import { DecisionTimes } from "./decision-times.ts";
@@ -25,6 +26,17 @@ const BEAT_MS = 1000;
 /** From the scheduler's word to the connection between two hosts. */
 const CONNECT_MS = 5;
 const GIVE_UP_FACTOR = 20;
+/** Of its link, what a peer reads the source with that trades as well. */
+const READ_SHARE = 0.5;
+
+interface Part {
+  readonly first: number;
+  readonly end: number;
+}
+
+function* piecesOf({ first, end }: Part): Generator<number> {
+  for (let piece = first; piece < end; piece++) yield piece;
+}
 
 /** Everybody wants the same content at once; one seed reads the source for all. */
 export class Crowd {
@@ -37,8 +49,9 @@ export class Crowd {
   readonly #due: { readonly atMs: number; readonly work: () => void }[] = [];
   readonly #joinedAtMs: number[] = [];
   #left: number;
-  #source: Node | undefined;
-  #sourcePieces = 0;
+  /** Who reads the source now, and which parts of it. */
+  readonly #readers = new Map<Node, { parts: readonly Part[]; credit: number }>();
+  readonly #rate: number;
   #nowMs = 0;
 
   constructor(scenario: CrowdScenario) {
@@ -49,10 +62,10 @@ export class Crowd {
       { contentLength: contentBytes, pieceLength: contentBytes / pieces, pieceCount: pieces },
       this.times,
     );
-    const slots = { downloadSlots: 8, uploadSlots: 8, perNeighbourMax: 2, neighboursMax: 64 };
-    this.swarm = new SwarmModel({ pieces, blocksPerPiece: 16, ...slots, reofferMs: 1500, stallMs: 1000, newsMs: 10, seed });
+    this.swarm = new SwarmModel({ pieces, blocksPerPiece: 16, mesh: MeshConfig.parse({}), seed });
     this.#left = peers;
     const rate = (bytesPerSecond * pieces) / contentBytes / 1000;
+    this.#rate = rate;
     for (let at = 0; at <= peers; at++) {
       const wire = this.scheduler.attach(at, at === peers);
       this.#byPeer.set(wire.peerId, this.swarm.add(wire, { up: rate, down: rate }));
@@ -125,18 +138,30 @@ export class Crowd {
 
   #finished(node: Node): void {
     if (node.index < this.#scenario.peers) this.#left--;
+    if (this.#readers.delete(node)) this.swarm.setReading(node, false, this.#rate);
     this.scheduler.finish(node);
   }
 
+  /** Each reader reads its parts in their order. Half of a peer's link is left for what others send it; a seed has no other use for its own. */
   #readSource(stepMs: number): void {
-    const node = this.#source;
-    if (node === undefined || !node.alive || node.finishedAtMs !== undefined) return;
-    const { pieces, contentBytes, bytesPerSecond, sourceFactor } = this.#scenario;
-    this.#sourcePieces += (bytesPerSecond * sourceFactor * pieces * stepMs) / contentBytes / 1000;
-    for (let piece = 0; piece < pieces && this.#sourcePieces >= 1; piece++) {
-      if (node.held.has(piece)) continue;
-      this.swarm.gain(node, piece);
-      this.#sourcePieces--;
+    const { sourceFactor } = this.#scenario;
+    for (const [node, reading] of this.#readers) {
+      if (!node.alive || node.finishedAtMs !== undefined) continue;
+      const isSeed = node.index === this.#scenario.peers;
+      const share = Math.min(isSeed ? 1 : READ_SHARE, sourceFactor / this.#readers.size);
+      reading.credit += this.#rate * share * stepMs;
+      const next = (): number | undefined =>
+        reading.parts
+          .values()
+          .flatMap(piecesOf)
+          .find((piece) => !node.held.has(piece));
+      for (let piece = next(); piece !== undefined && reading.credit >= 1; piece = next()) {
+        reading.credit--;
+        this.swarm.gain(node, piece);
+      }
+      const isOver = next() === undefined;
+      this.swarm.setReading(node, !isOver, isOver || isSeed ? this.#rate : this.#rate * (1 - share));
+      if (isOver) this.#readers.delete(node);
     }
   }
 
@@ -149,6 +174,8 @@ export class Crowd {
         return this.#at(this.#nowMs + CONNECT_MS, () => this.#startReading(effect.peerId));
       case "triggerSeed":
         return this.#at(this.#nowMs + CONNECT_MS, () => this.scheduler.register(this.swarm.nodes[this.#scenario.peers]!, true)); // the seed is the last
+      case "shareSource":
+        return this.#at(this.#nowMs + CONNECT_MS, () => this.#share(this.#byPeer.get(effect.peerId)!, effect.spans)); // the scheduler knows no others
       default:
         return;
     }
@@ -162,9 +189,16 @@ export class Crowd {
   #startReading(peerId: PeerId): void {
     const node = this.#byPeer.get(peerId)!; // as above
     if (!node.alive) return;
-    this.#source = node;
-    node.uniqueFirst = true;
+    this.#share(node, [{ first: 0, end: this.#scenario.pieces }]);
     this.scheduler.readsSource(node);
+  }
+
+  #share(node: Node, parts: readonly Part[]): void {
+    if (!node.alive || node.finishedAtMs !== undefined) return;
+    const known = this.#readers.get(node);
+    for (const piece of (known?.parts ?? []).flatMap((part) => [...piecesOf(part)])) node.swarm.claim(piece, false);
+    for (const piece of parts.flatMap((part) => [...piecesOf(part)])) node.swarm.claim(piece, true);
+    this.#readers.set(node, { parts, credit: known?.credit ?? 0 });
   }
 
   #at(atMs: number, work: () => void): void {

@@ -41,6 +41,10 @@ export class Flows {
     this.#credit.push(0);
   }
 
+  setDown(node: number, down: number): void {
+    this.#down[node] = down;
+  }
+
   start(flow: Pick<Flow, "from" | "to" | "piece" | "upstream"> & { readonly nowMs: number }): Flow {
     const { from, to, piece, upstream, nowMs } = flow;
     const place = this.#all.length;

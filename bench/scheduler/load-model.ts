@@ -4,6 +4,7 @@ import { Cluster } from "../../src/p2p/scheduler/cluster.ts";
 import { SchedulerConfig } from "../../src/p2p/scheduler/config.ts";
 import type { Event, ProgressFacts } from "../../src/p2p/scheduler/events.ts";
 import { PieceSet } from "../../src/p2p/scheduler/piece-set.ts";
+import { placeOf } from "../../src/p2p/scheduler/nearness.ts";
 import type { HostFacts, Layout } from "../../src/p2p/scheduler/state.ts";
 import { step } from "../../src/p2p/scheduler/step.ts";
 import { Download, Host } from "../../src/wire/grpc/gen/common/v2/common.ts";
@@ -54,7 +55,7 @@ export class LoadModel {
 
   /** Time spent in `step` for each second of the load, from the first registration to the last finish. */
   busyShare(): number {
-    return (this.times.totalMs() - this.times.totalMs("hostAttached")) / (this.#nowMs - this.#timedFromMs);
+    return (this.times.totalCpuMs - this.times.cpuMs("hostAttached")) / (this.#nowMs - this.#timedFromMs);
   }
 
   attachHosts(): void {
@@ -147,5 +148,5 @@ function factsOf(at: number): HostFacts {
   const id = `${ip}-node${at}` as HostId;
   const location = `region|zone${at % 3}|rack${Math.floor(at / HOSTS_PER_RACK)}`;
   const announced = { ...Host.fromPartial({}), id, ip, port: 4000, downloadPort: 4005 };
-  return { id, hostname: `node${at}`, ip, port: 4000, seed: false, sharing: true, idc: "", location, rack: `|${location}`, announced };
+  return { id, hostname: `node${at}`, ip, port: 4000, seed: false, sharing: true, place: placeOf("", location), announced };
 }

@@ -1,7 +1,8 @@
 import type { HostId, PeerId, TaskId } from "../../src/p2p/model/ids.ts";
 import { Cluster } from "../../src/p2p/scheduler/cluster.ts";
 import { SchedulerConfig } from "../../src/p2p/scheduler/config.ts";
-import type { Effect, Event, ProgressFacts } from "../../src/p2p/scheduler/events.ts";
+import type { Effect, Event, ProgressFacts, StoredFacts } from "../../src/p2p/scheduler/events.ts";
+import { placeOf } from "../../src/p2p/scheduler/nearness.ts";
 import type { HostFacts, Layout } from "../../src/p2p/scheduler/state.ts";
 import { step } from "../../src/p2p/scheduler/step.ts";
 import { Download, Host } from "../../src/wire/grpc/gen/common/v2/common.ts";
@@ -43,8 +44,11 @@ export class SchedulerModel {
     this.#tell({ kind: "peerRegistered", hostId, taskId: TASK, peerId, streamId: ++this.#streams, order, layout: undefined });
   }
 
-  readsSource({ peerId }: PeerWire): void {
+  readsSource({ hostId, peerId }: PeerWire): void {
     this.#tell({ kind: "backToSourceStarted", peerId, description: "" });
+    const told = { url: "", digest: undefined, tag: undefined, application: undefined, layout: this.layout, sourceRanges: true };
+    const stored: StoredFacts = { taskId: TASK, peerId, ...told, finishedPieces: new Uint8Array(), finished: false };
+    this.#tell({ kind: "stored", hostId, stored });
   }
 
   beat(at: number, { hostId, peerId }: PeerWire, finishedPieces: Uint8Array | undefined): void {
@@ -79,5 +83,5 @@ function factsOf(at: number, seed: boolean): HostFacts {
   const ip = `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`;
   const id = `${ip}-node${at}${seed ? "-seed" : ""}` as HostId;
   const announced = { ...Host.fromPartial({}), id, ip, port: 4000, downloadPort: 4005 };
-  return { id, hostname: `node${at}`, ip, port: 4000, seed, sharing: true, idc: "", location: "", rack: "", announced };
+  return { id, hostname: `node${at}`, ip, port: 4000, seed, sharing: true, place: placeOf("", ""), announced };
 }

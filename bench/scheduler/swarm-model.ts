@@ -1,25 +1,22 @@
 import { createRandom, type Random } from "../../src/base/random.ts";
 import { Bits } from "../../src/p2p/daemon/mesh/bits.ts";
+import type { MeshConfig } from "../../src/p2p/daemon/mesh/config.ts";
 import { Offers } from "../../src/p2p/daemon/mesh/offers.ts";
 import { Swarm } from "../../src/p2p/daemon/mesh/swarm.ts";
 import { Flows, type Flow } from "./flows.ts";
 import type { PeerWire } from "./scheduler-model.ts";
 
-/** What a mesh of our daemons does with its pieces, in the settings that these have by default. */
 export interface SwarmSettings {
   readonly pieces: number;
-  /** Of a piece, the part that is passed on at once. */
+  /** Parts of a piece that are passed on one by one. */
   readonly blocksPerPiece: number;
-  readonly downloadSlots: number;
-  readonly uploadSlots: number;
-  readonly perNeighbourMax: number;
-  readonly neighboursMax: number;
-  readonly reofferMs: number;
-  readonly stallMs: number;
-  /** How long news are gathered before they are told. */
-  readonly newsMs: number;
+  /** Of our daemons. */
+  readonly mesh: MeshConfig;
   readonly seed: number;
 }
+
+/** As in the daemon: news that change little wait for others to go with. */
+const LAZY_TICKS = 6;
 
 /** One host with its download. */
 export interface Node extends PeerWire {
@@ -30,12 +27,17 @@ export interface Node extends PeerWire {
   readonly neighbours: Node[];
   readonly incoming: Flow[];
   readonly offers: Offers;
-  /** Reads the source, or has everything: sends each piece once before any twice. */
-  uniqueFirst: boolean;
+  /** Of one that reads the source: pieces that were sent to nobody yet, and the neighbours that wait for one. */
+  readonly unsent: Set<number>;
+  readonly waiting: Set<Node>;
+  sendsUnique: boolean;
+  reading: boolean;
   uploads: number;
   sentCount: number;
   readonly refused: Set<number>;
   news: News;
+  newsDueMs: number;
+  readonly announced: Set<number>;
   alive: boolean;
   finishedAtMs: number | undefined;
 }
@@ -62,7 +64,6 @@ export class SwarmModel {
   readonly #pumping = new Set<Node>();
   readonly #holdingBack = new Set<Node>();
   #nowMs = 0;
-  #nextNewsMs = 0;
 
   constructor(settings: SwarmSettings) {
     this.#settings = settings;
@@ -72,7 +73,8 @@ export class SwarmModel {
 
   /** Rates are in pieces per millisecond. */
   add(wire: PeerWire, rates: { readonly up: number; readonly down: number }): Node {
-    const { pieces, downloadSlots, perNeighbourMax, reofferMs } = this.#settings;
+    const { pieces, mesh } = this.#settings;
+    const { downloadSlots, perNeighbourMax, reofferMs } = mesh;
     const node: Node = {
       ...wire,
       index: this.nodes.length,
@@ -82,11 +84,16 @@ export class SwarmModel {
       neighbours: [],
       incoming: [],
       offers: new Offers(reofferMs),
-      uniqueFirst: false,
+      unsent: new Set(),
+      waiting: new Set(),
+      sendsUnique: false,
+      reading: false,
       uploads: 0,
       sentCount: 0,
       refused: new Set(),
       news: noNews(),
+      newsDueMs: Infinity,
+      announced: new Set(),
       alive: true,
       finishedAtMs: undefined,
     };
@@ -97,7 +104,7 @@ export class SwarmModel {
 
   /** They connect and tell each other what they have. */
   link(a: Node, b: Node): void {
-    const { neighboursMax } = this.#settings;
+    const { neighboursMax } = this.#settings.mesh;
     if (a === b || !a.alive || !b.alive || a.neighbours.includes(b)) return;
     if (a.neighbours.length >= neighboursMax || b.neighbours.length >= neighboursMax) return;
     for (const [from, to] of [
@@ -108,7 +115,20 @@ export class SwarmModel {
       from.swarm.add(to.index, { name: to.hostId, distance: 0 });
       from.swarm.replace(to.index, this.#bitmapsOf(to), this.#nowMs);
       this.#pumping.add(from);
+      if (to.sendsUnique) this.#wait(from, to);
     }
+  }
+
+  /** The node reads the source from now on, or has read its part; what it reads so fast (pieces per millisecond) it cannot get from others. */
+  setReading(node: Node, reading: boolean, down: number): void {
+    this.#flows.setDown(node.index, down);
+    if (node.reading === reading) return;
+    node.reading = reading;
+    if (reading) {
+      node.sendsUnique = true;
+      for (const other of node.neighbours) this.#wait(other, node);
+    }
+    this.#giveUnique(node);
   }
 
   /** From the source, or at the beginning. */
@@ -117,13 +137,17 @@ export class SwarmModel {
     node.held.set(piece);
     node.heldCount++;
     node.swarm.got(piece);
-    node.news.held.push(piece);
-    this.#telling.add(node);
+    if (node.reading) {
+      node.unsent.add(piece);
+      this.#giveUnique(node);
+    } else {
+      node.news.held.push(piece);
+      this.#tellSoon(node, node.announced.delete(piece) ? LAZY_TICKS : 1);
+    }
     for (const flow of node.incoming.filter((one) => one.piece === piece)) this.#end(flow);
     if (node.heldCount < this.#settings.pieces) return;
-    node.uniqueFirst = true;
     node.finishedAtMs = this.#nowMs;
-    for (const flow of [...node.incoming]) this.#end(flow);
+    for (const flow of node.incoming.slice()) this.#end(flow);
     this.onFinished?.(node);
   }
 
@@ -131,38 +155,71 @@ export class SwarmModel {
   kill(node: Node): void {
     node.alive = false;
     for (const other of node.neighbours) {
+      other.waiting.delete(node);
       other.neighbours.splice(other.neighbours.indexOf(node), 1);
       for (const flow of other.incoming.filter(({ from }) => from === node.index)) this.#end(flow);
       other.swarm.remove(node.index);
       other.refused.delete(node.index);
       this.#pumping.add(other);
     }
-    for (const flow of [...node.incoming]) this.#end(flow);
+    for (const flow of node.incoming.slice()) this.#end(flow);
     node.neighbours.length = 0;
   }
 
   step(nowMs: number, stepMs: number): void {
     this.#nowMs = nowMs;
-    if (nowMs >= this.#nextNewsMs) this.#deliver();
+    this.#deliver();
     this.#offerAgain();
     for (const node of this.#pumping) this.#pump(node);
     this.#pumping.clear();
     for (const flow of this.#flows.advance(nowMs, stepMs)) this.#progressed(flow);
-    for (const flow of this.#flows.stalled(nowMs, this.#settings.stallMs)) this.#stalls(flow);
+    for (const flow of this.#flows.stalled(nowMs, this.#settings.mesh.stallMs)) this.#stalls(flow);
   }
 
-  #bitmapsOf({ held, offers, incoming }: Node) {
+  /** A piece that nobody was sent yet goes to who has waited longest; once there is none and will be none, everything is for everybody. */
+  #giveUnique(node: Node): void {
+    if (!node.sendsUnique) return;
+    for (const other of node.waiting) {
+      if (node.uploads >= this.#settings.mesh.uploadSlots) return;
+      const piece = node.unsent.values().find((one) => !node.swarm.hasPiece(other.index, one));
+      if (piece === undefined) continue;
+      node.waiting.delete(other);
+      node.unsent.delete(piece);
+      if (!other.swarm.isWanted(piece)) continue;
+      other.swarm.begun(piece, node.index, this.#nowMs);
+      this.#send(node, other, piece);
+      this.#wait(other, node);
+    }
+    if (node.unsent.size > 0 || node.reading) return;
+    node.sendsUnique = false;
+    node.waiting.clear();
+    node.news.held.push(...node.offers.all());
+    this.#tellSoon(node, 1);
+  }
+
+  #wait(node: Node, at: Node): void {
+    if (node.finishedAtMs === undefined && at.sendsUnique) at.waiting.add(node);
+  }
+
+  #isOffered(node: Node, piece: number): boolean {
+    return !node.sendsUnique || (!node.unsent.has(piece) && node.offers.isOffered(piece));
+  }
+
+  #bitmapsOf(node: Node) {
+    const { held, incoming } = node;
     const { pieces, blocksPerPiece } = this.#settings;
     const offered = new Bits(pieces);
     const started = new Bits(pieces);
-    for (let piece = 0; piece < pieces; piece++) if (held.has(piece) && offers.isOffered(piece)) offered.set(piece);
+    for (let piece = 0; piece < pieces; piece++) if (held.has(piece) && this.#isOffered(node, piece)) offered.set(piece);
     for (const { piece, done } of incoming) if (done >= 1 / blocksPerPiece) started.set(piece);
     return { held: offered.toBytes(pieces), started: started.toBytes(pieces) };
   }
 
   #deliver(): void {
-    this.#nextNewsMs = this.#nowMs + this.#settings.newsMs;
     for (const node of this.#telling) {
+      if (node.newsDueMs > this.#nowMs) continue;
+      this.#telling.delete(node);
+      node.newsDueMs = Infinity;
       const { news, neighbours } = node;
       node.news = noNews();
       for (const other of neighbours) {
@@ -171,7 +228,11 @@ export class SwarmModel {
         if (other.finishedAtMs === undefined) this.#pumping.add(other);
       }
     }
-    this.#telling.clear();
+  }
+
+  #tellSoon(node: Node, ticks: number): void {
+    this.#telling.add(node);
+    node.newsDueMs = Math.min(node.newsDueMs, this.#nowMs + ticks * this.#settings.mesh.tickMs);
   }
 
   #offerAgain(): void {
@@ -180,69 +241,50 @@ export class SwarmModel {
       if (node.offers.heldBack.size === 0) this.#holdingBack.delete(node);
       if (due.length === 0) continue;
       node.news.held.push(...due);
-      this.#telling.add(node);
+      this.#tellSoon(node, LAZY_TICKS);
     }
   }
 
   #pump(node: Node): void {
     if (!node.alive || node.finishedAtMs !== undefined) return;
     for (let choice = node.swarm.next(this.#nowMs); choice !== undefined; choice = node.swarm.next(this.#nowMs)) {
-      const { piece, duplicate, neighbour } = choice;
-      this.#ask(node, this.nodes[neighbour]!, piece, !duplicate); // neighbours are nodes
+      const { piece, neighbour } = choice;
+      this.#ask(node, this.nodes[neighbour]!, piece); // neighbours are nodes
     }
   }
 
-  #ask(node: Node, from: Node, piece: number, orAnother: boolean): void {
-    const { swarm } = node;
-    const given = this.#decide(node, from, piece, orAnother);
-    if (typeof given === "string") {
-      swarm.ended(piece, from.index);
-      if (given === "busy") swarm.busy(from.index, this.#nowMs);
-      else swarm.hasNot(from.index, piece);
-      return;
-    }
-    if (given !== piece) {
-      swarm.ended(piece, from.index);
-      if (!swarm.isWanted(given)) return;
-      swarm.begun(given, from.index, this.#nowMs);
-    }
-    from.uploads++;
-    from.sentCount++;
-    this.sent++;
-    if (from.held.has(given) && from.uniqueFirst) {
-      from.offers.sent(given, this.#nowMs);
-      from.news.dropped.push(given);
-      this.#telling.add(from);
-      this.#holdingBack.add(from);
-    }
-    const upstream = from.held.has(given) ? undefined : from.incoming.find((flow) => flow.piece === given);
-    node.incoming.push(this.#flows.start({ from: from.index, to: node.index, piece: given, upstream, nowMs: this.#nowMs }));
+  #ask(node: Node, from: Node, piece: number): void {
+    const refusal = this.#refusalOf(node, from, piece);
+    if (refusal === undefined) return this.#send(from, node, piece);
+    node.swarm.ended(piece, from.index);
+    if (refusal === "busy") node.swarm.busy(from.index, this.#nowMs);
+    else node.swarm.hasNot(from.index, piece);
   }
 
   /** As the daemon that is asked decides. */
-  #decide(node: Node, from: Node, piece: number, orAnother: boolean): number | "busy" | "not-found" | "elsewhere" {
-    const { uploadSlots, blocksPerPiece } = this.#settings;
-    let given = piece;
+  #refusalOf(node: Node, from: Node, piece: number): "busy" | "not-found" | "elsewhere" | undefined {
+    const { blocksPerPiece, mesh } = this.#settings;
     if (!from.held.has(piece)) {
       if (!from.incoming.some((flow) => flow.piece === piece && flow.done >= 1 / blocksPerPiece)) return "not-found";
-    } else if (from.uniqueFirst && !from.offers.isOffered(piece)) {
-      const another = orAnother ? this.#anotherFor(node, from) : undefined;
-      if (another === undefined && from.swarm.isThere(piece)) return "elsewhere";
-      given = another ?? piece;
-    }
-    if (from.uploads < uploadSlots) return given;
+    } else if (!this.#isOffered(from, piece) && from.swarm.isThere(piece)) return "elsewhere";
+    if (from.uploads < mesh.uploadSlots) return undefined;
     from.refused.add(node.index);
     return "busy";
   }
 
-  #anotherFor(node: Node, from: Node): number | undefined {
-    const { pieces } = this.#settings;
-    const start = this.#random.below(pieces);
-    for (let n = 0; n < pieces; n++) {
-      const piece = (start + n) % pieces;
-      if (from.held.has(piece) && from.offers.isOffered(piece) && !from.swarm.hasPiece(node.index, piece)) return piece;
+  #send(from: Node, to: Node, piece: number): void {
+    from.uploads++;
+    from.sentCount++;
+    this.sent++;
+    if (from.held.has(piece) && from.sendsUnique) {
+      from.unsent.delete(piece);
+      from.offers.sent(piece, this.#nowMs);
+      from.news.dropped.push(piece);
+      this.#tellSoon(from, 1);
+      this.#holdingBack.add(from);
     }
-    return undefined;
+    const upstream = from.held.has(piece) ? undefined : from.incoming.find((flow) => flow.piece === piece);
+    to.incoming.push(this.#flows.start({ from: from.index, to: to.index, piece, upstream, nowMs: this.#nowMs }));
   }
 
   #progressed(flow: Flow): void {
@@ -250,7 +292,8 @@ export class SwarmModel {
     if (!flow.announced && flow.done >= 1 / this.#settings.blocksPerPiece) {
       flow.announced = true;
       node.news.started.push(flow.piece);
-      this.#telling.add(node);
+      node.announced.add(flow.piece);
+      this.#tellSoon(node, 1);
     }
     if (flow.done < 1) return;
     this.#end(flow);
@@ -262,7 +305,7 @@ export class SwarmModel {
   #stalls(flow: Flow): void {
     const { swarm } = this.nodes[flow.to]!; // flows are between nodes
     this.#end(flow);
-    swarm.avoid(flow.from, this.#nowMs + this.#settings.stallMs);
+    swarm.avoid(flow.from, this.#nowMs + this.#settings.mesh.stallMs);
     swarm.hasNot(flow.from, flow.piece);
   }
 
@@ -273,6 +316,8 @@ export class SwarmModel {
     to.swarm.ended(flow.piece, flow.from);
     this.#pumping.add(to);
     from.uploads--;
+    this.#giveUnique(from);
+    if (from.uploads >= this.#settings.mesh.uploadSlots) return;
     const [next] = from.refused;
     if (next === undefined) return;
     from.refused.delete(next);

@@ -26,7 +26,7 @@ export class QuickWrites {
   /** Writes all of `bytes`. Throws `disk.full`, `disk.io`. */
   async write(fd: number, bytes: Uint8Array, positionBytes: number): Promise<void> {
     const startedMs = this.#clock.nowMs();
-    if (bytes.length > QUICK_BYTES_MAX || startedMs < this.#pausedUntilMs) return await writeFully(fd, bytes, positionBytes);
+    if (bytes.length > QUICK_BYTES_MAX || startedMs < this.#pausedUntilMs) return writeFully(fd, bytes, positionBytes);
     const written = this.#writeSome(fd, bytes, positionBytes);
     const endedMs = this.#clock.nowMs();
     if (endedMs - startedMs > SLOW_MS) this.#pausedUntilMs = endedMs + PAUSE_MS;

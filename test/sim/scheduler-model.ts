@@ -5,6 +5,7 @@ import type { HostId, PeerId, TaskId } from "../../src/p2p/model/ids.ts";
 import { Cluster } from "../../src/p2p/scheduler/cluster.ts";
 import { SchedulerConfig } from "../../src/p2p/scheduler/config.ts";
 import type { Effect, Event, ProgressFacts, StoredFacts, TriggerFailure } from "../../src/p2p/scheduler/events.ts";
+import { placeOf } from "../../src/p2p/scheduler/nearness.ts";
 import { PieceSet } from "../../src/p2p/scheduler/piece-set.ts";
 import { isLive, isReading, type HostFacts } from "../../src/p2p/scheduler/state.ts";
 import { step } from "../../src/p2p/scheduler/step.ts";
@@ -398,7 +399,7 @@ export class SchedulerModel {
 function hostFacts(at: number, seed: boolean): HostFacts {
   const id = `10.0.0.${at}-node${at}${seed ? "-seed" : ""}` as HostId;
   const announced = { ...Host.fromPartial({}), id, ip: `10.0.0.${at}`, port: 4000, downloadPort: 4005 };
-  return { id, hostname: `node${at}`, ip: `10.0.0.${at}`, port: 4000, seed, sharing: true, idc: "", location: "", rack: "", announced };
+  return { id, hostname: `node${at}`, ip: `10.0.0.${at}`, port: 4000, seed, sharing: true, place: placeOf("", ""), announced };
 }
 
 const layoutOf = (pieces: number) => ({ contentLength: pieces * PIECE_BYTES, pieceLength: PIECE_BYTES, pieceCount: pieces });

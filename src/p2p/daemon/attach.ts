@@ -15,12 +15,14 @@ import type { HostFacts } from "./host.ts";
 import type { Inventory, RunningTasks } from "./inventory.ts";
 import { linkedSignal, type LinkedSignal } from "./linked-signal.ts";
 import { createProgress } from "./progress.ts";
+import type { Talks } from "./talks.ts";
 
 export interface AttachOptions {
   readonly channel: GrpcChannel;
   readonly host: HostFacts;
   readonly inventory: Inventory;
   readonly running: RunningTasks;
+  readonly talks: Talks;
   /** Raw Ed25519 public key under which this host vouches for what it read from a source. */
   readonly signingKey?: Uint8Array | undefined;
   readonly config: Pick<DaemonConfig, "schedulerConnectMs">;
@@ -59,7 +61,9 @@ export async function attachTo(options: AttachOptions): Promise<never> {
   late[Symbol.dispose]();
   if (first.done === true || first.value.response?.$case !== "welcome") throw new AnaxError("rpc.internal", { reason: "no welcome" });
   await greeted;
-  const { heartbeatInterval, heartbeatMissesMax } = first.value.response.value;
+  const { heartbeatInterval, heartbeatMissesMax, takesTalks } = first.value.response.value;
+  const { talks } = options;
+  if (takesTalks) talks.connect((talk) => stream.send({ request: { $case: "talk", value: talk } }));
   options.onAttached((task) => tell(stream, options.inventory, task));
   const pulse = startPulse({
     ...options,
@@ -69,9 +73,13 @@ export async function attachTo(options: AttachOptions): Promise<never> {
     missesMax: heartbeatMissesMax || MISSES_DEFAULT,
   });
   try {
-    for (let next = await responses.next(); next.done !== true; next = await responses.next()) pulse.heard();
+    for (let next = await responses.next(); next.done !== true; next = await responses.next()) {
+      pulse.heard();
+      if (next.value.response?.$case === "answer") talks.hear(next.value.response.value);
+    }
   } finally {
     pulse[Symbol.dispose]();
+    talks.disconnect(silence("the stream of this host has ended"));
   }
   throw new AnaxError("rpc.unavailable", { reason: "the scheduler ended the stream" });
 }

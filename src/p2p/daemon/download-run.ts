@@ -379,7 +379,7 @@ export class DownloadRun {
     const first = this.#offers.length === 0 ? await Promise.race([told, came]) : undefined;
     if (first !== undefined) return first;
     const elsewhere = (learned: Learned | undefined) => learned ?? (this.#isAlone ? undefined : told);
-    return await Promise.race([told, this.#askParents().then(elsewhere)]);
+    return Promise.race([told, this.#askParents().then(elsewhere)]);
   }
 
   #askParents(): Promise<Learned | undefined> {
@@ -481,6 +481,7 @@ export class DownloadRun {
   }
 
   #claim({ firstIndex, count }: SourceRun, reading: boolean): void {
+    if (!reading && this.#share.isPart) this.#parts.schedulers.changed(this.#order.taskId); // another part may be waiting
     for (let index = firstIndex; index < firstIndex + count; index++) {
       if (reading ? !this.#share.includes(index) : !this.#claimed.delete(index)) continue;
       if (reading) this.#claimed.add(index);

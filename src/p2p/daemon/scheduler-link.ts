@@ -5,8 +5,8 @@ import { AnaxError, errorOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import { backoffMs } from "../../base/retry.ts";
-import { SchedulerService } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
-import { openChannel, type ClientTls, type GrpcChannel } from "../../wire/grpc/client.ts";
+import { SchedulerService, type AnnouncePeerRequest, type AnnouncePeerResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
+import { openChannel, type BidiStream, type ClientTls, type GrpcChannel } from "../../wire/grpc/client.ts";
 import type { SchedulerAddress } from "../model/hash-ring.ts";
 import type { PeerId, TaskId } from "../model/ids.ts";
 import { attachTo } from "./attach.ts";
@@ -14,6 +14,7 @@ import type { DaemonConfig } from "./config.ts";
 import { announceTo } from "./foreign-scheduler.ts";
 import type { HostFacts } from "./host.ts";
 import type { Inventory } from "./inventory.ts";
+import { Talks } from "./talks.ts";
 
 /** connecting: not tried yet. ours: holds a stream of ours. foreign: a Dragonfly scheduler. */
 export type LinkState = "connecting" | "ours" | "foreign" | "down";
@@ -42,6 +43,8 @@ export class SchedulerLink implements AsyncDisposable {
   readonly #ran: Promise<void>;
   /** What changed here and has not been told; only what is true now matters, so one entry for a task is enough. */
   readonly #changed = new Set<TaskId>();
+  /** Of downloads with a scheduler of ours. */
+  readonly #talks = new Talks();
   /** Downloads that are announced here. */
   readonly #running = new Map<TaskId, PeerId>();
   readonly #onLost = new Set<(reason: Error) => void>();
@@ -67,6 +70,13 @@ export class SchedulerLink implements AsyncDisposable {
   /** Where it is on the ring; known once its name was resolved. */
   get address(): SchedulerAddress | undefined {
     return this.#address;
+  }
+
+  /** A new conversation of a download: inside this host's stream, where the scheduler takes that, else a stream of its own. */
+  converse(signal: AbortSignal): BidiStream<AnnouncePeerRequest, AnnouncePeerResponse> {
+    if (this.#state === "ours" && this.#talks.ready) return this.#talks.begin(signal);
+    const connectTimeoutMs = this.#options.config.schedulerConnectMs;
+    return this.channel.bidi(SchedulerService.announcePeer, { signal, connectTimeoutMs });
   }
 
   /** A download is announced here until this is disposed: heartbeats tell how far it is. */
@@ -135,6 +145,7 @@ export class SchedulerLink implements AsyncDisposable {
         host,
         inventory,
         running: this.#running,
+        talks: this.#talks,
         signingKey,
         config,
         clock,

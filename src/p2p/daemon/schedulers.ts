@@ -72,7 +72,7 @@ export class Schedulers implements AsyncDisposable {
     const life = linkedSignal(signal);
     const untie = link.onLost((reason) => life.abort(reason)); // a silent scheduler leaves its streams open
     const running = link.runs(task, peer);
-    const stream = link.channel.bidi(SchedulerService.announcePeer, { signal: life.signal, connectTimeoutMs: config.schedulerConnectMs });
+    const stream = link.converse(life.signal);
     const release = (): void => {
       running[Symbol.dispose]();
       untie[Symbol.dispose]();

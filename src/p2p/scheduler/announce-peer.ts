@@ -4,12 +4,12 @@ import type { AnnouncePeerRequest, AnnouncePeerResponse, RegisterPeerRequest } f
 import { parseHostId, parsePeerId, parseTaskId, type HostId, type PeerId, type TaskId } from "../model/ids.ts";
 import { orderOf } from "./api.ts";
 import type { Event } from "./events.ts";
-import type { SchedulerRunner } from "./runner.ts";
-import { converse, type Conversation } from "./stream.ts";
+import type { OpenStream, SchedulerRunner } from "./runner.ts";
+import { converse } from "./stream.ts";
 
 type Request = NonNullable<AnnouncePeerRequest["request"]>;
 
-interface Ids {
+export interface DownloadIds {
   readonly hostId: HostId;
   readonly taskId: TaskId;
   readonly peerId: PeerId;
@@ -25,30 +25,47 @@ const PARENTS_MAX = 256;
  * that ends the download. A stream that breaks before that ends the download as far as we are concerned.
  */
 export async function announcePeer(runner: SchedulerRunner, call: BidiCall<AnnouncePeerRequest, AnnouncePeerResponse>): Promise<void> {
-  const conversation = converse(call, runner.newStream());
-  let ids: Ids | undefined;
+  const { stream, run } = converse(call, runner.newStream());
+  let ids: DownloadIds | undefined;
   try {
-    await conversation.run(async (message) => {
-      const { request } = message;
-      if (request === undefined) throw new AnaxError("input.invalid", { reason: "the request says nothing" });
-      if (ids !== undefined) return report(runner, idsOf(message, ids), request);
-      if (request.$case !== "registerPeerRequest")
-        throw new AnaxError("input.invalid", { reason: "the first request registers", request: request.$case });
-      const parsed = idsOf(message, undefined);
-      await runner.expectHost(parsed.hostId, call.signal);
-      ids = parsed;
-      register(runner, conversation, { ids, request: request.value });
+    await run(async (message) => {
+      if (ids !== undefined) return report(runner, ids, message);
+      await runner.expectHost(parseHostId(message.hostId), call.signal);
+      ids = begin(runner, stream, message);
     });
   } finally {
     // As for a host: the end of our own service is no event of the cluster.
-    if (ids !== undefined && !call.draining.aborted) runner.disconnectPeer(ids.peerId, conversation.stream);
+    if (ids !== undefined && !call.draining.aborted) runner.disconnectPeer(ids.peerId, stream);
   }
+}
+
+/** The first message of a conversation registers. A host that speaks for itself may speak for no other. */
+export function begin(
+  runner: SchedulerRunner,
+  stream: OpenStream<AnnouncePeerResponse>,
+  message: AnnouncePeerRequest,
+  host?: HostId,
+): DownloadIds {
+  const { request } = message;
+  if (request?.$case !== "registerPeerRequest")
+    throw new AnaxError("input.invalid", { reason: "the first request registers", request: request?.$case });
+  const ids = idsOf(message, undefined);
+  if (host !== undefined && ids.hostId !== host) throw new AnaxError("input.invalid", { reason: "the host id is not the stream's" });
+  register(runner, stream, { ids, request: request.value });
+  return ids;
+}
+
+export function report(runner: SchedulerRunner, ids: DownloadIds, message: AnnouncePeerRequest): void {
+  const { request } = message;
+  if (request === undefined) throw new AnaxError("input.invalid", { reason: "the request says nothing" });
+  const event = eventOf(idsOf(message, ids).peerId, request);
+  if (event !== undefined) runner.tell(event);
 }
 
 function register(
   runner: SchedulerRunner,
-  { stream }: Conversation<AnnouncePeerRequest, AnnouncePeerResponse>,
-  { ids, request }: { readonly ids: Ids; readonly request: RegisterPeerRequest },
+  stream: OpenStream<AnnouncePeerResponse>,
+  { ids, request }: { readonly ids: DownloadIds; readonly request: RegisterPeerRequest },
 ): void {
   const { order, layout } = orderOf(request.download);
   const owner = runner.cluster.peers.get(ids.peerId)?.host.facts.id;
@@ -56,11 +73,6 @@ function register(
   if (owner !== undefined && owner !== ids.hostId) throw new AnaxError("input.invalid", { reason: "the peer id is another host's" });
   runner.connectPeer(ids.peerId, stream);
   runner.tell({ kind: "peerRegistered", ...ids, streamId: stream.id, order, layout });
-}
-
-function report(runner: SchedulerRunner, { peerId }: Ids, request: Request): void {
-  const event = eventOf(peerId, request);
-  if (event !== undefined) runner.tell(event);
 }
 
 function eventOf(peerId: PeerId, request: Request): Event | undefined {
@@ -109,7 +121,7 @@ function pieceIndexOf(piece: { readonly number: number } | undefined): number {
 }
 
 /** The ids of a message; those of the registration hold for the whole stream. Throws `input.invalid`. */
-function idsOf(message: AnnouncePeerRequest, registered: Ids | undefined): Ids {
+function idsOf(message: AnnouncePeerRequest, registered: DownloadIds | undefined): DownloadIds {
   if (registered === undefined) {
     return { hostId: parseHostId(message.hostId), taskId: parseTaskId(message.taskId), peerId: parsePeerId(message.peerId) };
   }

@@ -14,7 +14,7 @@ import { parseHostId, parsePeerId, parseTaskId } from "../model/ids.ts";
 import { parseDigest, pieceCountOf } from "../model/piece.ts";
 import { isPriority } from "../model/types.ts";
 import type { ProgressFacts, StoredFacts } from "./events.ts";
-import { distanceOf } from "./nearness.ts";
+import { distanceOf, placeOf } from "./nearness.ts";
 import type { Rejections } from "./rules.ts";
 import {
   isReading,
@@ -56,9 +56,7 @@ export function hostFactsOf(host: WireHost | undefined): HostFacts {
     port,
     seed: host.type !== 0,
     sharing: !host.disableShared,
-    idc,
-    location,
-    rack: idc === "" && location === "" ? "" : `${idc}|${location}`,
+    place: placeOf(idc, location),
     announced: host,
   };
 }
@@ -153,7 +151,7 @@ export function wireNeighbourOf(child: Peer, peer: Peer): WireNeighbour {
     seed: facts.seed,
     reader: isReading(peer),
     whole: isWhole(peer),
-    distance: distanceOf(child.host.facts, facts),
+    distance: distanceOf(child.host.facts.place, facts.place),
   };
 }
 

@@ -7,8 +7,11 @@ import { hostFactsOf, progressFactsOf, signingKeyOf, storedFactsOf } from "./api
 import type { StoredFacts } from "./events.ts";
 import type { OpenStream, SchedulerRunner } from "./runner.ts";
 import { converse } from "./stream.ts";
+import { Talks } from "./talks.ts";
 
 const INSTANCE_CHARS_MAX = 256;
+/** Heartbeats that one acknowledgement stands for: a host is patient for many, and with ten thousand of them each message counts. */
+const ACK_EVERY = 3;
 /** Downloads that one heartbeat tells of. */
 const PROGRESS_TASKS_MAX = 64;
 
@@ -22,21 +25,27 @@ interface Arrival {
 export async function attach(runner: SchedulerRunner, call: BidiCall<AttachRequest, AttachResponse>, schedulerId: string): Promise<void> {
   const { stream, run } = converse(call, runner.newStream());
   let arrival: Arrival | undefined;
-  let hostId: HostId | undefined;
+  let host: { readonly id: HostId; readonly talks: Talks } | undefined;
   try {
     await run(({ request }) => {
       if (request === undefined) throw new AnaxError("input.invalid", { reason: "the request says nothing" });
-      if (hostId !== undefined) return report(runner, { hostId, stream, request });
+      if (request.$case === "talk" && host !== undefined) return host.talks.take(request.value);
+      if (host !== undefined) return report(runner, { hostId: host.id, stream, request });
       if (request.$case !== "hello")
         throw new AnaxError("input.invalid", { reason: "the first request is a Hello", request: request.$case });
       arrival = gather(arrival, request.value, runner.config.inventoryTasksMax);
       if (request.value.more) return;
-      hostId = admit(runner, stream, arrival);
+      const id = admit(runner, stream, arrival);
+      host = { id, talks: new Talks(runner, id, (answer) => stream.send({ response: { $case: "answer", value: answer } })) };
       stream.send({ response: { $case: "welcome", value: welcomeOf(runner, schedulerId) } });
     });
   } finally {
     // A scheduler that stops ends its streams itself: it must not take that for lost hosts, and send others to the source.
-    if (hostId !== undefined && !call.draining.aborted) runner.detach(hostId, stream);
+    if (host !== undefined && !call.draining.aborted) {
+      host.talks.leave();
+      const { id } = host;
+      queueMicrotask(() => runner.detach(id, stream)); // behind the ends of its downloads, which may keep what they have
+    }
   }
 }
 
@@ -66,6 +75,7 @@ interface Report {
 function report(runner: SchedulerRunner, { hostId, stream, request }: Report): void {
   switch (request.$case) {
     case "hello":
+    case "talk":
       throw new AnaxError("input.invalid", { reason: "this stream has said Hello already" });
     case "heartbeat": {
       const { host, sequence, uploadsInFlight, uploadSlots } = request.value;
@@ -73,7 +83,8 @@ function report(runner: SchedulerRunner, { hostId, stream, request }: Report): v
       const facts = host === undefined ? undefined : hostFactsOf(host);
       if (facts !== undefined && facts.id !== hostId) throw new AnaxError("input.invalid", { reason: "the host id is not the stream's" });
       runner.tell({ kind: "heartbeat", hostId, sessionId: stream.id, host: facts, uploadsInFlight, uploadSlots, progress });
-      return stream.send({ response: { $case: "ack", value: { sequence } } });
+      if (sequence % ACK_EVERY === 1) stream.send({ response: { $case: "ack", value: { sequence } } });
+      return;
     }
     case "stored":
       return runner.tell({ kind: "stored", hostId, stored: storedFactsOf(request.value) });
@@ -89,4 +100,5 @@ const welcomeOf = ({ config }: SchedulerRunner, schedulerId: string) => ({
   schedulerId,
   heartbeatInterval: durationOf(config.heartbeatIntervalMs),
   heartbeatMissesMax: config.heartbeatMissesMax,
+  takesTalks: true,
 });

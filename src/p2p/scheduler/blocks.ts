@@ -10,6 +10,7 @@ const COMPLAINTS_MAX = 64;
 /** Keeps a child from a parent that failed it: each time in a row for longer, never for good. */
 export function block(turn: Turn, child: Peer, parent: Peer, reason: string): void {
   const { nowMs, config } = turn.moment;
+  child.blocked ??= new Map();
   const known = child.blocked.get(parent.id);
   const times = known === undefined || nowMs - known.untilMs > config.blockMaxMs ? 1 : known.times + 1;
   // One of ours that has given up another does not trade with it again, whatever it is told.
@@ -25,6 +26,7 @@ export function block(turn: Turn, child: Peer, parent: Peer, reason: string): vo
 
 /** Remembers that a parent failed a host; when several say so, it is offered to nobody for a while. */
 export function complain(turn: Turn, child: Peer, parent: Peer): void {
+  parent.complaints ??= new Map();
   if (parent.complaints.size >= COMPLAINTS_MAX && !parent.complaints.has(child.host.facts.id)) return;
   parent.complaints.set(child.host.facts.id, turn.moment.nowMs);
   parent.task.roster.note(parent);
@@ -35,10 +37,10 @@ export function forgive(child: Peer, parentId: string): void {
   child.fruitless = 0;
   const parent = child.task.peers.get(parentId as Peer["id"]); // a lookup by a stranger's text finds nothing or a peer
   if (parent === undefined) return;
-  child.served.add(parent.id);
-  child.blocked.delete(parent.id);
-  if (parent.complaints.size === 0) return;
-  parent.complaints.clear(); // it does serve: who could not reach it has a trouble of its own
+  (child.served ??= new Set()).add(parent.id);
+  child.blocked?.delete(parent.id);
+  if (parent.complaints === undefined) return;
+  parent.complaints = undefined; // it does serve: who could not reach it has a trouble of its own
   parent.task.roster.note(parent);
 }
 

@@ -8,6 +8,7 @@ import {
   beDue,
   isActive,
   isLive,
+  NEVER,
   nextState,
   notDue,
   peersOf,
@@ -140,17 +141,17 @@ export class Cluster {
       waitingSinceMs: undefined,
       permit: undefined,
       sourceError: undefined,
-      parents: new Set(),
-      children: new Set(),
+      parents: undefined,
+      children: undefined,
       neighbours: [],
       introduced: false,
-      keysTold: 0,
-      filing: { parent: undefined, trader: undefined, rack: host.facts.rack, places: noPlaces() },
-      blocked: new Map(),
-      served: new Set(),
+      keysTold: NEVER,
+      filing: { parent: undefined, trader: undefined, rack: host.facts.place.rack, places: noPlaces() },
+      blocked: undefined,
+      served: undefined,
       gained: false,
       fruitless: 0,
-      complaints: new Map(),
+      complaints: undefined,
       pushableAtMs: -Infinity,
       lastDecision: undefined,
     };
@@ -204,19 +205,21 @@ export class Cluster {
 
   /** What the child is offered from now on, in place of what it was offered before. */
   setParents(child: Peer, parents: readonly Peer[]): void {
+    if (parents.length === 0 && child.parents === undefined) return;
     const wanted = new Set(parents);
+    child.parents ??= new Set();
     for (const parent of child.parents) if (!wanted.has(parent)) this.#unlink(child, parent);
     for (const parent of wanted) {
       if (child.parents.has(parent)) continue;
       child.parents.add(parent);
-      parent.children.add(child);
+      (parent.children ??= new Set()).add(child);
       parent.host.childCount++;
     }
   }
 
   /** Takes the parent from its children. */
   orphan(parent: Peer): void {
-    for (const child of parent.children) {
+    for (const child of parent.children ?? []) {
       this.#unlink(child, parent);
       beDue(child);
     }
@@ -239,8 +242,8 @@ export class Cluster {
   }
 
   #unlink(child: Peer, parent: Peer): void {
-    child.parents.delete(parent);
-    parent.children.delete(child);
+    child.parents?.delete(parent);
+    parent.children?.delete(child);
     parent.host.childCount--;
   }
 

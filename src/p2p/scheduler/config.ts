@@ -9,7 +9,7 @@ export const SchedulerConfig = z.strictObject({
     .min(1)
     .max(64)
     .default(4)
-    .describe("Peers of one task among which one reading of the source is divided, a part for each; 1: one reads it all."),
+    .describe("Peers among which one reading of a source is divided, a part for each; 1: one reads it all."),
   rescueReadersMax: z
     .int()
     .min(0)

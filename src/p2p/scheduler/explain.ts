@@ -44,7 +44,7 @@ function explainPeer(peer: Peer): PeerExplanation {
     waiting: peer.waitingSinceMs !== undefined,
     seed: peer.host.facts.seed,
     rejections: wireRejectionsOf(lastDecision?.rejections ?? {}),
-    parents: [...peer.parents, ...peer.neighbours].map(({ id }) => id),
+    parents: [...(peer.parents ?? []), ...peer.neighbours].map(({ id }) => id),
     lastDecision: lastDecision === undefined ? "" : `${lastDecision.kind}: ${lastDecision.because}`,
   };
 }

@@ -3,7 +3,7 @@ import { distanceOf } from "./nearness.ts";
 import { rosterOf, type Bag, type Roster } from "./roster.ts";
 import { pairRejectionOf, type Moment, type Rejection, type Rejections } from "./rules.ts";
 import { hashOf } from "./score.ts";
-import { isReading, isWhole, type Peer } from "./state.ts";
+import { isReading, isWhole, NEVER, type Peer } from "./state.ts";
 
 // Which peers of ours are to trade pieces with each other. The scheduler makes a graph and leaves pieces alone: near-regular, since
 // whoever has more neighbours than others is asked more than it can give; with chance in it, since then every two are few steps apart.
@@ -24,10 +24,22 @@ export interface Introduction {
   readonly rejections: Rejections;
 }
 
-/** It has fewer neighbours than it should, and there are more to be had. */
-export const isThin = (peer: Peer, moment: Moment): boolean =>
-  peer.neighbours.length < Math.min(floorOf(moment), peer.task.roster.traders.size - (peer.task.roster.traders.has(peer) ? 1 : 0));
+/** Of its neighbours, the part that a peer is given when it comes. The others follow when the rest of a crowd has come: those who come first would else know only each other. */
+const FIRST_SHARE = 1 / 3;
 
+/** It was told of neighbours before. */
+export const wasIntroduced = (peer: Peer): boolean => peer.keysTold !== NEVER;
+
+/** It has fewer neighbours than it should, and there are more to be had. With some that have everything it needs no more of them. */
+export function isThin(peer: Peer, moment: Moment): boolean {
+  const { traders } = peer.task.roster;
+  const { length } = peer.neighbours;
+  if (length >= Math.min(floorOf(moment), traders.size - (traders.has(peer) ? 1 : 0))) return false;
+  return length < firstOf(moment) || peer.neighbours.reduce((sum, other) => sum + (isWhole(other) ? 1 : 0), 0) < HOLDERS;
+}
+
+/** Neighbours that a peer is given when it comes. */
+const firstOf = ({ config }: Moment): number => Math.ceil(config.neighboursMax * FIRST_SHARE);
 /** Neighbours below which a peer is given more. */
 const floorOf = ({ config }: Moment): number => Math.ceil((config.neighboursMax * 2) / 3);
 /** Neighbours up to which a peer is given to newcomers that find nobody else. */
@@ -38,7 +50,7 @@ export function moreNeighbours(child: Peer, moment: Moment, relaxation: "none" |
   const search = new Search(child, moment, relaxation);
   search.readers();
   search.holders();
-  search.others();
+  if (isThin(child, moment) || child.neighbours.length === 0 || !child.introduced) search.others();
   return { peers: search.found, rejections: search.rejections };
 }
 
@@ -88,20 +100,22 @@ class Search {
 
   others(): void {
     const { neighboursMax } = this.#moment.config;
-    const floor = floorOf(this.#moment);
+    const isNew = !wasIntroduced(this.#child);
+    const target = isNew ? firstOf(this.#moment) : neighboursMax;
+    const floor = Math.min(target, floorOf(this.#moment));
     const { traders, racks } = this.#roster;
-    const { rack } = this.#child.host.facts;
+    const { rack } = this.#child.host.facts.place;
     const near = racks.get(rack);
     if (near !== undefined && near.size < traders.size) {
-      const inRack = [...this.#child.neighbours, ...this.found].filter((peer) => peer.host.facts.rack === rack).length;
+      const inRack = [...this.#child.neighbours, ...this.found].filter((peer) => peer.host.facts.place.rack === rack).length;
       const outside = this.#count - inRack;
-      const nearMax = Math.min(Math.round(neighboursMax * NEAR_SHARE), neighboursMax - FAR_MIN);
+      const nearMax = Math.min(Math.round(target * NEAR_SHARE), target - FAR_MIN);
       this.#fill(near, { least: Math.round(floor * NEAR_SHARE) - inRack, most: nearMax - inRack });
       // Room is left for those of the rack that are still to come.
-      const most = Math.max(neighboursMax - nearMax - outside, floor - this.#count);
-      this.#fill(traders, { least: Math.max(FAR_MIN - outside, floor - this.#count), most }, (peer) => peer.host.facts.rack !== rack);
-      this.#fill(near, { least: floor - this.#count, most: neighboursMax - this.#count });
-    } else this.#fill(traders, { least: floor - this.#count, most: neighboursMax - this.#count });
+      const most = Math.max(target - nearMax - outside, floor - this.#count);
+      this.#fill(traders, { least: Math.max(FAR_MIN - outside, floor - this.#count), most }, (peer) => peer.host.facts.place.rack !== rack);
+      this.#fill(near, { least: floor - this.#count, most: target - this.#count });
+    } else this.#fill(traders, { least: floor - this.#count, most: target - this.#count });
     if (this.#count === 0) this.#fill(traders, { least: 1, most: floor, ceiling: Infinity });
   }
 
@@ -171,6 +185,6 @@ class Search {
   }
 
   #distanceTo(peer: Peer): number {
-    return distanceOf(this.#child.host.facts, peer.host.facts);
+    return distanceOf(this.#child.host.facts.place, peer.host.facts.place);
   }
 }

@@ -13,7 +13,7 @@ export const SCHEDULER_METRICS = {
   decisions: {
     kind: "counter",
     name: "anax_scheduler_decisions_total",
-    help: "What peers were told: parents, pushed-parents, wait, source, empty, metadata-only, failed.",
+    help: "What peers were told: parents (for ours: neighbours), pushed-parents, wait, source, empty, metadata-only, failed.",
     labels: ["decision"],
   },
   rejections: {

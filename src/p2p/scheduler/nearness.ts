@@ -1,23 +1,31 @@
-import type { HostFacts } from "./state.ts";
-
 /** Levels of a location, from wide to narrow, that are looked at. */
 export const LOCATION_LEVELS_MAX = 5;
 
+/** Where a host is, as its labels say; taken apart once, since places are compared by the thousand. */
+export interface Place {
+  readonly idc: string;
+  readonly levels: readonly string[];
+  /** All in one, to be compared; empty when the labels say nothing. */
+  readonly rack: string;
+}
+
+/** `location` is divided by "|", from wide to narrow. */
+export function placeOf(idc: string, location: string): Place {
+  const levels = location === "" ? [] : location.split("|").slice(0, LOCATION_LEVELS_MAX);
+  return { idc, levels, rack: idc === "" && location === "" ? "" : `${idc}|${location}` };
+}
+
 /** How many levels two locations share, from the widest down. */
-export function commonLevels(here: string, there: string): number {
-  if (here === "" || there === "") return 0;
-  const other = there.split("|");
-  const levels = here.split("|").slice(0, LOCATION_LEVELS_MAX);
-  const apart = levels.findIndex((level, at) => level !== other[at]);
-  return apart === -1 ? levels.length : apart;
+export function commonLevels(here: Place, there: Place): number {
+  const both = Math.min(here.levels.length, there.levels.length);
+  let common = 0;
+  while (common < both && here.levels[common] === there.levels[common]) common++;
+  return common;
 }
 
-/** How many levels one has to go up from a host to find the other: 0 is the same rack. Of hosts without labels nobody knows better. */
-export function distanceOf(here: HostFacts, there: HostFacts): number {
+/** How many levels one has to go up from a place to find the other: 0 is the same rack. Without labels nobody knows better. */
+export function distanceOf(here: Place, there: Place): number {
   if (here.rack === there.rack) return 0;
-  const levels = Math.max(levelsOf(here.location), levelsOf(there.location));
-  if (here.idc !== there.idc) return levels + 1;
-  return Math.max(1, levels - commonLevels(here.location, there.location));
+  const levels = Math.max(here.levels.length, there.levels.length);
+  return here.idc === there.idc ? Math.max(1, levels - commonLevels(here, there)) : levels + 1;
 }
-
-const levelsOf = (location: string): number => (location === "" ? 0 : Math.min(LOCATION_LEVELS_MAX, location.split("|").length));

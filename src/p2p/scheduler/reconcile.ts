@@ -1,5 +1,5 @@
 import { chooseForeignParents, chooseParents, hasProspect, isServed, withRoot, type Choice } from "./choose.ts";
-import { isThin, moreNeighbours } from "./introduce.ts";
+import { isThin, moreNeighbours, wasIntroduced } from "./introduce.ts";
 import { link } from "./links.ts";
 import { rosterOf } from "./roster.ts";
 import { isPassing, rejectionOf, type Rejection, type Rejections } from "./rules.ts";
@@ -12,8 +12,8 @@ import { decide, note, touch, type Turn } from "./turn.ts";
 const RESCUE_PATIENCE = 10;
 /** With more that wait, they are looked at when something has changed for all of them, or on a tick. */
 const WAITING_EAGER_MAX = 64;
-/** Peers looked at in one step for whether there is anything to tell them. */
-const LOOKS_MAX = 500;
+/** So long after it came a peer is given the rest of its neighbours. */
+const TOP_UP_AFTER_MS = 500;
 /** One that has too few neighbours although there seem to be more is looked at again after this. */
 const THIN_AGAIN_MS = 2000;
 
@@ -43,9 +43,8 @@ export function answerOne(turn: Turn, peer: Peer): void {
 /** Unasked offers to our own hosts; paced. */
 export function pushDue(turn: Turn, due: Iterable<Peer>): void {
   const { nowMs } = turn.moment;
-  let looks = 0;
   for (const child of due) {
-    if (turn.pushesLeft <= 0 || looks++ >= LOOKS_MAX) return;
+    if (turn.pushesLeft <= 0) return;
     if (!isPushable(child)) notDue(child);
     else if (nowMs >= child.pushableAtMs) lookAtDue(turn, child);
   }
@@ -95,7 +94,7 @@ function parkUnserved(turn: Turn, task: Task): void {
   }
 }
 
-const reachesAny = (peer: Peer): boolean => peer.neighbours.length + peer.parents.size > 0;
+const reachesAny = (peer: Peer): boolean => peer.neighbours.length + (peer.parents?.size ?? 0) > 0;
 
 function answerWaiting(turn: Turn, task: Task): void {
   // Each round ends with one more reader or is the last.
@@ -148,28 +147,30 @@ function answerOurs(turn: Turn, child: Peer): void {
 /** Finds it neighbours, and parents of other kinds, and says so where it is news. */
 function introduce(turn: Turn, child: Peer, because: "asked" | "pushed"): void {
   const { moment } = turn;
+  if (because === "pushed") turn.pushesLeft--;
   let more = moreNeighbours(child, moment, "none");
   if (child.neighbours.length + more.peers.length === 0 && more.rejections.blocked !== undefined)
     more = moreNeighbours(child, moment, "blocks");
   for (const peer of more.peers) link(child, peer);
-  const before = child.parents.size;
+  const before = child.parents?.size ?? 0;
   const foreign = foreignParents(turn, child);
-  const parentsChanged = foreign.parents.length !== before || foreign.parents.some((parent) => !child.parents.has(parent));
-  const isNews = more.peers.length > 0 || parentsChanged || child.keysTold !== child.task.readerKeysVersion;
+  const parentsChanged = foreign.parents.length !== before || foreign.parents.some((parent) => child.parents?.has(parent) !== true);
+  const isNews = more.peers.length > 0 || parentsChanged || Math.max(0, child.keysTold) < child.task.readerKeysVersion;
   if (because === "pushed" && !isNews) return;
   const rejections = rejectionsOf(child, [more.rejections, foreign.rejections], foreign.parents.length);
   turn.cluster.setParents(child, foreign.parents);
   if (!reachesAny(child)) return keepWaiting(turn, child, rejections);
-  if (because === "pushed") turn.pushesLeft--;
   offer(turn, child, { parents: foreign.parents, rejections, because });
 }
 
 /** Keeps good parents, since leaving them costs, and fills up with the best of the others. */
 function foreignParents({ moment }: Turn, child: Peer): Choice {
-  if (child.parents.size === 0 && rosterOf(child.task, moment).foreign.size === 0) return { parents: [], rejections: {} };
-  const kept = [...child.parents].filter(
+  if ((child.parents?.size ?? 0) === 0 && rosterOf(child.task, moment).foreign.size === 0) return { parents: [], rejections: {} };
+  const kept = [...(child.parents ?? [])].filter(
     (parent) =>
-      !isOurs(parent.host) && isPassing(rejectionOf({ child, parent, moment, relaxation: "blocks" })) && !child.blocked.has(parent.id),
+      !isOurs(parent.host) &&
+      isPassing(rejectionOf({ child, parent, moment, relaxation: "blocks" })) &&
+      child.blocked?.has(parent.id) !== true,
   );
   const { parents, rejections } = chooseForeignParents(child, moment);
   // Who reads the source wants others only for what they have and it has not.
@@ -213,8 +214,10 @@ function offer(
   if (!isOurs(child.host)) turn.cluster.stopWaiting(child);
   turn.cluster.setParents(child, parents);
   child.introduced = true;
-  child.pushableAtMs = turn.moment.nowMs + turn.moment.config.pushIntervalMs;
+  const { nowMs, config } = turn.moment;
+  child.pushableAtMs = nowMs + (wasIntroduced(child) ? config.pushIntervalMs : TOP_UP_AFTER_MS);
   child.keysTold = task.readerKeysVersion;
+  if (isThin(child, turn.moment)) beDue(child);
   decide(turn, child, "parents", { because, rejections });
   // One that does not share is nobody's neighbour, although it has some.
   const neighbours = child.neighbours.filter((peer) => task.roster.traders.has(peer));

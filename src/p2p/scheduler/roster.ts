@@ -134,7 +134,7 @@ export class Roster {
     this.foreign.put(peer, isForeign);
     this.#putRack(peer, trades);
     this.traders.put(peer, trades);
-    if (isHere && peer.complaints.size >= moment.config.distrustHosts) this.#suspects.add(peer);
+    if (isHere && (peer.complaints?.size ?? 0) >= moment.config.distrustHosts) this.#suspects.add(peer);
     else this.#suspects.delete(peer);
     if (isParent) this.#pieces.mergeSet(peer.pieces);
     else if (wasParent && peer.pieces.count > 0) this.#piecesStale = this.loss = true;
@@ -146,7 +146,7 @@ export class Roster {
 
   #putRack(peer: Peer, inside: boolean): void {
     const { filing } = peer;
-    const { rack } = peer.host.facts;
+    const { rack } = peer.host.facts.place;
     if (rack !== filing.rack) this.#placeIn(filing.rack, peer, false);
     filing.rack = rack;
     this.#placeIn(rack, peer, inside);

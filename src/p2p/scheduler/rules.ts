@@ -90,7 +90,7 @@ function differs(expected: Layout | undefined, actual: Layout | undefined): bool
 /** Several hosts failed on it lately: then it is not their fault. With many neighbours some may fail on it although it is well. */
 function isDistrusted(parent: Peer, { nowMs, config }: Moment): boolean {
   const hosts = Math.max(config.distrustHosts, Math.ceil(parent.neighbours.length / NEIGHBOURS_PER_COMPLAINT));
-  if (parent.complaints.size < hosts) return false;
+  if (parent.complaints === undefined || parent.complaints.size < hosts) return false;
   let recent = 0;
   for (const atMs of parent.complaints.values()) if (nowMs - atMs < config.distrustMs) recent++;
   return recent >= hosts;
@@ -101,8 +101,7 @@ const NEIGHBOURS_PER_COMPLAINT = 4;
 const trade = ({ child, parent }: Pair): boolean => isOurs(parent.host) && isOurs(child.host);
 
 function isBlocked(child: Peer, parent: Peer, { moment, relaxation }: Pair): boolean {
-  if (child.blocked.size === 0) return false;
-  const block = child.blocked.get(parent.id);
+  const block = child.blocked?.get(parent.id);
   if (block === undefined || moment.nowMs >= block.untilMs) return false;
   return relaxation === "none" || moment.nowMs - block.sinceMs < moment.config.blockRelaxedMs;
 }

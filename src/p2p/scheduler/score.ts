@@ -34,10 +34,10 @@ function usefulness(child: Peer, parent: Peer): number {
 }
 
 function nearness(child: Peer, parent: Peer): number {
-  const here = child.host.facts;
-  const there = parent.host.facts;
+  const here = child.host.facts.place;
+  const there = parent.host.facts.place;
   const sameCentre = here.idc !== "" && here.idc === there.idc ? 1 : 0;
-  return sameCentre * 0.5 + (commonLevels(here.location, there.location) / LOCATION_LEVELS_MAX) * 0.5;
+  return sameCentre * 0.5 + (commonLevels(here, there) / LOCATION_LEVELS_MAX) * 0.5;
 }
 
 /** A seed while it still reads: from it comes what nobody else has. Later it spares itself for new tasks. */

@@ -3,7 +3,12 @@ import { silentLog } from "../../base/log.ts";
 import { createRegistry } from "../../base/metrics.ts";
 import { serve, unbounded, type Served } from "../../wire/grpc/grpc-fixture.ts";
 import type { BidiStream, GrpcChannel } from "../../wire/grpc/client.ts";
-import { SchedulerService as OwnService, type AttachRequest, type AttachResponse } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
+import {
+  SchedulerService as OwnService,
+  type AttachRequest,
+  type AttachResponse,
+  type DownloadAnswer,
+} from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import { Download, Host, Piece } from "../../wire/grpc/gen/common/v2/common.ts";
 import { SchedulerService, type AnnouncePeerRequest, type AnnouncePeerResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
 import { SchedulerConfig } from "./config.ts";
@@ -115,4 +120,33 @@ export async function attachHost(channel: GrpcChannel, host: Host, tasks: readon
   });
   await next();
   return { ...stream, next };
+}
+
+/** Downloads that talk inside the stream of their host. */
+export class Talker {
+  readonly #attachment: Attachment;
+  readonly #host: Host;
+
+  constructor(attachment: Attachment, host: Host) {
+    this.#attachment = attachment;
+    this.#host = host;
+  }
+
+  peerId(id: number | string): string {
+    return `${this.#host.id}-peer${id}`;
+  }
+
+  async say(id: number, request: Report, peer: number | string = id): Promise<void> {
+    const said = { hostId: this.#host.id, taskId: TASK_ID, peerId: this.peerId(peer), request };
+    await this.#attachment.send({ request: { $case: "talk", value: { id, request: said } } });
+  }
+
+  async register(id: number, peer: number | string = id): Promise<void> {
+    await this.say(id, { $case: "registerPeerRequest", value: { download: aDownload() } }, peer);
+  }
+
+  async next(): Promise<DownloadAnswer | undefined> {
+    const response = await this.#attachment.next();
+    return response?.$case === "answer" ? response.value : undefined;
+  }
 }

@@ -6,7 +6,7 @@ import { SchedulerService as OwnService } from "../../wire/grpc/gen/anax/v1/sche
 import { DfdaemonUploadService } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
 import { PreheatImageRequest, SchedulerService } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
 import { serviceOf } from "../../wire/grpc/service.ts";
-import { aDownload, aHost, announce, attachHost, Dialogue, MIB, serveScheduler, TASK_ID, type Answer } from "./service-fixture.ts";
+import { aDownload, aHost, announce, type Answer, attachHost, Dialogue, MIB, serveScheduler, Talker, TASK_ID } from "./service-fixture.ts";
 
 const LENGTHS = { actualContentLength: 8 * MIB, actualPieceLength: 4 * MIB, actualPieceCount: 2 };
 const timeoutMs = 5000;
@@ -106,6 +106,49 @@ test("one of ours waits without asking again and is pushed what appears", async 
   assert.equal(pushed?.$case === "normalTaskResponse" && pushed.value.contentLength, 8 * MIB);
   await attachment.send({ request: { $case: "heartbeat", value: { sequence: 7, uploadsInFlight: 0, uploadSlots: 4, progress: [] } } });
   assert.deepEqual(await attachment.next(), { $case: "ack", value: { sequence: 7 } });
+});
+
+test("downloads of ours talk inside their host's stream, each by itself", async () => {
+  await using scheduler = await serveScheduler();
+  const { channel } = scheduler;
+  const hosts = [aHost("a"), aHost("b")] as const;
+  const attachmentA = await attachHost(channel, hosts[0]);
+  using attachmentB = await attachHost(channel, hosts[1]);
+  const a = new Talker(attachmentA, hosts[0]);
+  const b = new Talker(attachmentB, hosts[1]);
+  await a.register(1);
+  assert.equal((await a.next())?.response?.response?.$case, "needBackToSourceResponse");
+  await a.say(1, { $case: "downloadPeerBackToSourceStartedRequest", value: {} });
+  await b.register(1);
+  const introduced = await b.next();
+  assert.deepEqual([introduced?.id, neighboursOf(introduced?.response?.response)], [1, [a.peerId(1)]]);
+  await b.say(2, { $case: "downloadPeerStartedRequest", value: {} });
+  assert.deepEqual([(await b.next())?.errorCode, "nothing registered"], ["input.invalid", "nothing registered"]);
+  await b.say(1, { $case: "downloadPeerFinishedRequest", value: {} });
+  const over = await b.next();
+  assert.deepEqual([over?.id, over?.response, over?.errorCode], [1, undefined, ""]);
+  await b.register(3);
+  await b.next();
+  attachmentA[Symbol.dispose]();
+  assert.equal((await b.next())?.response?.response?.$case, "needBackToSourceResponse", "the downloads of a lost host are over");
+});
+
+test("a host may not speak for another, and a second conversation takes the place of the first", async () => {
+  await using scheduler = await serveScheduler();
+  const hosts = [aHost("a"), aHost("b")] as const;
+  using attachment = await attachHost(scheduler.channel, hosts[0]);
+  using _other = await attachHost(scheduler.channel, hosts[1]);
+  const stranger = new Talker(attachment, hosts[1]);
+  await stranger.register(1);
+  assert.equal((await stranger.next())?.errorCode, "input.invalid");
+  const a = new Talker(attachment, hosts[0]);
+  await a.register(2, "same");
+  assert.equal((await a.next())?.response?.response?.$case, "needBackToSourceResponse");
+  await a.register(3, "same");
+  const replaced = await a.next();
+  assert.deepEqual([replaced?.id, replaced?.errorCode], [2, "rpc.aborted"]);
+  const again = await a.next();
+  assert.deepEqual([again?.id, again?.response?.response?.$case], [3, "needBackToSourceResponse"]);
 });
 
 test("when a host's stream breaks, its children are pushed to the source or to others at once", async () => {

@@ -8,35 +8,41 @@ import { note, type Turn } from "./turn.ts";
 
 /** Fewer pieces are not worth a second request to the source. */
 const PART_PIECES_MIN = 8;
+/** A part that has less left is finished by who reads it. */
+const CUT_PIECES_MIN = 4;
+/** Readers tell how far they are once a second, and when they are through. */
+const STALE_MS = 1000;
+/** A reader that needs no longer than this for the rest is left alone: what it has on its way would be read twice. */
+const RELIEF_MS = 2500;
+/** Helpers considered at once; a source is not shared by more. */
+const HELPERS_MAX = 16;
 
 /** Divides what is left to read among those who can; looks at what is, so it may be called at any time. */
 export function shareSource(turn: Turn, task: Task): void {
   const { layout } = task;
-  const { config } = turn.moment;
+  const { config, nowMs } = turn.moment;
   task.shareDue = false;
   if (config.sourceShareMax === 1 || layout === undefined || !task.sourceRanges || task.readers.size === 0) return void (task.spans = []);
   const before = task.spans;
-  const spans = before.length > 0 ? before.map(withoutLost) : wholeOf(task, layout.pieceCount);
-  const next = divided(turn, task, settled(task, spans));
+  const spans = before.length > 0 ? before.map(withoutLost) : wholeOf(task, layout.pieceCount, nowMs);
+  const next = divided(turn, task, spans);
   if (next === undefined || sameAs(before, next)) return;
   task.spans = next;
   tell(turn, task, before);
 }
 
+/** Parts that are read stay, so that what is divided remains the whole; their readers have time again. */
+const isRead = (task: Task, span: SourceSpan): boolean => leftOf(task, span) === 0;
+
 /** The one reader that there is has everything to read. */
-function wholeOf(task: Task, pieceCount: number): readonly SourceSpan[] {
+function wholeOf(task: Task, pieceCount: number, sinceMs: number): readonly SourceSpan[] {
   const [reader, ...others] = [...task.readers].filter(isReading);
   const alone = reader !== undefined && others.length === 0 && isOurs(reader.host) && reader.order?.range === undefined;
-  return alone ? [{ reader, first: 0, end: pieceCount }] : [];
+  return alone ? [{ reader, first: 0, end: pieceCount, sinceMs }] : [];
 }
 
 const withoutLost = (span: SourceSpan): SourceSpan =>
   span.reader !== undefined && isReading(span.reader) ? span : { ...span, reader: undefined };
-
-/** A part that is read belongs to nobody any more, lest its reader count as busy. */
-function settled(task: Task, spans: readonly SourceSpan[]): readonly SourceSpan[] {
-  return spans.filter((span) => leftOf(task, span) > 0);
-}
 
 /** Pieces of a part that its reader has not got; of one without a reader, those that nobody has. */
 function leftOf(task: Task, { reader, first, end }: SourceSpan): number {
@@ -45,68 +51,92 @@ function leftOf(task: Task, { reader, first, end }: SourceSpan): number {
   return left;
 }
 
-const has = (task: Task, reader: Peer | undefined, index: number): boolean =>
-  reader === undefined ? task.peers.values().some((peer) => isActive(peer) && peer.pieces.has(index)) : reader.pieces.has(index);
+const has = (task: Task, reader: Peer | undefined, index: number): boolean => (reader ?? task.roster).pieces.has(index);
 
 /** Undefined: nobody is there to read, which others see to. */
 function divided(turn: Turn, task: Task, spans: readonly SourceSpan[]): readonly SourceSpan[] | undefined {
-  let parts = [...spans];
+  const { nowMs, config } = turn.moment;
+  const read = spans.filter((span) => isRead(task, span));
+  const open = spans.filter((span) => !read.includes(span));
+  const readersMax = config.sourceShareMax;
+  let parts = [...open];
   const orphaned = parts.some(({ reader }) => reader === undefined);
-  const places = turn.moment.config.sourceShareMax - readersIn(parts);
-  if (!orphaned && (places <= 0 || parts.every((part) => middleOf(task, part) === undefined))) return parts;
+  const places = readersMax - readersIn(parts);
+  if (!orphaned && (places <= 0 || parts.every((part) => leftOf(task, part) < CUT_PIECES_MIN))) return spans;
   const helpers = helpersOf(task, parts);
-  for (const part of spans.filter(({ reader }) => reader === undefined)) {
+  for (const part of open.filter(({ reader }) => reader === undefined)) {
     const reader = helpers.shift() ?? parts.find((each) => each.reader !== undefined)?.reader;
     if (reader === undefined) return undefined;
-    parts = parts.map((each) => (each === part ? { ...part, reader } : each));
+    parts = parts.map((each) => (each === part ? { ...part, reader, sinceMs: nowMs } : each));
   }
-  const free = helpers.slice(0, Math.max(0, turn.moment.config.sourceShareMax - readersIn(parts)));
-  if (free.length > 0 && parts.length === 1 && isUntouched(task, parts[0]!)) return evenly(parts[0]!, free); // there is one
-  for (const helper of free) {
-    const [longest] = parts.toSorted((a, b) => leftOf(task, b) - leftOf(task, a));
-    const cut = longest === undefined ? undefined : middleOf(task, longest);
-    if (longest === undefined || cut === undefined) break;
-    parts = parts.flatMap((each) =>
-      each === longest
-        ? [
-            { ...each, end: cut },
-            { reader: helper, first: cut, end: each.end },
-          ]
-        : each,
-    );
-  }
-  return parts;
+  const free = helpers.slice(0, Math.max(0, readersMax - readersIn(parts)));
+  if (free.length > 0 && spans.length === 1 && isUntouched(task, spans[0]!)) return evenly(spans[0]!, free, nowMs); // there is one
+  for (const helper of free) parts = relieved(task, parts, helper, nowMs);
+  return [...read, ...parts];
 }
 
 const readersIn = (parts: readonly SourceSpan[]): number => new Set(parts.map(({ reader }) => reader)).size;
 
 /** In the beginning everybody gets as much, in the order of the content, so that the first reader goes on as it began. */
-function evenly({ reader, first, end }: SourceSpan, helpers: readonly Peer[]): readonly SourceSpan[] {
+function evenly({ reader, first, end }: SourceSpan, helpers: readonly Peer[], sinceMs: number): readonly SourceSpan[] {
   const count = Math.min(helpers.length + 1, Math.floor((end - first) / PART_PIECES_MIN));
-  if (count < 2) return [{ reader, first, end }];
+  if (count < 2) return [{ reader, first, end, sinceMs }];
   const at = (part: number): number => first + Math.floor(((end - first) * part) / count);
-  return [reader, ...helpers].slice(0, count).map((each, part) => ({ reader: each, first: at(part), end: at(part + 1) }));
+  return [reader, ...helpers].slice(0, count).map((each, part) => ({ reader: each, first: at(part), end: at(part + 1), sinceMs }));
 }
 
 const isUntouched = (task: Task, span: SourceSpan): boolean => leftOf(task, span) * 16 >= (span.end - span.first) * 15;
 
-/** Where to cut what is left of a part in two. What was told is a second old, so a margin is left to its reader. */
-function middleOf(task: Task, span: SourceSpan): number | undefined {
-  let from = span.first;
-  while (from < span.end && has(task, span.reader, from)) from++;
-  const left = span.end - from;
-  return left < 2 * PART_PIECES_MIN ? undefined : span.end - Math.floor(left * 0.45);
+/** The helper takes from the part that would be finished last as much as it reads until the slower one has read the rest. */
+function relieved(task: Task, parts: readonly SourceSpan[], helper: Peer, nowMs: number): SourceSpan[] {
+  const paces = parts.map((part) => paceOf(task, part, nowMs));
+  const best = Math.max(...paces);
+  const [latest] = parts
+    .map((part, i) => ({ part, left: leftOf(task, part), pace: paces[i]! })) // one for each part
+    .toSorted((a, b) => b.left / b.pace - a.left / a.pace);
+  if (latest === undefined || latest.left < CUT_PIECES_MIN || latest.left / latest.pace < RELIEF_MS) return [...parts];
+  const { part, left, pace } = latest;
+  let from = part.first;
+  while (from < part.end && has(task, part.reader, from)) from++;
+  // What was told of it is up to a second old: what it may have read since, and the piece that it is reading, are left to it.
+  const kept = Math.max(Math.ceil(pace * STALE_MS) + 1, Math.round((left * pace) / (pace + best)));
+  const cut = from + kept;
+  if (part.end - cut < 2) return [...parts];
+  return parts.flatMap((each) =>
+    each === part
+      ? [
+          { ...part, end: cut },
+          { reader: helper, first: cut, end: part.end, sinceMs: nowMs },
+        ]
+      : each,
+  );
+}
+
+/** Pieces a millisecond, of the part as it is; slow until it has shown otherwise. */
+function paceOf(task: Task, span: SourceSpan, nowMs: number): number {
+  const done = span.end - span.first - leftOf(task, span);
+  return (done + 0.5) / Math.max(STALE_MS, nowMs - span.sinceMs);
 }
 
 /** Peers that may read and have nothing to read, the same order for everybody who looks. */
 function helpersOf(task: Task, parts: readonly SourceSpan[]): Peer[] {
   const busy = new Set(parts.map(({ reader }) => reader));
-  const able = [...task.peers.values()].filter(
-    (peer) => isActive(peer) && isPushable(peer) && mayReadSource(peer) && peer.host.facts.sharing && peer.sourceError === undefined,
-  );
-  const rank = (peer: Peer): number => (peer.host.facts.seed ? 0 : 1) * 2 ** 32 + hashOf(peer.id);
-  return able.filter((peer) => !busy.has(peer) && peer.order?.range === undefined).toSorted((a, b) => rank(a) - rank(b));
+  const isAble = (peer: Peer): boolean =>
+    isPushable(peer) && mayReadSource(peer) && !busy.has(peer) && peer.sourceError === undefined && peer.order?.range === undefined;
+  // The first few in order, without putting ten thousand in order.
+  const first: { readonly peer: Peer; readonly rank: number }[] = [];
+  for (const peer of task.roster.traders.peers) {
+    if (!isAble(peer)) continue;
+    const rank = rankOf(peer);
+    if (first.length === HELPERS_MAX && rank > first.at(-1)!.rank) continue; // it is full
+    first.push({ peer, rank });
+    first.sort((a, b) => a.rank - b.rank);
+    if (first.length > HELPERS_MAX) first.pop();
+  }
+  return first.map(({ peer }) => peer);
 }
+
+const rankOf = (peer: Peer): number => (peer.host.facts.seed ? 0 : 1) * 2 ** 32 + hashOf(peer.id);
 
 function tell(turn: Turn, task: Task, before: readonly SourceSpan[]): void {
   const concerned = new Set([...before, ...task.spans].map(({ reader }) => reader));

@@ -38,6 +38,9 @@ const rescues = (task: Task): number =>
 export function appointReader(turn: Turn, task: Task, hopeless: readonly Peer[]): boolean {
   const { nowMs, config } = turn.moment;
   const waiting = hopeless.filter((peer) => !refusedByPriority(turn, peer));
+  // One that had leave and asks again, over a new stream: nobody else is to read for it.
+  const again = waiting.find((peer) => peer.permit !== undefined && mayReadSource(peer));
+  if (again?.permit !== undefined) return grant(turn, again, again.permit.kind, "asked-for");
   const first = waiting[0];
   if (first === undefined || task.trigger !== undefined || liveReaders(task) >= config.sourceReadersMax) return false;
   const able = waiting.filter(mayReadSource);

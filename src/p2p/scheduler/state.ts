@@ -2,6 +2,7 @@ import { AnaxError } from "../../base/errors.ts";
 import type { Download, Host as AnnouncedHost } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import type { Priority } from "../model/types.ts";
+import type { Place } from "./nearness.ts";
 import type { PieceSet } from "./piece-set.ts";
 import type { Roster } from "./roster.ts";
 import type { Rejections, StandingRejection } from "./rules.ts";
@@ -18,11 +19,7 @@ export interface HostFacts {
   readonly seed: boolean;
   /** False when it downloads but never uploads. */
   readonly sharing: boolean;
-  readonly idc: string;
-  /** From wide to narrow, divided by "|". */
-  readonly location: string;
-  /** Both in one, to be compared; empty when it says neither. */
-  readonly rack: string;
+  readonly place: Place;
   /** As announced; handed on to others unread. */
   readonly announced: AnnouncedHost;
 }
@@ -170,6 +167,7 @@ export interface Layout {
   readonly pieceCount: number;
 }
 
+/** Sets and maps that most peers have no use for are made when they are needed: they would be a third of what a peer takes. */
 export interface Peer {
   readonly id: PeerId;
   readonly task: Task;
@@ -189,29 +187,32 @@ export interface Peer {
   permit: Permit | undefined;
   sourceError: SourceError | undefined;
   /** What it was offered and has not lost since. */
-  readonly parents: Set<Peer>;
-  readonly children: Set<Peer>;
+  parents: Set<Peer> | undefined;
+  children: Set<Peer> | undefined;
   /** Those of ours that it trades with; each names the other. Changed by `links.ts` only. */
   readonly neighbours: Peer[];
   /** It was told of its neighbours since it asked last. */
   introduced: boolean;
-  /** Which of the task's reader keys it was told. */
+  /** Up to which change of the task's reader keys it was told, with its neighbours. */
   keysTold: number;
   /** Where the task's roster has it. */
   readonly filing: Filing;
-  readonly blocked: Map<PeerId, Block>;
+  blocked: Map<PeerId, Block> | undefined;
   /** Parents that gave it a piece since it last asked for others. */
-  readonly served: Set<PeerId>;
+  served: Set<PeerId> | undefined;
   /** It has got pieces since it last asked for others. */
   gained: boolean;
   /** Reports of useless parents since its last piece. */
   fruitless: number;
   /** Hosts that it failed as a parent since it last gave anyone a piece, and when. */
-  readonly complaints: Map<HostId, number>;
+  complaints: Map<HostId, number> | undefined;
   /** No unasked offer before. */
   pushableAtMs: number;
   lastDecision: Decision | undefined;
 }
+
+/** As `keysTold`: nothing yet. */
+export const NEVER = -1;
 
 /** What stands against a peer whoever asks, and its places in the lists of the roster; -1 is none. */
 export interface Filing {
@@ -245,6 +246,8 @@ export interface SourceSpan {
   readonly reader: Peer | undefined;
   readonly first: number;
   readonly end: number;
+  /** Since when it is this reader's. */
+  readonly sinceMs: number;
 }
 
 export interface Task {

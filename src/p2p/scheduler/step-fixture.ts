@@ -3,6 +3,7 @@ import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import { Cluster } from "./cluster.ts";
 import { SchedulerConfig } from "./config.ts";
 import type { Effect, Event, ProgressFacts } from "./events.ts";
+import { placeOf } from "./nearness.ts";
 import type { Moment } from "./rules.ts";
 import type { HostFacts, Layout, Peer } from "./state.ts";
 import { step } from "./step.ts";
@@ -158,6 +159,6 @@ const nameOf = (id: PeerId): string => id.slice(0, -2);
 
 function hostFacts(name: string, { seed = false, sharing = true, idc = "", location = "" }: Joining): HostFacts {
   const id = name as HostId;
-  const place = { idc, location, rack: `${idc}${location}` };
-  return { id, hostname: name, ip: "10.0.0.1", port: 4000, seed, sharing, ...place, announced: Host.fromPartial({ id }) };
+  const place = placeOf(idc, location);
+  return { id, hostname: name, ip: "10.0.0.1", port: 4000, seed, sharing, place, announced: Host.fromPartial({ id }) };
 }

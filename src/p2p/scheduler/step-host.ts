@@ -69,7 +69,8 @@ export function heartbeat(turn: Turn, event: EventOf<"heartbeat">): void {
 function learnHost(turn: Turn, host: Host, facts: HostFacts): void {
   const before = host.facts;
   host.facts = facts;
-  if (before.sharing !== facts.sharing || before.rack !== facts.rack || before.seed !== facts.seed) turn.cluster.hostChanged(host);
+  if (before.sharing !== facts.sharing || before.place.rack !== facts.place.rack || before.seed !== facts.seed)
+    turn.cluster.hostChanged(host);
 }
 
 /** Stands for the report of each piece; a download that is over, or another host's, is passed over. */
@@ -218,9 +219,9 @@ function applyStored(turn: Turn, host: Host, facts: StoredFacts): void {
   task.application ??= facts.application;
   const peer = turn.cluster.peerOf(facts.peerId, host, task, nowMs);
   if (facts.layout !== undefined) learnLayout(peer, facts.layout);
-  if (peer.permit !== undefined && facts.sourceRanges !== task.sourceRanges) {
+  if (peer.permit !== undefined) {
     task.sourceRanges = facts.sourceRanges;
-    task.shareDue = true;
+    task.shareDue = true; // it has only just begun, or is through with its part
   }
   const before = peer.pieces.count;
   peer.pieces.merge(facts.finishedPieces);

@@ -106,7 +106,7 @@ export function pieceFailed(turn: Turn, event: EventOf<"pieceFailed">): void {
   complain(turn, peer, parent);
   turn.cluster.setParents(
     peer,
-    [...peer.parents].filter((one) => one !== parent),
+    [...(peer.parents ?? [])].filter((one) => one !== parent),
   );
 }
 
@@ -128,16 +128,16 @@ export function rescheduled(turn: Turn, event: EventOf<"rescheduled">): void {
   let useless = false;
   for (const parent of new Set(given)) {
     block(turn, peer, parent!, "given-up"); // filtered above
-    if (peer.served.has(parent!.id) || !hasSomethingFor(peer, parent!)) continue; // nothing to be had is not its fault
+    if (peer.served?.has(parent!.id) === true || !hasSomethingFor(peer, parent!)) continue; // nothing to be had is not its fault
     complain(turn, peer, parent!);
     useless = true;
   }
   if (useless && !peer.gained) peer.fruitless++;
-  peer.served.clear();
+  peer.served = undefined;
   peer.gained = false;
   peer.introduced = false;
   note(turn, peer.task, "peer-rescheduled", { peer, fields: { parents: given.length, description: event.description } });
-  turn.cluster.setParents(peer, isOurs(peer.host) ? [...peer.parents].filter((parent) => !given.includes(parent)) : []);
+  turn.cluster.setParents(peer, isOurs(peer.host) ? [...(peer.parents ?? [])].filter((parent) => !given.includes(parent)) : []);
   if (!isActive(peer)) return;
   turn.cluster.startWaiting(peer, turn.moment.nowMs);
   turn.asking.add(peer);

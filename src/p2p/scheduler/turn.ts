@@ -12,7 +12,7 @@ export interface Turn {
   readonly touched: Set<Task>;
   /** Peers that ask, of tasks that may otherwise stay as they are. */
   readonly asking: Set<Peer>;
-  /** Unasked offers that may still be made; the rest waits for a tick, so that no turn takes long. */
+  /** Peers that may still be looked at for an unasked offer; the rest waits for another turn, so that none takes long. */
   pushesLeft: number;
 }
 
@@ -41,9 +41,10 @@ export function note(
   });
 }
 
+const isLong = (value: Fields[string]): boolean => typeof value === "string" && value.length > FIELD_CHARS_MAX;
+
 /** Such texts are rare, and a copy for each line would be dear. */
 function bounded(fields: Fields): Fields {
-  const isLong = (value: Fields[string]): boolean => typeof value === "string" && value.length > FIELD_CHARS_MAX;
   if (!Object.values(fields).some(isLong)) return fields;
   return Object.fromEntries(
     Object.entries(fields).map(([key, value]) => [key, isLong(value) ? String(value).slice(0, FIELD_CHARS_MAX) : value]),

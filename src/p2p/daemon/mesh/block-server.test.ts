@@ -184,11 +184,10 @@ test("a greeting that drips in is cut off at its deadline, which no byte prolong
   const clock = new VirtualClock();
   const node = await aNode(scope, { clock, transfer: { uploadRequestMs: "10s" } });
   using raw = new Raw(await rawConnection(node.address.port));
-  let closed = false;
-  void raw.closed.then(() => (closed = true));
-  for (let at = 0; !closed; at++) {
+  let at = 0;
+  while (!raw.socket.destroyed) {
     assert.ok(at < 8, "24 seconds");
-    raw.socket.write(GREETING.subarray(at, at + 1));
+    raw.socket.write(GREETING.subarray(at, ++at));
     await turns(20);
     await clock.advance(3000);
     await turns(20);
@@ -265,15 +264,11 @@ test("a neighbour that asks and asks and does not listen is dropped before the a
   await using scope = new AsyncDisposableStack();
   const clock = new VirtualClock(); // no deadline ends this
   const node = await aNode(scope, { clock });
-  const raw = new Raw(await rawConnection(node.address.port));
-  using _ = raw;
+  using raw = new Raw(await rawConnection(node.address.port));
   raw.socket.pause();
   raw.socket.write(GREETING);
-  let gone = false;
-  raw.socket.once("close", () => (gone = true));
   const flood = Buffer.concat(Array.from({ length: 0x1_0000 }, (_, stream) => request(stream, 9_999)));
-  let sent = 0;
-  for (; !gone; sent++) {
+  for (let sent = 0; !raw.socket.destroyed; sent++) {
     assert.ok(sent < 60, "four million requests");
     await new Promise<void>((resolve) => raw.socket.write(flood, () => resolve()));
     await turns(1);

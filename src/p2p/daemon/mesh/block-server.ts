@@ -94,7 +94,7 @@ export class BlockServing {
     socket.on("error", () => {}); // its close follows
     socket.once("close", () => this.#end());
     socket.once("end", () => socket.destroy()); // a neighbour that has enough wants no rest
-    socket.on("data", (chunk) => this.#take(chunk as Buffer));
+    socket.on("data", (chunk) => this.#take(chunk));
     this.#watchdog.watch("greeting", this.#options.config.uploadRequestMs);
     limitUnsent(socket, UNSENT_BYTES_MAX, this.#options.native);
     try {

@@ -124,16 +124,16 @@ test("a forged word for a piece ends its fetch before any byte of it is written"
   assert.equal(child.stored.finished.count, 0);
 });
 
-suite("a piece that is still arriving", () => {
-  /** A source that vouches, a relay that has nothing yet, and two behind it in a row. */
-  async function aChain(scope: AsyncDisposableStack) {
-    const source = await aNode(scope, { whole: true });
-    const [relay, child, grandchild] = [await aNode(scope), await aNode(scope), await aNode(scope)];
-    for (const node of [relay, child, grandchild]) node.keys.add(source.voucher.publicKey);
-    const hand = new ByHand(relay, 2, (await source.feed.proofOf(factsOf(content, 2)))!);
-    return { source, relay, child, grandchild, hand };
-  }
+/** A source that vouches, a relay that has nothing yet, and two behind it in a row. */
+async function aChain(scope: AsyncDisposableStack) {
+  const source = await aNode(scope, { whole: true });
+  const [relay, child, grandchild] = [await aNode(scope), await aNode(scope), await aNode(scope)];
+  for (const node of [relay, child, grandchild]) node.keys.add(source.voucher.publicKey);
+  const hand = new ByHand(relay, 2, (await source.feed.proofOf(factsOf(content, 2)))!);
+  return { source, relay, child, grandchild, hand };
+}
 
+suite("a piece that is still arriving", () => {
   test("is passed on block by block, from peer to peer, before the first has the last block", async () => {
     await using scope = new AsyncDisposableStack();
     const { relay, child, grandchild, hand } = await aChain(scope);
@@ -216,6 +216,11 @@ suite("a piece that is still arriving", () => {
   });
 });
 
+/** Serves the piece behind the one that is asked for. */
+const servesTheNext: NonNullable<MeshNodeOptions["admission"]> = (ordinary) => ({
+  admit: (request, hostId, signal) => ordinary.admit({ ...request, piece: request.piece + 1 }, hostId, signal),
+});
+
 suite("a request", () => {
   test("that is cancelled in the middle frees its slot, and its connection serves the next", async () => {
     await using scope = new AsyncDisposableStack();
@@ -286,10 +291,7 @@ suite("a request", () => {
 
   test("may be answered with another piece where that is welcome", async () => {
     await using scope = new AsyncDisposableStack();
-    const admission: NonNullable<MeshNodeOptions["admission"]> = (ordinary) => ({
-      admit: (request, hostId, signal) => ordinary.admit({ ...request, piece: request.piece + 1 }, hostId, signal),
-    });
-    const { parent, child } = await aPair(scope, { admission });
+    const { parent, child } = await aPair(scope, { admission: servesTheNext });
     const begun: number[] = [];
     const onStart = (piece: number): boolean => begun.push(piece) > 0;
     assert.deepEqual(await fetchBlocks(child, parent.address, 0, { orAnother: true, onStart }).done, {

@@ -111,12 +111,6 @@ export class MeshFetch implements AsyncDisposable {
 
   #look(): void {
     this.#timer = this.#options.clock.timer(LOOK_MS, () => {
-      if (process.env["MESH_TRACE"])
-        // temporary
-
-        process.stderr.write(
-          `TRACE ${Date.now() % 1000000} ${this.#options.swarm.debug(this.#options.clock.nowMs())} ${[...this.#asked].map(({ receiver, piece }) => piece + ":" + Math.round(receiver.receivedBytes / 65536) + "/" + Math.round(this.#options.clock.nowMs() - receiver.progressMs)).join(" ")}\n`,
-        );
       this.#noticeStalls();
       this.#noticeStandstill();
       this.pump();
@@ -212,6 +206,7 @@ export class MeshFetch implements AsyncDisposable {
       neighbour.failures = 0;
       this.#progressMs = clock.nowMs();
       swarm.free(neighbour);
+      swarm.served(neighbour, clock.nowMs() - startedMs);
       swarm.got(received.piece);
       metrics.receivedBytes.inc(received.lengthBytes);
       const info = stored.piece(received.piece);

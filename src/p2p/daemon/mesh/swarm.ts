@@ -1,5 +1,5 @@
 import type { Random } from "../../../base/random.ts";
-import { Bits, bitsOf, lowestBitOf } from "./bits.ts";
+import { Bits, lowestBitOf } from "./bits.ts";
 import { Gateways } from "./gateways.ts";
 
 /** What a receiver asks of whom next. */
@@ -36,6 +36,8 @@ interface Neighbour<K> {
   avoidUntilMs: number;
   /** Times in a row that it was busy. */
   refusals: number;
+  /** What a piece took of it lately; undefined before the first. */
+  pieceMs: number | undefined;
 }
 
 interface Request<K> {
@@ -45,6 +47,8 @@ interface Request<K> {
 /** A piece is asked for a second time only when the first request is at least this old. */
 const ENDGAME_AFTER_MS = 300;
 const BUSY_FIRST_MS = 25;
+/** Of the latest piece in what a neighbour usually takes. */
+const NEW_WEIGHT = 0.3;
 const BUSY_MAX_MS = 400;
 
 /**
@@ -66,6 +70,7 @@ export class Swarm<K> {
   readonly #near: Uint32Array;
   readonly #far: Uint32Array;
   readonly #gateways: Gateways;
+  #usualMs = 100;
   #heldCount = 0;
   #inFlight = 0;
   #urgent: { readonly first: number; readonly count: number } | undefined;
@@ -102,6 +107,7 @@ export class Swarm<K> {
       busyUntilMs: 0,
       avoidUntilMs: 0,
       refusals: 0,
+      pieceMs: undefined,
     });
     this.#gateways.changed([...this.#neighbours.values()]);
   }
@@ -170,6 +176,14 @@ export class Swarm<K> {
     neighbour.refusals = 0;
   }
 
+  /** A piece came from it, so long after it was asked for. Who is slow is asked less, but for what only it has. */
+  served(key: K, tookMs: number): void {
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour === undefined) return;
+    neighbour.pieceMs = neighbour.pieceMs === undefined ? tookMs : neighbour.pieceMs * (1 - NEW_WEIGHT) + tookMs * NEW_WEIGHT;
+    this.#usualMs = this.#usualMs * (1 - NEW_WEIGHT / 4) + tookMs * (NEW_WEIGHT / 4);
+  }
+
   avoid(key: K, untilMs: number): void {
     const neighbour = this.#neighbours.get(key);
     if (neighbour !== undefined) neighbour.avoidUntilMs = untilMs;
@@ -182,15 +196,6 @@ export class Swarm<K> {
 
   hasPiece(key: K, piece: number): boolean {
     return this.#neighbours.get(key)?.has.has(piece) ?? false;
-  }
-
-  debug(nowMs: number): string {
-    const able = this.#able(nowMs);
-    const all = this.#candidates([...this.#neighbours.values()], nowMs).reduce((sum, word) => sum + bitsOf(word), 0);
-    const now = this.#candidates(able, nowMs).reduce((sum, word) => sum + bitsOf(word), 0);
-    const busy = [...this.#neighbours.values()].filter((n) => n.busyUntilMs > nowMs).length;
-    const avoid = [...this.#neighbours.values()].filter((n) => n.avoidUntilMs > nowMs).length;
-    return `held ${this.#heldCount} inflight ${this.#inFlight} able ${able.length} busy ${busy} avoid ${avoid} candidates ${now}/${all}`;
   }
 
   isWhole(key: K): boolean {
@@ -290,14 +295,6 @@ export class Swarm<K> {
     const candidates = this.#candidates(able, nowMs);
     const urgent = this.#urgentPiece(candidates);
     if (urgent !== undefined) return urgent;
-    if (process.env["MESH_HELDFIRST"]) {
-      const near = this.#near;
-      const held = this.#far.fill(0);
-      for (const n of able) for (let w = 0; w < held.length; w++) held[w]! |= n.held.words[w]!;
-      for (let w = 0; w < held.length; w++) held[w]! &= near[w]!;
-      const best = this.#rarest(held);
-      if (best !== undefined) return best;
-    }
     return this.#rarest(candidates);
   }
 
@@ -348,9 +345,11 @@ export class Swarm<K> {
     let bestCost = Infinity;
     let ties = 0;
     const mayCross = this.#gateways.mayCross(piece);
+    const usualMs = this.#usualMs;
     for (const neighbour of able) {
       if (!neighbour.has.has(piece) || (neighbour.distance > 0 && !mayCross)) continue;
-      const cost = neighbour.inFlight * 4 + (neighbour.held.has(piece) ? 0 : 2) + Math.min(neighbour.distance, 1);
+      const pieceMs = neighbour.pieceMs ?? usualMs;
+      const cost = pieceMs * (neighbour.inFlight + (neighbour.held.has(piece) ? 1 : 1.5) + Math.min(neighbour.distance, 1) / 4);
       if (cost > bestCost) continue;
       ties = cost < bestCost ? 1 : ties + 1;
       bestCost = cost;

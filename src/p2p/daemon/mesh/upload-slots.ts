@@ -40,10 +40,13 @@ export class UploadSlots {
     this.#refused.delete(call);
   }
 
+  /** One for each free slot: who was called before may want none any more. */
   #callNext(): void {
-    const [next] = this.#refused;
-    if (next === undefined || this.free === 0) return;
-    this.#refused.delete(next);
-    next();
+    for (let free = this.free; free > 0; free--) {
+      const [next] = this.#refused;
+      if (next === undefined) return;
+      this.#refused.delete(next);
+      next();
+    }
   }
 }

@@ -48,7 +48,6 @@ export class Undecided implements PeerConnection {
     return new Promise((resolve) => {
       let bytes = Buffer.alloc(0);
       const late = clock.timer(config.uploadRequestMs, () => socket.destroy());
-      const ignore = (): void => undefined; // its close follows
       const settle = (result: Buffer | undefined): void => {
         late[Symbol.dispose]();
         socket.off("data", onData).off("end", onEnd).off("close", onClose).off("error", ignore);
@@ -66,3 +65,5 @@ export class Undecided implements PeerConnection {
     });
   }
 }
+
+function ignore(): void {} // the close follows an error

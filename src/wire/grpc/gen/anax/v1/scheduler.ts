@@ -7,6 +7,7 @@ import type { handleBidiStreamingCall, handleUnaryCall, UntypedServiceImplementa
 import { Host } from "../../common/v2/common.ts";
 import { Duration } from "../../google/protobuf/duration.ts";
 import { Empty } from "../../google/protobuf/empty.ts";
+import { AnnouncePeerRequest, AnnouncePeerResponse } from "../../scheduler/v2/scheduler.ts";
 import { Event, ExplainTaskRequest, Rejection } from "./common.ts";
 
 export interface AttachRequest {
@@ -19,7 +20,19 @@ export interface AttachRequest {
     /** A task was gained or progressed. */
     { readonly $case: "stored"; readonly value: StoredTask }
     | { readonly $case: "dropped"; readonly value: TaskDropped }
+    | { readonly $case: "talk"; readonly value: DownloadTalk }
     | undefined;
+}
+
+/**
+ * What a download says to its scheduler, as in scheduler.v2.Scheduler/AnnouncePeer. A stream for each download would cost more than all that
+ * is said on it.
+ */
+export interface DownloadTalk {
+  /** Of the conversation; counts up in one Attach stream. */
+  readonly id: number;
+  /** The first of a conversation registers. Absent: the host does not listen any more. */
+  readonly request?: AnnouncePeerRequest | undefined;
 }
 
 export interface Hello {
@@ -38,7 +51,7 @@ export interface Heartbeat {
   readonly host?:
     | Host
     | undefined;
-  /** Counts up by one; an acknowledgement repeats it. */
+  /** Counts up by one. An acknowledgement repeats it; not each gets one. */
   readonly sequence: number;
   readonly uploadsInFlight: number;
   readonly uploadSlots: number;
@@ -80,10 +93,22 @@ export interface TaskDropped {
 }
 
 export interface AttachResponse {
-  readonly response?: { readonly $case: "welcome"; readonly value: Welcome } | {
-    readonly $case: "ack";
-    readonly value: HeartbeatAck;
-  } | undefined;
+  readonly response?:
+    | { readonly $case: "welcome"; readonly value: Welcome }
+    | { readonly $case: "ack"; readonly value: HeartbeatAck }
+    | { readonly $case: "answer"; readonly value: DownloadAnswer }
+    | undefined;
+}
+
+export interface DownloadAnswer {
+  readonly id: number;
+  /** Absent: the conversation is over. */
+  readonly response?:
+    | AnnouncePeerResponse
+    | undefined;
+  /** Why it ended, where it did not end well; details as a JSON object. */
+  readonly errorCode: string;
+  readonly errorDetails: Uint8Array;
 }
 
 export interface Welcome {
@@ -93,6 +118,8 @@ export interface Welcome {
     | undefined;
   /** Silence of this many intervals takes the host out of service. */
   readonly heartbeatMissesMax: number;
+  /** Downloads may talk inside this stream. */
+  readonly takesTalks: boolean;
 }
 
 export interface HeartbeatAck {
@@ -160,6 +187,9 @@ export const AttachRequest: MessageFns<AttachRequest> = {
       case "dropped":
         TaskDropped.encode(message.request.value, writer.uint32(34).fork()).join();
         break;
+      case "talk":
+        DownloadTalk.encode(message.request.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -209,6 +239,14 @@ export const AttachRequest: MessageFns<AttachRequest> = {
             message.request = { $case: "dropped", value: TaskDropped.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.request = { $case: "talk", value: DownloadTalk.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -251,7 +289,82 @@ export const AttachRequest: MessageFns<AttachRequest> = {
         }
         break;
       }
+      case "talk": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "talk", value: DownloadTalk.fromPartial(object.request.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseDownloadTalk(): DownloadTalk {
+  return { id: 0, request: undefined };
+}
+
+export const DownloadTalk: MessageFns<DownloadTalk> = {
+  encode(message: DownloadTalk, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint64(message.id);
+    }
+    if (message.request !== undefined) {
+      AnnouncePeerRequest.encode(message.request, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DownloadTalk {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDownloadTalk() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.request = AnnouncePeerRequest.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DownloadTalk>): DownloadTalk {
+    return DownloadTalk.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DownloadTalk>): DownloadTalk {
+    const message = createBaseDownloadTalk() as any;
+    message.id = object.id ?? 0;
+    message.request = (object.request !== undefined && object.request !== null)
+      ? AnnouncePeerRequest.fromPartial(object.request)
+      : undefined;
     return message;
   },
 };
@@ -845,6 +958,9 @@ export const AttachResponse: MessageFns<AttachResponse> = {
       case "ack":
         HeartbeatAck.encode(message.response.value, writer.uint32(18).fork()).join();
         break;
+      case "answer":
+        DownloadAnswer.encode(message.response.value, writer.uint32(26).fork()).join();
+        break;
     }
     return writer;
   },
@@ -878,6 +994,14 @@ export const AttachResponse: MessageFns<AttachResponse> = {
             message.response = { $case: "ack", value: HeartbeatAck.decode(reader, reader.uint32()) };
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.response = { $case: "answer", value: DownloadAnswer.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -908,13 +1032,112 @@ export const AttachResponse: MessageFns<AttachResponse> = {
         }
         break;
       }
+      case "answer": {
+        if (object.response?.value !== undefined && object.response?.value !== null) {
+          message.response = { $case: "answer", value: DownloadAnswer.fromPartial(object.response.value) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
+function createBaseDownloadAnswer(): DownloadAnswer {
+  return { id: 0, response: undefined, errorCode: "", errorDetails: new Uint8Array(0) };
+}
+
+export const DownloadAnswer: MessageFns<DownloadAnswer> = {
+  encode(message: DownloadAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint64(message.id);
+    }
+    if (message.response !== undefined) {
+      AnnouncePeerResponse.encode(message.response, writer.uint32(18).fork()).join();
+    }
+    if (message.errorCode !== "") {
+      writer.uint32(26).string(message.errorCode);
+    }
+    if (message.errorDetails.length !== 0) {
+      writer.uint32(34).bytes(message.errorDetails);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DownloadAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDownloadAnswer() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.response = AnnouncePeerResponse.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.errorCode = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.errorDetails = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DownloadAnswer>): DownloadAnswer {
+    return DownloadAnswer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DownloadAnswer>): DownloadAnswer {
+    const message = createBaseDownloadAnswer() as any;
+    message.id = object.id ?? 0;
+    message.response = (object.response !== undefined && object.response !== null)
+      ? AnnouncePeerResponse.fromPartial(object.response)
+      : undefined;
+    message.errorCode = object.errorCode ?? "";
+    message.errorDetails = object.errorDetails ?? new Uint8Array(0);
+    return message;
+  },
+};
+
 function createBaseWelcome(): Welcome {
-  return { schedulerId: "", heartbeatInterval: undefined, heartbeatMissesMax: 0 };
+  return { schedulerId: "", heartbeatInterval: undefined, heartbeatMissesMax: 0, takesTalks: false };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -927,6 +1150,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.heartbeatMissesMax !== 0) {
       writer.uint32(24).uint32(message.heartbeatMissesMax);
+    }
+    if (message.takesTalks !== false) {
+      writer.uint32(32).bool(message.takesTalks);
     }
     return writer;
   },
@@ -968,6 +1194,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.heartbeatMissesMax = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.takesTalks = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -990,6 +1224,7 @@ export const Welcome: MessageFns<Welcome> = {
       ? Duration.fromPartial(object.heartbeatInterval)
       : undefined;
     message.heartbeatMissesMax = object.heartbeatMissesMax ?? 0;
+    message.takesTalks = object.takesTalks ?? false;
     return message;
   },
 };
