@@ -156,7 +156,7 @@ suite("whoever reads the source", () => {
     await using scope = new AsyncDisposableStack();
     const site = await aSite(scope, {
       fault: { stallAfterBytes: 2 * MIB, times: 1 },
-      scheduler: { sourceStallTimeoutMs: "1s" },
+      scheduler: { sourceStallTimeoutMs: "1s", sourceShareMax: 1 },
     });
     const daemons = await site.startAll("a", "b", "c");
     const { fromSource } = await traffic(daemons.map((daemon) => site.begin(daemon)));
