@@ -295,7 +295,6 @@ export class TaskMesh implements AsyncDisposable {
       }
     } finally {
       neighbour.links.delete(link);
-      link.end();
     }
   }
 
