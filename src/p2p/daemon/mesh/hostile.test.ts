@@ -169,6 +169,19 @@ function gauge({ registry, dir }: TestDaemon, name: string): number | undefined 
   return seen.get(key);
 }
 
+test("of two streams of one neighbour, each side having opened one, the second is told everything anew when the first breaks", async () => {
+  await using scope = new AsyncDisposableStack();
+  const { daemon, taskId } = await aHolder(scope);
+  using first = new ByHand(daemon);
+  await first.say(hello(taskId));
+  await first.greeted();
+  using second = new ByHand(daemon);
+  await second.say(hello(taskId));
+  await second.greeted();
+  first[Symbol.dispose]();
+  await until(() => second.heard.filter(({ message }) => message?.$case === "content").length === 2); // news on the first may be lost
+});
+
 suite("whoever downloads is not kept from it by a neighbour that announces what it has not:", () => {
   const rows: readonly (readonly [string, MeshMessage, (port: number) => number])[] = [
     ["nobody listens where it says", contentOf({ whole: true }), () => 9],
