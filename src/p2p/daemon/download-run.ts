@@ -74,6 +74,9 @@ export interface RunOrder {
   readonly onPiece: (piece: DownloadedPiece) => void;
 }
 
+/** One of ours, as the scheduler names it. */
+type Named = Pick<ParentOffer, "peerId" | "hostId" | "ip" | "port" | "downloadPort"> & { readonly distance: number };
+
 const REGISTERS_MAX = 5;
 
 /** Downloads one task, as `step` decides; this class performs what it orders and reports what happens. */
@@ -93,7 +96,11 @@ export class DownloadRun {
   /** Parents that are not ours. */
   #offers: readonly ParentOffer[] = [];
   /** Those of ours that were named last. */
-  #introduced: readonly (Pick<ParentOffer, "peerId" | "hostId" | "ip" | "port" | "downloadPort"> & { readonly distance: number })[] = [];
+  #introduced: readonly Named[] = [];
+  /** Of ours, but they do not trade. */
+  readonly #strangers = new Set<string>();
+  /** Called when there is somebody to be asked what the task is. */
+  #onParent: () => void = () => undefined;
   /** A peer of another kind may take part, and cuts content by its own rule. */
   #foreignPeers = false;
   #facts: TaskFacts = {};
@@ -289,11 +296,13 @@ export class DownloadRun {
   /** Our own kind trades with us; the others are parents. */
   #introduceAll({ parents, neighbours, readerKeys }: Extract<Decision, { readonly kind: "parents" }>): void {
     const trades = this.#part !== undefined;
-    this.#offers = trades ? parents.filter(({ ours }) => !ours) : parents;
     const placed = parents
       .filter(({ ours }) => ours && trades)
       .map((offer) => ({ ...offer, distance: distanceBetween(this.#parts.place(), offer.wire.host?.network) }));
     this.#introduced = [...neighbours, ...placed];
+    this.#offers = trades ? parents.filter(({ ours }) => !ours) : parents;
+    for (const peer of this.#introduced) if (this.#strangers.has(peer.peerId)) this.#addParent(peer);
+    if (this.#offers.length > 0) this.#onParent();
     this.#part?.introduce(
       this.#introduced.map((peer) => ({ ...peer, transferPort: peer.downloadPort })),
       readerKeys,
@@ -319,14 +328,24 @@ export class DownloadRun {
   }
 
   #takeAsParent({ transferPort, ...peer }: Introduction): void {
-    const parent = { ...peer, downloadPort: transferPort, ours: true, facts: {}, wire: WirePeer.fromPartial({ id: peer.peerId }) };
-    this.#offers = [...this.#offers.filter(({ peerId }) => peerId !== peer.peerId), parent];
+    this.#strangers.add(peer.peerId);
+    this.#addParent({ ...peer, downloadPort: transferPort });
+    this.#onParent();
     if (this.#phase.at === "peers") this.#useParents();
+  }
+
+  #addParent(peer: Named): void {
+    const parent = { ...peer, ours: true, facts: {}, wire: WirePeer.fromPartial({ id: peer.peerId }) };
+    this.#offers = [...this.#offers.filter(({ peerId }) => peerId !== peer.peerId), parent];
+  }
+
+  get #isAlone(): boolean {
+    return (this.#part?.neighbourCount ?? 0) === 0;
   }
 
   /** No neighbour is left; foreign parents, where there are some, say for themselves when they are of no use. */
   #alone(): void {
-    if (this.#phase.at !== "peers" || this.#offers.length > 0 || (this.#part?.neighbourCount ?? 0) > 0) return;
+    if (this.#phase.at !== "peers" || this.#offers.length > 0 || !this.#isAlone) return;
     this.#useless = this.#introduced;
     this.#happened({ on: "parents-useless" });
   }
@@ -356,8 +375,11 @@ export class DownloadRun {
     const { signal } = this.#scope;
     if (this.#part === undefined || this.#introduced.length === 0) return this.#askParents();
     const told = orAborted(this.#part.learned(), signal);
-    if (this.#offers.length === 0) return told;
-    return Promise.race([told, this.#askParents().then((learned) => learned ?? told)]);
+    const came = new Promise<undefined>((resolve) => (this.#onParent = () => resolve(undefined)));
+    const first = this.#offers.length === 0 ? await Promise.race([told, came]) : undefined;
+    if (first !== undefined) return first;
+    const elsewhere = (learned: Learned | undefined) => learned ?? (this.#isAlone ? undefined : told);
+    return Promise.race([told, this.#askParents().then(elsewhere)]);
   }
 
   #askParents(): Promise<Learned | undefined> {

@@ -10,6 +10,7 @@ import { isWhole, nextRun, wholeOf, type SourceRun } from "./source-plan.ts";
 import { spoolSource } from "./source-spool.ts";
 import { writePieces, type SourcePace } from "./source-write.ts";
 import { changeOf, metaOf } from "./task-meta.ts";
+import { Watchdog } from "./transfer/watchdog.ts";
 import type { DownloadRequest } from "./types.ts";
 
 const BACKOFF_MAX_MS = 10_000;
@@ -99,20 +100,59 @@ async function readRest(
   state.opened = true;
   job.onStored(stored, "found");
   const reads = run ?? wholeOf(stored.meta);
-  job.onRun(reads, true);
-  try {
-    const { firstIndex: from, count } = reads;
-    // One that begins outside of this host's share reads what nobody brought: all of it.
-    const isOurs = (index: number): boolean => job.share.includes(index) || !job.share.includes(from);
-    await writePieces({ stored, body, pace: paceOf(job), from, count, isOurs, clock: job.clock, onPiece: job.onPiece });
-  } finally {
-    job.onRun(reads, false);
-  }
+  using claim = new Claim(job, reads);
+  const { firstIndex: from, count } = reads;
+  // One that begins outside of this host's share reads what nobody brought: all of it.
+  const isOurs = (index: number): boolean => job.share.includes(index) || !job.share.includes(from);
+  await writePieces({ stored, body, pace: claim.pace, from, count, isOurs, clock: job.clock, onPiece: job.onPiece });
   return stored.finished.full ? stored : undefined;
 }
 
 /** Who reads a part asks for so much at once: when the part is cut, little of what was asked for belongs to somebody else. */
 const PART_REQUEST_BYTES = 8 * 1024 * 1024;
+/** A source that is silent for so long does not keep its pieces any longer from being fetched from peers. */
+const SILENCE_MS = 2000;
+
+/** Keeps the pieces of a run for the source, for as long as their bytes come. */
+class Claim implements Disposable {
+  readonly pace: SourcePace;
+  readonly #job: SourceJob;
+  readonly #run: SourceRun;
+  readonly #silence: Watchdog<"source">;
+  #held = false;
+
+  constructor(job: SourceJob, run: SourceRun) {
+    this.#job = job;
+    this.#run = run;
+    this.#silence = new Watchdog(job.clock, () => this.#hold(false));
+    const pace = paceOf(job);
+    this.pace = {
+      get blockBytes() {
+        return pace.blockBytes;
+      },
+      pay: async (bytes) => {
+        this.#hold(true);
+        this.#silence.rest(); // it is us who are slow
+        await pace.pay(bytes);
+        this.#silence.watch("source", SILENCE_MS);
+      },
+    };
+    this.#hold(true);
+    this.#silence.watch("source", SILENCE_MS);
+  }
+
+  #hold(held: boolean): void {
+    if (this.#held === held) return;
+    this.#held = held;
+    this.#job.onRun(this.#run, held);
+  }
+
+  [Symbol.dispose](): void {
+    this.#silence[Symbol.dispose]();
+    this.#hold(false);
+  }
+}
+
 /** Pieces that peers have are waited for so long; then they are read like the others. */
 const PEERS_MS = 2000;
 

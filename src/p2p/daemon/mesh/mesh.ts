@@ -196,6 +196,7 @@ export class Mesh implements AsyncDisposable {
     const waiting = this.#joins.get(taskId) ?? new Set<() => void>();
     this.#joins.set(taskId, waiting.add(resolve));
     deadline.signal.addEventListener("abort", () => resolve(), { once: true });
+    if (deadline.signal.aborted) resolve(); // it has left already
     await promise;
     waiting.delete(resolve);
     if (waiting.size === 0) this.#joins.delete(taskId);

@@ -295,7 +295,7 @@ export class TaskMesh implements AsyncDisposable {
       }
     } finally {
       neighbour.links.delete(link);
-      link.end();
+      if (this.#isNeighbour(neighbour)) this.#greet(neighbour); // on its other stream, if there is one: news on this one may be lost
     }
   }
 
