@@ -57,12 +57,13 @@ const aNeighbour = async (scope: AsyncDisposableStack, answer: (socket: Socket, 
 
 const wholeOf = (stream: number): Buffer => Buffer.concat([startOf(stream), encodeRunHead(stream, BODY.length), BODY]);
 
+const write =
+  (...parts: readonly ((stream: number) => Buffer)[]) =>
+  (socket: Socket, stream: number) =>
+    void socket.write(Buffer.concat(parts.map((part) => part(stream))));
+const run = (bytes: number) => (stream: number) => encodeRunHead(stream, bytes);
+
 suite("a neighbour that answers with", () => {
-  const write =
-    (...parts: readonly ((stream: number) => Buffer)[]) =>
-    (socket: Socket, stream: number) =>
-      void socket.write(Buffer.concat(parts.map((part) => part(stream))));
-  const run = (bytes: number) => (stream: number) => encodeRunHead(stream, bytes);
   const rows: readonly (readonly [string, ErrorCode, (socket: Socket, stream: number) => void])[] = [
     ["bytes that are no frame", "vortex.malformed", write(() => Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n"))],
     ["an unknown frame", "vortex.malformed", write(() => Buffer.from("0300000000000000", "hex"))],
