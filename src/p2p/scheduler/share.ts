@@ -27,11 +27,14 @@ export function shareSource(turn: Turn, task: Task): void {
   task.shareDue = false;
   if (config.sourceShareMax === 1 || layout === undefined || !task.sourceRanges || task.readers.size === 0) return void (task.spans = []);
   const before = task.spans;
-  const spans = before.length > 0 ? before.map(withoutLost) : wholeOf(task, layout.pieceCount, nowMs);
+  const [whole] = before.map(withoutLost);
+  // Who reads everything is replaced as any reader is; a part that lost its reader is given away below.
+  const isDivided = before.length > 1;
+  const spans = isDivided || whole?.reader !== undefined ? before.map(withoutLost) : wholeOf(task, layout.pieceCount, nowMs);
   const next = divided(turn, task, spans);
   if (next === undefined || sameAs(before, next)) return;
   task.spans = next;
-  if (before.length > 0 || next.length > 1) tell(turn, task, before); // one reader has been told to read it all
+  if (isDivided || next.length > 1) tell(turn, task, before); // one reader has been told to read it all
 }
 
 /** Parts that are read stay, so that what is divided remains the whole; their readers have time again. */
