@@ -9,7 +9,7 @@ const layout = { contentLength: PIECES * 1000, pieceLength: 1000, pieceCount: PI
 /** `h1` reads everything since the beginning of time, `h2` and so on wait for it. */
 function reading(settings: { readonly peers: number; readonly ranges?: boolean } & Record<string, unknown>): Bench {
   const { peers, ranges = true, ...config } = settings;
-  const bench = new Bench({ settleMs: "0ms", ...config });
+  const bench = new Bench({ settleMs: "0ms", sourceShareMax: 4, ...config });
   for (let i = 1; i <= peers; i++) bench.join(`h${i}`);
   bench.tell({ kind: "backToSourceStarted", peerId: idOf("h1"), description: "" });
   const finishedPieces = new Uint8Array(PIECES / 8);
