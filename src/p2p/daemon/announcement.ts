@@ -2,15 +2,7 @@ import { AnaxError } from "../../base/errors.ts";
 import type { AnnouncePeerRequest, AnnouncePeerResponse, NormalTaskResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
 import type { BidiStream } from "../../wire/grpc/client.ts";
 import type { PieceSpan } from "./source-share.ts";
-import {
-  neighbourOfferOf,
-  parentOfferOf,
-  parentOfNeighbour,
-  readerKeysOf,
-  type NeighbourOffer,
-  type ParentOffer,
-  type TaskFacts,
-} from "./api.ts";
+import { neighbourOfferOf, parentOfferOf, readerKeysOf, type NeighbourOffer, type ParentOffer, type TaskFacts } from "./api.ts";
 
 /** Parts of a source named in one answer. */
 const SPANS_MAX = 64;
@@ -23,7 +15,6 @@ export type Report = NonNullable<AnnouncePeerRequest["request"]>;
 export type Decision =
   | {
       readonly kind: "parents";
-      /** The neighbours among them, in the form of parents that are ours. */
       readonly parents: readonly ParentOffer[];
       /** Of a scheduler of ours: all peers to trade with from now on. */
       readonly neighbours: readonly NeighbourOffer[];
@@ -123,10 +114,9 @@ function parentsOf(response: NormalTaskResponse): Decision {
     .slice(0, NEIGHBOURS_MAX)
     .map(neighbourOfferOf)
     .filter((offer) => offer !== undefined);
-  const foreign = candidateParents.map(parentOfferOf).filter((offer) => offer !== undefined);
   return {
     kind: "parents",
-    parents: [...foreign, ...offers.map(parentOfNeighbour)],
+    parents: candidateParents.map(parentOfferOf).filter((offer) => offer !== undefined),
     neighbours: offers,
     readerKeys: readerKeysOf(readerKeys),
     foreignHosts,

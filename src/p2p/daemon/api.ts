@@ -98,7 +98,13 @@ export function neighbourOfferOf(neighbour: WireNeighbour): NeighbourOffer | und
 }
 
 /** For whoever knows parents only; it can be named to the scheduler as any other. */
-export function parentOfNeighbour({ peerId, hostId, ip, port, downloadPort }: NeighbourOffer): ParentOffer {
+export function parentOfNeighbour({
+  peerId,
+  hostId,
+  ip,
+  port,
+  downloadPort,
+}: Pick<NeighbourOffer, "peerId" | "hostId" | "ip" | "port" | "downloadPort">): ParentOffer {
   return { peerId, hostId, ip, port, downloadPort, ours: true, facts: {}, wire: WirePeer.fromPartial({ id: peerId }) };
 }
 

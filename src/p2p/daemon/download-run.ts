@@ -2,14 +2,13 @@ import type { Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf, invariant } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
-import { Peer as WirePeer } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { PeerId, TaskId } from "../model/ids.ts";
 import { ownPieceLengthOf, pieceLengthOf } from "../model/piece.ts";
 import type { TaskMeta } from "../model/types.ts";
 import type { PieceStore, StoredTask } from "../pieces/types.ts";
 import type { Sources } from "../source/types.ts";
 import type { Announcement, Decision, Report } from "./announcement.ts";
-import type { ParentOffer, TaskFacts } from "./api.ts";
+import { parentOfNeighbour, type ParentOffer, type TaskFacts } from "./api.ts";
 import type { PeerChannels } from "./channels.ts";
 import type { DaemonConfig } from "./config.ts";
 import { Conversation, type Announcer } from "./conversation.ts";
@@ -41,7 +40,7 @@ import { metaOf } from "./task-meta.ts";
 import type { TaskStories } from "./task-story.ts";
 import { rateClassOf, type RateLimits } from "./rates/types.ts";
 import type { PieceClient } from "./transfer/types.ts";
-import type { DownloadedPiece, DownloadRequest, DownloadResult } from "./types.ts";
+import type { DownloadedPiece, DownloadRequest, DownloadResult, PieceFailure } from "./types.ts";
 
 export interface RunParts {
   readonly store: PieceStore;
@@ -295,30 +294,28 @@ export class DownloadRun {
 
   /** Our own kind trades with us; the others are parents. */
   #introduceAll({ parents, neighbours, readerKeys }: Extract<Decision, { readonly kind: "parents" }>): void {
-    const trades = this.#part !== undefined;
+    if (this.#part === undefined) {
+      this.#offers = [...parents, ...neighbours.map(parentOfNeighbour)];
+      return this.#onParent();
+    }
     const placed = parents
-      .filter(({ ours }) => ours && trades)
+      .filter(({ ours }) => ours)
       .map((offer) => ({ ...offer, distance: distanceBetween(this.#parts.place(), offer.wire.host?.network) }));
     this.#introduced = [...neighbours, ...placed];
-    this.#offers = trades ? parents.filter(({ ours }) => !ours) : parents;
+    this.#offers = parents.filter(({ ours }) => !ours);
     for (const peer of this.#introduced) if (this.#strangers.has(peer.peerId)) this.#addParent(peer);
     if (this.#offers.length > 0) this.#onParent();
-    this.#part?.introduce(
+    this.#part.introduce(
       this.#introduced.map((peer) => ({ ...peer, transferPort: peer.downloadPort })),
       readerKeys,
     );
   }
 
   #meshListener(): MeshListener {
-    const { metrics } = this.#parts;
     return {
       rateClass: rateClassOf(this.#order.request.priority),
       onPiece: (piece, costMs) => this.#gained(piece, costMs),
-      onPieceFailed: ({ index, peerId, error, temporary }) => {
-        metrics.pieceFailures.inc({ code: error.code });
-        this.#tell("piece.failed", { piece: String(index), parent: peerId, code: error.code, reason: error.message });
-        this.#talk.say(pieceFailedReport({ index, parent: { peerId }, temporary }));
-      },
+      onPieceFailed: (failure) => this.#pieceFailed(failure),
       onStranger: (peer) => this.#takeAsParent(peer),
       onAlone: () => this.#alone(),
       onNoProgress: () => this.#happened({ on: "no-progress" }),
@@ -335,8 +332,7 @@ export class DownloadRun {
   }
 
   #addParent(peer: Named): void {
-    const parent = { ...peer, ours: true, facts: {}, wire: WirePeer.fromPartial({ id: peer.peerId }) };
-    this.#offers = [...this.#offers.filter(({ peerId }) => peerId !== peer.peerId), parent];
+    this.#offers = [...this.#offers.filter(({ peerId }) => peerId !== peer.peerId), parentOfNeighbour(peer)];
   }
 
   get #isAlone(): boolean {
@@ -392,7 +388,7 @@ export class DownloadRun {
   }
 
   #startFetch(stored: StoredTask): PeerFetch {
-    const { hostId, channels, pieceClient, clock, random, config, metrics } = this.#parts;
+    const { hostId, channels, pieceClient, clock, random, config } = this.#parts;
     return new PeerFetch({
       stored,
       priority: rateClassOf(this.#order.request.priority),
@@ -406,11 +402,7 @@ export class DownloadRun {
       isElsewhere: (index) => this.#part?.isRequested(index) ?? false,
       onRequest: (index, asked) => this.#part?.claim(index, asked),
       onPiece: (piece, costMs) => this.#gained(piece, costMs),
-      onPieceFailed: ({ index, parent, error, temporary }) => {
-        metrics.pieceFailures.inc({ code: error.code });
-        this.#tell("piece.failed", { piece: String(index), parent: parent.peerId, code: error.code, reason: error.message });
-        this.#talk.say(pieceFailedReport({ index, parent, temporary }));
-      },
+      onPieceFailed: (failure) => this.#pieceFailed(failure),
       onUseless: (parents) => {
         this.#useless = parents;
         this.#happened({ on: "parents-useless" });
@@ -466,6 +458,7 @@ export class DownloadRun {
       if (error.code.startsWith("source.")) this.#talk.say(sourceFailedReport(error));
       if (!error.code.startsWith("source.") || !this.#share.isPart || this.#talk.state !== "open") throw error;
       this.#readsSource = false;
+      this.#part?.setReading(false);
       return this.#happened({ on: "part-failed" });
     }
     this.#part?.setReading(false);
@@ -511,6 +504,12 @@ export class DownloadRun {
   async #open(meta: TaskMeta): Promise<void> {
     const stored = await this.#task.open(meta);
     if (stored.finished.count === stored.meta.pieceCount) this.#happened({ on: "complete" });
+  }
+
+  #pieceFailed({ index, peerId, error, temporary }: PieceFailure): void {
+    this.#parts.metrics.pieceFailures.inc({ code: error.code });
+    this.#tell("piece.failed", { piece: String(index), parent: peerId, code: error.code, reason: error.message });
+    this.#talk.say(pieceFailedReport({ index, parent: { peerId }, temporary }));
   }
 
   #gained(piece: DownloadedPiece, costMs: number): void {

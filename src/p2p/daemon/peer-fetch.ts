@@ -12,7 +12,7 @@ import { linkedSignal, type LinkedSignal } from "./linked-signal.ts";
 import { Parent } from "./parent.ts";
 import type { RateClass } from "./rates/types.ts";
 import type { PieceClient, PieceHead } from "./transfer/types.ts";
-import type { DownloadedPiece } from "./types.ts";
+import type { DownloadedPiece, PieceFailure } from "./types.ts";
 
 export interface PeerFetchOptions {
   readonly stored: StoredTask;
@@ -32,12 +32,7 @@ export interface PeerFetchOptions {
   /** The piece is asked for from now on (`true`), or not any more. */
   readonly onRequest: (index: number, asked: boolean) => void;
   readonly onPiece: (piece: DownloadedPiece, costMs: number) => void;
-  readonly onPieceFailed: (failure: {
-    readonly index: number;
-    readonly parent: ParentOffer;
-    readonly error: AnaxError;
-    readonly temporary: boolean;
-  }) => void;
+  readonly onPieceFailed: (failure: PieceFailure) => void;
   /** Every parent is given up; told once for each set of parents. */
   readonly onUseless: (parents: readonly ParentOffer[]) => void;
   /** Nothing came and nothing is on its way, for the configured time. */
@@ -238,7 +233,7 @@ export class PeerFetch implements AsyncDisposable {
   #pieceFailed(index: number, parent: Parent, error: AnaxError): void {
     if (error.code.startsWith("disk.")) return this.#fail(error);
     const state = parent.failed(error);
-    this.#options.onPieceFailed({ index, parent: parent.offer, error, temporary: state === "in-use" });
+    this.#options.onPieceFailed({ index, peerId: parent.offer.peerId, error, temporary: state === "in-use" });
     this.#afterFailure();
   }
 

@@ -1,3 +1,4 @@
+import type { AnaxError } from "../../base/errors.ts";
 import type { PeerId, TaskId } from "../model/ids.ts";
 import type { Priority, TaskMeta, TrafficType } from "../model/types.ts";
 import type { StoredTask } from "../pieces/types.ts";
@@ -47,6 +48,15 @@ export interface DownloadedPiece {
   readonly crc32: number;
   readonly traffic: TrafficType;
   readonly parentId: string;
+}
+
+/** A piece that a peer did not give, or gave wrong. */
+export interface PieceFailure {
+  readonly index: number;
+  readonly peerId: string;
+  readonly error: AnaxError;
+  /** The peer may be asked again. */
+  readonly temporary: boolean;
 }
 
 export interface DownloadResult {

@@ -1,3 +1,4 @@
+import { popcount } from "../../base/popcount.ts";
 import { AnaxError, invariant } from "../../base/errors.ts";
 import type { ByteRange } from "./types.ts";
 
@@ -115,7 +116,7 @@ export class Bitmap {
       throw new AnaxError("input.invalid", { reason: "a bitmap of another length", bytes: bytes.length, length });
     }
     bitmap.#bytes.set(bytes);
-    for (const byte of bytes) bitmap.#count += bitsOf(byte);
+    for (const byte of bytes) bitmap.#count += popcount(byte);
     return bitmap;
   }
 
@@ -161,9 +162,3 @@ export class Bitmap {
 
 const isSize = (bytes: number): boolean => Number.isSafeInteger(bytes) && bytes >= 0;
 const isAlgorithm = (text: string): text is Digest["algorithm"] => Object.hasOwn(DIGEST_SHAPES, text);
-
-function bitsOf(byte: number): number {
-  let count = 0;
-  for (let rest = byte; rest !== 0; rest &= rest - 1) count++;
-  return count;
-}

@@ -156,10 +156,13 @@ test("a reader's doubt drops a damaged piece of a finished task, and only that",
   const task = await opened.store.open(content.meta);
   await storeAll(task, content);
   await task.finish(never());
+  const dropped: number[] = [];
+  using _ = opened.store.events.onDropped((_task, index) => dropped.push(index));
   assert.equal(await task.quarantinePiece(1), "intact");
   await chmod(task.path, 0o644);
   await overwrite(task.path, 16_384, "bit rot");
   assert.equal(await task.quarantinePiece(1), "dropped");
+  assert.deepEqual(dropped, [1]);
   assert.equal(task.state, "partial");
   assert.equal(task.finished.count, content.meta.pieceCount - 1);
   assert.equal(await storePiece(task, content, 1), "stored");
@@ -177,8 +180,11 @@ test("a damaged file that is linked elsewhere is repaired in a file of our own",
   await link(task.path, output);
   await chmod(output, 0o644);
   await writeFile(output, Buffer.alloc(content.bytes.length, "mine now"));
+  const dropped: number[] = [];
+  using _ = opened.store.events.onDropped((_task, index) => dropped.push(index));
   assert.equal(await task.quarantinePiece(0), "dropped");
   assert.equal(task.finished.count, 0);
+  assert.equal(dropped.length, content.meta.pieceCount);
   await storeAll(task, content);
   await task.finish(never());
   assert.ok((await readAll(task)).equals(content.bytes));

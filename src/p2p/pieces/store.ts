@@ -61,6 +61,7 @@ class DiskPieceStore implements PieceStore {
   readonly #background = new Set<Promise<void>>();
   readonly #closing = new AbortController();
   readonly #pieceListeners = new Set<(task: StoredTask, index: number) => void>();
+  readonly #droppedListeners = new Set<(task: StoredTask, index: number) => void>();
   readonly #wantedListeners = new Set<(task: StoredTask, index: number) => void>();
   readonly #removedListeners = new Set<(id: TaskId) => void>();
   readonly #owned: AsyncDisposableStack;
@@ -109,6 +110,9 @@ class DiskPieceStore implements PieceStore {
       closing: this.#closing.signal,
       spoolPath: () => this.spoolPath(),
       onPiece: (task, index) => this.#onPiece(task, index),
+      onDropped: (task, index) => {
+        for (const listen of this.#droppedListeners) listen(task, index);
+      },
       onWanted: (task, index) => {
         for (const listen of this.#wantedListeners) listen(task, index);
       },
@@ -190,6 +194,7 @@ class DiskPieceStore implements PieceStore {
 
   readonly events: StoreEvents = {
     onPiece: (listen) => listener(this.#pieceListeners, listen),
+    onDropped: (listen) => listener(this.#droppedListeners, listen),
     onWanted: (listen) => listener(this.#wantedListeners, listen),
     onRemoved: (listen) => listener(this.#removedListeners, listen),
   };

@@ -386,10 +386,12 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     await this.#file.create(this.#meta.contentLength);
     for (const group of this.#writers.values()) group.dropAll();
     this.#writers.clear();
+    const held = this.#indices().filter((index) => this.has(index));
     this.#table.dropAll();
     this.#count();
     this.#changes.everything();
     this.#completion.undo();
+    for (const index of held) this.#services.onDropped(this, index);
   }
 
   async digestOf(algorithm: Digest["algorithm"], signal: AbortSignal): Promise<string> {
@@ -485,6 +487,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     this.#count();
     this.#changes.dropped(index);
     this.#completion.undo();
+    this.#services.onDropped(this, index);
   }
 
   #writersGone(index: number, group: PieceWriters): void {

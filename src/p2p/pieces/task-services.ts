@@ -23,6 +23,7 @@ export interface TaskServices {
   readonly closing: AbortSignal;
   spoolPath(): string;
   onPiece(task: StoredTask, index: number): void;
+  onDropped(task: StoredTask, index: number): void;
   onWanted(task: StoredTask, index: number): void;
   /** Work that nobody waits for but the store's end. */
   inBackground(work: Promise<void>): void;

@@ -46,6 +46,8 @@ export interface StoreEvents {
   onRemoved(listen: (id: TaskId) => void): Disposable;
   /** Listeners must not throw. */
   onPiece(listen: (task: StoredTask, index: number) => void): Disposable;
+  /** Called for each piece that is held no more while its task stays, since it was damaged. Listeners must not throw. */
+  onDropped(listen: (task: StoredTask, index: number) => void): Disposable;
   /** Called when somebody begins to wait for a piece that is not held. Listeners must not throw. */
   onWanted(listen: (task: StoredTask, index: number) => void): Disposable;
 }

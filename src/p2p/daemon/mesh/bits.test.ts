@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createRandom } from "../../../base/random.ts";
 import { Bitmap } from "../../model/piece.ts";
-import { Bits, bitsOf, lowestBitOf } from "./bits.ts";
+import { popcount } from "../../../base/popcount.ts";
+import { Bits, lowestBitOf } from "./bits.ts";
 
 const EDGES = [0, 1, 7, 8, 31, 32, 33, 63, 64, 100];
 
@@ -54,11 +55,11 @@ test("a bitmap that is too short is unset behind its end, and what is too long o
 
 test("words are counted and searched with every bit, the sign too", () => {
   for (let bit = 0; bit < 32; bit++) {
-    assert.equal(bitsOf(1 << bit), 1);
+    assert.equal(popcount(1 << bit), 1);
     assert.equal(lowestBitOf(1 << bit), bit);
     assert.equal(lowestBitOf((1 << bit) | (1 << 31)), bit);
   }
-  assert.equal(bitsOf(0), 0);
-  assert.equal(bitsOf(0xffff_ffff), 32);
-  assert.equal(bitsOf(0x8000_0001), 2);
+  assert.equal(popcount(0), 0);
+  assert.equal(popcount(0xffff_ffff), 32);
+  assert.equal(popcount(0x8000_0001), 2);
 });

@@ -1,3 +1,5 @@
+import { popcount } from "../../../base/popcount.ts";
+
 /** A plain set of piece indices in 32-bit words: what the choice of a piece joins and masks a thousand times a second. */
 export class Bits {
   readonly words: Uint32Array;
@@ -34,16 +36,9 @@ export class Bits {
 
   count(): number {
     let count = 0;
-    for (const word of this.words) count += bitsOf(word);
+    for (const word of this.words) count += popcount(word);
     return count;
   }
-}
-
-/** Set bits of one word (Hacker's Delight, 5-1). */
-export function bitsOf(word: number): number {
-  let x = word - ((word >>> 1) & 0x55555555);
-  x = (x & 0x33333333) + ((x >>> 2) & 0x33333333);
-  return Math.imul((x + (x >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
 /** Position of the lowest set bit of a word that is not 0. */

@@ -118,7 +118,7 @@ export class Feed {
     return proof;
   }
 
-  /** The content was dropped: what was proven of it counts no more. */
+  /** The piece was dropped: what was proven of it counts no more. */
   forget(piece: number): void {
     this.#proofs.delete(piece);
   }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { chmod, open } from "node:fs/promises";
 import { suite, test } from "node:test";
 import { aDownload, attached, sha256Of, startTestDaemon, startTestScheduler, until, type TestDaemon } from "../../../../test/kit/daemon.ts";
 import { sha256OfGenerated } from "../../../../test/kit/generated-content.ts";
@@ -108,6 +109,21 @@ test("a neighbour with another version of the content is not one, and not when i
   using again = new ByHand(daemon);
   await again.say(hello(taskId));
   assert.equal(await again.ended, "rpc.failed-precondition");
+});
+
+test("neighbours hear of a piece that turned out to be damaged", async () => {
+  await using scope = new AsyncDisposableStack();
+  const { daemon, taskId } = await aHolder(scope);
+  using byHand = new ByHand(daemon);
+  await byHand.say(hello(taskId));
+  await byHand.greeted();
+  const [stored] = daemon.store.list();
+  await chmod(stored!.path, 0o600); // there is one
+  const file = await open(stored!.path, "r+");
+  await file.write("altered", 2 * LAYOUT.pieceLength);
+  await file.close();
+  assert.equal(await stored!.quarantinePiece(2), "dropped");
+  await until(() => byHand.heard.some(({ message }) => message?.$case === "update" && message.value.dropped.includes(2)));
 });
 
 /** All but the first piece, and many that are not. */

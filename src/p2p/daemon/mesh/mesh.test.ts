@@ -82,15 +82,17 @@ async function alter(daemon: TestDaemon, pieces: readonly number[]): Promise<voi
 
 test("five that start at once share one reading of the origin, and pass on what is still arriving", async () => {
   await using scope = new AsyncDisposableStack();
-  const content = { bytes: 40 * MIB + 3, seed: 72 };
+  const content = { bytes: 16 * MIB + 3, seed: 72 };
   const site = await aSite(scope, { content });
-  const daemons = await site.startAll("a", "b", "c", "d", "e");
+  // A piece takes its time, so that whoever gets it is asked for it meanwhile.
+  const rates = { uploadBytesPerSecond: "8MiB/s" };
+  const daemons = await Promise.all(["a", "b", "c", "d", "e"].map((name) => site.start(name, { rates })));
   const downloads = daemons.map((daemon) => site.begin(daemon));
   const { fromSource, fromPeers } = await traffic(downloads, content);
   assert.equal(fromSource, content.bytes, "each piece was read from the source once");
   assert.equal(fromPeers, 4 * content.bytes);
   assert.ok(site.origin.totals().bytesSent <= content.bytes + IN_FLIGHT);
-  assert.equal(await metricOfAll(daemons, "anax_mesh_received_bytes_total"), 4 * content.bytes);
+  assert.ok((await metricOfAll(daemons, "anax_mesh_received_bytes_total")) >= 4 * content.bytes); // late ones are asked for twice
   assert.ok((await metricOfAll(daemons, "anax_mesh_uploads_total", { outcome: "relayed" })) > 0);
   assert.equal(await metricOfAll(daemons, "anax_mesh_requests_total", { outcome: "failed" }), 0);
 });
@@ -122,16 +124,23 @@ suite("a daemon whose file was altered on disk", () => {
     assert.equal(site.origin.totals().gets, before);
   });
 
-  test("is no source of what it lost where nobody else has it, but of everything else", async () => {
+  test("is no source of what it lost where nobody else has it, but of everything else, and gets it back from its neighbours", async () => {
     await using scope = new AsyncDisposableStack();
     const site = await aSite(scope);
     const altered = await site.start("altered");
-    await site.begin(altered).done;
+    const first = site.begin(altered);
+    await first.done;
+    first[Symbol.dispose](); // the next one is to begin anew
     await alter(altered, [3, 30]);
     const child = await site.start("child", { config: { noProgressMs: "1s" } });
     const { fromSource, fromPeers } = await traffic([site.begin(child)]);
     assert.equal(fromSource + fromPeers, CONTENT.bytes);
     assert.ok(fromSource >= 2 * PIECE_BYTES && fromPeers > 0, `${fromSource} bytes from the source`);
+    const before = site.origin.totals().gets;
+    assert.equal(altered.store.list()[0]?.finished.full, false);
+    await site.begin(altered).done; // what nobody has asked it for may still be altered
+    assert.equal(altered.store.list()[0]?.finished.full, true);
+    assert.equal(site.origin.totals().gets, before);
   });
 });
 

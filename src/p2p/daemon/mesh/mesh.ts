@@ -9,6 +9,7 @@ import { parseHostId, parsePeerId, parseTaskId, type PeerId, type TaskId } from 
 import type { PieceStore } from "../../pieces/types.ts";
 import type { PeerChannels } from "../channels.ts";
 import type { HostFacts } from "../host.ts";
+import { orAborted } from "../linked-signal.ts";
 import type { PeerIds } from "../peer-ids.ts";
 import type { RateLimits } from "../rates/types.ts";
 import { BlockClient } from "./block-client.ts";
@@ -73,6 +74,7 @@ export class Mesh implements AsyncDisposable {
     const onSent = (bytes: number): void => parts.metrics.sentBytes.inc(bytes);
     this.handOver = (connection) => new BlockServing({ ...connection, admission, onSent });
     this.#listening.use(store.events.onPiece((stored, piece) => this.#tasks.get(stored.meta.id)?.held(stored, piece)));
+    this.#listening.use(store.events.onDropped((stored, piece) => this.#tasks.get(stored.meta.id)?.dropped(stored, piece)));
     this.#listening.use(store.events.onWanted((stored, piece) => this.#tasks.get(stored.meta.id)?.want(stored, piece)));
     this.#listening.use(store.events.onRemoved((task) => this.#forget(task)));
   }
@@ -175,10 +177,7 @@ export class Mesh implements AsyncDisposable {
 
   async #greeted(call: BidiCall<MeshMessage, MeshMessage>, messages: AsyncIterator<MeshMessage>) {
     using late = this.#parts.clock.deadline(HELLO_MS, call.signal);
-    const { promise, reject } = Promise.withResolvers<never>();
-    late.signal.addEventListener("abort", () => reject(late.signal.reason as Error), { once: true });
-    promise.catch(() => undefined); // only of interest while it is waited for
-    const first = await Promise.race([messages.next(), promise]);
+    const first = await orAborted(messages.next(), late.signal);
     const message = first.done === true ? undefined : first.value.message;
     if (message?.$case !== "hello") throw new AnaxError("input.invalid", { reason: "the first message is a hello" });
     const hello = message.value;
@@ -195,9 +194,7 @@ export class Mesh implements AsyncDisposable {
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiting = this.#joins.get(taskId) ?? new Set<() => void>();
     this.#joins.set(taskId, waiting.add(resolve));
-    deadline.signal.addEventListener("abort", () => resolve(), { once: true });
-    if (deadline.signal.aborted) resolve(); // it has left already
-    await promise;
+    await orAborted(promise, deadline.signal).catch(() => undefined); // what is there by then is looked at below
     waiting.delete(resolve);
     if (waiting.size === 0) this.#joins.delete(taskId);
     signal.throwIfAborted();

@@ -146,7 +146,7 @@ suite("of whom", () => {
     ["nobody who is busy", "b", { a: { held: [0] }, b: { started: [0] } }, (swarm) => swarm.busy("a", 0)],
     ["nobody who failed us", "b", { a: { held: [0] }, b: { started: [0] } }, (swarm) => swarm.avoid("a", 1)],
     ["nobody who turned out not to have it", "b", { a: { held: [0] }, b: { started: [0] } }, (swarm) => swarm.hasNot("a", 0)],
-    ["nobody, when the only holder is gone", "nobody", { a: { held: [0] } }, (swarm) => void swarm.remove("a")],
+    ["nobody, when the only holder is gone", "nobody", { a: { held: [0] } }, (swarm) => swarm.remove("a")],
   ];
   for (const [title, expected, neighbours, before] of rows) test(title, () => assert.equal(asked(neighbours, before), expected));
 });
@@ -161,8 +161,6 @@ suite("how many at once", () => {
     const swarm = swarmOf({ a: { held: range(0, 20) }, b: { held: range(0, 20) } }, { slots: 3 });
     assert.equal(drain(swarm).length, 3);
     assert.equal(swarm.inFlight, 3);
-    swarm.slots = 5;
-    assert.equal(drain(swarm).length, 2);
   });
 
   test("a few of one neighbour", () => {
@@ -249,13 +247,9 @@ suite("the last pieces", () => {
     assert.equal(swarm.next(askedMs + 300)?.duplicate, true);
   });
 
-  test("only when a slot is free, and few are missing", () => {
+  test("only when a slot is free", () => {
     assert.equal(ending(4).next(LATE), undefined);
-    const many = ending(9, { slots: 10 });
-    many.slots = 10;
-    assert.equal(many.next(LATE)?.duplicate, true);
-    many.slots = 4;
-    assert.equal(many.next(LATE), undefined);
+    assert.equal(ending(9, { slots: 10 }).next(LATE)?.duplicate, true);
   });
 
   test("not while others of them are not even asked for", () => {
@@ -306,8 +300,8 @@ test("a neighbour that sends another piece than the one asked for has that one o
 
 test("a neighbour that leaves takes its copies along, and what it was to give is free again", () => {
   const swarm = swarmOf({ a: { held: [1, 2, 3] }, b: { held: [1] } });
-  const before = drain(swarm).filter(({ neighbour }) => neighbour === "a");
-  assert.deepEqual(sorted(swarm.remove("a")), piecesOf(before));
+  drain(swarm);
+  swarm.remove("a");
   assert.deepEqual(
     [1, 2, 3].map((piece) => swarm.copiesOf(piece)),
     [1, 0, 0],
@@ -316,8 +310,7 @@ test("a neighbour that leaves takes its copies along, and what it was to give is
     [1, 2].map((piece) => swarm.isThere(piece)),
     [true, false],
   );
-  assert.equal(swarm.neighbourCount, 1);
-  assert.deepEqual(swarm.remove("a"), []);
+  swarm.remove("a");
   swarm.ended(2, "a");
   assert.equal(swarm.inFlight, swarm.isRequested(1) ? 1 : 0);
   swarm.add("a", { name: "a", distance: 0 });
@@ -459,10 +452,7 @@ test("whatever happens in whatever order, it knows what everybody has and asks f
         case 1:
           if (random.below(4) !== 0) break; // leaving is rare
           model.neighbours.delete(name);
-          assert.deepEqual(
-            sorted(swarm.remove(name)),
-            sorted(model.requests.filter((each) => each.name === name).map((each) => each.piece)),
-          );
+          swarm.remove(name);
           for (const request of model.requests.filter((each) => each.name === name)) model.ended(request.piece, name);
           break;
         case 2: {

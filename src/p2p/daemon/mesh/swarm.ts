@@ -40,27 +40,24 @@ interface Neighbour<K> {
   pieceMs: number | undefined;
 }
 
-interface Request<K> {
-  readonly from: Map<K, number>;
-}
-
 /** A piece is asked for a second time only when the first request is at least this old. */
 const ENDGAME_AFTER_MS = 300;
 const BUSY_FIRST_MS = 25;
+const BUSY_MAX_MS = 400;
 /** Of the latest piece in what a neighbour usually takes. */
 const NEW_WEIGHT = 0.3;
-const BUSY_MAX_MS = 400;
 
 /**
- * Which piece a receiver asks of which neighbour: a random one of the rarest that somebody can give now, from the least busy holder, those that
- * have it whole before those that are still receiving it. Pure: time comes in as a parameter, chance from a seeded source; what happened is told by
+ * Which piece a receiver asks of which neighbour: a random one of the rarest that somebody can give now, from the holder that will be through with it
+ * first, by how long its pieces took and how many it is giving; those that have it whole before those that are still receiving it. Pure: time comes in as a parameter, chance from a seeded source; what happened is told by
  * its owner. A request more in parallel than one serves starves others (measured in simulation: 10 to 39 %), so slots are few.
  */
 export class Swarm<K> {
   readonly pieceCount: number;
   readonly #options: SwarmOptions;
   readonly #neighbours = new Map<K, Neighbour<K>>();
-  readonly #requests = new Map<number, Request<K>>();
+  /** For each piece on its way, who was asked for it and when. */
+  readonly #requests = new Map<number, Map<K, number>>();
   readonly #held: Bits;
   /** Held, on their way, or somebody else's to fetch: not to be chosen. */
   readonly #masked: Bits;
@@ -74,13 +71,11 @@ export class Swarm<K> {
   #heldCount = 0;
   #inFlight = 0;
   #urgent: { readonly first: number; readonly count: number } | undefined;
-  slots: number;
 
   constructor(options: SwarmOptions) {
     const { pieceCount } = options;
     this.pieceCount = pieceCount;
     this.#options = options;
-    this.slots = options.slots;
     this.#held = new Bits(pieceCount);
     this.#masked = new Bits(pieceCount);
     this.#claimed = new Bits(pieceCount);
@@ -91,10 +86,6 @@ export class Swarm<K> {
   }
 
   // What is known of the neighbours
-
-  get neighbourCount(): number {
-    return this.#neighbours.size;
-  }
 
   add(key: K, about: { readonly name: string; readonly distance: number }): void {
     if (this.#neighbours.has(key)) return;
@@ -112,20 +103,14 @@ export class Swarm<K> {
     this.#gateways.changed([...this.#neighbours.values()]);
   }
 
-  /** It is gone. Returns the pieces that were on their way from it. */
-  remove(key: K): readonly number[] {
+  /** It is gone, and what was on its way from it does not come. */
+  remove(key: K): void {
     const neighbour = this.#neighbours.get(key);
-    if (neighbour === undefined) return [];
-    const lost: number[] = [];
-    for (const [piece, request] of this.#requests) {
-      if (!request.from.has(key)) continue;
-      this.ended(piece, key);
-      lost.push(piece);
-    }
+    if (neighbour === undefined) return;
+    for (const piece of this.#requests.keys()) this.ended(piece, key);
     for (let index = 0; index < this.pieceCount; index++) if (neighbour.has.has(index)) this.#copies[index]!--; // one per piece
     this.#neighbours.delete(key);
     this.#gateways.changed([...this.#neighbours.values()]);
-    return lost;
   }
 
   /** All that it has, as bitmaps. */
@@ -228,6 +213,7 @@ export class Swarm<K> {
     this.#mask(piece);
   }
 
+  /** It is here no more: it turned out to be damaged. */
   lost(piece: number): void {
     if (!this.#held.has(piece)) return;
     this.#held.clear(piece);
@@ -251,7 +237,7 @@ export class Swarm<K> {
 
   /** The next request, which counts as on its way from now on; undefined when there is none to make now. */
   next(nowMs: number): SwarmChoice<K> | undefined {
-    if (this.#inFlight >= this.slots || this.missingCount === 0) return undefined;
+    if (this.#inFlight >= this.#options.slots || this.missingCount === 0) return undefined;
     const able = this.#able(nowMs);
     if (able.length === 0) return undefined;
     const piece = this.#choosePiece(able, nowMs);
@@ -273,11 +259,11 @@ export class Swarm<K> {
   /** A request has ended, however it did. */
   ended(piece: number, key: K): void {
     const request = this.#requests.get(piece);
-    if (request === undefined || !request.from.delete(key)) return;
+    if (request === undefined || !request.delete(key)) return;
     this.#inFlight--;
     const neighbour = this.#neighbours.get(key);
     if (neighbour !== undefined) neighbour.inFlight--;
-    if (request.from.size > 0) return;
+    if (request.size > 0) return;
     this.#requests.delete(piece);
     this.#mask(piece);
   }
@@ -293,9 +279,7 @@ export class Swarm<K> {
 
   #choosePiece(able: readonly Neighbour<K>[], nowMs: number): number | undefined {
     const candidates = this.#candidates(able, nowMs);
-    const urgent = this.#urgentPiece(candidates);
-    if (urgent !== undefined) return urgent;
-    return this.#rarest(candidates);
+    return this.#urgentPiece(candidates) ?? this.#rarest(candidates);
   }
 
   /** What some of these can give and nobody on this host fetches. */
@@ -360,11 +344,11 @@ export class Swarm<K> {
 
   /** Nothing is left to ask for but what is on its way: the oldest of few last pieces is asked of a second holder. */
   #endgame(able: readonly Neighbour<K>[], nowMs: number): SwarmChoice<K> | undefined {
-    if (this.missingCount > 2 * this.slots || this.#masked.count() < this.pieceCount) return undefined;
+    if (this.missingCount > 2 * this.#options.slots || this.#masked.count() < this.pieceCount) return undefined;
     let oldest: { readonly piece: number; readonly neighbour: Neighbour<K>; readonly atMs: number } | undefined;
     for (const [piece, request] of this.#requests) {
-      if (request.from.size > 1 || this.#held.has(piece)) continue;
-      const [[first, atMs]] = request.from as unknown as readonly [readonly [K, number]]; // there is one
+      if (request.size > 1 || this.#held.has(piece)) continue;
+      const [[first, atMs]] = request as unknown as readonly [readonly [K, number]]; // there is one
       if (nowMs - atMs < ENDGAME_AFTER_MS || (oldest !== undefined && oldest.atMs <= atMs)) continue;
       const other = able.find((neighbour) => neighbour.key !== first && neighbour.held.has(piece));
       if (other !== undefined) oldest = { piece, neighbour: other, atMs };
@@ -373,8 +357,8 @@ export class Swarm<K> {
   }
 
   #request(piece: number, neighbour: Neighbour<K>, duplicate: boolean, nowMs: number): SwarmChoice<K> {
-    const request = this.#requests.get(piece) ?? { from: new Map<K, number>() };
-    request.from.set(neighbour.key, nowMs);
+    const request = this.#requests.get(piece) ?? new Map<K, number>();
+    request.set(neighbour.key, nowMs);
     this.#requests.set(piece, request);
     this.#inFlight++;
     neighbour.inFlight++;

@@ -9,6 +9,7 @@ import type { PeerId, TaskId } from "../../model/ids.ts";
 import { blockBytesOf, pieceCountOf, pieceRangeOf } from "../../model/piece.ts";
 import type { StoredTask } from "../../pieces/types.ts";
 import type { PeerChannels } from "../channels.ts";
+import { Bits } from "./bits.ts";
 import type { BlockClient } from "./block-client.ts";
 import type { MeshConfig } from "./config.ts";
 import type { RateLimits } from "../rates/types.ts";
@@ -200,6 +201,18 @@ export class TaskMesh implements AsyncDisposable {
     this.#news.held(piece);
     // Who knows that it was on its way asks for it all the same.
     this.#flushSoon(this.#announced.delete(piece) ? LAZY_TICKS : 1);
+  }
+
+  /** The store has a piece no more: it was damaged. It is fetched again, and given to nobody until then. */
+  dropped(stored: StoredTask, piece: number): void {
+    if (stored !== this.#stored) return;
+    this.#swarm?.lost(piece);
+    this.#feed?.forget(piece);
+    this.#unique.sent(piece);
+    this.#announced.delete(piece);
+    this.#news.dropped(piece);
+    this.#flushSoon(1);
+    this.#fetch?.pump();
   }
 
   /** Somebody reads the content in its order and waits for this piece. */
@@ -406,20 +419,19 @@ export class TaskMesh implements AsyncDisposable {
     const stored = this.#stored;
     if (link === undefined || stored === undefined) return;
     const { contentLength, pieceLength, pieceCount, responseHeader } = stored.meta;
-    const held = new Uint8Array((pieceCount + 7) >> 3);
-    const started = new Uint8Array(held.length);
+    const held = new Bits(pieceCount);
+    const started = new Bits(pieceCount);
     for (let index = 0; index < pieceCount; index++) {
-      const into =
-        stored.finished.has(index) && this.#isOffered(index) ? held : this.#feed?.arrival(index) !== undefined ? started : undefined;
-      if (into !== undefined) into[index >> 3]! |= 1 << (index & 7); // within the pieces
+      if (stored.finished.has(index) && this.#isOffered(index)) held.set(index);
+      else if (this.#feed?.arrival(index) !== undefined) started.set(index);
     }
     this.#say(
       link,
       contentMessage({
         contentLength,
         pieceLength,
-        held,
-        started,
+        held: held.toBytes(pieceCount),
+        started: started.toBytes(pieceCount),
         whole: false,
         responseHeader: { ...responseHeader },
         unique: this.#unique.active,
@@ -466,10 +478,10 @@ export class TaskMesh implements AsyncDisposable {
     const { slots, metrics } = this.#parts;
     const neighbour = this.#neighbours.values().find((each) => each.hostId === hostId);
     if (request.piece === ANY_PIECE) return this.#wait(neighbour, signal);
-    const decided = this.#decide(request.piece);
-    if (typeof decided === "string") {
-      metrics.uploads.inc({ outcome: decided });
-      return decided;
+    const refused = this.#refusalOf(request.piece);
+    if (refused !== undefined) {
+      metrics.uploads.inc({ outcome: refused });
+      return refused;
     }
     const slot = slots.tryTake();
     if (slot === undefined) {
@@ -477,7 +489,7 @@ export class TaskMesh implements AsyncDisposable {
       metrics.uploads.inc({ outcome: "busy" });
       return "busy";
     }
-    return this.#send(decided, slot);
+    return this.#send(request.piece, slot);
   }
 
   async #send(piece: number, slot: Disposable): Promise<Outgoing | End> {
@@ -519,12 +531,12 @@ export class TaskMesh implements AsyncDisposable {
     this.#greetAll();
   }
 
-  /** The piece that the neighbour gets, or why it gets none. */
-  #decide(piece: number): number | End {
+  /** Why a neighbour does not get this piece; undefined when it does. */
+  #refusalOf(piece: number): End | undefined {
     const [stored, swarm] = [this.#stored, this.#swarm];
     if (stored === undefined || swarm === undefined || piece >= stored.meta.pieceCount) return "not-found";
-    if (!stored.finished.has(piece)) return this.#feed?.arrival(piece) === undefined ? "not-found" : piece;
-    return this.#isOffered(piece) || !swarm.isThere(piece) ? piece : "elsewhere";
+    if (!stored.finished.has(piece)) return this.#feed?.arrival(piece) === undefined ? "not-found" : undefined;
+    return this.#isOffered(piece) || !swarm.isThere(piece) ? undefined : "elsewhere";
   }
 
   async #outgoing(piece: number, slot: Disposable): Promise<Outgoing | End> {

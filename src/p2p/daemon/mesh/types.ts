@@ -1,7 +1,7 @@
 import type { AnaxError } from "../../../base/errors.ts";
 import type { StoredTask } from "../../pieces/types.ts";
 import type { RateClass } from "../rates/types.ts";
-import type { DownloadedPiece } from "../types.ts";
+import type { DownloadedPiece, PieceFailure } from "../types.ts";
 
 /** A peer of the task that the scheduler introduces. */
 export interface Introduction {
@@ -28,12 +28,7 @@ export interface MeshListener {
   /** How it counts among other downloads where rates are limited. */
   readonly rateClass: RateClass;
   readonly onPiece: (piece: DownloadedPiece, costMs: number) => void;
-  readonly onPieceFailed: (failure: {
-    readonly index: number;
-    readonly peerId: string;
-    readonly error: AnaxError;
-    readonly temporary: boolean;
-  }) => void;
+  readonly onPieceFailed: (failure: PieceFailure) => void;
   /** This one does not trade, although it is ours: it may be asked for whole pieces. */
   readonly onStranger: (peer: Introduction) => void;
   /** No neighbour is left. */

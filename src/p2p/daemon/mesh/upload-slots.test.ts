@@ -62,16 +62,3 @@ test("who takes the slot at once and is refused later stands at the end of the l
   held![Symbol.dispose]();
   assert.deepEqual(called, ["greedy", "other"]);
 });
-
-test("with fewer slots than before nobody is called until enough are free", () => {
-  const slots = new UploadSlots(3);
-  const held = [slots.tryTake()!, slots.tryTake()!, slots.tryTake()!];
-  const { called, calls } = callers("a");
-  slots.onFree(calls["a"]!);
-  slots.max = 1;
-  held[0]![Symbol.dispose]();
-  held[1]![Symbol.dispose]();
-  assert.deepEqual([called, slots.free], [[], 0]);
-  held[2]![Symbol.dispose]();
-  assert.deepEqual(called, ["a"]);
-});

@@ -1,11 +1,11 @@
 /** How many pieces are sent to neighbours at once, of all tasks. Who finds no slot is told so at once, and called when there is one. */
 export class UploadSlots {
-  max: number;
+  readonly #max: number;
   #inUse = 0;
   readonly #refused = new Set<() => void>();
 
   constructor(max: number) {
-    this.max = max;
+    this.#max = max;
   }
 
   get inUse(): number {
@@ -13,12 +13,12 @@ export class UploadSlots {
   }
 
   get free(): number {
-    return Math.max(0, this.max - this.#inUse);
+    return this.#max - this.#inUse;
   }
 
   /** A slot, or undefined. */
   tryTake(): Disposable | undefined {
-    if (this.#inUse >= this.max) return undefined;
+    if (this.#inUse >= this.#max) return undefined;
     this.#inUse++;
     let held = true;
     return {
