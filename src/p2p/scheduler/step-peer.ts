@@ -2,6 +2,7 @@ import { AnaxError } from "../../base/errors.ts";
 import type { PeerId } from "../model/ids.ts";
 import { block, complain, forgive, hasSomethingFor } from "./blocks.ts";
 import type { Event } from "./events.ts";
+import { isDivided } from "./share.ts";
 import { admitReader, endPeer, sourceFailed } from "./source.ts";
 import { isActive, isOurs, type Peer } from "./state.ts";
 import { forgetPeer, hear, hearRegistration, supersede } from "./step-host.ts";
@@ -114,7 +115,7 @@ export function sourcePieceFailed(turn: Turn, event: EventOf<"sourcePieceFailed"
   const peer = knownPeer(turn, event.peerId);
   peer.sourceError = event.error;
   // A part goes to somebody else; who read everything reports by itself how that ended.
-  if (!peer.task.spans.some(({ reader }) => reader === peer)) return;
+  if (!isDivided(peer.task) || !peer.task.spans.some(({ reader }) => reader === peer)) return;
   turn.cluster.takePermit(peer);
   peer.task.shareDue = true;
   touch(turn, peer.task);
