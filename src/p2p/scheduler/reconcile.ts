@@ -87,8 +87,9 @@ function noticeStalls(turn: Turn, task: Task): void {
  * itself.
  */
 function parkUnserved(turn: Turn, task: Task): void {
-  const { roots, pieces } = rosterOf(task, turn.moment);
-  const isWhole = roots.size > 0 || (task.layout !== undefined && pieces.count >= task.layout.pieceCount);
+  const roster = rosterOf(task, turn.moment);
+  // In this order: what all have together is worked out anew after a loss.
+  const isWhole = roster.roots.size > 0 || (task.layout !== undefined && roster.pieces.count >= task.layout.pieceCount);
   if (isWhole && task.due.size === 0) return;
   // Where others have everything, only those that lost all they were told of have to wait.
   for (const peer of isWhole ? task.due : task.peers.values()) {
