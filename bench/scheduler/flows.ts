@@ -24,7 +24,7 @@ export class Flows {
   readonly #all: Flow[] = [];
   readonly #up: number[] = [];
   readonly #down: number[] = [];
-  /** What a node could have received in a step after a piece had ended in the midst of it: its next piece gets that, or long steps would slow it down. */
+  /** What a node could still have received in the step that ended a piece: its next piece gets that, or long steps would slow it down. */
   readonly #credit: number[] = [];
   #upLeft = new Float64Array();
   #downLeft = new Float64Array();
