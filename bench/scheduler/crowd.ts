@@ -145,7 +145,7 @@ export class Crowd {
     this.scheduler.finish(node);
   }
 
-  /** Each reader reads its parts in their order. Half of a peer's link is left for what others send it; a seed has no other use for its own. */
+  /** Each reads its parts in their order. Half of a peer's link is left for what others send it; a seed has no other use for its own. */
   #readSource(stepMs: number): void {
     const { sourceFactor } = this.#scenario;
     for (const [node, reading] of this.#readers) {

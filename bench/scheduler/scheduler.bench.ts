@@ -1,5 +1,6 @@
 // The real scheduler and the real choice of pieces under a simulated network: N hosts with equal links want 1 GiB at once, and a seed reads
-// the source, with --share others with it. How close does the last of them come to the fluid bound, what does the scheduler hear and say, and what does it cost?
+// the source, with --share others with it.
+// How close does the last of them come to the fluid bound, what does the scheduler hear and say, and what does it cost?
 // Flags: --peers 100,1000,10000 --rate 100 (Mbit/s) --pieces 512 --deaths 0 --share 1 --seed 1.
 // Prints a table for people on standard error and one line of JSON.
 import { parseArgs } from "node:util";

@@ -71,7 +71,7 @@ export async function startNetwork(plan: NetworkPlan, workDirectory: string): Pr
     lossShare: plan.lossShare,
     delayed: plan.delayMs > 0,
   };
-  for (const [i, host] of hosts.entries()) await connect(host, plan.hosts[i]!, racks[plan.hosts[i]!.rack]!, settings); // hosts come from the plan
+  for (const [i, link] of plan.hosts.entries()) await connect(hosts[i]!, link, racks[link.rack]!, settings); // hosts come from the plan
   await connect(origin, plan.origin, racks[0]!, settings);
   let delayLine: DelayLine | undefined;
   if (plan.delayMs > 0) {
