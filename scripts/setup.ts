@@ -23,9 +23,10 @@ const PACKAGES: Readonly<Record<string, string>> = {
 /** Libraries and plugins without a program of their own that come along. */
 const COMPANIONS = ["ca-certificates", "netavark", "aardvark-dns", "containernetworking-plugins", "uidmap"];
 
-/** What the broadcast benchmark needs besides: rivals, and what its network is made with. No test needs them. */
+/** What the broadcast benchmark needs: rivals, and what its network is made with and looked at. */
 const BROADCAST_PACKAGES: Readonly<Record<string, string>> = {
   aria2: "aria2c",
+  curl: "curl",
   ethtool: "ethtool",
   gcc: "gcc",
   iproute2: "ip",

@@ -82,7 +82,8 @@ export function parseFlags(args: readonly string[]): Flags {
 /** Bits per second of `50mbit`, `1gbit`, `512kbit`; undefined when it is no rate. */
 export function parseRateBits(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(k|m|g)bit$/i.exec(text);
-  return match === null ? undefined : Number(match[1]) * { k: 1e3, m: 1e6, g: 1e9 }[match[2]!.toLowerCase() as "k" | "m" | "g"]; // the pattern has both
+  if (match === null) return undefined;
+  return Number(match[1]) * { k: 1e3, m: 1e6, g: 1e9 }[match[2]!.toLowerCase() as "k" | "m" | "g"]; // the pattern has both
 }
 
 function whole(flag: string, text: string, max: number): number {

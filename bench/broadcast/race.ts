@@ -1,8 +1,7 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { sha256OfFile } from "../../test/kit/terminal.ts";
 import { openAccount, type Account } from "../kit/lab/account.ts";
 import { watchMachine, type MachineUse } from "../kit/lab/machine.ts";
 import { startNetwork, type Member, type Network, type WireBytes } from "../kit/lab/network.ts";
@@ -80,7 +79,7 @@ export async function race(scenario: Scenario, driver: Driver, options: RaceOpti
   const peakResidentBytes = processes.peakResidentBytes();
   await processes[Symbol.asyncDispose](); // leaves the cores to what follows
   for (const [i, host] of hosts.entries())
-    if (measured.hosts[i] !== undefined && (await sha256Of(copyPathOf(stage, host))) !== options.content.sha256)
+    if (measured.hosts[i] !== undefined && (await sha256OfFile(copyPathOf(stage, host))) !== options.content.sha256)
       throw new Error(`the copy of ${host.name} is not what the origin has`);
   return { ...measured, bounds, peakResidentBytes };
 }
@@ -185,10 +184,4 @@ function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
     else signal.addEventListener("abort", onAbort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
   });
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(chunk as Buffer);
-  return hash.digest("hex");
 }

@@ -77,7 +77,9 @@ export function rowOf(scenario: Scenario, driver: string, races: readonly Race[]
 type Figures = ReturnType<typeof figuresOf>;
 
 function figuresOf(scenario: Scenario, { hosts, bounds, ...race }: Race) {
-  const times = hosts.flatMap((time, i) => (time === undefined ? [] : [{ ...time, ownRatio: time.ownSeconds / bounds.ownSeconds[i]! }])); // one bound per host
+  const times = hosts.flatMap((time, i) => {
+    return time === undefined ? [] : [{ ...time, ownRatio: time.ownSeconds / bounds.ownSeconds[i]! }]; // one bound per host
+  });
   const seconds = times.map((time) => (scenario.judged === "last" ? time.atSeconds : time.ownSeconds));
   const secondsLast = Math.max(...seconds);
   const worst = times.reduce((a, b) => (b.ownRatio > a.ownRatio ? b : a));

@@ -3,8 +3,7 @@
 // CPU seconds are those of the one in the middle alone, all its threads and processes, user and system.
 // Flags: --size 256MiB --rounds 5 --profile DIRECTORY (writes a CPU profile of each thread of the relay there, for one more run of it).
 // Prints a table for people on standard error and one line of JSON.
-import { createHash, randomBytes } from "node:crypto";
-import { appendFileSync, createReadStream, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -15,6 +14,7 @@ import { startCachingNginx } from "../kit/caching-nginx.ts";
 import { channelTo, counterOf, download, remove } from "../kit/daemon-calls.ts";
 import { startNginx } from "../kit/nginx.ts";
 import { cpuSecondsOf, median, runScript } from "../kit/process.ts";
+import { writeRandomFile } from "../kit/random-file.ts";
 import { touchMemory } from "../kit/touch-memory.ts";
 import type { WholeResult } from "../kit/read-whole.ts";
 
@@ -44,8 +44,7 @@ await using scope = new AsyncDisposableStack();
 const directory = mkdtempSync(join(tmpdir(), "anax-bench-"));
 scope.defer(() => rmSync(directory, { recursive: true }));
 const file = join(directory, "content");
-writeRandomFile(file, fileBytes);
-const sha256 = await sha256Of(file);
+const sha256 = await writeRandomFile(file, fileBytes);
 const originPort = await freePort();
 scope.use(await startNginx({ root: directory, workDirectory: directory, port: originPort }));
 
@@ -180,16 +179,4 @@ async function profile(into: string): Promise<void> {
   await relayThrough(profiled, "profile", undefined);
   await profiled[Symbol.asyncDispose]();
   console.error(`CPU profiles of the relay are in ${into}`);
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest("hex");
-}
-
-function writeRandomFile(path: string, bytes: number): void {
-  const block = randomBytes(4 * 1024 * 1024);
-  writeFileSync(path, "");
-  for (let left = bytes; left > 0; left -= block.length) appendFileSync(path, block.subarray(0, Math.min(left, block.length)));
 }

@@ -1,8 +1,7 @@
 // One connection on loopback reads a file that is in memory: our piece server, and our proxy serving a cached blob, beside nginx with
 // sendfile, in turns.
 // Flags: --size 1GiB --span 4MiB --depth 2 --rounds 5. Prints a table for people on standard error and one line of JSON.
-import { appendFileSync, createReadStream, linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createHash, randomBytes } from "node:crypto";
+import { linkSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -12,6 +11,7 @@ import { freePort } from "../../test/kit/process.ts";
 import { duel, type Contender } from "../kit/duel.ts";
 import { startNginx } from "../kit/nginx.ts";
 import { startScript } from "../kit/process.ts";
+import { writeRandomFile } from "../kit/random-file.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -30,7 +30,7 @@ await using scope = new AsyncDisposableStack();
 const directory = mkdtempSync(join(tmpdir(), "anax-bench-"));
 scope.defer(() => rmSync(directory, { recursive: true }));
 const file = join(directory, "content");
-writeRandomFile(file, fileBytes);
+const sha256 = await writeRandomFile(file, fileBytes);
 
 const web = await nginx();
 const contenders = [
@@ -74,9 +74,7 @@ async function pieceServer(name: string, sendfile: boolean): Promise<Contender> 
 
 /** A daemon whose proxy has the file as a registry's blob: nginx plays the registry, from which it is fetched once, before the clock runs. */
 async function proxy(name: string, registry: Contender): Promise<Contender> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
-  const blob = `bench/blobs/sha256:${hash.digest("hex")}`;
+  const blob = `bench/blobs/sha256:${sha256}`;
   mkdirSync(join(directory, "v2/bench/blobs"), { recursive: true });
   linkSync(file, join(directory, "v2", blob));
   const daemon = scope.use(await startAnax("daemon", { dataDir: join(directory, "daemon"), set: { logLevel: "warn" } }));
@@ -86,10 +84,4 @@ async function proxy(name: string, registry: Contender): Promise<Contender> {
   for await (const chunk of warm.body ?? []) void chunk;
   if (warm.status !== 200) throw new Error(`the proxy answered ${warm.status}`);
   return { name, pid: daemon.pid, target: { ...span, port: Number(port), speaks: { protocol: "http", path } } };
-}
-
-function writeRandomFile(path: string, bytes: number): void {
-  const block = randomBytes(4 * 1024 * 1024);
-  writeFileSync(path, "");
-  for (let left = bytes; left > 0; left -= block.length) appendFileSync(path, block.subarray(0, Math.min(left, block.length)));
 }

@@ -18,6 +18,8 @@ export interface CrowdScenario {
   readonly stepMs: number;
   /** Of a hundred peers, those whose machines die on the way. */
   readonly deaths: number;
+  /** Of the scheduler. */
+  readonly sourceShareMax: number;
   readonly seed: number;
 }
 
@@ -51,24 +53,25 @@ export class Crowd {
   #left: number;
   /** Who reads the source now, and which parts of it. */
   readonly #readers = new Map<Node, { parts: readonly Part[]; credit: number }>();
+  /** Of a link, in pieces per millisecond. */
   readonly #rate: number;
   #nowMs = 0;
 
   constructor(scenario: CrowdScenario) {
-    const { peers, pieces, contentBytes, bytesPerSecond, seed } = scenario;
+    const { peers, pieces, contentBytes, bytesPerSecond, sourceShareMax, seed } = scenario;
     this.#scenario = scenario;
     this.#random = createRandom(seed);
     this.scheduler = new SchedulerModel(
       { contentLength: contentBytes, pieceLength: contentBytes / pieces, pieceCount: pieces },
       this.times,
+      { sourceShareMax },
     );
     this.swarm = new SwarmModel({ pieces, blocksPerPiece: 16, mesh: MeshConfig.parse({}), seed });
     this.#left = peers;
-    const rate = (bytesPerSecond * pieces) / contentBytes / 1000;
-    this.#rate = rate;
+    this.#rate = (bytesPerSecond * pieces) / contentBytes / 1000;
     for (let at = 0; at <= peers; at++) {
       const wire = this.scheduler.attach(at, at === peers);
-      this.#byPeer.set(wire.peerId, this.swarm.add(wire, { up: rate, down: rate }));
+      this.#byPeer.set(wire.peerId, this.swarm.add(wire, { up: this.#rate, down: this.#rate }));
     }
     this.scheduler.onEffect = (effect) => this.#perform(effect);
     this.swarm.onFinished = (node) => this.#finished(node);
@@ -142,7 +145,7 @@ export class Crowd {
     this.scheduler.finish(node);
   }
 
-  /** Each reader reads its parts in their order. Half of a peer's link is left for what others send it; a seed has no other use for its own. */
+  /** Each reads its parts in their order. Half of a peer's link is left for what others send it; a seed has no other use for its own. */
   #readSource(stepMs: number): void {
     const { sourceFactor } = this.#scenario;
     for (const [node, reading] of this.#readers) {
@@ -169,13 +172,13 @@ export class Crowd {
     // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- the others change nothing here
     switch (effect.do) {
       case "offerParents":
-        return this.#at(this.#nowMs + CONNECT_MS, () => this.#introduce(effect.peerId, effect.neighbours));
+        return this.#soon(() => this.#introduce(effect.peerId, effect.neighbours));
       case "needBackToSource":
-        return this.#at(this.#nowMs + CONNECT_MS, () => this.#startReading(effect.peerId));
+        return this.#soon(() => this.#startReading(effect.peerId));
       case "triggerSeed":
-        return this.#at(this.#nowMs + CONNECT_MS, () => this.scheduler.register(this.swarm.nodes[this.#scenario.peers]!, true)); // the seed is the last
+        return this.#soon(() => this.scheduler.register(this.swarm.nodes[this.#scenario.peers]!, true)); // the seed is the last
       case "shareSource":
-        return this.#at(this.#nowMs + CONNECT_MS, () => this.#share(this.#byPeer.get(effect.peerId)!, effect.spans)); // the scheduler knows no others
+        return this.#soon(() => this.#share(this.#byPeer.get(effect.peerId)!, effect.spans)); // the scheduler knows no others
       default:
         return;
     }
@@ -199,6 +202,11 @@ export class Crowd {
     for (const piece of (known?.parts ?? []).flatMap((part) => [...piecesOf(part)])) node.swarm.claim(piece, false);
     for (const piece of parts.flatMap((part) => [...piecesOf(part)])) node.swarm.claim(piece, true);
     this.#readers.set(node, { parts, credit: known?.credit ?? 0 });
+  }
+
+  /** When the scheduler's word has arrived and is followed. */
+  #soon(work: () => void): void {
+    this.#at(this.#nowMs + CONNECT_MS, work);
   }
 
   #at(atMs: number, work: () => void): void {

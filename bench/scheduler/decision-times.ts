@@ -2,7 +2,16 @@ import type { Event } from "../../src/p2p/scheduler/events.ts";
 
 type Kind = Event["kind"];
 
-/** How long each call of `step` took; its processor time is summed up apart, since on a shared machine it is the better measure of a rate. */
+/** The value that this share of all is below; 0 of nothing. */
+export function quantileOf(values: readonly number[], share: number): number {
+  const sorted = Float64Array.from(values).toSorted();
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
+}
+
+/**
+ * How long each call of `step` took; its processor time is summed up apart, since on a shared machine it is the better measure of a
+ * rate.
+ */
 export class DecisionTimes {
   readonly #byKind = new Map<Kind, { readonly ms: number[]; cpuMs: number }>();
 
@@ -29,8 +38,7 @@ export class DecisionTimes {
 
   quantile(share: number, kind?: Kind): number {
     const all = kind === undefined ? [...this.#byKind.values()].flatMap(({ ms }) => ms) : (this.#byKind.get(kind)?.ms ?? []);
-    const sorted = Float64Array.from(all).toSorted();
-    return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
+    return quantileOf(all, share);
   }
 
   table(): Readonly<Record<string, { readonly count: number; readonly meanMs: number; readonly p99Ms: number; readonly maxMs: number }>> {

@@ -24,12 +24,8 @@ export class Flows {
   readonly #all: Flow[] = [];
   readonly #up: number[] = [];
   readonly #down: number[] = [];
-  /** What a node could have received in a step after a piece had ended in the midst of it: its next piece gets that, or long steps would slow it down. */
+  /** What a node could still have received in the step that ended a piece: its next piece gets that, or long steps would slow it down. */
   readonly #credit: number[] = [];
-  #upLeft = new Float64Array();
-  #downLeft = new Float64Array();
-  #upCount = new Int32Array();
-  #downCount = new Int32Array();
 
   constructor(blocksPerPiece: number) {
     this.#blocksPerPiece = blocksPerPiece;
@@ -95,29 +91,29 @@ export class Flows {
   }
 
   #share(open: readonly Flow[]): void {
-    this.#upLeft = Float64Array.from(this.#up);
-    this.#downLeft = Float64Array.from(this.#down);
+    const upLeft = Float64Array.from(this.#up);
+    const downLeft = Float64Array.from(this.#down);
     for (const flow of open) flow.rate = 0;
     for (let round = 0; round < ROUNDS; round++) {
-      this.#upCount = new Int32Array(this.#up.length);
-      this.#downCount = new Int32Array(this.#up.length);
+      const upCount = new Int32Array(this.#up.length);
+      const downCount = new Int32Array(this.#up.length);
       let isFull = true;
       for (const { from, to } of open) {
-        if (this.#upLeft[from]! < EPSILON || this.#downLeft[to]! < EPSILON) continue; // flows are between nodes
-        this.#upCount[from]!++;
-        this.#downCount[to]!++;
+        if (upLeft[from]! < EPSILON || downLeft[to]! < EPSILON) continue; // flows are between nodes
+        upCount[from]!++;
+        downCount[to]!++;
         isFull = false;
       }
       if (isFull) return;
-      const up = this.#upLeft.slice();
-      const down = this.#downLeft.slice();
+      const up = upLeft.slice();
+      const down = downLeft.slice();
       for (const flow of open) {
         const { from, to } = flow;
         if (up[from]! < EPSILON || down[to]! < EPSILON) continue; // as above
-        const share = Math.min(up[from]! / this.#upCount[from]!, down[to]! / this.#downCount[to]!);
+        const share = Math.min(up[from]! / upCount[from]!, down[to]! / downCount[to]!);
         flow.rate += share;
-        this.#upLeft[from]! -= share;
-        this.#downLeft[to]! -= share;
+        upLeft[from]! -= share;
+        downLeft[to]! -= share;
       }
     }
   }

@@ -1,14 +1,14 @@
 import { createRandom } from "../../src/base/random.ts";
-import type { HostId, PeerId, TaskId } from "../../src/p2p/model/ids.ts";
+import type { PeerId, TaskId } from "../../src/p2p/model/ids.ts";
 import { Cluster } from "../../src/p2p/scheduler/cluster.ts";
 import { SchedulerConfig } from "../../src/p2p/scheduler/config.ts";
 import type { Event, ProgressFacts } from "../../src/p2p/scheduler/events.ts";
 import { PieceSet } from "../../src/p2p/scheduler/piece-set.ts";
-import { placeOf } from "../../src/p2p/scheduler/nearness.ts";
-import type { HostFacts, Layout } from "../../src/p2p/scheduler/state.ts";
+import type { Layout } from "../../src/p2p/scheduler/state.ts";
 import { step } from "../../src/p2p/scheduler/step.ts";
-import { Download, Host } from "../../src/wire/grpc/gen/common/v2/common.ts";
+import { Download } from "../../src/wire/grpc/gen/common/v2/common.ts";
 import type { DecisionTimes } from "./decision-times.ts";
+import { factsOf } from "./host-facts.ts";
 
 export interface Load {
   readonly hosts: number;
@@ -22,10 +22,7 @@ const HOSTS_PER_RACK = 40;
 
 interface LoadPeer {
   readonly id: PeerId;
-  readonly host: number;
-  readonly task: TaskId;
   readonly held: PieceSet;
-  reads: boolean;
 }
 
 /** Hosts that say what a busy cluster says, at its pace; nothing of what they are told is followed but the order to read the source. */
@@ -62,7 +59,7 @@ export class LoadModel {
     for (let at = 0; at < this.#load.hosts; at++) {
       this.#tell({
         kind: "hostAttached",
-        host: factsOf(at),
+        host: factsOf(at, { location: `region|zone${at % 3}|rack${Math.floor(at / HOSTS_PER_RACK)}` }),
         sessionId: at + 1,
         instanceId: "1",
         signingKey: new Uint8Array(32).fill(at),
@@ -106,7 +103,7 @@ export class LoadModel {
     const taskId = task.toString(16).padStart(64, "0") as TaskId;
     const { id: hostId } = factsOf(host);
     const peerId = `${hostId}-${crypto.randomUUID()}` as PeerId;
-    const peer: LoadPeer = { id: peerId, host, task: taskId, held: new PieceSet(), reads: false };
+    const peer: LoadPeer = { id: peerId, held: new PieceSet() };
     this.#peers.set(peerId, peer);
     this.#byHost[host]!.push(peer); // one list for each host
     const order = Download.fromPartial({ url: `http://origin.test/${task}`, requestHeader: { Authorization: "Bearer x" } });
@@ -141,12 +138,4 @@ export class LoadModel {
     for (const effect of effects)
       if (effect.do === "needBackToSource") this.#tell({ kind: "backToSourceStarted", peerId: effect.peerId, description: "" });
   }
-}
-
-function factsOf(at: number): HostFacts {
-  const ip = `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`;
-  const id = `${ip}-node${at}` as HostId;
-  const location = `region|zone${at % 3}|rack${Math.floor(at / HOSTS_PER_RACK)}`;
-  const announced = { ...Host.fromPartial({}), id, ip, port: 4000, downloadPort: 4005 };
-  return { id, hostname: `node${at}`, ip, port: 4000, seed: false, sharing: true, place: placeOf("", location), announced };
 }

@@ -1,5 +1,5 @@
-// One scheduler process under the load of a big cluster: 10,000 hosts, 100 hot tasks of 100 peers each and one that every host wants, all registered
-// at 5,000 a second beside 10,000 heartbeats a second that tell of progress, and the ticks. Each call of `step` is timed.
+// One scheduler process under the load of a big cluster: 10,000 hosts, 100 hot tasks of 100 peers each and one that every host wants, all
+// registered at 5,000 a second beside 10,000 heartbeats a second that tell of progress, and the ticks. Each call of `step` is timed.
 // Flags: --hosts 10000 --tasks 100 --peers 100 --rate 5000. Prints a table for people on standard error and one line of JSON.
 import { parseArgs } from "node:util";
 import { DecisionTimes } from "./decision-times.ts";
@@ -46,9 +46,12 @@ const result = {
 };
 for (const [kind, row] of Object.entries(result.kinds))
   console.error(
-    `${kind.padEnd(16)} ${String(row.count).padStart(8)} calls, mean ${row.meanMs.toFixed(4)} ms of processor time, p99 ${row.p99Ms.toFixed(3)}, max ${row.maxMs.toFixed(2)}`,
+    `${kind.padEnd(16)} ${String(row.count).padStart(8)} calls, mean ${row.meanMs.toFixed(4)} ms of processor time,` +
+      ` p99 ${row.p99Ms.toFixed(3)}, max ${row.maxMs.toFixed(2)}`,
   );
 console.error(
-  `${result.registrationsPerSecondOfStep} registrations for each second of processor time, ${(100 * result.busyShare).toFixed(0)} % of a processor at this load, p99 ${result.p99Ms.toFixed(3)} ms, ${result.heapBytesPerPeer} bytes of heap per peer, ${result.heapBytesPerHost} per host`,
+  `${result.registrationsPerSecondOfStep} registrations for each second of processor time,` +
+    ` ${(100 * result.busyShare).toFixed(0)} % of a processor at this load, p99 ${result.p99Ms.toFixed(3)} ms,` +
+    ` ${result.heapBytesPerPeer} bytes of heap per peer, ${result.heapBytesPerHost} per host`,
 );
 console.log(JSON.stringify(result));

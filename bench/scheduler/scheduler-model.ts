@@ -2,11 +2,11 @@ import type { HostId, PeerId, TaskId } from "../../src/p2p/model/ids.ts";
 import { Cluster } from "../../src/p2p/scheduler/cluster.ts";
 import { SchedulerConfig } from "../../src/p2p/scheduler/config.ts";
 import type { Effect, Event, ProgressFacts, StoredFacts } from "../../src/p2p/scheduler/events.ts";
-import { placeOf } from "../../src/p2p/scheduler/nearness.ts";
-import type { HostFacts, Layout } from "../../src/p2p/scheduler/state.ts";
+import type { Layout } from "../../src/p2p/scheduler/state.ts";
 import { step } from "../../src/p2p/scheduler/step.ts";
-import { Download, Host } from "../../src/wire/grpc/gen/common/v2/common.ts";
+import { Download } from "../../src/wire/grpc/gen/common/v2/common.ts";
 import type { DecisionTimes } from "./decision-times.ts";
+import { factsOf } from "./host-facts.ts";
 
 /** How a host and its peer are called. */
 export interface PeerWire {
@@ -26,14 +26,14 @@ export class SchedulerModel {
   nowMs = 0;
   #streams = 0;
 
-  constructor(layout: Layout, times: DecisionTimes) {
+  constructor(layout: Layout, times: DecisionTimes, settings: object = {}) {
     this.layout = layout;
     this.times = times;
-    this.cluster = new Cluster(SchedulerConfig.parse({ settleMs: "0ms" }), 0);
+    this.cluster = new Cluster(SchedulerConfig.parse({ settleMs: "0ms", ...settings }), 0);
   }
 
   attach(at: number, seed: boolean): PeerWire {
-    const host = factsOf(at, seed);
+    const host = factsOf(at, { seed });
     this.#tell({ kind: "hostAttached", host, sessionId: at + 1, instanceId: "1", signingKey: new Uint8Array(32).fill(at), inventory: [] });
     return { hostId: host.id, peerId: `${host.id}-0b7e8b9a-5a26-4f7e-8d0c-9c2b1f6d3a55` as PeerId };
   }
@@ -77,11 +77,4 @@ export class SchedulerModel {
       this.onEffect?.(effect);
     }
   }
-}
-
-function factsOf(at: number, seed: boolean): HostFacts {
-  const ip = `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`;
-  const id = `${ip}-node${at}${seed ? "-seed" : ""}` as HostId;
-  const announced = { ...Host.fromPartial({}), id, ip, port: 4000, downloadPort: 4005 };
-  return { id, hostname: `node${at}`, ip, port: 4000, seed, sharing: true, place: placeOf("", ""), announced };
 }

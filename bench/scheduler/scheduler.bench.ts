@@ -1,7 +1,8 @@
-// The real scheduler and the real choice of pieces under a simulated network: N hosts with equal links want 1 GiB at once; a seed reads the source, and some of
-// them with it.
+// The real scheduler and the real choice of pieces under a simulated network: N hosts with equal links want 1 GiB at once, and a seed reads
+// the source, with --share others with it.
 // How close does the last of them come to the fluid bound, what does the scheduler hear and say, and what does it cost?
-// Flags: --peers 100,1000,10000 --rate 100 (Mbit/s) --pieces 512 --deaths 0 --seed 1. Prints a table for people on standard error and one line of JSON.
+// Flags: --peers 100,1000,10000 --rate 100 (Mbit/s) --pieces 512 --deaths 0 --share 1 --seed 1.
+// Prints a table for people on standard error and one line of JSON.
 import { parseArgs } from "node:util";
 import { Crowd, type CrowdScenario } from "./crowd.ts";
 import { DecisionTimes } from "./decision-times.ts";
@@ -12,6 +13,7 @@ const { values: flags } = parseArgs({
   options: {
     peers: { type: "string", default: "100,1000,10000" },
     deaths: { type: "string", default: "0" },
+    share: { type: "string", default: "1" },
     seed: { type: "string", default: "1" },
     rate: { type: "string", default: "100" },
     pieces: { type: "string" },
@@ -31,8 +33,10 @@ const heapPerPeer = heapBytesPerPeer(10_000);
 const rows = flags.peers.split(",").map((text) => measure(Number(text)));
 for (const row of rows) {
   console.error(
-    `${String(row.peers).padStart(6)} peers, ${row.pieces} pieces: last/bound ${row.ratioLast.toFixed(3)}, median/bound ${row.ratioMedian.toFixed(3)};` +
-      ` ${row.messagesPerPeer.toFixed(2)} messages per peer and task besides a heartbeat a second, ${row.copiesOfSeed.toFixed(2)} copies left the seed;` +
+    `${String(row.peers).padStart(6)} peers, ${row.pieces} pieces: last/bound ${row.ratioLast.toFixed(3)},` +
+      ` median/bound ${row.ratioMedian.toFixed(3)};` +
+      ` ${row.messagesPerPeer.toFixed(2)} messages per peer and task besides a heartbeat a second,` +
+      ` ${row.copiesOfSeed.toFixed(2)} copies left the seed;` +
       ` decisions p50 ${row.p50Ms.toFixed(3)} ms, p99 ${row.p99Ms.toFixed(3)} ms; ${row.seconds.toFixed(0)} s`,
   );
 }
@@ -42,6 +46,7 @@ console.log(
     bench: "scheduler/scheduler",
     seed: Number(flags.seed),
     deaths: Number(flags.deaths),
+    sourceShareMax: Number(flags.share),
     heapBytesPerPeer: heapPerPeer,
     megabitsPerSecond: Number(flags.rate),
     ratioLast: Math.max(...rows.map(({ ratioLast }) => ratioLast)),
@@ -61,6 +66,7 @@ function measure(peers: number) {
     joinMs: 100,
     stepMs: Math.max(1, Math.round(pieceMs * STEP_SHARE)),
     deaths: Number(flags.deaths),
+    sourceShareMax: Number(flags.share),
     seed: Number(flags.seed),
   };
   const startMs = performance.now();

@@ -16,6 +16,7 @@ import {
 import { Download, Host } from "../../src/wire/grpc/gen/common/v2/common.ts";
 import { SchedulerService, type AnnouncePeerRequest } from "../../src/wire/grpc/gen/scheduler/v2/scheduler.ts";
 import { cpuSecondsOf, startScript } from "../kit/process.ts";
+import { quantileOf } from "./decision-times.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -46,14 +47,16 @@ const result = {
   hosts,
   tasks,
   registrationsPerCpuSecond: Math.round(inside.perCpuSecond),
-  registrationMs: quantiles(inside.ms),
+  registrationMs: { p50: quantileOf(inside.ms, 0.5), p99: quantileOf(inside.ms, 0.99) },
   ownStreamRegistrationsPerCpuSecond: Math.round(apart.perCpuSecond),
   heartbeatsPerCpuSecond: Math.round(beaten.perCpuSecond),
   attachmentsPerCpuSecond: Math.round(attached.perCpuSecond),
 };
 console.error(
-  `${result.registrationsPerCpuSecond} registrations (${result.ownStreamRegistrationsPerCpuSecond} with a stream for each), ${result.heartbeatsPerCpuSecond} heartbeats and ${result.attachmentsPerCpuSecond} attachments for each second of processor time;` +
-    ` a registration took ${result.registrationMs.p50.toFixed(1)} ms, p99 ${result.registrationMs.p99.toFixed(1)} ms with ${IN_FLIGHT} at a time on a shared machine`,
+  `${result.registrationsPerCpuSecond} registrations (${result.ownStreamRegistrationsPerCpuSecond} with a stream for each),` +
+    ` ${result.heartbeatsPerCpuSecond} heartbeats and ${result.attachmentsPerCpuSecond} attachments for each second of processor time;` +
+    ` a registration took ${result.registrationMs.p50.toFixed(1)} ms, p99 ${result.registrationMs.p99.toFixed(1)} ms` +
+    ` with ${IN_FLIGHT} at a time on a shared machine`,
 );
 console.log(JSON.stringify(result));
 
@@ -139,10 +142,4 @@ function taskOf(task: number): string {
 
 function peerOf(host: number, task: number): string {
   return `${hostOf(host).id}-0b7e8b9a-5a26-4f7e-8d0c-9c2b${String(task).padStart(8, "0")}`;
-}
-
-function quantiles(ms: readonly number[]) {
-  const sorted = ms.toSorted((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
-  return { p50: at(0.5), p99: at(0.99) };
 }

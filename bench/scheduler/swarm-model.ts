@@ -119,7 +119,7 @@ export class SwarmModel {
     }
   }
 
-  /** The node reads the source from now on, or has read its part; what it reads so fast (pieces per millisecond) it cannot get from others. */
+  /** The node reads the source from now on, or has read its part; `down` (pieces per millisecond) is left for what others send it. */
   setReading(node: Node, reading: boolean, down: number): void {
     this.#flows.setDown(node.index, down);
     if (node.reading === reading) return;

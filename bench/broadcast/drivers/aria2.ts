@@ -1,9 +1,8 @@
-import { chmodSync, linkSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { copyPathOf, type Contestant, type Driver, type Stage } from "./driver.ts";
 import { serving } from "../waiting.ts";
-import { announceUrl, startTracker } from "./tracker.ts";
-import { TORRENT_FILE, torrentOf } from "./torrent.ts";
+import { prepareSwarm } from "./seeded-swarm.ts";
 
 const PORT = 6881;
 const COMPLETE = "complete";
@@ -29,18 +28,12 @@ const OPTIONS = [
 export const aria2: Driver = { name: "aria2", start };
 
 async function start(stage: Stage): Promise<Contestant> {
-  const { processes, origin, content, directory } = stage;
-  const torrent = await torrentOf(content, announceUrl(stage));
-  const torrentPath = join(directory, "content.torrent");
-  writeFileSync(torrentPath, torrent.bytes);
+  const { processes, origin, directory } = stage;
+  const { torrentPath, seedDirectory, tracker } = await prepareSwarm(stage);
   const hook = join(directory, "complete.sh");
   writeFileSync(hook, `#!/bin/sh\necho ${COMPLETE}\n`);
   chmodSync(hook, 0o755);
-  const seed = join(directory, "seed");
-  mkdirSync(seed);
-  linkSync(content.path, join(seed, TORRENT_FILE));
-  const tracker = await startTracker(stage, torrent);
-  const seeding = processes.start(origin, "seed", ["aria2c", ...OPTIONS, "--bt-seed-unverified=true", "-d", seed, torrentPath]);
+  const seeding = processes.start(origin, "seed", ["aria2c", ...OPTIONS, "--bt-seed-unverified=true", "-d", seedDirectory, torrentPath]);
   await serving(seeding, origin, PORT);
   await tracker.knowsSeed();
   return {

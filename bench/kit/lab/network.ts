@@ -68,11 +68,10 @@ export async function startNetwork(plan: NetworkPlan, workDirectory: string): Pr
   const settings: MemberSettings = {
     fabric,
     segmentBytes,
-    wholePackets: plan.lossShare > 0,
     lossShare: plan.lossShare,
     delayed: plan.delayMs > 0,
   };
-  for (const [i, host] of hosts.entries()) await connect(host, plan.hosts[i]!, racks[plan.hosts[i]!.rack]!, settings); // hosts come from the plan
+  for (const [i, link] of plan.hosts.entries()) await connect(hosts[i]!, link, racks[link.rack]!, settings); // hosts come from the plan
   await connect(origin, plan.origin, racks[0]!, settings);
   let delayLine: DelayLine | undefined;
   if (plan.delayMs > 0) {
@@ -119,7 +118,6 @@ async function buildFabric(fabric: string, plan: NetworkPlan): Promise<readonly 
 interface MemberSettings {
   readonly fabric: string;
   readonly segmentBytes: number;
-  readonly wholePackets: boolean;
   readonly lossShare: number;
   readonly delayed: boolean;
 }
@@ -139,7 +137,7 @@ async function connect(member: Member, link: Link, bridge: string, settings: Mem
     "net.ipv4.tcp_rmem=4096 262144 16777216",
   ]);
   // What is lost must be what a real network loses: single packets, not a bundle of many.
-  if (settings.wholePackets) await commandIn(namespace, "ethtool", ["-K", "eth0", "tso", "off", "gso", "off"]);
+  if (settings.lossShare > 0) await commandIn(namespace, "ethtool", ["-K", "eth0", "tso", "off", "gso", "off"]);
   await ipIn(settings.fabric, ["link", "set", port, "master", bridge, "up"]);
   await ipIn(namespace, ["link", "set", "lo", "up"]);
   await ipIn(namespace, ["link", "set", "eth0", "up"]);

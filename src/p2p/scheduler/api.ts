@@ -85,7 +85,6 @@ export function storedFactsOf(stored: WireStored | undefined): StoredFacts {
   if (stored.url.length > URL_CHARS_MAX) throw invalid("the URL is too long");
   const isEmpty = stored.finished && stored.contentLength === 0;
   const layout = isEmpty ? EMPTY_LAYOUT : layoutOf(stored.contentLength, stored.pieceLength);
-  if (layout !== undefined && stored.finishedPieces.length > (layout.pieceCount + 7) >> 3) throw invalid("a bitmap longer than the task");
   return {
     taskId: parseTaskId(stored.taskId),
     peerId: parsePeerId(stored.peerId),
@@ -94,7 +93,7 @@ export function storedFactsOf(stored: WireStored | undefined): StoredFacts {
     tag: stored.tag || undefined,
     application: stored.application || undefined,
     layout,
-    finishedPieces: layout === undefined ? EMPTY : trimmed(stored.finishedPieces, layout.pieceCount),
+    finishedPieces: bitmapOf(stored.finishedPieces, layout),
     finished: stored.finished && layout !== undefined,
     sourceRanges: stored.sourceRanges,
   };
@@ -103,12 +102,7 @@ export function storedFactsOf(stored: WireStored | undefined): StoredFacts {
 /** Throws `input.invalid`. */
 export function progressFactsOf(progress: WireProgress): ProgressFacts {
   const layout = layoutOf(progress.contentLength, progress.pieceLength);
-  if (layout !== undefined && progress.finishedPieces.length > (layout.pieceCount + 7) >> 3) throw invalid("a bitmap longer than the task");
-  return {
-    peerId: parsePeerId(progress.peerId),
-    layout,
-    finishedPieces: layout === undefined ? EMPTY : trimmed(progress.finishedPieces, layout.pieceCount),
-  };
+  return { peerId: parsePeerId(progress.peerId), layout, finishedPieces: bitmapOf(progress.finishedPieces, layout) };
 }
 
 /** Undefined where the host does not sign. Throws `input.invalid`. */
@@ -206,10 +200,13 @@ function layoutOf(contentLength: number | undefined, pieceLength: number | undef
 /** Of nothing there are no pieces, however long each were. */
 const EMPTY_LAYOUT: Layout = { contentLength: 0, pieceLength: 1, pieceCount: 0 };
 
-/** Bits beyond the last piece would count as pieces. */
-function trimmed(bytes: Uint8Array, pieceCount: number): Uint8Array {
-  const strays = pieceCount % 8;
-  if (strays === 0 || bytes.length !== (pieceCount + 7) >> 3) return bytes;
+/** Without bits beyond the last piece, which would count as pieces. Throws `input.invalid`. */
+function bitmapOf(bytes: Uint8Array, layout: Layout | undefined): Uint8Array {
+  if (layout === undefined) return EMPTY;
+  const bytesMax = (layout.pieceCount + 7) >> 3;
+  if (bytes.length > bytesMax) throw invalid("a bitmap longer than the task");
+  const strays = layout.pieceCount % 8;
+  if (strays === 0 || bytes.length !== bytesMax) return bytes;
   const copy = bytes.slice();
   copy[copy.length - 1]! &= (1 << strays) - 1; // there is at least one byte
   return copy;

@@ -21,16 +21,23 @@ interface Arrival {
   readonly inventory: StoredFacts[];
 }
 
-/** A host of ours on its stream `anax.v1.Scheduler/Attach`: first all that it has, then signs of life and changes. Its end takes the host out of service. */
+interface AttachedHost {
+  readonly id: HostId;
+  readonly talks: Talks;
+}
+
+/**
+ * A host of ours on its stream `anax.v1.Scheduler/Attach`: first all that it has, then signs of life and changes. Its end takes the host out
+ * of service.
+ */
 export async function attach(runner: SchedulerRunner, call: BidiCall<AttachRequest, AttachResponse>, schedulerId: string): Promise<void> {
   const { stream, run } = converse(call, runner.newStream());
   let arrival: Arrival | undefined;
-  let host: { readonly id: HostId; readonly talks: Talks } | undefined;
+  let host: AttachedHost | undefined;
   try {
     await run(({ request }) => {
       if (request === undefined) throw new AnaxError("input.invalid", { reason: "the request says nothing" });
-      if (request.$case === "talk" && host !== undefined) return host.talks.take(request.value);
-      if (host !== undefined) return report(runner, { hostId: host.id, stream, request });
+      if (host !== undefined) return report(runner, { host, stream, request });
       if (request.$case !== "hello")
         throw new AnaxError("input.invalid", { reason: "the first request is a Hello", request: request.$case });
       arrival = gather(arrival, request.value, runner.config.inventoryTasksMax);
@@ -67,15 +74,16 @@ function admit(runner: SchedulerRunner, stream: OpenStream<AttachResponse>, { he
 }
 
 interface Report {
-  readonly hostId: HostId;
+  readonly host: AttachedHost;
   readonly stream: OpenStream<AttachResponse>;
   readonly request: NonNullable<AttachRequest["request"]>;
 }
 
-function report(runner: SchedulerRunner, { hostId, stream, request }: Report): void {
+function report(runner: SchedulerRunner, { host: { id: hostId, talks }, stream, request }: Report): void {
   switch (request.$case) {
-    case "hello":
     case "talk":
+      return talks.take(request.value);
+    case "hello":
       throw new AnaxError("input.invalid", { reason: "this stream has said Hello already" });
     case "heartbeat": {
       const { host, sequence, uploadsInFlight, uploadSlots } = request.value;

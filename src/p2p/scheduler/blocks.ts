@@ -1,5 +1,5 @@
 import { unlink } from "./links.ts";
-import { isOurs, type Peer } from "./state.ts";
+import { trade, type Peer } from "./state.ts";
 import { note, touch, type Turn } from "./turn.ts";
 
 /** Blocks kept per child; beyond, the oldest is forgotten. */
@@ -14,8 +14,9 @@ export function block(turn: Turn, child: Peer, parent: Peer, reason: string): vo
   const known = child.blocked.get(parent.id);
   const times = known === undefined || nowMs - known.untilMs > config.blockMaxMs ? 1 : known.times + 1;
   // One of ours that has given up another does not trade with it again, whatever it is told.
-  const trade = isOurs(child.host) && isOurs(parent.host);
-  const lastsMs = trade ? config.blockMaxMs : Math.min(config.blockMaxMs, config.blockFirstMs * 2 ** Math.min(times - 1, 20));
+  const lastsMs = trade(child, parent)
+    ? config.blockMaxMs
+    : Math.min(config.blockMaxMs, config.blockFirstMs * 2 ** Math.min(times - 1, 20));
   child.blocked.delete(parent.id); // put last, so that the map stays in order of age
   child.blocked.set(parent.id, { sinceMs: nowMs, untilMs: nowMs + lastsMs, times, reason });
   if (child.blocked.size > BLOCKS_MAX) child.blocked.delete(child.blocked.keys().next().value!); // it is not empty

@@ -1,6 +1,7 @@
 import { PieceSet } from "./piece-set.ts";
 import { isRoot, rosterOf, type Bag } from "./roster.ts";
 import {
+  add,
   isPassing,
   pairRejectionOf,
   RELAXATIONS,
@@ -127,10 +128,4 @@ export function withRoot(parents: readonly Peer[], max: number): readonly Peer[]
   const top = parents.slice(0, max);
   const root = parents.find(isRoot);
   return root === undefined || top.some(isRoot) ? top : [...top.slice(0, -1), root];
-}
-
-export function add(rejections: Partial<Record<Rejection, number>>, name: Rejection, by: number): void {
-  const sum = (rejections[name] ?? 0) + by;
-  if (sum > 0) rejections[name] = sum;
-  else delete rejections[name];
 }

@@ -6,7 +6,10 @@ import { isReading, taskStateOf, type Fields, type Peer, type Task } from "./sta
 /** Peers named in one explanation: a person reads it. Those that wait or failed come first. */
 const PEERS_MAX = 200;
 
-/** Why a task is where it is: for every peer what it was told and what spoke against the rest. `epochMs` turns the state's time into wall time. */
+/**
+ * Why a task is where it is: for every peer what it was told and what spoke against the rest. `epochMs` turns the state's time into wall
+ * time.
+ */
 export function explainTask(task: Task, about: { readonly epochMs: number; readonly schedulerId: string }): ExplainTaskResponse {
   const peers = [...task.peers.values()].toSorted((a, b) => interestOf(b) - interestOf(a)).slice(0, PEERS_MAX);
   return {

@@ -1,7 +1,6 @@
-import { add } from "./choose.ts";
 import { distanceOf } from "./nearness.ts";
 import { rosterOf, type Bag, type Roster } from "./roster.ts";
-import { pairRejectionOf, type Moment, type Rejection, type Rejections } from "./rules.ts";
+import { add, pairRejectionOf, type Moment, type Rejection, type Rejections } from "./rules.ts";
 import { hashOf } from "./score.ts";
 import { isReading, isWhole, NEVER, type Peer } from "./state.ts";
 
@@ -17,15 +16,17 @@ const HOLDERS = 4;
 const DRAWN_PER_PLACE = 2;
 /** Of the places, how many go to whoever is drawn: by lowest degree alone newcomers would know newcomers only. */
 const CHANCE_SHARE = 1 / 3;
+/**
+ * Of its neighbours, the part that a peer is given when it comes. The others follow when the rest of a crowd has come: those who come first
+ * would else know only each other.
+ */
+const FIRST_SHARE = 1 / 3;
 
 export interface Introduction {
   readonly peers: readonly Peer[];
   /** What spoke against those that were looked at. */
   readonly rejections: Rejections;
 }
-
-/** Of its neighbours, the part that a peer is given when it comes. The others follow when the rest of a crowd has come: those who come first would else know only each other. */
-const FIRST_SHARE = 1 / 3;
 
 /** It was told of neighbours before. */
 export const wasIntroduced = (peer: Peer): boolean => peer.keysTold !== NEVER;

@@ -2,7 +2,7 @@ import { chooseForeignParents, chooseParents, hasProspect, isServed, withRoot, t
 import { isThin, moreNeighbours, wasIntroduced } from "./introduce.ts";
 import { link } from "./links.ts";
 import { rosterOf } from "./roster.ts";
-import { isPassing, rejectionOf, type Rejection, type Rejections } from "./rules.ts";
+import { add, isPassing, rejectionOf, type Rejection, type Rejections } from "./rules.ts";
 import { shareSource } from "./share.ts";
 import { appointReader, failPeer, rescue, waitedMs } from "./source.ts";
 import { beDue, isLive, isOurs, isPushable, mayReadSource, notDue, type Peer, type Task } from "./state.ts";
@@ -82,10 +82,14 @@ function noticeStalls(turn: Turn, task: Task): void {
   note(turn, task, "seed-overdue", { level: "warn", fields: { hostId: trigger.hostId } });
 }
 
-/** Of ours, those that have neighbours, but such that all together lack a piece: they wait, without having to ask. A foreign peer asks by itself. */
+/**
+ * Of ours, those that have neighbours, but such that all together lack a piece: they wait, without having to ask. A foreign peer asks by
+ * itself.
+ */
 function parkUnserved(turn: Turn, task: Task): void {
-  const { roots, pieces } = rosterOf(task, turn.moment);
-  const isWhole = roots.size > 0 || (task.layout !== undefined && pieces.count >= task.layout.pieceCount);
+  const roster = rosterOf(task, turn.moment);
+  // In this order: what all have together is worked out anew after a loss.
+  const isWhole = roster.roots.size > 0 || (task.layout !== undefined && roster.pieces.count >= task.layout.pieceCount);
   if (isWhole && task.due.size === 0) return;
   // Where others have everything, only those that lost all they were told of have to wait.
   for (const peer of isWhole ? task.due : task.peers.values()) {
@@ -132,7 +136,11 @@ function answerRound(turn: Turn, waiting: Iterable<Peer>): Peer[] {
 function answerForeign(turn: Turn, child: Peer): void {
   const { parents, rejections } = chooseParents(child, turn.moment);
   if (parents.length === 0) keepWaiting(turn, child, rejections);
-  else offer(turn, child, { parents, rejections, because: "asked" });
+  else {
+    turn.cluster.stopWaiting(child);
+    turn.cluster.setParents(child, parents);
+    offer(turn, child, { parents, rejections, because: "asked" });
+  }
 }
 
 /** One of ours gets its neighbours at once, whatever they have, and waits with them until somebody has or reads everything. */
@@ -184,14 +192,13 @@ function rejectionsOf(child: Peer, looked: readonly Rejections[], parents: numbe
   const { peers, roster } = child.task;
   const sums: Partial<Record<Rejection, number>> = {};
   for (const rejections of [roster.traderRejections, ...looked])
-    for (const [rule, count] of Object.entries(rejections) as [Rejection, number][]) sums[rule] = (sums[rule] ?? 0) + count;
+    for (const [rule, count] of Object.entries(rejections) as [Rejection, number][]) add(sums, rule, count);
   const { trader } = child.filing;
-  if (trader !== undefined) sums[trader] = (sums[trader] ?? 1) - 1; // a child is no candidate for itself
+  if (trader !== undefined) add(sums, trader, -1); // a child is no candidate for itself
   delete sums.outranked;
   const others = peers.size - 1 - child.neighbours.length - parents;
   const named = Object.values(sums).reduce((sum, count) => sum + count, 0);
-  if (others > named) sums.outranked = others - named;
-  for (const rule of Object.keys(sums) as Rejection[]) if (sums[rule] === 0) delete sums[rule];
+  add(sums, "outranked", others - named);
   return sums;
 }
 
@@ -211,8 +218,6 @@ function offer(
 ): void {
   const { parents, rejections, because } = about;
   const { task } = child;
-  if (!isOurs(child.host)) turn.cluster.stopWaiting(child);
-  turn.cluster.setParents(child, parents);
   child.introduced = true;
   const { nowMs, config } = turn.moment;
   child.pushableAtMs = nowMs + (wasIntroduced(child) ? config.pushIntervalMs : TOP_UP_AFTER_MS);

@@ -1,6 +1,6 @@
 import { loosen, unlink } from "./links.ts";
 import { PieceSet } from "./piece-set.ts";
-import { standingRejectionOf, traderRejectionOf, type Moment, type StandingRejection } from "./rules.ts";
+import { add, standingRejectionOf, traderRejectionOf, type Moment, type StandingRejection } from "./rules.ts";
 import { isActive, isOurs, isReading, isWhole, type Peer, type Task } from "./state.ts";
 
 type Counts = Partial<Record<StandingRejection, number>>;
@@ -118,12 +118,12 @@ export class Roster {
     const wasParent = this.parents.has(peer);
     const wasRoot = this.roots.has(peer);
     const wasKnown = this.traders.has(peer) || this.foreign.has(peer);
-    count(this.parentRejections, filing.parent, -1);
-    count(this.traderRejections, filing.trader, -1);
+    recount(this.parentRejections, filing.parent, -1);
+    recount(this.traderRejections, filing.trader, -1);
     filing.parent = isHere ? standingRejectionOf(peer, moment) : undefined;
     filing.trader = isHere ? traderRejectionOf(peer, moment) : undefined;
-    count(this.parentRejections, filing.parent, 1);
-    count(this.traderRejections, filing.trader, 1);
+    recount(this.parentRejections, filing.parent, 1);
+    recount(this.traderRejections, filing.trader, 1);
     const isParent = isHere && filing.parent === undefined;
     const isRootNow = isParent && isRoot(peer);
     const trades = isHere && filing.trader === undefined && isOurs(peer.host);
@@ -141,7 +141,8 @@ export class Roster {
     if (wasRoot && !isRootNow) this.loss = true;
     if (isRootNow && !wasRoot) this.hope = true;
     if (!isHere || (filing.trader !== undefined && IS_GONE[filing.trader])) loosen(peer);
-    else if (!isActive(peer)) for (const other of peer.neighbours.filter((one) => !isActive(one))) unlink(peer, other); // neither wants anything
+    // Of two that are through neither wants anything.
+    else if (!isActive(peer)) for (const other of peer.neighbours.filter((one) => !isActive(one))) unlink(peer, other);
   }
 
   #putRack(peer: Peer, inside: boolean): void {
@@ -174,9 +175,6 @@ const IS_GONE: Readonly<Record<StandingRejection, boolean>> = {
   distrusted: false,
 };
 
-function count(counts: Counts, name: StandingRejection | undefined, by: number): void {
-  if (name === undefined) return;
-  const sum = (counts[name] ?? 0) + by;
-  if (sum > 0) counts[name] = sum;
-  else delete counts[name];
+function recount(counts: Counts, name: StandingRejection | undefined, by: number): void {
+  if (name !== undefined) add(counts, name, by);
 }

@@ -1,5 +1,5 @@
 import type { SchedulerConfig } from "./config.ts";
-import { isActive, isLive, isOurs, isReading, type Host, type Layout, type Peer } from "./state.ts";
+import { isActive, isLive, isOurs, isReading, trade, type Host, type Layout, type Peer } from "./state.ts";
 
 /** When and by which settings a decision is made. */
 export interface Moment {
@@ -36,9 +36,12 @@ const PAIR_RULES = [
   ["same-host", ({ parent, child }) => parent.host === child.host],
   ["different-content", ({ parent, child }) => differs(child.layout ?? child.task.layout, parent.layout)],
   ["nothing-new", ({ parent, child }) => parent.state === "partial" && child.pieces.missingFrom(parent.pieces) === 0],
-  ["blocked", (pair) => isBlocked(pair.child, pair.parent, pair) || (trade(pair) && isBlocked(pair.parent, pair.child, pair))],
+  [
+    "blocked",
+    (pair) => isBlocked(pair.child, pair.parent, pair) || (trade(pair.child, pair.parent) && isBlocked(pair.parent, pair.child, pair)),
+  ],
   // Among ours whoever has no slot free says so at once, and the piece is asked of another.
-  ["upload-busy", (pair) => pair.relaxation !== "busy" && isBusy(pair.parent.host, pair.moment) && !trade(pair)],
+  ["upload-busy", (pair) => pair.relaxation !== "busy" && isBusy(pair.parent.host, pair.moment) && !trade(pair.child, pair.parent)],
 ] as const satisfies readonly (readonly [string, (pair: Pair) => boolean])[];
 
 export type StandingRejection = (typeof STANDING_RULES)[number][0];
@@ -47,6 +50,13 @@ export type PairRejection = (typeof PAIR_RULES)[number][0];
 export type Rejection = StandingRejection | PairRejection | "outranked";
 export const REJECTIONS: readonly Rejection[] = [...STANDING_RULES.map(([name]) => name), ...PAIR_RULES.map(([name]) => name), "outranked"];
 export type Rejections = Readonly<Partial<Record<Rejection, number>>>;
+
+/** Counts a rejection; what is not there any more is not named. */
+export function add(counts: Partial<Record<Rejection, number>>, name: Rejection, by: number): void {
+  const sum = (counts[name] ?? 0) + by;
+  if (sum > 0) counts[name] = sum;
+  else delete counts[name];
+}
 
 // Plain loops: these run a hundred times for one registration.
 
@@ -98,12 +108,10 @@ function isDistrusted(parent: Peer, { nowMs, config }: Moment): boolean {
 
 const NEIGHBOURS_PER_COMPLAINT = 4;
 
-const trade = ({ child, parent }: Pair): boolean => isOurs(parent.host) && isOurs(child.host);
-
 function isBlocked(child: Peer, parent: Peer, { moment, relaxation }: Pair): boolean {
   const block = child.blocked?.get(parent.id);
   if (block === undefined || moment.nowMs >= block.untilMs) return false;
   return relaxation === "none" || moment.nowMs - block.sinceMs < moment.config.blockRelaxedMs;
 }
 
-const isBusy = (host: Host, { config }: Moment): boolean => host.uploadsInFlight >= uploadSlotsOf(host, config);
+export const isBusy = (host: Host, { config }: Moment): boolean => host.uploadsInFlight >= uploadSlotsOf(host, config);

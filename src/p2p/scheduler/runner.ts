@@ -32,6 +32,13 @@ export interface RunnerOptions {
   readonly triggerSeed: (cluster: Cluster) => TriggerSeed;
 }
 
+interface SourceOrder {
+  readonly description: string;
+  readonly rejections: Rejections;
+  /** Empty: all of it. */
+  readonly spans: Extract<Effect, { do: "shareSource" }>["spans"];
+}
+
 /** Ticks between two updates of the gauges. */
 const GAUGE_TICKS = 5;
 
@@ -160,30 +167,10 @@ export class SchedulerRunner implements AsyncDisposable {
       case "needBackToSource":
         metrics.decisions.inc({ decision: "source" });
         metrics.sourceGrants.inc({ because: effect.because });
-        return this.#send(effect.peerId, {
-          response: {
-            $case: "needBackToSourceResponse",
-            value: {
-              description: effect.because,
-              rejections: wireRejectionsOf(effect.rejections),
-              foreignHosts: this.cluster.foreignHosts.size > 0,
-              spans: [],
-            },
-          },
-        });
+        return this.#sendToSource(effect.peerId, { description: effect.because, rejections: effect.rejections, spans: [] });
       case "shareSource":
         metrics.decisions.inc({ decision: "source" });
-        return this.#send(effect.peerId, {
-          response: {
-            $case: "needBackToSourceResponse",
-            value: {
-              description: "a part of it",
-              rejections: [],
-              foreignHosts: this.cluster.foreignHosts.size > 0,
-              spans: [...effect.spans],
-            },
-          },
-        });
+        return this.#sendToSource(effect.peerId, { description: "a part of it", rejections: {}, spans: effect.spans });
       case "emptyTask":
         metrics.decisions.inc({ decision: "empty" });
         return this.#send(effect.peerId, { response: { $case: "emptyTaskResponse", value: {} } });
@@ -225,6 +212,12 @@ export class SchedulerRunner implements AsyncDisposable {
         },
       },
     };
+  }
+
+  #sendToSource(id: PeerId, what: SourceOrder): void {
+    const foreignHosts = this.cluster.foreignHosts.size > 0;
+    const value = { description: what.description, rejections: wireRejectionsOf(what.rejections), foreignHosts, spans: [...what.spans] };
+    this.#send(id, { response: { $case: "needBackToSourceResponse", value } });
   }
 
   #send(id: PeerId, message: AnnouncePeerResponse): void {

@@ -93,3 +93,11 @@ test("who is through with its part takes over half of the slowest, and what has 
   assert.match(shares(did).join(), /^h1: share 0-\d\d,h2: share 68-128 \d\d-68$|^h1: share 0-\d\d,h2: share \d\d-68 68-128$/);
   assert.ok(partsOf(bench).includes("68-128"));
 });
+
+test("a source that would say the same to everybody is asked by nobody else, though who reads it all could have been helped", () => {
+  const bench = reading({ peers: 3 });
+  const failed = bench.tell({ kind: "sourcePieceFailed", peerId: idOf("h1"), error: { message: "gone", statusCode: 404 } });
+  assert.deepEqual(told(failed), []);
+  const ended = bench.tell({ kind: "peerFailed", peerId: idOf("h1"), description: "", readingSource: true });
+  assert.deepEqual(told(ended).toSorted(), ["h1: closeStream", "h2: failed source.not-found", "h3: failed source.not-found"]);
+});

@@ -3,8 +3,8 @@ import { admitToPart } from "./source.ts";
 import { isActive, isOurs, isPushable, isReading, mayReadSource, type Peer, type SourceSpan, type Task } from "./state.ts";
 import { note, type Turn } from "./turn.ts";
 
-// One reading of the source, divided among several peers: none of them has to send the whole content on by itself, a slow one holds nobody up, and
-// what a dead one was to read is read by another. Each piece is in one part, so nothing is read twice.
+// One reading of the source, divided among several peers: none of them has to send the whole content on by itself, a slow one holds nobody
+// up, and what a dead one was to read is read by another. Each piece is in one part, so nothing is read twice.
 
 /** Fewer pieces are not worth a second request to the source. */
 const PART_PIECES_MIN = 8;
@@ -20,31 +20,30 @@ const RELIEF_SHARE = 1 / 8;
 /** Helpers considered at once; a source is not shared by more. */
 const HELPERS_MAX = 16;
 
+/** The reading is divided: each reader has parts, and what one of them loses another is given. */
+export const isDivided = ({ spans }: Task): boolean => spans.length > 1;
+
 /** Divides what is left to read among those who can; looks at what is, so it may be called at any time. */
 export function shareSource(turn: Turn, task: Task): void {
-  const { layout } = task;
-  const { config, nowMs } = turn.moment;
+  const { layout, spans: before } = task;
   task.shareDue = false;
-  if (config.sourceShareMax === 1 || layout === undefined || !task.sourceRanges || task.readers.size === 0) return void (task.spans = []);
-  const before = task.spans;
-  const [whole] = before.map(withoutLost);
-  // Who reads everything is replaced as any reader is; a part that lost its reader is given away below.
-  const isDivided = before.length > 1;
-  const spans = isDivided || whole?.reader !== undefined ? before.map(withoutLost) : wholeOf(task, layout.pieceCount, nowMs);
-  const next = divided(turn, task, spans);
+  if (turn.moment.config.sourceShareMax === 1 || layout === undefined || !task.sourceRanges || task.readers.size === 0)
+    return void (task.spans = []);
+  const wasDivided = isDivided(task);
+  const next = wasDivided ? dividedAnew(turn, task) : divided(turn, task, layout.pieceCount);
   if (next === undefined || sameAs(before, next)) return;
   task.spans = next;
-  if (isDivided || next.length > 1) tell(turn, task, before); // one reader has been told to read it all
+  if (wasDivided || isDivided(task)) tell(turn, task, before); // one reader has been told to read it all
 }
 
 /** Parts that are read stay, so that what is divided remains the whole; their readers have time again. */
 const isRead = (task: Task, span: SourceSpan): boolean => leftOf(task, span) === 0;
 
 /** The one reader that there is has everything to read. */
-function wholeOf(task: Task, pieceCount: number, sinceMs: number): readonly SourceSpan[] {
+function wholeOf(task: Task, pieceCount: number, sinceMs: number): SourceSpan | undefined {
   const [reader, ...others] = [...task.readers].filter(isReading);
   const alone = reader !== undefined && others.length === 0 && isOurs(reader.host) && reader.order?.range === undefined;
-  return alone ? [{ reader, first: 0, end: pieceCount, sinceMs }] : [];
+  return alone ? { reader, first: 0, end: pieceCount, sinceMs } : undefined;
 }
 
 const withoutLost = (span: SourceSpan): SourceSpan =>
@@ -59,33 +58,37 @@ function leftOf(task: Task, { reader, first, end }: SourceSpan): number {
 
 const has = (task: Task, reader: Peer | undefined, index: number): boolean => (reader ?? task.roster).pieces.has(index);
 
+/** Who reads everything is replaced as any reader is: one that is lost is nobody's concern here. */
+function divided({ moment: { nowMs, config } }: Turn, task: Task, pieceCount: number): readonly SourceSpan[] {
+  const [known] = task.spans.map(withoutLost);
+  const whole = known?.reader === undefined ? wholeOf(task, pieceCount, nowMs) : known;
+  if (whole === undefined) return [];
+  if (!isWorthwhile(task, whole, nowMs)) return [whole];
+  return evenly(task, whole, helpersOf(task, [whole]).slice(0, config.sourceShareMax - 1), nowMs);
+}
+
 /** Undefined: nobody is there to read, which others see to. */
-function divided(turn: Turn, task: Task, spans: readonly SourceSpan[]): readonly SourceSpan[] | undefined {
-  const { nowMs, config } = turn.moment;
+function dividedAnew({ moment: { nowMs, config } }: Turn, task: Task): readonly SourceSpan[] | undefined {
+  const spans = task.spans.map(withoutLost);
   const read = spans.filter((span) => isRead(task, span));
   const open = spans.filter((span) => !read.includes(span));
-  const readersMax = config.sourceShareMax;
-  let parts = [...open];
-  const orphaned = parts.some(({ reader }) => reader === undefined);
-  const places = readersMax - readersIn(parts);
-  if (!orphaned && (places <= 0 || parts.every((part) => leftOf(task, part) < CUT_PIECES_MIN))) return spans;
-  const helpers = helpersOf(task, parts);
-  for (const part of open.filter(({ reader }) => reader === undefined)) {
+  const lost = open.filter(({ reader }) => reader === undefined);
+  const placesIn = (parts: readonly SourceSpan[]): number => config.sourceShareMax - new Set(parts.map(({ reader }) => reader)).size;
+  if (lost.length === 0 && (placesIn(open) <= 0 || open.every((part) => leftOf(task, part) < CUT_PIECES_MIN))) return spans;
+  const helpers = helpersOf(task, open);
+  let parts: readonly SourceSpan[] = open;
+  for (const part of lost) {
     const reader = helpers.shift() ?? parts.find((each) => each.reader !== undefined)?.reader;
     if (reader === undefined) return undefined;
     parts = parts.map((each) => (each === part ? { ...part, reader, sinceMs: nowMs } : each));
   }
-  const free = helpers.slice(0, Math.max(0, readersMax - readersIn(parts)));
-  const [whole] = parts;
-  if (whole !== undefined && spans.length === 1) return isWorthwhile(task, whole, nowMs) ? evenly(task, whole, free, nowMs) : parts;
-  for (const helper of free) parts = relieved(task, parts, helper, nowMs);
+  for (const helper of helpers.slice(0, Math.max(0, placesIn(parts)))) parts = relieved(task, parts, helper, nowMs);
   return [...read, ...parts];
 }
 
-const readersIn = (parts: readonly SourceSpan[]): number => new Set(parts.map(({ reader }) => reader)).size;
-
 function isWorthwhile(task: Task, whole: SourceSpan, nowMs: number): boolean {
-  return nowMs - whole.sinceMs >= STALE_MS && leftOf(task, whole) / paceOf(task, whole, nowMs) >= WORTH_MS;
+  const left = leftOf(task, whole);
+  return left >= CUT_PIECES_MIN && nowMs - whole.sinceMs >= STALE_MS && left / paceOf(task, whole, nowMs) >= WORTH_MS;
 }
 
 /** At first everybody gets as much of the rest, in the order of the content, so that the first reader goes on as it began. */
@@ -105,20 +108,18 @@ function firstMissing(task: Task, { reader, first, end }: SourceSpan): number {
 }
 
 /** The helper takes from the part that would be finished last as much as it reads until the slower one has read the rest. */
-function relieved(task: Task, parts: readonly SourceSpan[], helper: Peer, nowMs: number): SourceSpan[] {
-  const paces = parts.map((part) => paceOf(task, part, nowMs));
-  const best = Math.max(...paces);
-  const [latest] = parts
-    .map((part, i) => ({ part, left: leftOf(task, part), pace: paces[i]! })) // one for each part
-    .toSorted((a, b) => b.left / b.pace - a.left / a.pace);
+function relieved(task: Task, parts: readonly SourceSpan[], helper: Peer, nowMs: number): readonly SourceSpan[] {
+  const rated = parts.map((part) => ({ part, left: leftOf(task, part), pace: paceOf(task, part, nowMs) }));
+  const best = Math.max(...rated.map(({ pace }) => pace));
+  const [latest] = rated.toSorted((a, b) => b.left / b.pace - a.left / a.pace);
   const sinceMs = Math.min(...task.spans.map((span) => span.sinceMs));
   const patienceMs = Math.max(RELIEF_MS, (nowMs - sinceMs) * RELIEF_SHARE);
-  if (latest === undefined || latest.left < CUT_PIECES_MIN || latest.left / latest.pace < patienceMs) return [...parts];
+  if (latest === undefined || latest.left < CUT_PIECES_MIN || latest.left / latest.pace < patienceMs) return parts;
   const { part, left, pace } = latest;
   // What was told of it is up to a second old: what it may have read since, and the piece that it is reading, are left to it.
   const kept = Math.max(Math.ceil(pace * STALE_MS) + 1, Math.round((left * pace) / (pace + best)));
   const cut = firstMissing(task, part) + kept;
-  if (part.end - cut < 2) return [...parts];
+  if (part.end - cut < 2) return parts;
   return parts.flatMap((each) =>
     each === part
       ? [
@@ -159,21 +160,16 @@ function tell(turn: Turn, task: Task, before: readonly SourceSpan[]): void {
   const concerned = new Set([...before, ...task.spans].map(({ reader }) => reader));
   for (const peer of concerned) {
     if (peer === undefined || peer.streamId === undefined || !isActive(peer)) continue;
-    const spans = task.spans.filter(({ reader }) => reader === peer).map(({ first, end }) => ({ first, end }));
-    const old = before.filter(({ reader }) => reader === peer);
-    if (
-      spans.length === 0 ||
-      sameAs(
-        old,
-        task.spans.filter(({ reader }) => reader === peer),
-      )
-    )
-      continue;
+    const own = partsOf(peer, task.spans);
+    if (own.length === 0 || sameAs(partsOf(peer, before), own)) continue;
+    const spans = own.map(({ first, end }) => ({ first, end }));
     admitToPart(turn, peer);
     note(turn, task, "source-shared", { peer, fields: { spans: spans.map(({ first, end }) => `${first}-${end - 1}`).join(" ") } });
     turn.effects.push({ do: "shareSource", peerId: peer.id, spans });
   }
 }
+
+const partsOf = (peer: Peer, spans: readonly SourceSpan[]): readonly SourceSpan[] => spans.filter(({ reader }) => reader === peer);
 
 const sameAs = (a: readonly SourceSpan[], b: readonly SourceSpan[]): boolean =>
   a.length === b.length && a.every((span, i) => span.reader === b[i]?.reader && span.first === b[i]?.first && span.end === b[i]?.end);

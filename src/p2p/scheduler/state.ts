@@ -307,6 +307,9 @@ export const isLive = (host: Host): boolean => host.liveness.kind !== "silent";
 /** One of our daemons, and live: it trades with its like, and understands offers that it did not ask for. */
 export const isOurs = (host: Host): boolean => host.instanceId !== undefined && isLive(host);
 
+/** Both are of ours, and settle between themselves who gives what. */
+export const trade = (a: Peer, b: Peer): boolean => isOurs(a.host) && isOurs(b.host);
+
 /** It is to be looked at again; nobody is pushed to that would not understand it. */
 export function beDue(peer: Peer): void {
   if (!isPushable(peer)) return;

@@ -134,7 +134,7 @@ export function told(effects: readonly Did[]): string[] {
   return effects.map((effect) => {
     switch (effect.do) {
       case "offerParents":
-        return `${nameOf(effect.peerId)}: ${effect.unasked ? "pushed" : "parents"} ${[...effect.parents, ...effect.neighbours].map(nameOf).toSorted().join(" ")}`;
+        return `${nameOf(effect.peerId)}: ${effect.unasked ? "pushed" : "parents"} ${namesOf([...effect.parents, ...effect.neighbours])}`;
       case "shareSource":
         return `${nameOf(effect.peerId)}: share ${effect.spans.map(({ first, end }) => `${first}-${end}`).join(" ")}`;
       case "needBackToSource":
@@ -156,6 +156,7 @@ export function told(effects: readonly Did[]): string[] {
 }
 
 const nameOf = (id: PeerId): string => id.slice(0, -2);
+const namesOf = (ids: readonly PeerId[]): string => ids.map(nameOf).toSorted().join(" ");
 
 function hostFacts(name: string, { seed = false, sharing = true, idc = "", location = "" }: Joining): HostFacts {
   const id = name as HostId;

@@ -1,6 +1,6 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { HostId, PeerId } from "../model/ids.ts";
-import { uploadSlotsOf } from "./rules.ts";
+import { isBusy } from "./rules.ts";
 import { admitReader, trustReader } from "./source.ts";
 import type { Event, ProgressFacts, StoredFacts } from "./events.ts";
 import {
@@ -55,13 +55,13 @@ export function hostAttached(turn: Turn, event: EventOf<"hostAttached">): void {
 export function heartbeat(turn: Turn, event: EventOf<"heartbeat">): void {
   const host = turn.cluster.hosts.get(event.hostId);
   if (host === undefined || host.sessionId !== event.sessionId) return; // of a stream that was replaced
-  const wasBusy = isFull(turn, host);
+  const wasBusy = isBusy(host, turn.moment);
   host.uploadsInFlight = event.uploadsInFlight;
   host.uploadSlots = event.uploadSlots > 0 ? event.uploadSlots : undefined;
   if (event.host !== undefined) learnHost(turn, host, event.host);
   if (host.liveness.kind === "attached") host.liveness.heardAtMs = turn.moment.nowMs;
   else welcome(turn, host.facts, { kind: "attached", heardAtMs: turn.moment.nowMs });
-  if (wasBusy && !isFull(turn, host)) touchTasks(turn, host);
+  if (wasBusy && !isBusy(host, turn.moment)) touchTasks(turn, host);
   for (const facts of event.progress) applyProgress(turn, host, facts);
 }
 
@@ -96,7 +96,8 @@ function learnLayout(peer: Peer, layout: Layout): void {
   if (peer.layout?.contentLength === layout.contentLength && peer.layout.pieceLength === layout.pieceLength) return;
   peer.task.roster.note(peer);
   peer.layout = layout;
-  if (peer.task.layout === undefined || peer.permit !== undefined) peer.task.layout = layout; // its reader knows best what the source has now
+  // Its reader knows best what the source has now.
+  if (peer.task.layout === undefined || peer.permit !== undefined) peer.task.layout = layout;
 }
 
 export function stored(turn: Turn, event: EventOf<"stored">): void {
@@ -246,5 +247,3 @@ export function supersede(turn: Turn, peer: Peer): void {
 }
 
 const READER_KEYS_GUESSED = 8;
-
-const isFull = (turn: Turn, host: Host): boolean => host.uploadsInFlight >= uploadSlotsOf(host, turn.moment.config);

@@ -2,8 +2,9 @@ import { AnaxError } from "../../base/errors.ts";
 import type { PeerId } from "../model/ids.ts";
 import { block, complain, forgive, hasSomethingFor } from "./blocks.ts";
 import type { Event } from "./events.ts";
+import { isDivided } from "./share.ts";
 import { admitReader, endPeer, sourceFailed } from "./source.ts";
-import { isActive, isOurs, type Peer } from "./state.ts";
+import { isActive, isOurs, trade, type Peer } from "./state.ts";
 import { forgetPeer, hear, hearRegistration, supersede } from "./step-host.ts";
 import { decide, note, touch, type Turn } from "./turn.ts";
 
@@ -93,15 +94,14 @@ function addPiece(turn: Turn, peer: Peer, pieceIndex: number): void {
 }
 
 /**
- * Upstream keeps the child from this parent for as long as it lives; here it is for a while. Ours that trade leave each other alone for a while by
- * themselves, and report for good only whom they have given up.
+ * Upstream keeps the child from this parent for as long as it lives; here it is for a while. Ours that trade leave each other alone for a
+ * while by themselves, and report for good only whom they have given up.
  */
 export function pieceFailed(turn: Turn, event: EventOf<"pieceFailed">): void {
   const peer = knownPeer(turn, event.peerId);
   const parent = peer.task.peers.get(event.parentId as PeerId); // a lookup by a stranger's text finds nothing or a peer
   if (parent === undefined || parent === peer) return;
-  const trade = isOurs(peer.host) && isOurs(parent.host);
-  if (trade && event.temporary) return;
+  if (event.temporary && trade(peer, parent)) return;
   block(turn, peer, parent, event.temporary ? "piece-failed-for-now" : "piece-failed");
   complain(turn, peer, parent);
   turn.cluster.setParents(
@@ -114,7 +114,7 @@ export function sourcePieceFailed(turn: Turn, event: EventOf<"sourcePieceFailed"
   const peer = knownPeer(turn, event.peerId);
   peer.sourceError = event.error;
   // A part goes to somebody else; who read everything reports by itself how that ended.
-  if (!peer.task.spans.some(({ reader }) => reader === peer)) return;
+  if (!isDivided(peer.task) || !peer.task.spans.some(({ reader }) => reader === peer)) return;
   turn.cluster.takePermit(peer);
   peer.task.shareDue = true;
   touch(turn, peer.task);

@@ -9,7 +9,7 @@ export interface Conversation<Req, Res> {
   readonly run: (handle: (request: Req) => void | Promise<void>) => Promise<void>;
 }
 
-/** Those who wait for one and the same signal: an AbortSignal looks through all its listeners whenever one is added, and here are thousands. */
+/** Those who wait for one and the same signal: an AbortSignal looks through all its listeners whenever one is added; here are thousands. */
 export class Watchers {
   readonly #bySignal = new WeakMap<AbortSignal, Set<() => void>>();
 
