@@ -1,3 +1,4 @@
+import { hashOf } from "../../base/fnv.ts";
 import { PieceSet } from "./piece-set.ts";
 import { isRoot, rosterOf, type Bag } from "./roster.ts";
 import {
@@ -11,7 +12,7 @@ import {
   type Rejections,
   type Relaxation,
 } from "./rules.ts";
-import { hashOf, scoreOf } from "./score.ts";
+import { scoreOf } from "./score.ts";
 import type { Peer } from "./state.ts";
 
 /** Parents for a child, best first; with what spoke against every other candidate. */

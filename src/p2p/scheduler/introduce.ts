@@ -1,7 +1,7 @@
+import { hashOf } from "../../base/fnv.ts";
 import { distanceOf } from "./nearness.ts";
 import { rosterOf, type Bag, type Roster } from "./roster.ts";
 import { add, pairRejectionOf, type Moment, type Rejection, type Rejections } from "./rules.ts";
-import { hashOf } from "./score.ts";
 import { isReading, isWhole, NEVER, type Peer } from "./state.ts";
 
 // Which peers of ours are to trade pieces with each other. The scheduler makes a graph and leaves pieces alone: near-regular, since

@@ -1,3 +1,4 @@
+import { hashOf } from "../../base/fnv.ts";
 import { commonLevels, LOCATION_LEVELS_MAX } from "./nearness.ts";
 import type { Moment } from "./rules.ts";
 import { uploadSlotsOf } from "./rules.ts";
@@ -44,12 +45,3 @@ function nearness(child: Peer, parent: Peer): number {
 const kindOf = (parent: Peer): number => (isReading(parent) ? 1 : parent.host.facts.seed ? 0.4 : 0.5);
 
 const tieBreak = (child: string, parent: string): number => hashOf(`${child}\0${parent}`) / 0x1_0000_0000;
-
-/** FNV-1a with a final mix; spreads, and is the same on every scheduler. */
-export function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
-}

@@ -1,4 +1,4 @@
-import { hashOf } from "./score.ts";
+import { hashOf } from "../../base/fnv.ts";
 import { admitToPart } from "./source.ts";
 import { isActive, isOurs, isPushable, isReading, mayReadSource, type Peer, type SourceSpan, type Task } from "./state.ts";
 import { note, type Turn } from "./turn.ts";

@@ -1,9 +1,9 @@
+import { hashOf } from "../../base/fnv.ts";
 import type { ErrorCode, ErrorDetails } from "../../base/errors.ts";
 import type { Download } from "../../wire/grpc/gen/common/v2/common.ts";
 import { hasProspect } from "./choose.ts";
 import type { SourceBecause } from "./events.ts";
 import type { Rejections } from "./rules.ts";
-import { hashOf } from "./score.ts";
 import {
   beDue,
   isActive,

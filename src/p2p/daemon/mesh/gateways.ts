@@ -1,3 +1,4 @@
+import { hashOf } from "../../../base/fnv.ts";
 import { Bits } from "./bits.ts";
 
 /** A neighbour as the choice of gateways sees it. */
@@ -88,13 +89,6 @@ export class Gateways {
     }
     return ranks;
   }
-}
-
-/** FNV-1a. */
-function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  return hash >>> 0;
 }
 
 /** The finish of MurmurHash3. */
