@@ -1,4 +1,72 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type Socket } from "node:net";
+import { test } from "node:test";
+import { realClock } from "../../base/clock.ts";
+import { createFrameParser, encodeFrame, encodeSettings, FLAG, FRAME, PREFACE } from "../http2/frames.ts";
 import { conformsAsCaller } from "./caller.conformance.ts";
+import { Task } from "./gen/common/v2/common.ts";
+import { DfdaemonUploadService, SyncPiecesRequest, SyncPiecesResponse } from "./gen/dfdaemon/v2/dfdaemon.ts";
+import { SchedulerService } from "./gen/scheduler/v2/scheduler.ts";
+import { serveLocally, socketDirectory } from "./grpc-fixture.ts";
+import { serviceOf } from "./service.ts";
 import { SocketChannel } from "./socket-channel.ts";
 
 conformsAsCaller("socket", (path, options) => new SocketChannel(path, options));
+
+const timeoutMs = 10_000;
+
+test("an endless stream where one response belongs is left at the second one", async () => {
+  const { promise: stopped, resolve } = Promise.withResolvers<void>();
+  const endless = serviceOf(DfdaemonUploadService, {
+    async *syncPieces() {
+      try {
+        for (let number = 0; ; number++) yield SyncPiecesResponse.fromPartial({ number });
+      } finally {
+        resolve();
+      }
+    },
+  });
+  await using served = await serveLocally([endless], (path, options) => new SocketChannel(path, options));
+  const method = { ...DfdaemonUploadService.syncPieces, responseStream: false } as const;
+  await assert.rejects(served.channel.unary(method, SyncPiecesRequest.create(), { timeoutMs }), {
+    code: "rpc.internal",
+    details: { method: method.path, reason: "more than one response" },
+  });
+  await stopped;
+});
+
+/** Resolves once the client has read all that was said to this socket. */
+async function heardBy(socket: Socket): Promise<void> {
+  socket.write(encodeFrame({ type: FRAME.ping, payload: Buffer.alloc(8) }));
+  const parser = createFrameParser();
+  let preface = PREFACE.length;
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+    const bytes = chunk as Buffer;
+    if (parser.feed(bytes.subarray(preface)).some(({ type, flags }) => type === FRAME.ping && flags === FLAG.ack)) return;
+    preface = Math.max(0, preface - bytes.length);
+  }
+}
+
+test("closing a channel ends the calls on a connection that the other side was about to leave, too", async () => {
+  await using sockets = await socketDirectory();
+  const { path } = sockets.at("leaving");
+  await using server = createServer().listen(path);
+  await once(server, "listening");
+  const call = () => channel.unary(SchedulerService.statTask, { hostId: "h", taskId: "t" }, { timeoutMs });
+  const channel = new SocketChannel(path, { clock: realClock });
+  const calls: Promise<Task>[] = [];
+  for (const goAway of [[encodeFrame({ type: FRAME.goAway, payload: Buffer.of(0, 0, 0, 1, 0, 0, 0, 0) })], []]) {
+    const connected = once(server, "connection") as Promise<[Socket]>;
+    calls.push(call());
+    const [socket] = await connected;
+    socket.write(Buffer.concat([encodeSettings([]), ...goAway]));
+    await heardBy(socket);
+  }
+  const ends = Promise.allSettled(calls);
+  channel[Symbol.dispose]();
+  assert.deepEqual(
+    (await ends).map((end) => end.status === "rejected" && (end.reason as { code: string }).code),
+    ["rpc.cancelled", "rpc.cancelled"],
+  );
+});

@@ -29,7 +29,8 @@ export interface SocketChannelOptions {
 export class SocketChannel implements GrpcCaller {
   readonly #path: string;
   readonly #options: SocketChannelOptions;
-  #connection: Http2Connection | undefined;
+  /** The last one takes new calls; those before it, which the other side wanted to end, finish what they have. */
+  #connections: readonly Http2Connection[] = [];
 
   /** Throws `input.invalid` for a path that the operating system would cut. */
   constructor(path: string, options: SocketChannelOptions) {
@@ -38,20 +39,22 @@ export class SocketChannel implements GrpcCaller {
   }
 
   async unary<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, options: UnaryOptions): Promise<Res> {
-    const responses: Res[] = [];
-    for await (const response of this.#call(method, request, options)) responses.push(response);
-    const [first] = responses;
-    if (first !== undefined && responses.length === 1) return first;
-    throw new AnaxError("rpc.internal", { method: method.path, reason: "not exactly one response", responses: responses.length });
+    let only: Res | undefined;
+    for await (const response of this.#call(method, request, options)) {
+      if (only !== undefined) throw new AnaxError("rpc.internal", { method: method.path, reason: "more than one response" });
+      only = response;
+    }
+    if (only !== undefined) return only;
+    throw new AnaxError("rpc.internal", { method: method.path, reason: "no response" });
   }
 
   serverStream<Req, Res>(method: ServerStreamMethod<Req, Res>, request: Req, options: ServerStreamOptions): AsyncGenerator<Res> {
     return this.#call(method, request, options);
   }
 
-  /** Closes the connection; open calls end with `rpc.cancelled`. */
+  /** Open calls end with `rpc.cancelled`. */
   [Symbol.dispose](): void {
-    this.#connection?.close(new AnaxError("rpc.cancelled", { reason: "the channel was closed" }));
+    for (const connection of this.#connections) connection.close(new AnaxError("rpc.cancelled", { reason: "the channel was closed" }));
   }
 
   async *#call<Req, Res>(method: Method<Req, Res>, request: Req, { signal, timeoutMs, headers }: CallOptions): AsyncGenerator<Res> {
@@ -65,15 +68,17 @@ export class SocketChannel implements GrpcCaller {
   }
 
   #open(): Http2Connection {
-    if (this.#connection?.open === true) return this.#connection;
-    this.#connection = new Http2Connection({
+    const last = this.#connections.at(-1);
+    if (last?.open === true) return last;
+    const connection = new Http2Connection({
       path: this.#path,
       clock: this.#options.clock,
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
       keepAliveMs: KEEPALIVE_MS,
       keepAliveTimeoutMs: KEEPALIVE_TIMEOUT_MS,
     });
-    return this.#connection;
+    this.#connections = [...this.#connections.filter(({ closed }) => !closed), connection];
+    return connection;
   }
 }
 

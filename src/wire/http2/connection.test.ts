@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { AnaxError } from "../../base/errors.ts";
+import { AnaxError } from "../../base/errors.ts";
 import { VirtualClock } from "../../base/virtual-clock.ts";
 import { temporaryDirectory } from "../../../test/kit/temporary-directory.ts";
 import { Http2Connection, type Exchange } from "./connection.ts";
@@ -33,6 +33,7 @@ async function aPeer(): Promise<Peer> {
   const connection = new Http2Connection(options);
   const [socket] = await connected;
   scope.defer(() => void socket.destroy());
+  socket.on("error", () => undefined); // the client may leave while something is said to it
   const frames = framesOf(socket);
   const owned = scope.move();
   return {
@@ -139,7 +140,31 @@ test("a side that goes away answers what it has begun with, and nothing else", a
   assert.equal(peer.connection.open, false);
   assert.equal((await ask(peer.connection).over)?.code, "rpc.unavailable");
   peer.say(encodeFrame({ type: FRAME.headers, flags: FLAG.endHeaders | FLAG.endStream, streamId: 1, payload: STATUS_200 }));
+  assert.equal(peer.connection.closed, false);
   assert.equal(await first.over, undefined);
+  assert.deepEqual([peer.connection.closed, peer.clock.pending], [true, 0]); // whether or not the other side closes as well
+});
+
+test("a connection without exchanges ends with the wish to end it", async () => {
+  await using peer = await aPeer();
+  const gone = once(peer.socket.resume(), "end");
+  peer.say(SETTINGS, encodeNumber(FRAME.windowUpdate, 0, 1), encodeFrame({ type: FRAME.goAway, payload: Buffer.alloc(8) }));
+  await gone;
+  assert.deepEqual([peer.connection.closed, peer.clock.pending], [true, 0]);
+});
+
+test("interim answers are passed over", async () => {
+  await using peer = await aPeer();
+  const { log, over } = ask(peer.connection);
+  const interim = encodeFrame({ type: FRAME.headers, flags: FLAG.endHeaders, streamId: 1, payload: encodeHeaders([[":status", "103"]]) });
+  peer.say(
+    SETTINGS,
+    interim,
+    interim,
+    encodeFrame({ type: FRAME.headers, flags: FLAG.endHeaders | FLAG.endStream, streamId: 1, payload: STATUS_200 }),
+  );
+  assert.equal(await over, undefined);
+  assert.deepEqual(log, [":status=200"]);
 });
 
 test("a reset ends its stream with what its code means", async () => {
@@ -191,15 +216,40 @@ test("silence is questioned, and a side that does not answer is given up", async
   assert.equal(peer.clock.pending, 0);
 });
 
-const big = encodeFrame({ type: FRAME.continuation, streamId: 1, payload: Buffer.alloc(16_000) });
+test("a connection that was closed here fails what is under way with the reason", async () => {
+  await using peer = await aPeer();
+  const { over } = ask(peer.connection);
+  peer.connection.close(new AnaxError("rpc.cancelled"));
+  assert.equal((await over)?.code, "rpc.cancelled");
+  assert.deepEqual([peer.connection.closed, peer.clock.pending], [true, 0]);
+});
+
+const head = encodeFrame({ type: FRAME.headers, flags: FLAG.endHeaders, streamId: 1, payload: STATUS_200 });
+const openHead = encodeFrame({ type: FRAME.headers, streamId: 1, payload: STATUS_200 });
+const partOf = (bytes: number) => encodeFrame({ type: FRAME.continuation, streamId: 1, payload: Buffer.alloc(bytes) });
+const dataOf = (bytes: number) => encodeFrame({ type: FRAME.data, streamId: 1, payload: Buffer.alloc(bytes) });
+const pingOf = (bytes: number) => encodeFrame({ type: FRAME.ping, payload: Buffer.alloc(bytes) });
+const times = (count: number, frame: Uint8Array): readonly Uint8Array[] => new Array<Uint8Array>(count).fill(frame);
+
 for (const [what, said] of [
-  ["something else than settings first", [encodeFrame({ type: FRAME.ping, payload: Buffer.alloc(8) })]],
+  ["something else than settings first", [pingOf(8)]],
   ["HTTP/1", [Buffer.from("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")]],
+  ["a frame longer than was allowed", [SETTINGS, dataOf(16_385).subarray(0, 9)]],
   ["a push", [SETTINGS, encodeFrame({ type: FRAME.pushPromise, streamId: 1, payload: Buffer.alloc(8) })]],
-  ["headers that are interrupted", [SETTINGS, encodeFrame({ type: FRAME.headers, streamId: 1, payload: STATUS_200 }), SETTINGS]],
-  ["headers without end", [SETTINGS, encodeFrame({ type: FRAME.headers, streamId: 1 }), big, big, big, big, big]],
+  ["headers that are interrupted", [SETTINGS, openHead, SETTINGS]],
+  ["headers that go on elsewhere", [SETTINGS, openHead, encodeFrame({ type: FRAME.continuation, flags: FLAG.endHeaders, streamId: 3 })]],
+  ["headers without end", [SETTINGS, openHead, ...times(5, partOf(16_000))]],
+  ["headers in ever more empty parts", [SETTINGS, openHead, ...times(64, partOf(0))]],
+  ["headers again and again", [SETTINGS, head, head]],
   ["a continuation of nothing", [SETTINGS, encodeFrame({ type: FRAME.continuation, streamId: 1, payload: STATUS_200 })]],
+  ["data before headers", [SETTINGS, dataOf(1)]],
+  ["more data than its window", [SETTINGS, head, ...times(65, dataOf(16_384))]],
   ["a window beyond all measure", [SETTINGS, encodeNumber(FRAME.windowUpdate, 0, 2 ** 31 - 1)]],
+  ["windows beyond all measure", [encodeSettings([[SETTING.initialWindowSize, 2 ** 31]])]],
+  ["a reset without a code", [SETTINGS, encodeFrame({ type: FRAME.reset, streamId: 1 })]],
+  ["a ping of a wrong length", [SETTINGS, pingOf(16_000)]],
+  ["pings without reading the answers", [SETTINGS, ...times(100_000, pingOf(8))]],
+  ["settings without reading the answers", times(100_000, SETTINGS)],
 ] as const) {
   test(`a side that does not keep to the protocol is given up: ${what}`, async () => {
     await using peer = await aPeer();

@@ -6,6 +6,7 @@ import {
   createFrameParser,
   decodeNumber,
   decodeSettings,
+  decodeUint31,
   encodeFrame,
   encodeNumber,
   encodeSettings,
@@ -54,11 +55,18 @@ const ANSWER_WINDOW_BYTES = 1024 * 1024;
 /** Their readers hold answers back, not the connection: one that is not read must not stop the others. */
 const CONNECTION_WINDOW_BYTES = WINDOW_BYTES_MAX;
 const HEADER_BYTES_MAX = 64 * 1024;
+/** Replies that the socket has not taken yet: a side that asks on and on without reading them must not fill our memory. */
+const REPLIES_MAX = 1000;
+const PING_BYTES = 8;
 const CANCEL = 8;
 
 interface Stream {
   readonly events: AnswerEvents;
   readonly body: OutgoingBody;
+  /** The answer itself has begun; what comes now besides data are its trailers. */
+  answered: boolean;
+  /** What the other side may still send. */
+  windowBytes: number;
   /** Used bytes that the other side has not been told of yet. */
   usedBytes: number;
 }
@@ -78,6 +86,7 @@ export class Http2Connection {
   /** A header block that goes on in the next frame. */
   #block: { readonly frame: Frame; readonly parts: Uint8Array[]; bytes: number } | undefined;
   #receivedBytes = 0;
+  #repliesWaiting = 0;
   #greeted = false;
   #heardMs: number;
   #asked = false;
@@ -106,6 +115,11 @@ export class Http2Connection {
     return this.#ended === undefined;
   }
 
+  /** Nothing of it is left: no exchange is under way and none can begin. */
+  get closed(): boolean {
+    return this.#socket.destroyed;
+  }
+
   /** Sends a request; when the connection has ended, `failed` is called before this returns. */
   request(fields: readonly HeaderField[], body: Uint8Array, events: AnswerEvents): Exchange {
     if (this.#ended !== undefined) {
@@ -114,7 +128,8 @@ export class Http2Connection {
     }
     const id = this.#nextId;
     this.#nextId += 2;
-    const stream: Stream = { events, body: new OutgoingBody(id, body, this.#streamWindowBytes), usedBytes: 0 };
+    const outgoing = new OutgoingBody(id, body, this.#streamWindowBytes);
+    const stream: Stream = { events, body: outgoing, answered: false, windowBytes: ANSWER_WINDOW_BYTES, usedBytes: 0 };
     this.#streams.set(id, stream);
     const headers = encodeFrame({ type: FRAME.headers, flags: FLAG.endHeaders, streamId: id, payload: encodeHeaders(fields) });
     this.#write(headers, ...stream.body.frames(this.#window));
@@ -134,15 +149,25 @@ export class Http2Connection {
     if (frames.length > 0 && !this.#socket.destroyed) this.#socket.write(frames.length === 1 ? frames[0]! : Buffer.concat(frames));
   }
 
+  /** Sends what the other side asked for. */
+  #reply(frame: Uint8Array): void {
+    if (this.#repliesWaiting >= REPLIES_MAX) throw malformed("more questions than are answered");
+    this.#repliesWaiting++;
+    this.#socket.write(frame, () => this.#repliesWaiting--);
+  }
+
   #used(id: number, stream: Stream, bytes: number): void {
     stream.usedBytes += bytes;
     if (stream.usedBytes < ANSWER_WINDOW_BYTES / 2 || !this.#streams.has(id)) return;
     this.#write(encodeNumber(FRAME.windowUpdate, id, stream.usedBytes));
+    stream.windowBytes += stream.usedBytes;
     stream.usedBytes = 0;
   }
 
   #cancel(id: number): void {
-    if (this.#streams.delete(id)) this.#write(encodeNumber(FRAME.reset, id, CANCEL));
+    if (!this.#streams.has(id)) return;
+    this.#write(encodeNumber(FRAME.reset, id, CANCEL));
+    this.#forget(id);
   }
 
   /** More may be sent: on one stream or, without one, on all of them. */
@@ -156,14 +181,15 @@ export class Http2Connection {
     this.#heardMs = this.#options.clock.nowMs();
     this.#asked = false;
     try {
-      for (const frame of this.#parser.feed(chunk)) this.#take(frame);
+      for (const frame of this.#parser.feed(chunk)) if (!this.closed) this.#take(frame);
     } catch (thrown) {
       this.#end(errorOf(thrown));
     }
   }
 
   #take(frame: Frame): void {
-    if (this.#block !== undefined && frame.type !== FRAME.continuation) throw malformed("a header block that is not finished");
+    const goesOn = frame.type === FRAME.continuation && frame.streamId === this.#block?.frame.streamId;
+    if (this.#block !== undefined && !goesOn) throw malformed("a header block that is not finished");
     if (!this.#greeted && frame.type !== FRAME.settings) throw malformed("the first frame must be settings");
     const stream = this.#streams.get(frame.streamId);
     switch (frame.type) {
@@ -174,16 +200,15 @@ export class Http2Connection {
       case FRAME.data:
         return this.#takeData(frame, stream);
       case FRAME.reset:
-        this.#streams.delete(frame.streamId);
-        return stream?.events.failed(resetError(decodeNumber(frame)));
+        return this.#takeReset(frame, stream);
       case FRAME.settings:
         return (frame.flags & FLAG.ack) === 0 ? this.#takeSettings(frame) : undefined;
       case FRAME.ping:
-        return (frame.flags & FLAG.ack) === 0 ? this.#write(encodeFrame({ ...frame, flags: FLAG.ack })) : undefined;
+        return this.#takePing(frame);
       case FRAME.goAway:
-        return this.#leave(decodeNumber(frame));
+        return this.#leave(decodeUint31(frame));
       case FRAME.windowUpdate:
-        (frame.streamId === 0 ? this.#window : stream?.body.window)?.add(decodeNumber(frame));
+        (frame.streamId === 0 ? this.#window : stream?.body.window)?.add(decodeUint31(frame));
         return this.#goOn(frame.streamId === 0 ? this.#streams.values() : stream === undefined ? [] : [stream]);
       case FRAME.pushPromise:
         throw malformed("a push that was not allowed");
@@ -203,7 +228,8 @@ export class Http2Connection {
     if ((flags & FLAG.endHeaders) === 0) return;
     this.#block = undefined;
     const fields = decodeHeaders(block.parts.length === 1 ? part : Buffer.concat(block.parts));
-    this.#streams.get(first.streamId)?.events.headers(fields);
+    const stream = this.#streams.get(first.streamId);
+    if (stream !== undefined) takeFields(stream, fields, isLast(first));
     this.#endIfLast(first);
   }
 
@@ -215,25 +241,41 @@ export class Http2Connection {
       this.#receivedBytes = 0;
     }
     const content = contentOf(frame);
-    if (stream !== undefined) this.#used(frame.streamId, stream, frame.payload.length - content.length);
-    stream?.events.data(content);
+    if (stream === undefined) return;
+    if (!stream.answered) throw malformed("data before any headers");
+    stream.windowBytes -= frame.payload.length;
+    if (stream.windowBytes < 0) throw malformed("more data than was allowed");
+    this.#used(frame.streamId, stream, frame.payload.length - content.length);
+    stream.events.data(content);
     this.#endIfLast(frame);
   }
 
-  #endIfLast({ flags, streamId }: Frame): void {
-    const stream = this.#streams.get(streamId);
-    if ((flags & FLAG.endStream) === 0 || stream === undefined) return;
-    this.#streams.delete(streamId);
+  #endIfLast(frame: Frame): void {
+    const stream = this.#streams.get(frame.streamId);
+    if (stream === undefined || !isLast(frame)) return;
+    this.#forget(frame.streamId);
     stream.events.end();
+  }
+
+  #takeReset(frame: Frame, stream: Stream | undefined): void {
+    const error = resetError(decodeNumber(frame));
+    this.#forget(frame.streamId);
+    stream?.events.failed(error);
+  }
+
+  #takePing({ flags, payload }: Frame): void {
+    if (payload.length !== PING_BYTES) throw malformed("a ping of a wrong length");
+    if ((flags & FLAG.ack) === 0) this.#reply(encodeFrame({ type: FRAME.ping, flags: FLAG.ack, payload }));
   }
 
   #takeSettings(frame: Frame): void {
     const settings = decodeSettings(frame.payload);
     this.#greeted = true;
     const windowBytes = settings.get(SETTING.initialWindowSize) ?? this.#streamWindowBytes;
+    if (windowBytes > WINDOW_BYTES_MAX) throw malformed("a window beyond all measure");
     for (const { body } of this.#streams.values()) body.window.add(windowBytes - this.#streamWindowBytes);
     this.#streamWindowBytes = windowBytes;
-    this.#write(encodeFrame({ type: FRAME.settings, flags: FLAG.ack }));
+    this.#reply(encodeFrame({ type: FRAME.settings, flags: FLAG.ack }));
     this.#goOn(this.#streams.values());
   }
 
@@ -244,10 +286,21 @@ export class Http2Connection {
     const reason = new AnaxError("rpc.unavailable", { reason: "the other side is going away" });
     this.#ended ??= reason;
     for (const [id, { events }] of this.#streams) {
-      if (id <= (lastId & 0x7fff_ffff)) continue;
+      if (id <= lastId) continue;
       this.#streams.delete(id);
       events.failed(reason);
     }
+    this.#endIfIdle();
+  }
+
+  #forget(id: number): void {
+    this.#streams.delete(id);
+    this.#endIfIdle();
+  }
+
+  /** After the last exchange nothing is waited for: whether the other side closes, too, is its own affair. */
+  #endIfIdle(): void {
+    if (this.#ended !== undefined && this.#streams.size === 0) this.#end(this.#ended);
   }
 
   #onSilence(): void {
@@ -256,7 +309,7 @@ export class Http2Connection {
     if (!this.#greeted) return this.#lost("no connection in time", { connectTimeoutMs });
     if (this.#asked && silentMs >= keepAliveTimeoutMs) return this.#lost("no sign of life");
     const ask = silentMs >= keepAliveMs;
-    if (ask) this.#write(encodeFrame({ type: FRAME.ping, payload: Buffer.alloc(8) }));
+    if (ask) this.#write(encodeFrame({ type: FRAME.ping, payload: Buffer.alloc(PING_BYTES) }));
     this.#asked = ask;
     this.#watch = clock.timer(ask ? keepAliveTimeoutMs : Math.max(1, keepAliveMs - silentMs), () => this.#onSilence());
   }
@@ -274,6 +327,16 @@ export class Http2Connection {
     for (const { events } of streams) events.failed(reason);
   }
 }
+
+/** Headers, and trailers with which the answer ends; more would never end. Interim answers (1xx) say nothing that is of use here. */
+function takeFields(stream: Stream, fields: readonly HeaderField[], last: boolean): void {
+  if (!last && stream.answered) throw malformed("headers in the middle of an answer");
+  if (!last && fields.some(([name, value]) => name === ":status" && value.startsWith("1"))) return;
+  stream.answered = true;
+  stream.events.headers(fields);
+}
+
+const isLast = ({ flags }: Frame): boolean => (flags & FLAG.endStream) !== 0;
 
 /** Of RFC 9113, as gRPC has its clients understand them. */
 const RESET_CODES = {

@@ -5,6 +5,7 @@ import {
   createFrameParser,
   decodeNumber,
   decodeSettings,
+  decodeUint31,
   encodeFrame,
   encodeNumber,
   encodeSettings,
@@ -69,5 +70,7 @@ test("settings and numbers are read as they were written, and refused when they 
   assert.throws(() => decodeSettings(Buffer.alloc(5)), { code: "rpc.internal" });
   const [number] = createFrameParser().feed(encodeNumber(FRAME.windowUpdate, 5, 2 ** 31 - 1));
   assert.equal(decodeNumber(number!), 2 ** 31 - 1); // likewise
+  const reserved = encodeNumber(FRAME.windowUpdate, 5, 2 ** 31 + 7).subarray(9);
+  assert.equal(decodeUint31({ type: FRAME.windowUpdate, payload: reserved }), 7);
   assert.throws(() => decodeNumber({ type: FRAME.reset, payload: Buffer.alloc(3) }), { code: "rpc.internal" });
 });

@@ -71,11 +71,14 @@ export function encodeNumber(type: number, streamId: number, value: number): Buf
   return encodeFrame({ type, streamId, payload });
 }
 
-/** The number of 32 bits at `place`. Throws `rpc.internal`. */
-export function decodeNumber({ payload, type }: Pick<Frame, "payload" | "type">, place = 0): number {
-  if (payload.length < place + 4) throw malformed("a frame that is too short", { type });
-  return new DataView(payload.buffer, payload.byteOffset).getUint32(place);
+/** The number of 32 bits that a frame begins with. Throws `rpc.internal`. */
+export function decodeNumber({ payload, type }: Pick<Frame, "payload" | "type">): number {
+  if (payload.length < 4) throw malformed("a frame that is too short", { type });
+  return new DataView(payload.buffer, payload.byteOffset).getUint32(0);
 }
+
+/** The same where its first bit is set aside and means nothing: in stream ids and windows. Throws `rpc.internal`. */
+export const decodeUint31 = (frame: Pick<Frame, "payload" | "type">): number => decodeNumber(frame) & 0x7fff_ffff;
 
 /** The content of a frame without its padding and priority. Throws `rpc.internal`. */
 export function contentOf({ type, flags, payload }: Frame): Uint8Array {
