@@ -14,7 +14,7 @@ test("every machine finds the same number for a text", () => {
 test("names that differ in their last letters spread evenly, in their upper bits as in their lower ones", () => {
   const hashes = Array.from({ length: 16_000 }, (_, i) => hashOf(`host-${i}`));
   for (const part of [(hash: number) => hash >>> 28, (hash: number) => hash & 15]) {
-    const counts = new Array<number>(16).fill(0);
+    const counts = Array.from({ length: 16 }, () => 0);
     for (const hash of hashes) counts[part(hash)]!++; // 4 bits
     assert.ok(
       counts.every((count) => count > 850 && count < 1150),

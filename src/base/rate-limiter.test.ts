@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Clock } from "./clock.ts";
 import { AnaxError } from "./errors.ts";
 import { RateLimiter, type RateLimiterOptions } from "./rate-limiter.ts";
 import { VirtualClock } from "./virtual-clock.ts";
@@ -209,6 +210,65 @@ test("who leaves the line pays nothing, and a full line refuses", async () => {
   await clock.advance(1001);
   await staying;
   assert.deepEqual([limiter.waiting, clock.pending], [0, 0]);
+});
+
+test("a clock that jumps ahead, as after a suspension, lets no more than the burst pass at once", async () => {
+  const virtual = new VirtualClock();
+  let aheadMs = 0;
+  const clock: Clock = {
+    ...virtual,
+    nowMs: () => virtual.nowMs() + aheadMs,
+    wallMs: () => 0,
+    timer: (ms, fire) => virtual.timer(ms, fire),
+  };
+  using bench = benchOf({ bytesPerSecond: 10 * MIB, clock });
+  const flows = ["a", "b"].map((flow) => bench.hog(flow, NORMAL));
+  const sum = (): number => flows.reduce((total, { bytes }) => total + bytes, 0);
+  await virtual.advance(1000);
+  const before = sum();
+  aheadMs = 3_600_000;
+  await virtual.advance(10); // the alarm that was set before
+  within(sum() - before, 1.1 * MIB, 0.1, "the burst and 10 ms");
+  await virtual.advance(10_000);
+  within(sum() - before, 101 * MIB, 0.01, "and then the rate");
+});
+
+test("many leave at once, and who stays passes when it is his turn", async () => {
+  using bench = benchOf({ bytesPerSecond: MIB, flowBytesPerSecond: MIB });
+  const { limiter, clock } = bench;
+  assert.ok(limiter.tryTake("first", NORMAL, MIB));
+  const stop = new AbortController();
+  const leaving = Array.from({ length: 500 }, (_, i) => limiter.take(`task-${i % 7}`, i % 3, MIB, stop.signal));
+  const staying = limiter.take("last", BACKGROUND, TURN, new AbortController().signal);
+  assert.deepEqual([limiter.waiting, clock.pending], [501, 1]);
+  stop.abort(new Error("enough"));
+  assert.ok((await Promise.allSettled(leaving)).every(({ status }) => status === "rejected"));
+  assert.deepEqual([limiter.waiting, clock.pending], [1, 1]);
+  await clock.advance(1001);
+  await staying;
+  assert.deepEqual([limiter.waiting, clock.pending], [0, 0]);
+});
+
+test("a debt of weeks is waited for without any timer that long, and a higher rate ends it", async () => {
+  using bench = benchOf({ bytesPerSecond: 1000 });
+  const { limiter, clock } = bench;
+  assert.ok(limiter.tryTake("a", NORMAL, 1e10));
+  let passed = false;
+  const waiting = limiter.take("b", NORMAL, 1, new AbortController().signal).then(() => (passed = true));
+  await clock.advance(60_000);
+  assert.deepEqual([passed, clock.pending], [false, 1]);
+  limiter.setRate(1e12);
+  await clock.advance(20);
+  await waiting;
+  assert.equal(clock.pending, 0);
+});
+
+test("a rate of nothing is refused: there is no telling when it would let anything pass", () => {
+  for (const bytesPerSecond of [0, -1, NaN]) {
+    assert.throws(() => benchOf({ bytesPerSecond }), /above zero/);
+    using bench = benchOf({});
+    assert.throws(() => bench.limiter.setRate(bytesPerSecond), /above zero/);
+  }
 });
 
 test("tasks that want nothing any more are forgotten", async () => {

@@ -49,6 +49,8 @@ interface Waiter {
   readonly grant: () => void;
 }
 
+/** Timers count no further than 2³¹ − 1; who waits longer is looked at now and then. */
+const ALARM_MS_MAX = 60_000;
 /** Flows remembered while they have nothing to remember; looked through when there are twice as many. */
 const FLOWS_MIN = 64;
 
@@ -236,7 +238,7 @@ export class RateLimiter {
   #arm(nowMs: number): void {
     if (this.#waiting === 0) return this.#disarm();
     const waitMs = Math.max(this.#total.readyMs(nowMs), this.#total.open(nowMs) ? this.#soonestMs(nowMs) : 0);
-    const atMs = nowMs + Math.max(1, Math.ceil(waitMs)); // timers are no finer
+    const atMs = nowMs + Math.min(ALARM_MS_MAX, Math.max(1, Math.ceil(waitMs))); // timers are no finer than 1 ms
     if (this.#alarm?.atMs === atMs) return;
     this.#disarm();
     const timer = this.#options.clock.timer(atMs - nowMs, () => {

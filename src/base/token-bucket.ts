@@ -1,3 +1,5 @@
+import { invariant } from "./errors.ts";
+
 /**
  * Bytes that may pass, refilled at a rate. It may go into debt: whoever finds it open passes with all bytes that were asked for, and the next
  * one waits until they are paid. So a request may be larger than what the bucket holds, bytes that have come already can be charged afterwards,
@@ -11,6 +13,7 @@ export class TokenBucket {
 
   /** `bytesPerSecond` may be Infinity. What is not used of `burstMs` is kept for later, so that a timer that fires late costs nothing. */
   constructor(options: { readonly bytesPerSecond: number; readonly burstMs: number; readonly nowMs: number }) {
+    mustBeRate(options.bytesPerSecond);
     this.#bytesPerSecond = options.bytesPerSecond;
     this.#burstMs = options.burstMs;
     this.#atMs = options.nowMs;
@@ -49,6 +52,7 @@ export class TokenBucket {
 
   /** What is owed stays owed, at the new rate. */
   setRate(bytesPerSecond: number, nowMs: number): void {
+    mustBeRate(bytesPerSecond);
     if (this.limited) this.#refill(nowMs);
     else this.#tokens = 0;
     this.#atMs = nowMs;
@@ -65,3 +69,6 @@ export class TokenBucket {
     this.#atMs = nowMs;
   }
 }
+
+/** Where nothing may pass at all, somebody would wait for ever. */
+const mustBeRate = (bytesPerSecond: number): void => invariant(bytesPerSecond > 0, "a rate is above zero");

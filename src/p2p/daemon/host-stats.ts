@@ -3,7 +3,7 @@ import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import type { Clock } from "../../base/clock.ts";
 import type { CPU, Disk, Memory, Network } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { PieceStore, StoreUsage } from "../pieces/types.ts";
-import { readLinkCounters, type LinkCounters } from "./rates/link-counters.ts";
+import { passedBetween, readLinkCounters, type LinkBytes, type LinkCounters } from "./rates/link-counters.ts";
 import type { Rates } from "./rates/rates.ts";
 
 /** The measured half of `common.v2.Host`. */
@@ -39,7 +39,7 @@ export function createHostStats(options: {
         const now = sample(clock);
         const disk = await store.usage().then(diskOf, () => load.disk);
         const counters = await readLinkCounters();
-        const used = networkOf(counted ?? counters, counters, now.atMs - before.atMs);
+        const used = networkOf(passedBetween(counted ?? counters, counters), now.atMs - before.atMs);
         const { upload, download } = capacity();
         load = { ...loadBetween(before, now), network: { ...used, maxTxBandwidth: upload, maxRxBandwidth: download }, disk };
         counted = counters;
@@ -140,13 +140,13 @@ function diskOf(usage: StoreUsage): Disk {
 }
 
 /** Bandwidth in use, by whomever on this machine. */
-function networkOf(before: LinkCounters, now: LinkCounters, elapsedMs: number) {
-  const perSecond = (bytes: number): number => Math.max(0, Math.round((bytes * 1000) / Math.max(1, elapsedMs)));
+function networkOf({ receivedBytes, sentBytes }: LinkBytes, elapsedMs: number) {
+  const perSecond = (bytes: number): number => Math.round((bytes * 1000) / Math.max(1, elapsedMs));
   return {
     tcpConnectionCount: 0,
     uploadTcpConnectionCount: 0,
-    rxBandwidth: perSecond(now.receivedBytes - before.receivedBytes),
-    txBandwidth: perSecond(now.sentBytes - before.sentBytes),
+    rxBandwidth: perSecond(receivedBytes),
+    txBandwidth: perSecond(sentBytes),
   };
 }
 

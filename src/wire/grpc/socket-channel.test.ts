@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { realClock } from "../../base/clock.ts";
 import { createFrameParser, encodeFrame, encodeSettings, FLAG, FRAME, PREFACE } from "../http2/frames.ts";
 import { conformsAsCaller } from "./caller.conformance.ts";
-import { Task } from "./gen/common/v2/common.ts";
+import type { Task } from "./gen/common/v2/common.ts";
 import { DfdaemonUploadService, SyncPiecesRequest, SyncPiecesResponse } from "./gen/dfdaemon/v2/dfdaemon.ts";
 import { SchedulerService } from "./gen/scheduler/v2/scheduler.ts";
 import { serveLocally, socketDirectory } from "./grpc-fixture.ts";

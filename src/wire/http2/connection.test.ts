@@ -229,7 +229,7 @@ const openHead = encodeFrame({ type: FRAME.headers, streamId: 1, payload: STATUS
 const partOf = (bytes: number) => encodeFrame({ type: FRAME.continuation, streamId: 1, payload: Buffer.alloc(bytes) });
 const dataOf = (bytes: number) => encodeFrame({ type: FRAME.data, streamId: 1, payload: Buffer.alloc(bytes) });
 const pingOf = (bytes: number) => encodeFrame({ type: FRAME.ping, payload: Buffer.alloc(bytes) });
-const times = (count: number, frame: Uint8Array): readonly Uint8Array[] => new Array<Uint8Array>(count).fill(frame);
+const times = (count: number, frame: Uint8Array): readonly Uint8Array[] => Array.from({ length: count }, () => frame);
 
 for (const [what, said] of [
   ["something else than settings first", [pingOf(8)]],

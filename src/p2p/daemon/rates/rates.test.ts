@@ -16,7 +16,12 @@ async function started(settings: Readonly<Record<string, unknown>>) {
   const clock = new VirtualClock();
   const registry = createRegistry({ runtime: false });
   const link = { receivedBytes: 0, sentBytes: 0 };
-  const rates = startRates({ config: RatesConfig.parse(settings), clock, registry, counters: async () => ({ ...link }) });
+  const rates = startRates({
+    config: RatesConfig.parse(settings),
+    clock,
+    registry,
+    counters: async () => new Map([["eth0", { ...link }]]),
+  });
   await clock.advance(0);
   const gauge = async (name: string, direction: string): Promise<number | undefined> => {
     const metric = await registry.getSingleMetric(name)?.get();
@@ -61,6 +66,21 @@ test("without limits everything passes at once and is measured all the same, as 
   await clock.advance(120_000);
   assert.equal(rates.measuredOf(TASK), undefined, "a quiet task is forgotten");
   assert.ok(rates.measured().upload < 1);
+});
+
+test("who leaves while a limit holds it back has moved nothing", async () => {
+  await using bench = await started({ uploadBytesPerSecond: "1MiB/s" });
+  const { clock, rates } = bench;
+  assert.ok(rates.tryUpload(OTHER, "normal", MIB));
+  const stop = new AbortController();
+  const leaving = rates.upload(TASK, "normal", MIB, stop.signal);
+  await clock.advance(0);
+  stop.abort(new Error("enough"));
+  await assert.rejects(leaving, /enough/);
+  await assert.rejects(rates.upload(TASK, "normal", MIB, stop.signal), /enough/);
+  await clock.advance(2000);
+  assert.equal(rates.measuredOf(TASK), undefined);
+  assert.ok(rates.tryUpload(OTHER, "normal", MIB));
 });
 
 test("reading a source is downloading, too: both limits hold", async () => {

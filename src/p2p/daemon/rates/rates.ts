@@ -3,7 +3,7 @@ import type { Registry } from "../../../base/metrics.ts";
 import type { TaskId } from "../../model/ids.ts";
 import type { RatesConfig } from "./config.ts";
 import { Direction } from "./direction.ts";
-import { readLinkCounters, type LinkCounters } from "./link-counters.ts";
+import { passedBetween, readLinkCounters, type LinkCounters } from "./link-counters.ts";
 import { ratesMetricsOf, type RatesMetrics } from "./metrics.ts";
 import type { MeasuredRates, RateLimits } from "./types.ts";
 
@@ -99,16 +99,16 @@ async function sample(
   const options = { known: config.linkBytesPerSecond || undefined, adapt: adapts(config) };
   let before = await counters();
   let beforeMs = clock.nowMs();
-  while (!signal.aborted) {
+  for (;;) {
     report(directions, metrics);
     await clock.sleep(SAMPLE_MS, signal).catch(() => undefined);
+    if (signal.aborted) return; // less than a whole sample says little about the link
     for (const kind of KINDS) directions[kind].tick();
-    const now = await counters();
-    const elapsedMs = clock.nowMs() - beforeMs;
-    // An interface that vanishes takes its counter with it.
-    upload.sample({ elapsedMs, linkBytes: Math.max(0, now.sentBytes - before.sentBytes) }, options);
-    download.sample({ elapsedMs, linkBytes: Math.max(0, now.receivedBytes - before.receivedBytes) }, options);
-    [before, beforeMs] = [now, clock.nowMs()];
+    const [now, nowMs] = [await counters(), clock.nowMs()];
+    const { sentBytes, receivedBytes } = passedBetween(before, now);
+    upload.sample({ elapsedMs: nowMs - beforeMs, linkBytes: sentBytes }, options);
+    download.sample({ elapsedMs: nowMs - beforeMs, linkBytes: receivedBytes }, options);
+    [before, beforeMs] = [now, nowMs];
   }
 }
 
