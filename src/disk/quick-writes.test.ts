@@ -27,6 +27,24 @@ for (const [what, stepMs] of [
     }
   });
 
+test("a write that fails slowly is a slow one, too: the next ones are not waited for right here", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "anax-writes-"));
+  const [full, fd] = [openSync("/dev/full", "w"), openSync(join(directory, "file"), "w")];
+  let nowMs = 0;
+  let looks = 0;
+  const writes = new QuickWrites({ nowMs: () => (looks++, (nowMs += 500)) });
+  try {
+    await assert.rejects(writes.write(full, Buffer.alloc(10), 0), { code: "disk.full" });
+    looks = 0;
+    await writes.write(fd, Buffer.alloc(10), 0);
+    assert.equal(looks, 1, "nobody looks how long the thread pool takes");
+  } finally {
+    closeSync(full);
+    closeSync(fd);
+    rmSync(directory, { recursive: true });
+  }
+});
+
 test("a full disk is reported as such, at once and from the thread pool", async () => {
   const fd = openSync("/dev/full", "w");
   try {

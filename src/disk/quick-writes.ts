@@ -27,18 +27,26 @@ export class QuickWrites {
   async write(fd: number, bytes: Uint8Array, positionBytes: number): Promise<void> {
     const startedMs = this.#clock.nowMs();
     if (bytes.length > QUICK_BYTES_MAX || startedMs < this.#pausedUntilMs) return writeFully(fd, bytes, positionBytes);
-    const written = this.#writeSome(fd, bytes, positionBytes);
-    const endedMs = this.#clock.nowMs();
-    if (endedMs - startedMs > SLOW_MS) this.#pausedUntilMs = endedMs + PAUSE_MS;
+    const written = this.#writeSome({ fd, bytes, positionBytes, startedMs });
     // A short write is legal; the rest, and whatever is the matter, is the other way's business.
     if (written < bytes.length) await writeFully(fd, bytes.subarray(written), positionBytes + written);
   }
 
-  #writeSome(fd: number, bytes: Uint8Array, positionBytes: number): number {
+  #writeSome(write: {
+    readonly fd: number;
+    readonly bytes: Uint8Array;
+    readonly positionBytes: number;
+    readonly startedMs: number;
+  }): number {
+    const { fd, bytes, positionBytes, startedMs } = write;
     try {
       return writeSync(fd, bytes, 0, bytes.length, positionBytes);
     } catch (error) {
       throw diskErrorOf(error);
+    } finally {
+      // Also after a failure: a disk that breaks takes its time for each error.
+      const endedMs = this.#clock.nowMs();
+      if (endedMs - startedMs > SLOW_MS) this.#pausedUntilMs = endedMs + PAUSE_MS;
     }
   }
 }
