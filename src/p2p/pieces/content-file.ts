@@ -1,8 +1,8 @@
 import { close, openSync, constants } from "node:fs";
-import { chmod, mkdir, rename } from "node:fs/promises";
+import { chmod, mkdir, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { openDescriptor, resize, readFully, syncData, syncDirectory } from "../../disk/descriptor.ts";
-import { systemCodeOf } from "../../base/errors.ts";
+import { systemCodeOf, type AnaxError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
 import { QuickWrites } from "../../disk/quick-writes.ts";
@@ -54,6 +54,8 @@ export class ContentFile {
   #holders = 0;
   /** Descriptors that were replaced while somebody was reading through them. */
   #retired: number[] = [];
+  /** Why bytes may be missing on the disk. The kernel says so once and takes them for written from then on, so that it has to be remembered. */
+  #lost: AnaxError | undefined;
 
   constructor(options: { readonly path: string; readonly open: OpenFiles; readonly writable: boolean }) {
     this.path = options.path;
@@ -68,25 +70,20 @@ export class ContentFile {
     });
     this.#retire();
     this.#writable = true;
+    this.#lost = undefined;
     this.#fd = fd; // it is about to be written
     this.#open.used(this);
   }
 
   async #made(lengthBytes: number): Promise<number> {
     const fresh = await openFresh(this.path);
-    if (fresh !== undefined) return resized(fresh, lengthBytes);
+    if (fresh !== undefined) return prepared(this.path, fresh, (fd) => resize(fd, lengthBytes));
     const temporary = `${this.path}.new`;
-    const fd = await resized(
-      await openDescriptor(temporary, constants.O_CREAT | constants.O_TRUNC | constants.O_RDWR, WRITABLE_MODE),
-      lengthBytes,
-    );
-    try {
+    const flags = constants.O_CREAT | constants.O_TRUNC | constants.O_RDWR;
+    return prepared(temporary, await openDescriptor(temporary, flags, WRITABLE_MODE), async (fd) => {
+      await resize(fd, lengthBytes);
       await rename(temporary, this.path);
-      return fd;
-    } catch (error) {
-      close(fd, () => {}); // nobody will find it
-      throw error;
-    }
+    });
   }
 
   /** Valid as long as the file is held. Throws `disk.io`. */
@@ -128,13 +125,25 @@ export class ContentFile {
     return await readFully(this.fd, into, positionBytes);
   }
 
+  /** Some of what was written may never reach the disk, whatever a later `sync` would say: only a file made anew helps. */
+  get lost(): boolean {
+    return this.#lost !== undefined;
+  }
+
   /** Brings the bytes and the name to the disk. Throws `disk.full`, `disk.io`. */
   async sync(): Promise<void> {
     using _ = this.hold();
+    const ends = await Promise.allSettled([this.#flush(), syncDirectory(dirname(this.path))]); // the descriptor is held until both are through
+    for (const end of ends) if (end.status === "rejected") throw diskErrorOf(end.reason, { path: this.path });
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#lost !== undefined) throw this.#lost;
+    const fd = this.fd;
     try {
-      await Promise.all([syncData(this.fd), syncDirectory(dirname(this.path))]);
+      await syncData(fd);
     } catch (error) {
-      throw diskErrorOf(error, { path: this.path });
+      throw (this.#lost = diskErrorOf(error, { path: this.path }));
     }
   }
 
@@ -183,12 +192,14 @@ async function openFresh(path: string): Promise<number | undefined> {
   }
 }
 
-async function resized(fd: number, lengthBytes: number): Promise<number> {
+/** A new file after `prepare`; when that fails, nothing is left of it. */
+async function prepared(path: string, fd: number, prepare: (fd: number) => Promise<void>): Promise<number> {
   try {
-    await resize(fd, lengthBytes);
+    await prepare(fd);
     return fd;
   } catch (error) {
-    close(fd, () => {}); // its name is an orphan's, or about to be given to another
+    close(fd, () => {});
+    await unlink(path).catch(() => undefined); // the failure before counts
     throw error;
   }
 }

@@ -170,6 +170,24 @@ export function testPieceStore(name: string, open: () => Promise<AsyncDisposable
     assert.deepEqual(task.inUse, ["download"]); // the space is still reserved
   });
 
+  spec("a writer that is aborted while it finishes stores the whole piece all the same", async (store) => {
+    const pieceBytes = 1024 * 1024; // copied from the spool in several steps
+    const content = aContent({ bytes: 2 * pieceBytes, pieceBytes });
+    const task = await store.open(content.meta);
+    const piece = pieceOf(content, 1);
+    const [first, second] = [1, 2].map((n) => task.writePiece({ index: 1, traffic: "remote-peer", parentId: `p${n}` }));
+    await first!.write(Buffer.alloc(100, 0xee));
+    await second!.write(piece);
+    const finishing = second!.finish();
+    second!.abort();
+    assert.equal(await finishing, "stored");
+    await first!.write(Buffer.alloc(piece.length - 100, 0xee));
+    assert.equal(await first!.finish(), "duplicate");
+    const into = Buffer.alloc(piece.length);
+    await task.read({ offsetBytes: pieceBytes, into });
+    assert.ok(into.equals(piece));
+  });
+
   spec("an aborted writer leaves its place to the next", async (store) => {
     const content = aContent();
     const task = await store.open(content.meta);

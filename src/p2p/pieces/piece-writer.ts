@@ -44,6 +44,7 @@ export class Writer implements PieceWriter {
   #state: "open" | "busy" | "closed" = "open";
   #spool: number | undefined;
   #inFlight: Promise<void> = Promise.resolve();
+  #finishing: Promise<unknown> | undefined;
 
   constructor(options: WriterOptions & { readonly group: PieceWriters; readonly place: Place }) {
     this.#group = options.group;
@@ -75,7 +76,9 @@ export class Writer implements PieceWriter {
     this.#enter();
     try {
       this.#check();
-      return await this.#finish();
+      const finishing = this.#finish();
+      this.#finishing = finishing.catch(() => undefined); // the error goes to the caller
+      return await finishing;
     } finally {
       this.#close();
     }
@@ -125,7 +128,7 @@ export class Writer implements PieceWriter {
       return "duplicate";
     }
     // The piece that this one lost against was dropped again, and these bytes are nowhere.
-    if (this.#place === "nowhere") throw new AnaxError("piece.not-found", { taskId: task.id, index, reason: "dropped meanwhile" });
+    if (this.#place === "nowhere") throw this.#dropped();
     task.stored(index, { crc32: this.#crc32, traffic, parentId, createdAtMs: task.wallMs() });
     return "stored";
   }
@@ -137,9 +140,14 @@ export class Writer implements PieceWriter {
       const chunk = buffer.subarray(0, Math.min(buffer.length, range.length - done));
       const count = await readFully(spool, chunk, done);
       if (count < chunk.length) throw new AnaxError("disk.io", { reason: "a spool file is shorter than what was written" });
+      if (this.#place === "nowhere") throw this.#dropped(); // others write there now
       await task.writeAt(chunk, range.start + done);
       done += count;
     }
+  }
+
+  #dropped(): AnaxError {
+    return new AnaxError("piece.not-found", { taskId: this.#group.task.id, index: this.#options.index, reason: "dropped meanwhile" });
   }
 
   #mismatch(facts: ErrorDetails): AnaxError {
@@ -167,9 +175,13 @@ export class Writer implements PieceWriter {
     void this.#release();
   }
 
-  /** The place is free for another only when the last write is through: it would fall into the next one's bytes. */
+  /**
+   * The place is free for another only when the last write is through: it would fall into the next one's bytes. The same goes for a spool that is
+   * being copied: its descriptor's number would be another file's.
+   */
   async #release(): Promise<void> {
     await this.#inFlight;
+    await this.#finishing;
     this.#group.left(this);
     if (this.#spool !== undefined) await closeDescriptor(this.#spool).catch(() => undefined); // unlinked and of no use any more
   }

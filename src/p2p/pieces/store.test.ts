@@ -1,5 +1,18 @@
 import assert from "node:assert/strict";
-import { chmod, link, mkdtemp, readFile, readdir, rm, stat, truncate, unlink, writeFile, open as openFile } from "node:fs/promises";
+import {
+  chmod,
+  link,
+  mkdtemp,
+  readFile,
+  readdir,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  unlink,
+  writeFile,
+  open as openFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -299,6 +312,36 @@ test("closing ends those who wait", async () => {
   const reading = rejectsWith(readAll(task), "download.cancelled");
   await Promise.all([store[Symbol.asyncDispose](), store[Symbol.asyncDispose](), waiting, finishing, reading]);
   await rejectsWith(store.open(content.meta), "download.cancelled");
+});
+
+test("a flush that fails costs the content, since the kernel tells nothing of what it lost a second time", async () => {
+  await using opened = await aStore({ config: { openFilesMax: 8 } });
+  const content = aContent();
+  const task = await opened.store.open(content.meta);
+  await storeAll(task, content);
+  for (let seed = 2; seed < 11; seed++) await opened.store.open(aContent({ seed }).meta); // so that its file is closed and opened again
+  const path = contentPath(opened.dir, content.meta.id);
+  await unlink(path);
+  await symlink("/dev/null", path); // which takes everything and flushes nothing
+  await rejectsWith(task.finish(never()), "disk.io");
+  assert.deepEqual([task.state, task.heldBytes, task.finishedAtMs], ["partial", 0, undefined]);
+  await storeAll(task, content);
+  await task.finish(never());
+  assert.equal(task.state, "finished");
+  assert.ok((await readFile(path)).equals(content.bytes));
+});
+
+test("nothing is left of a task for which there is no room", async () => {
+  await using opened = await aStore();
+  const pieceLength = 64 * 1024 * 1024;
+  const contentLength = 17 * 1024 ** 4; // more than ext4 lets a file have
+  const meta = { ...aContent().meta, contentLength, pieceLength, pieceCount: contentLength / pieceLength };
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await rejectsWith(opened.store.open(meta), "disk.full");
+    await assert.rejects(stat(contentPath(opened.dir, meta.id)), { code: "ENOENT" });
+  }
+  assert.deepEqual(opened.store.list(), []);
+  assert.equal((await opened.store.usage()).reservedBytes, 0);
 });
 
 test("a digest learnt before the end is the one that counts", async () => {

@@ -1,4 +1,4 @@
-import { AnaxError } from "../../base/errors.ts";
+import { AnaxError, errorOf } from "../../base/errors.ts";
 import type { TaskId } from "../model/ids.ts";
 import { formatDigest, type Bitmap } from "../model/piece.ts";
 import type { TaskMeta } from "../model/types.ts";
@@ -127,7 +127,7 @@ export class TaskCompletion {
 
   async #makeDurable(): Promise<void> {
     const { file, changes, services } = this.#parts;
-    await file.sync();
+    await this.#sync();
     await file.setWritable(false);
     this.#mustExist();
     if (this.#finishedAtMs === undefined) return file.setWritable(true); // a piece was found damaged meanwhile
@@ -137,6 +137,18 @@ export class TaskCompletion {
       await services.commits.durable();
     } catch (error) {
       this.#synced = false;
+      throw error;
+    }
+  }
+
+  async #sync(): Promise<void> {
+    const { file } = this.#parts;
+    try {
+      await file.sync();
+    } catch (error) {
+      if (!file.lost || this.#task.removed) throw error;
+      await this.#task.dropAll();
+      this.#task.fail(errorOf(error));
       throw error;
     }
   }

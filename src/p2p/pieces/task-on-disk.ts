@@ -229,8 +229,9 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     return group.add(options);
   }
 
-  writeAt(bytes: Uint8Array, positionBytes: number): Promise<void> {
-    return this.#file.write(bytes, positionBytes);
+  async writeAt(bytes: Uint8Array, positionBytes: number): Promise<void> {
+    this.#mustExist(); // its path may be another one's by now
+    await this.#file.write(bytes, positionBytes);
   }
 
   spoolPath(): string {
