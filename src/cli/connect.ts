@@ -34,7 +34,7 @@ export interface LocalDaemon extends Disposable {
 }
 
 /** A channel to the local daemon. Throws `daemon.unreachable` when its socket is not there, `daemon.denied` when it is not for this user. */
-export async function connectDaemon(options: EndpointOptions): Promise<LocalDaemon> {
+async function connectDaemon(options: EndpointOptions): Promise<LocalDaemon> {
   const socketPath = await socketPathFor(options);
   const found = mustBeOurs(socketPath);
   const channel = new SocketChannel(socketPath, { clock: realClock, receiveBytesMax: ANSWER_BYTES_MAX });

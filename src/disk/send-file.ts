@@ -92,7 +92,8 @@ async function pipe(options: SendOptions & { readonly writable: Writable }): Pro
   for (let reading: Promise<Buffer> | undefined = readNext(); reading !== undefined;) {
     const chunk: Buffer = await reading;
     const ahead: Promise<Buffer> | undefined = at < end ? readNext() : undefined;
-    const [written, read] = await Promise.allSettled([writePaced(writable, chunk, options.pace), ahead]); // the buffer is given back only when neither uses it
+    // Both, since the buffer is given back only when neither uses it.
+    const [written, read] = await Promise.allSettled([writePaced(writable, chunk, options.pace), ahead]);
     if (written.status === "rejected") throw written.reason;
     if (read.status === "rejected") throw read.reason;
     options.onProgress?.(chunk.length);
@@ -170,7 +171,8 @@ const EMPTY = Buffer.alloc(0);
  */
 export function writeHead(socket: Socket, head: Uint8Array, native: NativeSend | undefined): Promise<void> {
   const fd = native === undefined || socket.connecting || socket.writableLength > 0 ? undefined : plainFdOf(socket);
-  const sent = fd === undefined || socket.destroyed || socket.writableEnded ? 0 : Math.max(0, native!.sendMore(fd, head)); // there is one where there is a descriptor
+  const closed = socket.destroyed || socket.writableEnded;
+  const sent = fd === undefined || closed ? 0 : Math.max(0, native!.sendMore(fd, head)); // where there is a descriptor there is this
   return sent === head.length ? Promise.resolve() : writeChunk(socket, head.subarray(sent));
 }
 

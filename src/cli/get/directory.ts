@@ -65,9 +65,9 @@ export async function getDirectory(daemon: LocalDaemon, url: string, options: Ge
       bytesFromSource: fromSourceBytes,
       seconds: Number(seconds.toFixed(3)),
     });
-  process.stderr.write(
-    `${options.output}: ${files.length} files, ${formatBytes(totalBytes)} in ${formatDuration(seconds * 1000)} (${formatBytes(fromPeersBytes)} from peers, ${formatBytes(fromSourceBytes)} from the source)\n`,
-  );
+  const from = `${formatBytes(fromPeersBytes)} from peers, ${formatBytes(fromSourceBytes)} from the source`;
+  const all = `${files.length} files, ${formatBytes(totalBytes)} in ${formatDuration(seconds * 1000)}`;
+  process.stderr.write(`${options.output}: ${all} (${from})\n`);
 }
 
 /** Makes each directory once, however many files go there. */

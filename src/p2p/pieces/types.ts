@@ -99,7 +99,10 @@ export interface StoredTask {
   }): PieceWriter;
   /** Resolves when the piece is held; rejects with the task's failure or the signal's reason. */
   waitForPiece(index: number, signal: AbortSignal): Promise<void>;
-  /** Resolves when all pieces are held and the digest agrees, which may be before they are durable; rejects as `waitForPiece`. Needs somebody to call `finish`. */
+  /**
+   * Resolves when all pieces are held and the digest agrees, which may be before they are durable; rejects as `waitForPiece`. Needs somebody to
+   * call `finish`.
+   */
   waitUntilVerified(signal: AbortSignal): Promise<void>;
   /** Reads into `into` from a place inside finished pieces; returns the number of bytes read. */
   read(options: { readonly offsetBytes: number; readonly into: Uint8Array }): Promise<number>;
@@ -108,7 +111,10 @@ export interface StoredTask {
    * Where the task names a digest, the last piece is held back until the whole content is verified.
    */
   stream(range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  /** Resolves once all pieces are held, the digest agrees and everything is durable. Throws `task.digest-mismatch` (all pieces are dropped then). */
+  /**
+   * Resolves once all pieces are held, the digest agrees and everything is durable, which follows later without `syncOnFinish`. Throws
+   * `task.digest-mismatch`, and `disk.io` or `disk.full` when the disk lost some of it (all pieces are dropped then).
+   */
   finish(signal: AbortSignal): Promise<void>;
   /** Ends every waiter and stream with this error and the reservation of space; the pieces held stay. */
   fail(error: Error): void;
@@ -125,10 +131,13 @@ export interface StoredTask {
 export interface PieceWriter {
   /** What was written is in the content file, where others may read it; false while another writer has that place. */
   readonly inPlace: boolean;
-  /** Appends to the piece. The chunk belongs to the writer until the promise settles. Throws `disk.full`, `disk.io`, `piece.digest-mismatch` (too long). */
+  /**
+   * Appends to the piece. The chunk belongs to the writer until the promise settles. Throws `disk.full`, `disk.io`, `piece.digest-mismatch` (too
+   * long).
+   */
   write(chunk: Uint8Array): Promise<void>;
   /** Checks length and checksum, makes the piece visible, and durable in the next batch. Throws `piece.digest-mismatch`. */
   finish(): Promise<"stored" | "duplicate">;
-  /** Forgets what was written; the piece is free to be fetched again. */
+  /** Forgets what was written, so that the piece can be fetched again; what `finish` has begun ends by itself. */
   abort(): void;
 }

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { test } from "node:test";
-import { realClock, type Clock } from "../../base/clock.ts";
+import { realClock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { VirtualClock } from "../../base/virtual-clock.ts";
-import type { GrpcCaller } from "./caller.ts";
+import type { CallerOptions, GrpcCaller } from "./caller.ts";
 import { Task } from "./gen/common/v2/common.ts";
 import { DfdaemonUploadService, SyncPiecesRequest, SyncPiecesResponse } from "./gen/dfdaemon/v2/dfdaemon.ts";
 import { SchedulerService } from "./gen/scheduler/v2/scheduler.ts";
@@ -17,11 +17,6 @@ const ask = { hostId: "h", taskId: "t" };
 const timeoutMs = 10_000;
 /** Big enough that a few fill every buffer on the way. */
 const BULK = "x".repeat(256 * 1024);
-
-export interface CallerOptions {
-  readonly clock: Clock;
-  readonly receiveBytesMax?: number;
-}
 
 /** What whoever makes calls must do, over a Unix socket. */
 export function conformsAsCaller(name: string, open: (path: string, options: CallerOptions) => GrpcCaller): void {

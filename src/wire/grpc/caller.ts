@@ -1,4 +1,11 @@
+import type { Clock } from "../../base/clock.ts";
 import type { ServerStreamMethod, UnaryMethod } from "./method.ts";
+
+export interface CallerOptions {
+  readonly clock: Clock;
+  /** Longest response, checked before it is read. Default 4 MiB; raise it where pieces travel inside messages. */
+  readonly receiveBytesMax?: number | undefined;
+}
 
 export interface UnaryOptions {
   readonly timeoutMs: number;

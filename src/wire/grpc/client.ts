@@ -8,6 +8,7 @@ import {
   KEEPALIVE_MS,
   KEEPALIVE_TIMEOUT_MS,
   RECEIVE_BYTES_MAX,
+  type CallerOptions,
   type GrpcCaller,
   type ServerStreamOptions,
   type UnaryOptions,
@@ -23,11 +24,8 @@ export interface ClientTls {
   readonly privateKeyPem?: string | undefined;
 }
 
-export interface ChannelOptions {
-  readonly clock: Clock;
+export interface ChannelOptions extends CallerOptions {
   readonly tls?: ClientTls | undefined;
-  /** Longest response, checked before it is read. Default 4 MiB; raise it where pieces travel inside messages. */
-  readonly receiveBytesMax?: number | undefined;
 }
 
 /** A stream has to begin in time. */
@@ -61,7 +59,6 @@ export class GrpcChannel implements GrpcCaller {
     this.#client = new Client(this.target, credentialsOf(tls), channelOptionsOf(options));
   }
 
-  /** One request, one response. */
   async unary<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, options: UnaryOptions): Promise<Res> {
     options.signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<Res>();
@@ -86,7 +83,6 @@ export class GrpcChannel implements GrpcCaller {
     }
   }
 
-  /** One request, responses as they are pulled. Leaving the loop cancels the call. */
   async *serverStream<Req, Res>(method: ServerStreamMethod<Req, Res>, request: Req, options: StreamOptions): AsyncGenerator<Res> {
     options.signal.throwIfAborted();
     const call = this.#client.makeServerStreamRequest(

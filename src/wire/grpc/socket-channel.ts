@@ -1,4 +1,3 @@
-import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { Http2Connection } from "../http2/connection.ts";
 import type { HeaderField } from "../http2/hpack.ts";
@@ -8,6 +7,7 @@ import {
   KEEPALIVE_MS,
   KEEPALIVE_TIMEOUT_MS,
   RECEIVE_BYTES_MAX,
+  type CallerOptions,
   type GrpcCaller,
   type ServerStreamOptions,
   type UnaryOptions,
@@ -16,24 +16,18 @@ import { frameMessage } from "./message-parser.ts";
 import type { Method, ServerStreamMethod, UnaryMethod } from "./method.ts";
 import { SocketCall } from "./socket-call.ts";
 
-export interface SocketChannelOptions {
-  readonly clock: Clock;
-  /** Longest response, checked before it is read. Default 4 MiB; raise it where pieces travel inside messages. */
-  readonly receiveBytesMax?: number | undefined;
-}
-
 /**
  * Calls over a Unix socket for programs that run for a moment: the same wire as `GrpcChannel`, without what grpc-js takes to load. Nothing
  * is connected before the first call, and a broken connection is made anew by the next one.
  */
 export class SocketChannel implements GrpcCaller {
   readonly #path: string;
-  readonly #options: SocketChannelOptions;
+  readonly #options: CallerOptions;
   /** The last one takes new calls; those before it, which the other side wanted to end, finish what they have. */
   #connections: readonly Http2Connection[] = [];
 
   /** Throws `input.invalid` for a path that the operating system would cut. */
-  constructor(path: string, options: SocketChannelOptions) {
+  constructor(path: string, options: CallerOptions) {
     this.#path = checkedSocket(path).path;
     this.#options = options;
   }

@@ -32,8 +32,9 @@ const SMALL_BYTES = 16 * 1024;
  * One connection to a parent. Requests are pipelined and answered in order; the bytes of pieces go from the socket straight into
  * a receive lane and from there to the writer. The socket is paused while no lane has room, and while what it brought is above a rate limit.
  *
- * Node lets a socket read into our memory (`onread`), but asks where only right after each read. Hence the one rule that keeps a buffer from being
- * read into after it was given back: a lane is only let go of in `#advance`, which runs where that question follows, or while paused with the small buffer as the answer.
+ * Node lets a socket read into our memory (`onread`), but asks where only right after each read. Hence the one rule that keeps a buffer from
+ * being read into after it was given back: a lane is only let go of in `#advance`, which runs where that question follows, or while paused with
+ * the small buffer as the answer.
  */
 export class ParentConnection {
   readonly #options: ConnectionOptions;
@@ -115,7 +116,8 @@ export class ParentConnection {
 
   /** Where the next read goes. Only asked for right after `#received`, and once in the beginning. */
   #target(): Buffer {
-    const room = this.#paused || this.#ended || !this.#wantsBytes() ? undefined : this.#lane?.room(this.#turnBytes(this.#body!.restBytes)); // wanting bytes means having a body
+    const idle = this.#paused || this.#ended || !this.#wantsBytes();
+    const room = idle ? undefined : this.#lane?.room(this.#turnBytes(this.#body!.restBytes)); // wanting bytes means having a body
     this.#readingIntoLane = room !== undefined;
     return room ?? this.#small;
   }

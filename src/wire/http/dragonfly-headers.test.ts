@@ -1,24 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseDragonflyRequest, type DragonflyRequest } from "./dragonfly-headers.ts";
-import { endToEndHeaders } from "./headers.ts";
 import { parsePieceLength } from "./piece-length.ts";
-
-test("hop-by-hop fields and those that Connection names are not passed on", () => {
-  const kept = { host: "a", "set-cookie": ["b", "c"], "x-kept": "d", te2: "e" };
-  const dropped = {
-    connection: "close, X-Private",
-    "x-private": "1",
-    "keep-alive": "timeout=5",
-    "transfer-encoding": "chunked",
-    "proxy-authorization": "Basic x",
-    upgrade: "h2c",
-    te: "trailers",
-    absent: undefined,
-  };
-  assert.deepEqual(endToEndHeaders({ ...kept, ...dropped }), kept);
-  assert.deepEqual(endToEndHeaders({ Connection: "close", Host: "a" }), { Host: "a" });
-});
 
 const SILENT: DragonflyRequest = {
   tag: undefined,
