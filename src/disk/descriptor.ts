@@ -1,4 +1,5 @@
 import { close, fdatasync, fsync, ftruncate, open, read, write } from "node:fs";
+import { unlink } from "node:fs/promises";
 import { promisify } from "node:util";
 import { diskErrorOf } from "./disk-error.ts";
 
@@ -10,6 +11,17 @@ export const closeDescriptor: (fd: number) => Promise<void> = promisify(close);
 export const resize: (fd: number, bytes: number) => Promise<void> = promisify(ftruncate);
 export const syncData: (fd: number) => Promise<void> = promisify(fdatasync);
 const syncAll: (fd: number) => Promise<void> = promisify(fsync);
+
+/** The descriptor of a new file after `prepare`; when that fails, nothing is left of the file. */
+export async function preparedOrGone(path: string, fd: number, prepare: () => Promise<void>): Promise<number> {
+  try {
+    await prepare();
+    return fd;
+  } catch (error) {
+    await Promise.allSettled([closeDescriptor(fd), unlink(path)]); // the failure before counts
+    throw error;
+  }
+}
 
 /** Writes all of `bytes` at `positionBytes`, however many system calls it takes. Throws `disk.full`, `disk.io`. */
 export function writeFully(fd: number, bytes: Uint8Array, positionBytes: number): Promise<void> {

@@ -1,7 +1,7 @@
 import { close, openSync, constants } from "node:fs";
-import { chmod, mkdir, rename, unlink } from "node:fs/promises";
+import { chmod, mkdir, rename } from "node:fs/promises";
 import { dirname } from "node:path";
-import { openDescriptor, resize, readFully, syncData, syncDirectory } from "../../disk/descriptor.ts";
+import { openDescriptor, preparedOrGone, resize, readFully, syncData, syncDirectory } from "../../disk/descriptor.ts";
 import { systemCodeOf, type AnaxError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
@@ -77,10 +77,11 @@ export class ContentFile {
 
   async #made(lengthBytes: number): Promise<number> {
     const fresh = await openFresh(this.path);
-    if (fresh !== undefined) return prepared(this.path, fresh, (fd) => resize(fd, lengthBytes));
+    if (fresh !== undefined) return preparedOrGone(this.path, fresh, () => resize(fresh, lengthBytes));
     const temporary = `${this.path}.new`;
     const flags = constants.O_CREAT | constants.O_TRUNC | constants.O_RDWR;
-    return prepared(temporary, await openDescriptor(temporary, flags, WRITABLE_MODE), async (fd) => {
+    const fd = await openDescriptor(temporary, flags, WRITABLE_MODE);
+    return preparedOrGone(temporary, fd, async () => {
       await resize(fd, lengthBytes);
       await rename(temporary, this.path);
     });
@@ -189,17 +190,5 @@ async function openFresh(path: string): Promise<number | undefined> {
       if (code !== "ENOENT" || attempt > 1) throw error;
       await mkdir(dirname(path), { recursive: true });
     }
-  }
-}
-
-/** A new file after `prepare`; when that fails, nothing is left of it. */
-async function prepared(path: string, fd: number, prepare: (fd: number) => Promise<void>): Promise<number> {
-  try {
-    await prepare(fd);
-    return fd;
-  } catch (error) {
-    close(fd, () => {});
-    await unlink(path).catch(() => undefined); // the failure before counts
-    throw error;
   }
 }

@@ -1,7 +1,7 @@
 import { unlink } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { AnaxError, invariant, type ErrorDetails } from "../../base/errors.ts";
-import { closeDescriptor, openDescriptor, readFully, writeFully } from "../../disk/descriptor.ts";
+import { closeDescriptor, openDescriptor, preparedOrGone, readFully, writeFully } from "../../disk/descriptor.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
 import type { TrafficType } from "../model/types.ts";
 import type { PieceFacts } from "./piece-table.ts";
@@ -190,9 +190,7 @@ export class Writer implements PieceWriter {
 /** Has no name from the start, so that nothing can be left behind. */
 async function openSpool(path: string): Promise<number> {
   try {
-    const fd = await openDescriptor(path, "wx+", 0o600);
-    await unlink(path);
-    return fd;
+    return await preparedOrGone(path, await openDescriptor(path, "wx+", 0o600), () => unlink(path));
   } catch (error) {
     throw diskErrorOf(error, { path });
   }

@@ -216,6 +216,16 @@ test("silence is questioned, and a side that does not answer is given up", async
   assert.equal(peer.clock.pending, 0);
 });
 
+test("any number of questions is answered to a side that reads the answers", async () => {
+  await using peer = await aPeer();
+  peer.say(SETTINGS);
+  for (let round = 0; round < 30; round++) {
+    peer.say(...times(50, pingOf(8)));
+    for (let i = 0; i < 50; i++) await peer.hear(FRAME.ping);
+  }
+  assert.equal(peer.connection.open, true);
+});
+
 test("a connection that was closed here fails what is under way with the reason", async () => {
   await using peer = await aPeer();
   const { over } = ask(peer.connection);
