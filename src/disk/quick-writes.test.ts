@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, openSync, closeSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { temporaryDirectory } from "../../test/kit/temporary-directory.ts";
 import { AnaxError } from "../base/errors.ts";
 import { QuickWrites } from "./quick-writes.ts";
 
@@ -11,8 +11,8 @@ for (const [what, stepMs] of [
   ["on a disk that makes its writers wait", 500],
 ] as const)
   test(`all bytes are where they belong, ${what}`, async () => {
-    const directory = mkdtempSync(join(tmpdir(), "anax-writes-"));
-    const path = join(directory, "file");
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "file");
     const fd = openSync(path, "w");
     let nowMs = 0;
     const writes = new QuickWrites({ nowMs: () => (nowMs += stepMs) });
@@ -23,13 +23,12 @@ for (const [what, stepMs] of [
       assert.ok(readFileSync(path).equals(Buffer.concat(expected)));
     } finally {
       closeSync(fd);
-      rmSync(directory, { recursive: true });
     }
   });
 
 test("a write that fails slowly is a slow one, too: the next ones are not waited for right here", async () => {
-  const directory = mkdtempSync(join(tmpdir(), "anax-writes-"));
-  const [full, fd] = [openSync("/dev/full", "w"), openSync(join(directory, "file"), "w")];
+  await using directory = await temporaryDirectory();
+  const [full, fd] = [openSync("/dev/full", "w"), openSync(join(directory.path, "file"), "w")];
   let nowMs = 0;
   let looks = 0;
   const writes = new QuickWrites({ nowMs: () => (looks++, (nowMs += 500)) });
@@ -41,7 +40,6 @@ test("a write that fails slowly is a slow one, too: the next ones are not waited
   } finally {
     closeSync(full);
     closeSync(fd);
-    rmSync(directory, { recursive: true });
   }
 });
 
