@@ -122,6 +122,34 @@ export function testPieceStore(name: string, open: () => Promise<AsyncDisposable
     assert.equal((await store.usage()).reservedBytes, 0);
   });
 
+  spec("what is stored and promised is the sum over the tasks, whatever becomes of them", async (store) => {
+    const [whole, partial, wrong, gone] = [1, 2, 3, 4].map((seed) => aContent({ seed }));
+    const badDigest = { ...wrong!, meta: { ...wrong!.meta, digest: digestOf(whole!.bytes, "sha256") } };
+    const expect = async (promisedBytes: number): Promise<void> => {
+      const { storedBytes, reservedBytes } = await store.usage();
+      const held = store.list().reduce((sum, { heldBytes }) => sum + heldBytes, 0);
+      assert.deepEqual([storedBytes, reservedBytes], [held, promisedBytes]);
+    };
+    const first = await store.open(whole!.meta);
+    await storeAll(first, whole!);
+    await first.finish(never());
+    await expect(0);
+    const second = await store.open(partial!.meta);
+    await storePiece(second, partial!, 1);
+    const missingBytes = partial!.bytes.length - pieceOf(partial!, 1).length;
+    await expect(missingBytes);
+    const third = await store.open(badDigest.meta);
+    await storeAll(third, badDigest);
+    await rejectsWith(third.finish(never()), "task.digest-mismatch");
+    await expect(missingBytes);
+    const fourth = await store.open(gone!.meta);
+    await storePiece(fourth, gone!, 0);
+    await store.remove(gone!.meta.id, { ignore: ["download"] });
+    await expect(missingBytes);
+    second.fail(new Error("given up"));
+    await expect(0);
+  });
+
   spec("reading where no piece is, is refused", async (store) => {
     const content = aContent();
     const task = await store.open(content.meta);
