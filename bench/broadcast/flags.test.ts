@@ -14,11 +14,14 @@ test("rates are read with their unit", () => {
 });
 
 test("sizes, lists and numbers are read", () => {
-  const flags = parseFlags(["--size", "64MiB", "--drivers", "anax,chain", "--runs", "3", "--rate", "20mbit"]);
-  assert.deepEqual([flags.bytes, flags.drivers, flags.runs, flags.rateBits], [64 * 1024 ** 2, ["anax", "chain"], 3, 20e6]);
+  const flags = parseFlags(["--size", "64MiB", "--drivers", "anax,chain", "--runs", "3", "--rate", "20mbit", "--warm", "0"]);
+  assert.deepEqual(
+    [flags.bytes, flags.drivers, flags.runs, flags.rateBits, flags.warmBytes],
+    [64 * 1024 ** 2, ["anax", "chain"], 3, 20e6, 0],
+  );
 });
 
-for (const args of [["--n", "0"], ["--n", "65"], ["--runs", "x"], ["--size", "big"], ["--rate", "0mbit"], ["--unknown"]])
+for (const args of [["--n", "0"], ["--n", "65"], ["--runs", "x"], ["--size", "big"], ["--rate", "0mbit"], ["--warm", "hot"], ["--unknown"]])
   test(`${args.join(" ")} is refused`, () => {
     assert.throws(() => parseFlags(args));
   });

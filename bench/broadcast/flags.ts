@@ -7,6 +7,7 @@ export interface Flags {
   readonly n: number | undefined;
   readonly bytes: number | undefined;
   readonly rateBits: number | undefined;
+  readonly warmBytes: number;
   readonly runs: number;
   readonly set: readonly string[];
   readonly anaxDist: string | undefined;
@@ -26,6 +27,7 @@ export const HELP = `npm run bench:broadcast -- [options]
   --n N               other numbers of hosts, sizes and rates than the scenarios name
   --size SIZE         such as 128MiB
   --rate RATE         such as 100mbit
+  --warm SIZE         what the daemons of anax bring before they are timed, as daemons do that run all the time (default 64MiB; 0: nothing)
   --runs N            of each row; medians are reported, and the worst ratio (default 1)
   --json              end with one line of JSON on standard output
   --strict            exit with 1 when a row misses what is required
@@ -48,6 +50,7 @@ export function parseFlags(args: readonly string[]): Flags {
       n: { type: "string" },
       size: { type: "string" },
       rate: { type: "string" },
+      warm: { type: "string", default: "64MiB" },
       runs: { type: "string", default: "1" },
       set: { type: "string", multiple: true, default: [] },
       "anax-dist": { type: "string" },
@@ -66,6 +69,7 @@ export function parseFlags(args: readonly string[]): Flags {
     n: values.n === undefined ? undefined : whole("--n", values.n, N_MAX),
     bytes: values.size === undefined ? undefined : positive("--size", parseBytes(values.size)),
     rateBits: values.rate === undefined ? undefined : positive("--rate", parseRateBits(values.rate)),
+    warmBytes: values.warm === "0" ? 0 : positive("--warm", parseBytes(values.warm)),
     runs: whole("--runs", values.runs, 100),
     set: values.set,
     anaxDist: values["anax-dist"],

@@ -35,7 +35,16 @@ async function main(): Promise<number> {
   const rows: (Row | FailedRow)[] = [];
   for (const round of rounds) {
     if (stop.signal.aborted) break;
-    rows.push(...(await play(round, { runs: flags.runs, logs: flags.logs, keep: flags.keep, signal: stop.signal, say })));
+    rows.push(
+      ...(await play(round, {
+        runs: flags.runs,
+        warmBytes: flags.warmBytes,
+        logs: flags.logs,
+        keep: flags.keep,
+        signal: stop.signal,
+        say,
+      })),
+    );
   }
   if (rows.length > 0) printTable(rows);
   if (flags.json) console.log(JSON.stringify({ rows: rows.map((row) => ({ ...row, misses: missesOf(row, rows) })) }));

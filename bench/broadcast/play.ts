@@ -7,6 +7,8 @@ import { rowOf, type FailedRow, type Row } from "./result.ts";
 
 export interface PlayOptions {
   readonly runs: number;
+  /** Brought first by services that run all the time; not more than the content itself. */
+  readonly warmBytes: number;
   /** Gets the logs of all processes. */
   readonly logs: string | undefined;
   readonly keep: boolean;
@@ -17,10 +19,10 @@ export interface PlayOptions {
 /** All drivers through one scenario, in turns, so that a busy neighbour hits all of them; none again that has failed. */
 export async function play({ scenario, drivers }: Round, options: PlayOptions): Promise<readonly (Row | FailedRow)[]> {
   const { name, title, n, bytes, rateBits, required } = scenario;
-  const { runs, logs, keep, signal, say } = options;
+  const { runs, warmBytes, logs, keep, signal, say } = options;
   say(`\n${name}: ${title}; ${n} hosts, ${formatBytes(bytes)}, ${rateBits / 1e6} Mbit/s`);
   await using scope = new AsyncDisposableStack();
-  const content = await createContent(bytes, scope);
+  const content = await createContent({ bytes, warmBytes: Math.min(warmBytes, bytes) }, scope);
   const races = new Map<string, Race[]>(drivers.map((driver) => [driver.name, []]));
   const failures = new Map<string, string>();
   for (let run = 1; run <= runs; run++) {

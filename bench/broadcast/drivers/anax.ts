@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { copyPathOf, type Contestant, type Driver, type Stage } from "./driver.ts";
 import { connected } from "../waiting.ts";
 import type { Member } from "../../kit/lab/network.ts";
@@ -37,11 +38,22 @@ async function start(stage: Stage, options: AnaxOptions): Promise<Contestant> {
   await connected(origin, SCHEDULER_PORT, hosts.length);
   await processes.run(origin, "warm", [...command, "get", "--help"]); // compiles the command once, as it is on any machine in use
   const digest = options.digest ? ["--digest", `sha256:${content.sha256}`] : [];
+  const get = (host: Member, path: string, to: string, more: readonly string[]): Promise<void> => {
+    const where = ["-O", to, "-e", `${dataOf(stage, host)}/daemon.sock`];
+    return processes.run(host, `${host.name}-get`, [
+      ...command,
+      "get",
+      `${url}/${basename(path)}`,
+      ...where,
+      "--no-progress",
+      "--json",
+      ...more,
+    ]);
+  };
+  const { warmPath } = content;
+  if (warmPath !== undefined) await Promise.all(hosts.map((host) => get(host, warmPath, `${dataOf(stage, host)}-earlier`, [])));
   return {
-    get: (host) => {
-      const where = ["-O", copyPathOf(stage, host), "-e", `${dataOf(stage, host)}/daemon.sock`];
-      return processes.run(host, `${host.name}-get`, [...command, "get", url, ...where, "--no-progress", "--json", ...digest]);
-    },
+    get: (host) => get(host, content.path, copyPathOf(stage, host), digest),
     killCoordinator: () => scheduler.kill("SIGKILL"),
     async startCoordinator() {
       scheduler = await startScheduler();

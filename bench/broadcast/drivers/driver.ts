@@ -3,8 +3,9 @@ import type { Processes } from "../../kit/lab/processes.ts";
 
 /** What is brought to the hosts. */
 export interface Content {
-  /** Its directory holds nothing else. */
   readonly path: string;
+  /** Another file in the same directory, which a service brings to all hosts before it is timed; undefined: none has done anything yet. */
+  readonly warmPath: string | undefined;
   readonly bytes: number;
   readonly sha256: string;
 }

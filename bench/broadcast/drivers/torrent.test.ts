@@ -20,7 +20,7 @@ for (const [title, bytes] of [
     const path = join(directory, "content");
     const data = Buffer.from(Array.from({ length: bytes }, (_, i) => (i * 31 + (i >> 16)) & 255));
     await writeFile(path, data);
-    const torrent = await torrentOf({ path, bytes, sha256: "" }, "http://t/announce");
+    const torrent = await torrentOf({ path, bytes, warmPath: undefined, sha256: "" }, "http://t/announce");
     const pieces = Array.from({ length: Math.ceil(bytes / PIECE_BYTES) }, (_, i) =>
       sha1(data.subarray(i * PIECE_BYTES, (i + 1) * PIECE_BYTES)),
     );
