@@ -1,5 +1,6 @@
 import { enableCompileCache } from "node:module";
 import { codeCacheDir } from "../node/paths.ts";
+import { QUICK_COMMANDS } from "./quick-commands.ts";
 
 /** Roles that read and write content all day; a command lives too shortly, and a scheduler has none. */
 const MOVES_CONTENT: ReadonlySet<string | undefined> = new Set(["up", "daemon"]);
@@ -12,6 +13,6 @@ export async function start(argv: readonly string[]): Promise<number> {
   }
   // Compiling the program takes longer than most commands do, so the result is kept. Where that is not possible nothing is lost but time.
   enableCompileCache(codeCacheDir(process.env));
-  const { main } = await import("./main.ts");
-  return main(argv);
+  if (Object.hasOwn(QUICK_COMMANDS, argv[0] ?? "")) return (await import("./quick.ts")).runQuick(argv);
+  return (await import("./main.ts")).main(argv);
 }
