@@ -8,7 +8,10 @@ export const VERSION: string = readVersion();
 function readVersion(): string {
   for (const up of ["../..", "../../.."]) {
     try {
-      const { name, version } = JSON.parse(readFileSync(`${import.meta.dirname}/${up}/package.json`, "utf8")) as { name: string; version: string };
+      const { name, version } = JSON.parse(readFileSync(`${import.meta.dirname}/${up}/package.json`, "utf8")) as {
+        name: string;
+        version: string;
+      };
       if (name === "anax") return version;
     } catch {
       continue; // the other layout

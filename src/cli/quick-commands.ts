@@ -9,3 +9,5 @@ export const QUICK_COMMANDS = {
   explain: { summary: "say why a task came from where it came from", load: () => import("./commands/explain.ts") },
   version: { summary: "print the version", load: () => import("./commands/version.ts") },
 } as const satisfies CommandTable;
+
+export type QuickName = keyof typeof QUICK_COMMANDS;
