@@ -13,6 +13,7 @@ const TARGETS = {
   demo: "scripts/demo.ts",
   test: "scripts/test.ts",
   check: "scripts/check.ts",
+  build: "scripts/build.ts",
   bench: "scripts/bench.ts",
   "bench:broadcast": "bench/broadcast/main.ts",
   docs: "scripts/docs.ts",

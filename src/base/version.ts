@@ -6,9 +6,12 @@ export const VERSION: string = readVersion();
 
 /** Sources lie two folders below the package file, compiled ones three. */
 function readVersion(): string {
-  for (const up of ["../../package.json", "../../../package.json"]) {
+  for (const up of ["../..", "../../.."]) {
     try {
-      const { name, version } = JSON.parse(readFileSync(new URL(up, import.meta.url), "utf8")) as { name: string; version: string };
+      const { name, version } = JSON.parse(readFileSync(`${import.meta.dirname}/${up}/package.json`, "utf8")) as {
+        name: string;
+        version: string;
+      };
       if (name === "anax") return version;
     } catch {
       continue; // the other layout

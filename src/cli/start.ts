@@ -1,8 +1,12 @@
 import { enableCompileCache } from "node:module";
 import { codeCacheDir } from "../node/paths.ts";
+import type { QuickName } from "./quick-commands.ts";
 
 /** Roles that read and write content all day; a command lives too shortly, and a scheduler has none. */
 const MOVES_CONTENT: ReadonlySet<string | undefined> = new Set(["up", "daemon"]);
+
+/** Names only: to load their table would take some of the time that they save. */
+const QUICK: Readonly<Record<QuickName, true>> = { get: true, ls: true, stat: true, rm: true, explain: true, version: true };
 
 /** Readies the runtime, then loads and runs the program; resolves to the exit code. */
 export async function start(argv: readonly string[]): Promise<number> {
@@ -12,6 +16,6 @@ export async function start(argv: readonly string[]): Promise<number> {
   }
   // Compiling the program takes longer than most commands do, so the result is kept. Where that is not possible nothing is lost but time.
   enableCompileCache(codeCacheDir(process.env));
-  const { main } = await import("./main.ts");
-  return main(argv);
+  if (Object.hasOwn(QUICK, argv[0] ?? "")) return (await import("./quick.ts")).runQuick(argv);
+  return (await import("./main.ts")).main(argv);
 }

@@ -1,8 +1,8 @@
-import { homedir } from "node:os";
 import { join } from "node:path";
 
 // An `import` of it would load its streams, too, which takes longer than all that is done with it here.
 const { existsSync } = process.getBuiltinModule("node:fs");
+const homedir = (): string => process.getBuiltinModule("node:os").homedir();
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -9,7 +9,7 @@ const BUILT = join(ROOT, "dist/bin/anax.js");
 /** The program as it is shipped, compiled anew when a source is younger. What runs end to end is what users get. */
 export function builtProgram(): string {
   if (builtAtMs() < Math.max(newestMs(join(ROOT, "src")), newestMs(join(ROOT, "bin")))) {
-    const done = spawnSync(join(ROOT, "node_modules/.bin/tsc"), ["-p", "tsconfig.build.json"], { cwd: ROOT, encoding: "utf8" });
+    const done = spawnSync(process.execPath, [join(ROOT, "scripts/build.ts")], { cwd: ROOT, encoding: "utf8" });
     if (done.status !== 0) throw new Error(`the build failed:\n${done.stdout}${done.stderr}`);
   }
   return BUILT;

@@ -103,6 +103,7 @@ export class MeshFetch implements AsyncDisposable {
   }
 
   #end(): void {
+    if (this.#ended) return;
     this.#ended = true;
     this.#stop.abort(new AnaxError("download.cancelled", { reason: "no longer fetching from neighbours" }));
     this.#timer?.[Symbol.dispose]();

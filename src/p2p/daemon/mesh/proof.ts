@@ -35,7 +35,8 @@ export class Voucher {
 
 /** The keys whose word is taken for a task: those of hosts that read its source, as the scheduler names them. */
 export class TrustedKeys {
-  readonly #keys = new Map<string, KeyObject>();
+  /** By the hex of their bytes; undefined until one's word is to be judged, which most tasks do not come to, and small ones are many. */
+  readonly #keys = new Map<string, KeyObject | undefined>();
 
   get size(): number {
     return this.#keys.size;
@@ -45,15 +46,16 @@ export class TrustedKeys {
   add(raw: Uint8Array): void {
     const name = nameOf(raw);
     if (raw.length !== 32 || this.#keys.has(name)) return;
-    const key = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, raw]), format: "der", type: "spki" });
-    this.#keys.set(name, key);
+    this.#keys.set(name, undefined);
     if (this.#keys.size > KEYS_MAX) this.#keys.delete(this.#keys.keys().next().value!); // it is not empty
   }
 
   /** True when a host whose word counts says so; false when one says so whose word does not. Throws `piece.digest-mismatch` for a forged word. */
   proves(meta: TaskMeta, piece: ProvenPiece, { hashes, key, signature }: BlockHashes): boolean {
-    const trusted = this.#keys.get(nameOf(key));
-    if (trusted === undefined) return false;
+    const name = nameOf(key);
+    if (!this.#keys.has(name)) return false;
+    const trusted = this.#keys.get(name) ?? publicKeyOf(key);
+    this.#keys.set(name, trusted);
     if (verify(null, statementOf(meta, piece, hashes), trusted, signature)) return true;
     throw new AnaxError("piece.digest-mismatch", { taskId: meta.id, index: piece.piece, reason: "a forged signature" });
   }
@@ -71,5 +73,8 @@ function statementOf(meta: TaskMeta, { piece, lengthBytes, blockBytes, crc32 }: 
   facts.writeUInt32BE(crc32 >>> 0, 60);
   return Buffer.concat([CONTEXT, facts, hashes]);
 }
+
+const publicKeyOf = (raw: Uint8Array): KeyObject =>
+  createPublicKey({ key: Buffer.concat([SPKI_PREFIX, raw]), format: "der", type: "spki" });
 
 const nameOf = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("hex");
