@@ -225,6 +225,7 @@ export class SwarmModel {
       for (const other of neighbours) {
         if (other.finishedAtMs !== undefined && node.finishedAtMs !== undefined) continue; // they have nothing to tell each other
         other.swarm.note(node.index, news, this.#nowMs);
+        other.swarm.busyWith(node.index, node.uploads);
         if (other.finishedAtMs === undefined) this.#pumping.add(other);
       }
     }

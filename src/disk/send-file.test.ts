@@ -10,16 +10,16 @@ import { suite, test } from "node:test";
 import { BufferPool } from "../base/buffer-pool.ts";
 import { AnaxError, type ErrorCode } from "../base/errors.ts";
 import { createRandom } from "../base/random.ts";
-import { EAGAIN, EINTR, EIO, loadNativeSend, type NativeSend } from "./native-send.ts";
+import { EAGAIN, EINTR, EIO, loadNativeSocket, type NativeSocket } from "./native-socket.ts";
 import { pipeFile, sendFile, type Pace } from "./send-file.ts";
 
 const FILE_BYTES = 5 * 1024 * 1024 + 17;
 const CONTENT = randomContent(FILE_BYTES);
 const never = new AbortController().signal;
-const real = await loadNativeSend();
+const real = await loadNativeSocket();
 
 /** Each way that bytes can take must look the same from outside. The odd ones bend the real call so that rare answers are common. */
-const VARIANTS: Readonly<Record<string, NativeSend | undefined>> = {
+const VARIANTS: Readonly<Record<string, NativeSocket | undefined>> = {
   plain: undefined,
   ...(real === undefined
     ? {}
@@ -145,7 +145,10 @@ for (const [name, native] of Object.entries(VARIANTS)) {
 test("a disk error while sending is reported as one", { skip: real === undefined }, async () => {
   await using world = await openWorld();
   await assert.rejects(
-    world.send({ native: { resident: () => true, send: () => EIO, sendMore: () => EAGAIN, limitUnsent: () => false }, lengthBytes: 1 }),
+    world.send({
+      native: { resident: () => true, send: () => EIO, sendMore: () => EAGAIN, limitUnsent: () => false, wakeAt: () => false },
+      lengthBytes: 1,
+    }),
     hasCode("disk.io"),
   );
 });
@@ -194,7 +197,7 @@ test("pipeFile answers an HTTP request and survives a client that leaves", async
 });
 
 interface SendTestOptions {
-  readonly native: NativeSend | undefined;
+  readonly native: NativeSocket | undefined;
   readonly offsetBytes?: number;
   readonly lengthBytes: number;
   /** How often the span is sent; enough to fill every buffer of the kernel. */
@@ -246,11 +249,12 @@ async function responseOf(url: string): Promise<IncomingMessage> {
   return response;
 }
 
-function oddly(inner: NativeSend): NativeSend {
+function oddly(inner: NativeSocket): NativeSocket {
   const random = createRandom(7);
   return {
     resident: (fd, offsetBytes) => inner.resident(fd, offsetBytes),
     limitUnsent: (fd, bytes) => inner.limitUnsent(fd, bytes),
+    wakeAt: (fd, bytes) => inner.wakeAt(fd, bytes),
     sendMore: (fd, bytes) => (random.below(2) === 0 ? EAGAIN : inner.sendMore(fd, bytes)),
     send(socketFd, fileFd, offsetBytes, lengthBytes) {
       const dice = random.below(8);

@@ -7,7 +7,7 @@ import type { BufferPool } from "../base/buffer-pool.ts";
 import { AnaxError } from "../base/errors.ts";
 import { readFully } from "./descriptor.ts";
 import { diskErrorOf } from "./disk-error.ts";
-import { EAGAIN, EINTR, EIO, UNSUPPORTED, type NativeSend } from "./native-send.ts";
+import { EAGAIN, EINTR, EIO, UNSUPPORTED, type NativeSocket } from "./native-socket.ts";
 
 export interface FileSpan {
   readonly fd: number;
@@ -45,7 +45,9 @@ const PROBE_BYTES = 16 * 1024;
  * Throws the signal's reason, `socket.closed`, `disk.io`, `disk.corrupt` (the file is shorter) and `limit.exceeded` (no buffer);
  * the socket is destroyed then, because its reader counts on bytes that will not come.
  */
-export async function sendFile(options: SendOptions & { readonly socket: Socket; readonly native: NativeSend | undefined }): Promise<void> {
+export async function sendFile(
+  options: SendOptions & { readonly socket: Socket; readonly native: NativeSocket | undefined },
+): Promise<void> {
   const { socket, native, ...rest } = options;
   if (native === undefined || plainFdOf(socket) === undefined) return pipeFile({ ...rest, writable: socket });
   await guarded(socket, rest.signal, () => sendNative({ ...rest, socket, native }));
@@ -114,7 +116,7 @@ async function writePaced(writable: Writable, chunk: Buffer, pace: Pace | undefi
 
 interface NativeOptions extends SendOptions {
   readonly socket: Socket;
-  readonly native: NativeSend;
+  readonly native: NativeSocket;
 }
 
 async function sendNative(options: NativeOptions): Promise<void> {
@@ -169,7 +171,7 @@ const EMPTY = Buffer.alloc(0);
  * Writes the head of a span that is sent with `sendFile` right after, without a packet of its own where the kernel can be told so. Await it only
  * together with the span.
  */
-export function writeHead(socket: Socket, head: Uint8Array, native: NativeSend | undefined): Promise<void> {
+export function writeHead(socket: Socket, head: Uint8Array, native: NativeSocket | undefined): Promise<void> {
   const fd = native === undefined || socket.connecting || socket.writableLength > 0 ? undefined : plainFdOf(socket);
   const closed = socket.destroyed || socket.writableEnded;
   const sent = fd === undefined || closed ? 0 : Math.max(0, native!.sendMore(fd, head)); // where there is a descriptor there is this
@@ -228,9 +230,15 @@ const shorter = (span: FileSpan): AnaxError =>
   });
 
 /** Lets a socket take only so many bytes ahead of what it can send, where the system can do that. */
-export function limitUnsent(socket: Socket, bytes: number, native: NativeSend | undefined): void {
+export function limitUnsent(socket: Socket, bytes: number, native: NativeSocket | undefined): void {
   const fd = plainFdOf(socket);
   if (fd !== undefined) native?.limitUnsent(fd, bytes);
+}
+
+/** Wakes the reader of a socket once so many bytes are there, where the system can do that: fewer bytes cost a turn each. */
+export function wakeAt(socket: Socket, bytes: number, native: NativeSocket | undefined): void {
+  const fd = plainFdOf(socket);
+  if (fd !== undefined) native?.wakeAt(fd, bytes);
 }
 
 /** The descriptor under a plain socket. A TLS socket shows that of its transport, which must never be written to. */

@@ -5,7 +5,7 @@ import { realClock } from "../base/clock.ts";
 import { createRandom } from "../base/random.ts";
 import { VERSION } from "../base/version.ts";
 import { diskErrorOf } from "../disk/disk-error.ts";
-import { loadNativeSend } from "../disk/native-send.ts";
+import { loadNativeSocket } from "../disk/native-socket.ts";
 import { createDaemon, type Daemon } from "../p2p/daemon/daemon.ts";
 import { startRates } from "../p2p/daemon/rates/rates.ts";
 import { transferMetricsOf } from "../p2p/daemon/transfer/metrics.ts";
@@ -52,6 +52,7 @@ export async function startDaemonRole(
   const rates = scope.use(startRates({ ...common, config: p2p.rates, registry }));
   const transfer = { ...common, config: p2p.transfer, metrics: transferMetricsOf(registry), limits: rates };
   const pieceClient = scope.use(createPieceClient(transfer));
+  const native = p2p.transfer.sendfile ? await loadNativeSocket() : undefined;
   let daemon: Daemon | undefined;
   const pieces = scope.use(
     await listening(
@@ -73,6 +74,7 @@ export async function startDaemonRole(
     sources,
     pieceClient,
     rates,
+    native,
     random: createRandom(),
     registry,
     version: VERSION,
@@ -104,7 +106,7 @@ export async function startDaemonRole(
               host: { ip: daemon.host.ip },
               caDir: join(dataDir, "proxy-ca"),
               buffers: new BufferPool({ bufferBytes: PROXY_BUFFER_BYTES, count: PROXY_BUFFERS, waitingMax: PROXY_BUFFERS_WAITING_MAX }),
-              native: p2p.transfer.sendfile ? await loadNativeSend() : undefined,
+              native,
             }),
           ),
         ),

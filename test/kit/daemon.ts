@@ -8,6 +8,7 @@ import { createLog, silentLog, type Log } from "../../src/base/log.ts";
 import { createRegistry, type Registry } from "../../src/base/metrics.ts";
 import { createRandom } from "../../src/base/random.ts";
 import { DaemonConfig } from "../../src/p2p/daemon/config.ts";
+import { loadNativeSocket } from "../../src/disk/native-socket.ts";
 import { createDaemon, type Daemon } from "../../src/p2p/daemon/daemon.ts";
 import { MeshConfig } from "../../src/p2p/daemon/mesh/config.ts";
 import { TransferConfig } from "../../src/p2p/daemon/transfer/config.ts";
@@ -122,6 +123,7 @@ export async function startTestDaemon(options: TestDaemonOptions): Promise<TestD
     sources,
     pieceClient,
     rates,
+    native: await loadNativeSocket(),
     clock,
     random: createRandom(),
     log: named,

@@ -13,6 +13,7 @@ import { PieceReceiver, type Received, type ReceiverOptions } from "../../src/p2
 import { TrustedKeys, Voucher, type ProvenPiece } from "../../src/p2p/daemon/mesh/proof.ts";
 import { UploadSlots } from "../../src/p2p/daemon/mesh/upload-slots.ts";
 import type { RateLimits } from "../../src/p2p/daemon/rates/types.ts";
+import { loadNativeSocket } from "../../src/disk/native-socket.ts";
 import { startPieceServer } from "../../src/p2p/daemon/transfer/piece-server.ts";
 import { blockBytesOf, pieceCountOf, pieceRangeOf } from "../../src/p2p/model/piece.ts";
 import { PiecesConfig } from "../../src/p2p/pieces/config.ts";
@@ -118,7 +119,14 @@ export async function aMeshNode(scope: AsyncDisposableStack, options: MeshNodeOp
       },
     }),
   );
-  const client = scope.use(new BlockClient({ config: MeshConfig.parse(options.mesh ?? {}), clock, hostId: () => "10.0.0.1-test" }));
+  const client = scope.use(
+    new BlockClient({
+      config: MeshConfig.parse(options.mesh ?? {}),
+      clock,
+      native: await loadNativeSocket(),
+      hostId: () => "10.0.0.1-test",
+    }),
+  );
   return {
     content,
     stored,
@@ -147,6 +155,7 @@ function admissionOf(stored: StoredTask, feed: Feed, slots: UploadSlots): Admiss
       const facts = { piece, lengthBytes: length, blockBytes: blockBytesOf(stored.meta.pieceLength), crc32: info!.crc32 };
       return new Outgoing({ stored, start: { ...facts, proof: await feed.proofOf(facts) }, arrival: undefined, slot });
     },
+    onNews: () => undefined,
   };
 }
 

@@ -8,7 +8,7 @@ import { realClock, type Clock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { createRegistry, type Registry } from "../../src/base/metrics.ts";
 import { createRandom } from "../../src/base/random.ts";
-import { loadNativeSend } from "../../src/disk/native-send.ts";
+import { loadNativeSocket } from "../../src/disk/native-socket.ts";
 import { PeerChannels } from "../../src/p2p/daemon/channels.ts";
 import { DaemonConfig } from "../../src/p2p/daemon/config.ts";
 import { createDownloads, type RunningDownloads } from "../../src/p2p/daemon/downloads.ts";
@@ -93,7 +93,7 @@ export async function aProxy(options: TestProxyOptions = {}): Promise<TestProxy>
       host: { ip: "127.0.0.1" },
       caDir: join(directory.path, "ca"),
       buffers: new BufferPool({ bufferBytes: 128 * 1024, count: 4, waitingMax: 64 }),
-      native: await loadNativeSend(),
+      native: await loadNativeSocket(),
     }),
   );
   const owned = scope.move();

@@ -27,6 +27,7 @@ import { Schedulers } from "./schedulers.ts";
 import { TaskStories } from "./task-story.ts";
 import { createTaskQueries } from "./tasks-service.ts";
 import type { BlockHandover } from "./transfer/piece-server.ts";
+import type { NativeSocket } from "../../disk/native-socket.ts";
 import type { PieceClient } from "./transfer/types.ts";
 import { createUploadService } from "./upload-service.ts";
 
@@ -38,6 +39,8 @@ export interface DaemonParts {
   readonly sources: Sources;
   readonly pieceClient: PieceClient;
   readonly rates: Rates;
+  /** For connections to other peers; undefined: without it they cost more turns. */
+  readonly native: NativeSocket | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

@@ -1,7 +1,7 @@
 import type { BufferPool } from "../../base/buffer-pool.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
-import type { NativeSend } from "../../disk/native-send.ts";
+import type { NativeSocket } from "../../disk/native-socket.ts";
 import type { Downloads } from "../daemon/types.ts";
 import type { AccessChecks } from "./access.ts";
 import type { ProxyConfig } from "./config.ts";
@@ -24,7 +24,7 @@ export interface ProxyContext {
   readonly metrics: ProxyMetrics;
   readonly hostIp: string;
   readonly buffers: BufferPool;
-  readonly native: NativeSend | undefined;
+  readonly native: NativeSocket | undefined;
   readonly origins: Origins;
   readonly registries: Registries;
   readonly access: AccessChecks;

@@ -7,7 +7,7 @@ import type { Clock } from "../../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Registry as MetricRegistry } from "../../base/metrics.ts";
-import type { NativeSend } from "../../disk/native-send.ts";
+import type { NativeSocket } from "../../disk/native-socket.ts";
 import type { Downloads } from "../daemon/types.ts";
 import { createAddressPolicy } from "../source/address-policy.ts";
 import type { SourceConfig } from "../source/config.ts";
@@ -40,7 +40,7 @@ export interface ProxyOptions {
   readonly caDir: string;
   /** For bytes that the kernel cannot copy by itself. */
   readonly buffers: BufferPool;
-  readonly native: NativeSend | undefined;
+  readonly native: NativeSocket | undefined;
 }
 
 export interface Proxy extends AsyncDisposable {

@@ -8,7 +8,7 @@ export const SchedulerConfig = z.strictObject({
     .int()
     .min(1)
     .max(64)
-    .default(1)
+    .default(8)
     .describe("Peers among which one reading of a source is divided, a part for each; 1: one reads it all."),
   rescueReadersMax: z
     .int()

@@ -33,9 +33,9 @@ const shares = (did: readonly Did[]): string[] =>
     .filter((line) => line.includes("share"))
     .toSorted();
 
-/** One second in which `h1` reads so many pieces. */
-function aSecond(bench: Bench, pieces: number): string[] {
-  const did = bench.pass(600);
+/** The first seconds, in which `h1` reads so many pieces. */
+function theBeginning(bench: Bench, pieces: number): string[] {
+  const did = bench.pass(1600);
   did.push(...has(bench, "h1", 0, pieces), ...bench.pass(600));
   return shares(did);
 }
@@ -49,7 +49,7 @@ const partsOf = (bench: Bench): string[] =>
 
 test("one that needs long is helped: each has a part of what is left, and every piece is in one", () => {
   const bench = reading({ peers: 4 });
-  const shared = aSecond(bench, 8);
+  const shared = theBeginning(bench, 8);
   assert.equal(shared.length, 4);
   assert.equal(shared[0], "h1: share 0-38");
   assert.deepEqual(partsOf(bench), ["0-38", "38-68", "68-98", "98-128"]);
@@ -57,23 +57,23 @@ test("one that needs long is helped: each has a part of what is left, and every 
 
 test("one that is soon through reads it all by itself", () => {
   const bench = reading({ peers: 4 });
-  assert.deepEqual(aSecond(bench, 40), []);
+  assert.deepEqual(theBeginning(bench, 40), []);
 });
 
 test("nothing is divided where the source knows no ranges, where nobody helps, or where it is not wanted", () => {
   for (const bench of [reading({ peers: 4, ranges: false }), reading({ peers: 1 }), reading({ peers: 4, sourceShareMax: 1 })])
-    assert.deepEqual(aSecond(bench, 8), []);
+    assert.deepEqual(theBeginning(bench, 8), []);
 });
 
 test("no more take part than may", () => {
   const bench = reading({ peers: 8, sourceShareMax: 2 });
-  assert.equal(aSecond(bench, 8).length, 2);
+  assert.equal(theBeginning(bench, 8).length, 2);
   assert.deepEqual(partsOf(bench), ["0-68", "68-128"]);
 });
 
 test("the part of one that is gone is read by another", () => {
   const bench = reading({ peers: 5 });
-  aSecond(bench, 8);
+  theBeginning(bench, 8);
   const task = bench.peer("h1").task;
   const lost = task.spans[2]!.reader!;
   bench.detach(lost.host.facts.id);
@@ -87,7 +87,7 @@ test("the part of one that is gone is read by another", () => {
 
 test("who is through with its part takes over half of the slowest, and what has been read is nobody's again", () => {
   const bench = reading({ peers: 2, sourceShareMax: 2 });
-  aSecond(bench, 8);
+  theBeginning(bench, 8);
   assert.deepEqual(partsOf(bench), ["0-68", "68-128"]);
   const did = [...bench.pass(5000), ...has(bench, "h2", 68, 60), ...bench.pass(600)];
   assert.match(shares(did).join(), /^h1: share 0-\d\d,h2: share 68-128 \d\d-68$|^h1: share 0-\d\d,h2: share \d\d-68 68-128$/);

@@ -10,10 +10,12 @@ import { note, type Turn } from "./turn.ts";
 const PART_PIECES_MIN = 8;
 /** A part that has less left is finished by who reads it. */
 const CUT_PIECES_MIN = 4;
-/** Readers tell how far they are once a second, and when they are through; one that has read for less has not shown its pace. */
+/** Readers tell how far they are once a second, and when they are through. */
 const STALE_MS = 1000;
+/** One that has read for less has not shown its pace: most of what it read is not told yet. */
+const PACE_MS = 2000;
 /** What one reader is through with sooner is not divided: what is on its way when a part is cut is read twice. */
-const WORTH_MS = 4000;
+const WORTH_MS = 8000;
 /** For the same reason a reader that needs no longer than this for the rest, or than this share of the time so far, is left alone. */
 const RELIEF_MS = 2500;
 const RELIEF_SHARE = 1 / 8;
@@ -88,7 +90,7 @@ function dividedAnew({ moment: { nowMs, config } }: Turn, task: Task): readonly 
 
 function isWorthwhile(task: Task, whole: SourceSpan, nowMs: number): boolean {
   const left = leftOf(task, whole);
-  return left >= CUT_PIECES_MIN && nowMs - whole.sinceMs >= STALE_MS && left / paceOf(task, whole, nowMs) >= WORTH_MS;
+  return left >= CUT_PIECES_MIN && nowMs - whole.sinceMs >= PACE_MS && left / paceOf(task, whole, nowMs) >= WORTH_MS;
 }
 
 /** At first everybody gets as much of the rest, in the order of the content, so that the first reader goes on as it began. */
@@ -111,13 +113,15 @@ function firstMissing(task: Task, { reader, first, end }: SourceSpan): number {
 function relieved(task: Task, parts: readonly SourceSpan[], helper: Peer, nowMs: number): readonly SourceSpan[] {
   const rated = parts.map((part) => ({ part, left: leftOf(task, part), pace: paceOf(task, part, nowMs) }));
   const best = Math.max(...rated.map(({ pace }) => pace));
+  const together = rated.reduce((sum, { pace }) => sum + pace, 0);
   const [latest] = rated.toSorted((a, b) => b.left / b.pace - a.left / a.pace);
   const sinceMs = Math.min(...task.spans.map((span) => span.sinceMs));
   const patienceMs = Math.max(RELIEF_MS, (nowMs - sinceMs) * RELIEF_SHARE);
   if (latest === undefined || latest.left < CUT_PIECES_MIN || latest.left / latest.pace < patienceMs) return parts;
   const { part, left, pace } = latest;
-  // What was told of it is up to a second old: what it may have read since, and the piece that it is reading, are left to it.
-  const kept = Math.max(Math.ceil(pace * STALE_MS) + 1, Math.round((left * pace) / (pace + best)));
+  // What was told of it is up to a second old: what it may have read since, and the piece that it is reading, are left to it. Where others
+  // are through, it may have become faster.
+  const kept = Math.max(Math.ceil(Math.min(together, 2 * pace) * STALE_MS) + 1, Math.round((left * pace) / (pace + best)));
   const cut = firstMissing(task, part) + kept;
   if (part.end - cut < 2) return parts;
   return parts.flatMap((each) =>

@@ -6,12 +6,14 @@ import {
   decodeEnd,
   decodeFrameHeader,
   decodeGreeting,
+  decodeNews,
   decodePieceStart,
   decodeRequest,
   encodeRunHead,
   encodeCancel,
   encodeEnd,
   encodeGreeting,
+  encodeNews,
   encodePieceStart,
   encodeRequest,
   ENDS,
@@ -67,6 +69,7 @@ suite("frames are written byte for byte as the format says", () => {
       encodePieceStart({ stream: 3, piece: 9, lengthBytes: 2, blockBytes: 1, crc32: 1, proof: aProof(2) }),
       "10000003000000b000000009000000020000000100000001" + "01".repeat(32) + "02".repeat(64) + "03".repeat(64),
     ],
+    ["news", encodeNews({ taskId: "ab".repeat(32), update: Buffer.from("0803", "hex") }), "0300000000000022" + "ab".repeat(32) + "0803"],
     ["run", encodeRunHead(4, 0x40000), "1100000400040000"],
     ["end", encodeEnd(4, "gone"), "120000040000000104"],
   ];
@@ -84,6 +87,12 @@ test("what is written reads back the same", () => {
   fc.assert(
     fc.property(fc.record({ stream, taskId, piece: u32, orAnother: fc.boolean() }, plain), (request) => {
       assert.deepEqual(readRequest(encodeRequest(request)), request);
+    }),
+    { seed: SEED },
+  );
+  fc.assert(
+    fc.property(fc.record({ taskId, update: fc.nat(500).chain(fixed) }, plain), (news) => {
+      assert.deepEqual(decodeNews(read(encodeNews(news)).payload), news);
     }),
     { seed: SEED },
   );
@@ -167,6 +176,7 @@ suite("a header names a length that its kind can have, before anything is alloca
   const rows: readonly (readonly [keyof typeof FRAMES, readonly number[], readonly number[]])[] = [
     ["request", [36], [0, 35, 37, 0xffff_ffff]],
     ["cancel", [0], [1, 0xffff_ffff]],
+    ["news", [32, SMALL_PAYLOAD_BYTES_MAX], [0, 31, SMALL_PAYLOAD_BYTES_MAX + 1, 0xffff_ffff]],
     ["piece", [16, SMALL_PAYLOAD_BYTES_MAX], [0, 15, SMALL_PAYLOAD_BYTES_MAX + 1, 0xffff_ffff]],
     ["run", [1, 0xffff_ffff], [0]],
     ["end", [1], [0, 2, 0xffff_ffff]],

@@ -12,7 +12,8 @@ export const GREETING_BYTES_MAX = GREETING_HEADER_BYTES + MAGIC.length + HOST_ID
 
 /** `type u8 | flags u8 | stream u16 | length u32` before each payload. */
 export const FRAME_HEADER_BYTES = 8;
-const REQUEST_BYTES = 36;
+const TASK_ID_BYTES = 32;
+const REQUEST_BYTES = TASK_ID_BYTES + 4;
 const HASH_BYTES = 32;
 const KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
@@ -21,7 +22,7 @@ const HASHES_MAX = 1024;
 /** Longest payload that is no run of blocks. */
 export const SMALL_PAYLOAD_BYTES_MAX = PIECE_FIXED_BYTES + HASHES_MAX * HASH_BYTES + KEY_BYTES + SIGNATURE_BYTES;
 
-export const FRAMES = { request: 1, cancel: 2, piece: 16, run: 17, end: 18 } as const;
+export const FRAMES = { request: 1, cancel: 2, news: 3, piece: 16, run: 17, end: 18 } as const;
 export type FrameType = keyof typeof FRAMES;
 const TYPE_OF = new Map<number, FrameType>(Object.entries(FRAMES).map(([type, number]) => [number, type as FrameType])); // its own keys
 
@@ -69,6 +70,17 @@ export interface PieceStart {
   readonly proof: BlockHashes | undefined;
 }
 
+/** News of the sender about a task, as on the control stream. */
+export interface NewsFrame {
+  /** 64 hexadecimal characters. */
+  readonly taskId: string;
+  /** An encoded `MeshUpdate`. */
+  readonly update: Uint8Array;
+}
+
+/** Longest update that a frame of news carries. */
+export const UPDATE_BYTES_MAX = SMALL_PAYLOAD_BYTES_MAX - TASK_ID_BYTES;
+
 export const malformedFrame = (reason: string, details: Readonly<Record<string, number>> = {}): AnaxError =>
   new AnaxError("vortex.malformed", { reason, ...details });
 
@@ -112,6 +124,8 @@ function fits(type: FrameType, lengthBytes: number): boolean {
       return lengthBytes === REQUEST_BYTES;
     case "cancel":
       return lengthBytes === 0;
+    case "news":
+      return lengthBytes >= TASK_ID_BYTES && lengthBytes <= SMALL_PAYLOAD_BYTES_MAX;
     case "piece":
       return lengthBytes >= PIECE_FIXED_BYTES && lengthBytes <= SMALL_PAYLOAD_BYTES_MAX;
     case "run":
@@ -122,22 +136,35 @@ function fits(type: FrameType, lengthBytes: number): boolean {
 }
 
 export function encodeRequest({ stream, taskId, piece, orAnother }: BlockRequest): Buffer {
-  invariant(/^[0-9a-f]{64}$/.test(taskId), "a requested task id is 64 hexadecimal characters");
   const frame = frameOf("request", stream, REQUEST_BYTES);
   frame.writeUInt8(orAnother ? 1 : 0, 1);
-  frame.write(taskId, FRAME_HEADER_BYTES, "hex");
-  frame.writeUInt32BE(piece, FRAME_HEADER_BYTES + 32);
+  writeTaskId(frame, taskId);
+  frame.writeUInt32BE(piece, FRAME_HEADER_BYTES + TASK_ID_BYTES);
   return frame;
 }
 
 export function decodeRequest(header: FrameHeader, payload: Buffer): BlockRequest {
   return {
     stream: header.stream,
-    taskId: payload.toString("hex", 0, 32),
-    piece: payload.readUInt32BE(32),
+    taskId: payload.toString("hex", 0, TASK_ID_BYTES),
+    piece: payload.readUInt32BE(TASK_ID_BYTES),
     orAnother: (header.flags & 1) !== 0,
   };
 }
+
+/** An update of at most `UPDATE_BYTES_MAX`. */
+export function encodeNews({ taskId, update }: NewsFrame): Buffer {
+  const frame = frameOf("news", 0, TASK_ID_BYTES + update.length);
+  writeTaskId(frame, taskId);
+  frame.set(update, FRAME_HEADER_BYTES + TASK_ID_BYTES);
+  return frame;
+}
+
+/** The update lies in the payload's memory. */
+export const decodeNews = (payload: Buffer): NewsFrame => ({
+  taskId: payload.toString("hex", 0, TASK_ID_BYTES),
+  update: payload.subarray(TASK_ID_BYTES),
+});
 
 export const encodeCancel = (stream: number): Buffer => frameOf("cancel", stream, 0);
 
@@ -193,6 +220,11 @@ export function encodeEnd(stream: number, end: End): Buffer {
 export const decodeEnd = (payload: Buffer): End => ENDS[payload.readUInt8(0)] ?? "failed";
 
 const NOTHING = new Uint8Array(0);
+
+function writeTaskId(frame: Buffer, taskId: string): void {
+  invariant(/^[0-9a-f]{64}$/.test(taskId), "a task id is 64 hexadecimal characters");
+  frame.write(taskId, FRAME_HEADER_BYTES, "hex");
+}
 
 function frameOf(type: FrameType, stream: number, payloadBytes: number): Buffer {
   const frame = Buffer.alloc(FRAME_HEADER_BYTES + payloadBytes);

@@ -1,12 +1,21 @@
 import { BufferPool } from "../../../base/buffer-pool.ts";
 import type { Clock } from "../../../base/clock.ts";
 import { AnaxError } from "../../../base/errors.ts";
+import type { NativeSocket } from "../../../disk/native-socket.ts";
 import { BlockConnection } from "./block-connection.ts";
 import type { MeshConfig } from "./config.ts";
 
 export interface BlockAddress {
   readonly ip: string;
   readonly port: number;
+}
+
+export interface BlockClientOptions {
+  readonly config: MeshConfig;
+  readonly clock: Clock;
+  readonly native: NativeSocket | undefined;
+  /** Who we are. */
+  readonly hostId: () => string;
 }
 
 /** A buffer of this many sizes at most; a size is that of a task's blocks, so there are few. */
@@ -16,12 +25,12 @@ const WAITING_MAX = 4096;
 
 /** Our connections to neighbours, one to each, shared by all tasks; and the memory that blocks arrive in. */
 export class BlockClient implements AsyncDisposable {
-  readonly #options: { readonly config: MeshConfig; readonly clock: Clock; readonly hostId: () => string };
+  readonly #options: BlockClientOptions;
   readonly #connections = new Map<string, BlockConnection>();
   readonly #pools = new Map<number, BufferPool>();
   readonly #closing = new Set<Promise<void>>();
 
-  constructor(options: { readonly config: MeshConfig; readonly clock: Clock; readonly hostId: () => string }) {
+  constructor(options: BlockClientOptions) {
     this.#options = options;
   }
 
@@ -29,9 +38,15 @@ export class BlockClient implements AsyncDisposable {
     return this.#connections.size;
   }
 
+  /** The connection to this neighbour, if it stands. */
+  established(address: BlockAddress): BlockConnection | undefined {
+    const connection = this.#connections.get(keyOf(address));
+    return connection?.established === true ? connection : undefined;
+  }
+
   /** The connection to this neighbour, opened where there is none. Throws `limit.exceeded`. */
   connectionTo(address: BlockAddress): BlockConnection {
-    const key = `${address.ip} ${address.port}`;
+    const key = keyOf(address);
     const known = this.#connections.get(key);
     if (known !== undefined && !known.ended) return known;
     const { config } = this.#options;
@@ -44,6 +59,7 @@ export class BlockClient implements AsyncDisposable {
       hostId: this.#options.hostId(),
       config,
       clock: this.#options.clock,
+      native: this.#options.native,
       poolFor: (blockBytes) => this.#poolFor(blockBytes),
       onClosed: () => {
         if (this.#connections.get(key) === connection) this.#connections.delete(key);
@@ -74,3 +90,5 @@ export class BlockClient implements AsyncDisposable {
     return pool;
   }
 }
+
+const keyOf = ({ ip, port }: BlockAddress): string => `${ip} ${port}`;

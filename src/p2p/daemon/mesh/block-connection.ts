@@ -8,12 +8,16 @@ import {
   decodePieceStart,
   encodeCancel,
   encodeGreeting,
+  encodeNews,
   encodeRequest,
   FRAME_HEADER_BYTES,
   malformedFrame,
   SMALL_PAYLOAD_BYTES_MAX,
   type FrameHeader,
+  type NewsFrame,
 } from "../../../wire/mesh/frames.ts";
+import type { NativeSocket } from "../../../disk/native-socket.ts";
+import { wakeAt } from "../../../disk/send-file.ts";
 import type { MeshConfig } from "./config.ts";
 import type { PieceReceiver } from "./piece-receiver.ts";
 
@@ -23,6 +27,7 @@ export interface BlockConnectionOptions {
   readonly hostId: string;
   readonly config: MeshConfig;
   readonly clock: Clock;
+  readonly native: NativeSocket | undefined;
   /** Buffers for blocks of at most this size. */
   readonly poolFor: (blockBytes: number) => BufferPool;
   readonly onClosed: () => void;
@@ -30,6 +35,13 @@ export interface BlockConnectionOptions {
 
 const SMALL_BYTES = 64 * 1024;
 const STREAMS_MAX = 0x1_0000;
+/** News that a neighbour may leave unread before we leave it. */
+const UNREAD_NEWS_BYTES_MAX = 1024 * 1024;
+
+/** The pace of a connection is that of so long. */
+const PACE_MS = 100;
+/** Bytes of a block may lie unread for so long: a small part of what makes a neighbour slow. */
+const SOON_MS = 150;
 
 /** The block that is being read. */
 interface Body {
@@ -62,9 +74,12 @@ export class BlockConnection {
   #header: FrameHeader | undefined;
   #body: Body | undefined;
   #readingIntoBody = false;
+  #wakesAtBytes = 1;
+  readonly #pace: Pace;
   #paused = false;
   #ended = false;
   #stream = 0;
+  #connected = false;
   #idle: Disposable | undefined;
   #late: Disposable | undefined;
   readonly #gone = new AbortController();
@@ -73,6 +88,7 @@ export class BlockConnection {
   constructor(options: BlockConnectionOptions) {
     this.#options = options;
     const { ip: host, port } = options.address;
+    this.#pace = new Pace(options.clock);
     this.#socket = connect({
       host,
       port,
@@ -81,7 +97,10 @@ export class BlockConnection {
     });
     this.#socket.write(encodeGreeting(options.hostId));
     this.#late = options.clock.timer(options.config.connectMs, () => this.close(this.#unavailable("timeout: connect")));
-    this.#socket.once("connect", () => this.#late?.[Symbol.dispose]());
+    this.#socket.once("connect", () => {
+      this.#connected = true;
+      this.#late?.[Symbol.dispose]();
+    });
     this.#socket.once("end", () => this.close(this.#unavailable("the neighbour closed the connection")));
     this.#socket.on("error", (error) => (this.#cause ??= error));
     this.#socket.once("close", () => {
@@ -93,6 +112,23 @@ export class BlockConnection {
 
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** Both ends are there. */
+  get established(): boolean {
+    return this.#connected && !this.#ended;
+  }
+
+  /** Aborted when the connection has ended; what was told last may not have arrived. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  tell(news: NewsFrame): void {
+    if (this.#ended) return;
+    if (this.#socket.writableLength > UNREAD_NEWS_BYTES_MAX) return this.close(this.#unavailable("the neighbour does not read"));
+    this.#socket.write(encodeNews(news));
+    this.#rest();
   }
 
   /** Asks for a piece; the receiver is settled in any case. */
@@ -143,6 +179,7 @@ export class BlockConnection {
 
   #received(bytes: number): boolean {
     if (this.#ended) return false;
+    this.#pace.count(bytes);
     if (this.#readingIntoBody) {
       this.#body!.filled += bytes; // it was named, so it is there
       this.#body!.receiver.touch();
@@ -192,6 +229,10 @@ export class BlockConnection {
 
   #emptied(): true {
     this.#smallFrom = this.#smallTo = 0;
+    // A turn for each packet costs more than all that is done with its bytes.
+    const wakesAtBytes = this.#body === undefined ? 1 : Math.min(this.#body.lengthBytes - this.#body.filled, this.#pace.soonBytes);
+    if (wakesAtBytes !== this.#wakesAtBytes) wakeAt(this.#socket, wakesAtBytes, this.#options.native);
+    this.#wakesAtBytes = wakesAtBytes;
     return true;
   }
 
@@ -283,5 +324,32 @@ export class BlockConnection {
   #unavailable(reason: string): AnaxError {
     const { ip, port } = this.#options.address;
     return new AnaxError("rpc.unavailable", { neighbour: `${ip}:${port}`, reason }, { cause: this.#cause });
+  }
+}
+
+/** How fast bytes come lately. */
+class Pace {
+  readonly #clock: Clock;
+  #sinceMs: number;
+  #bytes = 0;
+  #bytesPerMs = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#sinceMs = clock.nowMs();
+  }
+
+  count(bytes: number): void {
+    this.#bytes += bytes;
+    const tookMs = this.#clock.nowMs() - this.#sinceMs;
+    if (tookMs < PACE_MS) return;
+    this.#bytesPerMs = this.#bytes / tookMs;
+    this.#bytes = 0;
+    this.#sinceMs += tookMs;
+  }
+
+  /** What surely comes so soon that nobody misses it until then. At least 1. */
+  get soonBytes(): number {
+    return Math.max(1, Math.floor(this.#bytesPerMs * SOON_MS));
   }
 }

@@ -15,14 +15,17 @@ import {
   encodeCancel,
   encodeEnd,
   encodeGreeting,
+  encodeNews,
   encodePieceStart,
   encodeRequest,
   FRAME_HEADER_BYTES,
 } from "../../../wire/mesh/frames.ts";
+import { MeshUpdate } from "../../../wire/grpc/gen/anax/v1/peer.ts";
 import type { Outgoing } from "./outgoing.ts";
 
 const content = meshContent();
-const GREETING = encodeGreeting("10.0.0.9-raw");
+const HOST_ID = "10.0.0.9-raw";
+const GREETING = encodeGreeting(HOST_ID);
 
 const aNode = (scope: AsyncDisposableStack, options: Partial<MeshNodeOptions> = {}): Promise<MeshNode> =>
   aMeshNode(scope, { content, whole: true, authority: false, ...options });
@@ -296,12 +299,29 @@ suite("of what a neighbour asks for", () => {
     await turnsUntil(() => relay.slots.inUse === 32);
   });
 
+  test("its news are heard as its own; such as cannot be read end the connection", async () => {
+    await using scope = new AsyncDisposableStack();
+    const heard: unknown[] = [];
+    const node = await aNode(scope, {
+      admission: (ordinary) => ({ ...ordinary, onNews: (taskId, { held }, hostId) => void heard.push([taskId, held, hostId]) }),
+    });
+    const taskId = "ab".repeat(32);
+    const update = MeshUpdate.encode(MeshUpdate.fromPartial({ held: [3] })).finish();
+    using raw = await greeted(node, encodeNews({ taskId, update }));
+    await turnsUntil(() => heard.length === 1);
+    assert.deepEqual(heard, [[taskId, [3], HOST_ID]]);
+    raw.socket.write(encodeNews({ taskId, update: Buffer.from([0x0a, 0x7f]) })); // a list that is longer than the frame
+    await raw.closed;
+    assert.equal(heard.length, 1);
+  });
+
   test("what it cancels before it is decided about ends as gone, and costs nothing", async () => {
     await using scope = new AsyncDisposableStack();
     const gate = Promise.withResolvers<void>();
     const decided: (Outgoing | string)[] = [];
     const node = await aNode(scope, {
       admission: (ordinary) => ({
+        ...ordinary,
         admit: async (asked, hostId, signal) => {
           if (asked.piece === 1) await gate.promise;
           const outcome = await ordinary.admit(asked, hostId, signal);
@@ -326,6 +346,7 @@ suite("of what a neighbour asks for", () => {
     let decided = 0;
     const node = await aNode(scope, {
       admission: (ordinary) => ({
+        ...ordinary,
         admit: async (asked, hostId, signal) => {
           await gate.promise;
           const outcome = await ordinary.admit(asked, hostId, signal);

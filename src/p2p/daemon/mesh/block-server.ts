@@ -3,11 +3,12 @@ import type { BufferPool } from "../../../base/buffer-pool.ts";
 import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, errorOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
-import type { NativeSend } from "../../../disk/native-send.ts";
+import type { NativeSocket } from "../../../disk/native-socket.ts";
 import { limitUnsent, sendFile, writeChunk, writeHead } from "../../../disk/send-file.ts";
 import {
   decodeFrameHeader,
   decodeGreeting,
+  decodeNews,
   decodeRequest,
   encodeRunHead,
   encodeEnd,
@@ -17,7 +18,9 @@ import {
   malformedFrame,
   type BlockRequest,
   type End,
+  type NewsFrame,
 } from "../../../wire/mesh/frames.ts";
+import { MeshUpdate } from "../../../wire/grpc/gen/anax/v1/peer.ts";
 import type { TaskId } from "../../model/ids.ts";
 import { pieceRangeOf } from "../../model/piece.ts";
 import type { RateLimits } from "../rates/types.ts";
@@ -25,10 +28,12 @@ import { Watchdog } from "../transfer/watchdog.ts";
 import type { TransferConfig } from "../transfer/config.ts";
 import type { Outgoing } from "./outgoing.ts";
 
-/** Decides what a neighbour gets. */
+/** Decides what a neighbour gets, and hears its news. */
 export interface Admission {
   /** The piece that is sent, or why none is; the signal says that it is not wanted any more. Never rejects. */
   admit(request: BlockRequest, hostId: string, signal: AbortSignal): Promise<Outgoing | End>;
+  /** Throws `vortex.malformed`. */
+  onNews(taskId: string, update: MeshUpdate, hostId: string): void;
 }
 
 export interface BlockServingOptions {
@@ -41,7 +46,7 @@ export interface BlockServingOptions {
   readonly log: Log;
   readonly limits: RateLimits;
   readonly buffers: BufferPool;
-  readonly native: NativeSend | undefined;
+  readonly native: NativeSocket | undefined;
   readonly onSent: (bytes: number) => void;
 }
 
@@ -231,14 +236,20 @@ export class BlockServing {
   #readFrame(): boolean {
     if (this.#unread.length < FRAME_HEADER_BYTES) return false;
     const header = decodeFrameHeader(this.#unread);
-    if (header.type !== "request" && header.type !== "cancel") throw malformedFrame("only a sender says this");
+    if (header.type !== "request" && header.type !== "cancel" && header.type !== "news") throw malformedFrame("only a sender says this");
     const end = FRAME_HEADER_BYTES + header.lengthBytes;
     if (this.#unread.length < end) return false;
     const payload = this.#unread.subarray(FRAME_HEADER_BYTES, end);
     if (header.type === "request") this.#onRequest(decodeRequest(header, payload));
+    else if (header.type === "news") this.#onNews(decodeNews(payload));
     else this.#cancelled(header.stream);
     this.#unread = this.#unread.subarray(end);
     return true;
+  }
+
+  #onNews({ taskId, update }: NewsFrame): void {
+    this.#options.admission.onNews(taskId, decodeUpdate(update), this.#hostId!); // greeted before
+    this.#awake(); // it is not idle
   }
 
   #onRequest(request: BlockRequest): void {
@@ -281,6 +292,14 @@ export class BlockServing {
   #awake(): void {
     this.#wake?.();
     this.#wake = undefined;
+  }
+}
+
+function decodeUpdate(bytes: Uint8Array): MeshUpdate {
+  try {
+    return MeshUpdate.decode(bytes);
+  } catch {
+    throw malformedFrame("news that cannot be read");
   }
 }
 

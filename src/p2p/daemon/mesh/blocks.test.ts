@@ -218,6 +218,7 @@ suite("a piece that is still arriving", () => {
 
 /** Serves the piece behind the one that is asked for. */
 const servesTheNext: NonNullable<MeshNodeOptions["admission"]> = (ordinary) => ({
+  ...ordinary,
   admit: (request, hostId, signal) => ordinary.admit({ ...request, piece: request.piece + 1 }, hostId, signal),
 });
 
@@ -257,6 +258,7 @@ suite("a request", () => {
         },
       },
       admission: (ordinary) => ({
+        ...ordinary,
         admit: (request, hostId, signal) => {
           admitted.push(request.piece);
           return ordinary.admit(request, hostId, signal);

@@ -37,9 +37,16 @@ export class News {
     this.#dropped.add(piece);
   }
 
-  /** What there is to say, which is then said. */
+  /** What there is to say, which is then said. Generation and uploads are not known here. */
   take(): MeshUpdate {
-    const update = { started: [...this.#started], held: [...this.#held], dropped: [...this.#dropped], freeSlots: undefined };
+    const update = {
+      started: [...this.#started],
+      held: [...this.#held],
+      dropped: [...this.#dropped],
+      freeSlots: undefined,
+      generation: 0,
+      uploads: 0,
+    };
     for (const set of [this.#started, this.#held, this.#dropped]) set.clear();
     return update;
   }

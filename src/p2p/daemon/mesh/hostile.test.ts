@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { chmod, open } from "node:fs/promises";
+import type { Socket } from "node:net";
 import { suite, test } from "node:test";
 import { aDownload, attached, sha256Of, startTestDaemon, startTestScheduler, until, type TestDaemon } from "../../../../test/kit/daemon.ts";
 import { sha256OfGenerated } from "../../../../test/kit/generated-content.ts";
 import { startOrigin } from "../../../../test/kit/origin.ts";
 import { playParent } from "../../../../test/kit/transfer.ts";
 import { AnaxError } from "../../../base/errors.ts";
-import { MeshMessage, PeerService } from "../../../wire/grpc/gen/anax/v1/peer.ts";
+import { MeshMessage, MeshUpdate, PeerService } from "../../../wire/grpc/gen/anax/v1/peer.ts";
+import { decodeFrameHeader, decodeGreeting, decodeNews, FRAME_HEADER_BYTES } from "../../../wire/mesh/frames.ts";
 import type { BidiStream } from "../../../wire/grpc/client.ts";
 
 // Neighbours that are played by hand and say what no daemon of ours would.
@@ -117,13 +119,45 @@ test("neighbours hear of a piece that turned out to be damaged", async () => {
   using byHand = new ByHand(daemon);
   await byHand.say(hello(taskId));
   await byHand.greeted();
+  await damage(daemon, 2);
+  await until(() => byHand.heard.some(({ message }) => message?.$case === "update" && message.value.dropped.includes(2)));
+});
+
+/** Alters a piece on disk, and lets the daemon find out. */
+async function damage(daemon: TestDaemon, piece: number): Promise<void> {
   const [stored] = daemon.store.list();
   await chmod(stored!.path, 0o600); // there is one
   const file = await open(stored!.path, "r+");
-  await file.write("altered", 2 * LAYOUT.pieceLength);
+  await file.write("altered", piece * LAYOUT.pieceLength);
   await file.close();
-  assert.equal(await stored!.quarantinePiece(2), "dropped");
-  await until(() => byHand.heard.some(({ message }) => message?.$case === "update" && message.value.dropped.includes(2)));
+  assert.equal(await stored!.quarantinePiece(piece), "dropped");
+}
+
+test("a neighbour that has answered hears news over the block connection, and all anew on the stream when that breaks", async () => {
+  await using scope = new AsyncDisposableStack();
+  const { daemon, taskId } = await aHolder(scope);
+  const sockets: Socket[] = [];
+  let heard = Buffer.alloc(0);
+  const blocks = scope.use(
+    await playParent((socket) => {
+      sockets.push(socket.on("data", (chunk) => (heard = Buffer.concat([heard, chunk]))));
+    }),
+  );
+  using byHand = new ByHand(daemon);
+  await byHand.say(hello(taskId, { transferPort: blocks.port }), contentOf({ held: Buffer.from([1, 0]), generation: 7 }));
+  await until(() => heard.length > 0); // its greeting
+  await damage(daemon, 2);
+  const greetingBytes = decodeGreeting(heard)!.consumedBytes;
+  await until(() => heard.length > greetingBytes);
+  const header = decodeFrameHeader(heard.subarray(greetingBytes));
+  const news = decodeNews(heard.subarray(greetingBytes + FRAME_HEADER_BYTES));
+  const { dropped, generation } = MeshUpdate.decode(news.update);
+  assert.deepEqual([header.type, news.taskId, dropped.includes(2)], ["news", taskId, true]);
+  const contents = () => byHand.heard.flatMap(({ message }) => (message?.$case === "content" ? [message.value.generation] : []));
+  await until(() => contents().includes(generation));
+  const known = contents().length;
+  sockets.at(-1)!.destroy(); // the one that was heard
+  await until(() => contents().length > known);
 });
 
 /** All but the first piece, and many that are not. */

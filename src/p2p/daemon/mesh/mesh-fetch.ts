@@ -207,7 +207,6 @@ export class MeshFetch implements AsyncDisposable {
       neighbour.failures = 0;
       this.#progressMs = clock.nowMs();
       swarm.free(neighbour);
-      swarm.served(neighbour, clock.nowMs() - startedMs);
       swarm.got(received.piece);
       metrics.receivedBytes.inc(received.lengthBytes);
       const info = stored.piece(received.piece);

@@ -3,6 +3,7 @@ import { AnaxError } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { Random } from "../../../base/random.ts";
 import { PeerService, type MeshHello, type MeshMessage } from "../../../wire/grpc/gen/anax/v1/peer.ts";
+import type { NativeSocket } from "../../../disk/native-socket.ts";
 import type { BidiCall } from "../../../wire/grpc/handlers.ts";
 import { serviceOf, type GrpcService } from "../../../wire/grpc/service.ts";
 import { parseHostId, parsePeerId, parseTaskId, type PeerId, type TaskId } from "../../model/ids.ts";
@@ -40,6 +41,7 @@ export interface MeshParts {
   /** Time without a new piece after which a download is told. */
   readonly noProgressMs: number;
   readonly limits: RateLimits;
+  readonly native: NativeSocket | undefined;
 }
 
 /** Longest that the first message of a stream may take. */
@@ -59,17 +61,19 @@ export class Mesh implements AsyncDisposable {
   /** Woken when a download joins its task. */
   readonly #joins = new Map<TaskId, Set<() => void>>();
   readonly #listening = new DisposableStack();
+  #generation = 0;
 
   constructor(parts: MeshParts) {
     const { config, clock, host, store } = parts;
     this.#parts = parts;
     this.slots = new UploadSlots(config.uploadSlots);
-    this.#client = new BlockClient({ config, clock, hostId: () => host.id });
+    this.#client = new BlockClient({ config, clock, native: parts.native, hostId: () => host.id });
     this.service = serviceOf(PeerService, { mesh: (call) => this.#serve(call) });
     const admission: Admission = {
       // Any text finds a task or none.
       admit: async (request, hostId, signal) =>
         (await this.#shared(request.taskId as TaskId)?.admit(request, hostId, signal)) ?? "not-found",
+      onNews: (taskId, update, hostId) => this.#tasks.get(taskId as TaskId)?.onNews(update, hostId), // likewise
     };
     const onSent = (bytes: number): void => parts.metrics.sentBytes.inc(bytes);
     this.handOver = (connection) => new BlockServing({ ...connection, admission, onSent });
@@ -126,6 +130,7 @@ export class Mesh implements AsyncDisposable {
       client: this.#client,
       slots: this.slots,
       hostId: () => host.id,
+      nextGeneration: () => (this.#generation = (this.#generation + 1) % 2 ** 32 || 1),
       hello: (task, peer) => helloMessage(task, peer, host),
     };
     const mesh = new TaskMesh(parts, { taskId, peerId, onIdle: () => this.#forget(taskId) });

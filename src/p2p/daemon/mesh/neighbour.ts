@@ -1,4 +1,6 @@
+import type { MeshUpdate } from "../../../wire/grpc/gen/anax/v1/peer.ts";
 import type { BlockAddress } from "./block-client.ts";
+import type { BlockConnection } from "./block-connection.ts";
 import type { ControlLink } from "./control-link.ts";
 
 /** Another peer of a task with which this one trades. */
@@ -11,6 +13,14 @@ export interface Neighbour {
   readonly links: Set<ControlLink>;
   /** Tells it that there is a free slot; one function for its lifetime, so that it stands in line once. */
   readonly callFree: () => void;
+  /** Of the content that it was sent last; 0 before the first. */
+  toldGeneration: number;
+  /** Carries what changes of that; undefined: a stream does. */
+  toldOver: BlockConnection | undefined;
+  /** Of the content that it sent last. */
+  heardGeneration: number;
+  /** Updates that came sooner than the content that they change. */
+  readonly early: MeshUpdate[];
   /** It has said what the content is and what it has of it. */
   known: boolean;
   /** It has pieces for whoever waits for any. */

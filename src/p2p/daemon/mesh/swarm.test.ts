@@ -58,6 +58,18 @@ suite("which piece", () => {
     assert.deepEqual(sorted([...firsts]), [18, 19]);
   });
 
+  test("one that an idle neighbour has before a rarer one of a busy neighbour, unless a reader waits for that", () => {
+    const swarm = swarmOf({ busy: { held: [0, 1] }, idle: { held: [1] } });
+    swarm.busyWith("busy", 2);
+    swarm.want(0, 1);
+    assert.equal(swarm.next(0)?.piece, 0);
+    assert.equal(swarm.next(0)?.piece, 1);
+    const relaxed = swarmOf({ busy: { held: [0, 1] }, idle: { held: [1] } });
+    relaxed.busyWith("busy", 2);
+    assert.equal(relaxed.next(0)?.piece, 1);
+    assert.equal(relaxed.next(0)?.piece, 0, "better than nothing");
+  });
+
   test("what a reader waits for comes before all else, in its order, as far as somebody has it", () => {
     const swarm = swarmOf({ a: { held: [1, 2, 10, 12, 13, 14] }, b: { held: [1, 12, 13] } });
     swarm.want(10, 4); // 10 to 13; nobody has 11
@@ -142,6 +154,7 @@ suite("of whom", () => {
       onlyGateway,
     ],
     ["the least busy", "b", { a: { held: [0, 1] }, b: { held: [0] } }, (swarm) => swarm.begun(1, "a", 0)],
+    ["who sends less to others", "b", { a: { held: [0] }, b: { held: [0] } }, (swarm) => swarm.busyWith("a", 1)],
     ["a free relay before a busy holder", "b", { a: { held: [0, 1] }, b: { started: [0] } }, (swarm) => swarm.begun(1, "a", 0)],
     ["nobody who is busy", "b", { a: { held: [0] }, b: { started: [0] } }, (swarm) => swarm.busy("a", 0)],
     ["nobody who failed us", "b", { a: { held: [0] }, b: { started: [0] } }, (swarm) => swarm.avoid("a", 1)],
@@ -352,6 +365,7 @@ interface Copy {
   busyUntilMs: number;
   avoidUntilMs: number;
   refusals: number;
+  uploads: number;
 }
 
 class Model {
@@ -387,7 +401,10 @@ class Model {
 
   ended(piece: number, name: string): void {
     const at = this.requests.findIndex((request) => request.piece === piece && request.name === name);
-    if (at !== -1) this.requests.splice(at, 1);
+    if (at === -1) return;
+    this.requests.splice(at, 1);
+    const neighbour = this.neighbours.get(name);
+    if (neighbour !== undefined) neighbour.uploads = Math.max(0, neighbour.uploads - 1);
   }
 
   /** All that would be right to ask for now. */
@@ -400,11 +417,14 @@ class Model {
     if (this.requests.length >= this.slots || missing === 0) return choices;
     const candidates = range(0, PIECES).filter((piece) => this.isWanted(piece) && able.some(([, { has }]) => has.has(piece)));
     const urgent = this.urgent.find((piece) => candidates.includes(piece));
-    const fewest = Math.min(...candidates.map((piece) => this.copiesOf(piece)));
-    for (const piece of urgent === undefined ? candidates.filter((each) => this.copiesOf(each) === fewest) : [urgent]) {
+    const leastUploads = Math.min(...able.map(([, { uploads }]) => uploads));
+    const ofIdlest = candidates.filter((piece) => able.some(([, { has, uploads }]) => has.has(piece) && uploads <= leastUploads + 1));
+    const among = ofIdlest.length > 0 ? ofIdlest : candidates;
+    const fewest = Math.min(...among.map((piece) => this.copiesOf(piece)));
+    for (const piece of urgent === undefined ? among.filter((each) => this.copiesOf(each) === fewest) : [urgent]) {
       const costs = able
         .filter(([, { has }]) => has.has(piece))
-        .map(([name, { held }]) => ({ name, cost: this.loadOf(name) * 4 + (held.has(piece) ? 0 : 2) }));
+        .map(([name, { held, uploads }]) => ({ name, cost: uploads * 2 + (held.has(piece) ? 0 : 1) }));
       const least = Math.min(...costs.map(({ cost }) => cost));
       for (const { name, cost } of costs) if (cost === least) choices.add(`${piece} of ${name}`);
     }
@@ -443,10 +463,10 @@ test("whatever happens in whatever order, it knows what everybody has and asks f
       const name = names[random.below(names.length)]!;
       const known = model.neighbours.get(name);
       const piece = random.below(PIECES);
-      switch (random.below(14)) {
+      switch (random.below(15)) {
         case 0:
           if (known === undefined)
-            model.neighbours.set(name, { held: new Set(), has: new Set(), busyUntilMs: 0, avoidUntilMs: 0, refusals: 0 });
+            model.neighbours.set(name, { held: new Set(), has: new Set(), busyUntilMs: 0, avoidUntilMs: 0, refusals: 0, uploads: 0 });
           swarm.add(name, { name, distance: 0 });
           break;
         case 1:
@@ -494,11 +514,17 @@ test("whatever happens in whatever order, it knows what everybody has and asks f
           else model.claimed.delete(piece);
           break;
         }
-        case 10:
+        case 10: {
+          const uploads = random.below(9);
+          swarm.busyWith(name, uploads);
+          if (known !== undefined) known.uploads = uploads;
+          break;
+        }
+        case 11:
           swarm.want(piece, 0);
           model.urgent = [];
           break;
-        case 11:
+        case 12:
           if (random.below(3) === 0) {
             swarm.lost(piece);
             model.held.delete(piece);
@@ -529,6 +555,7 @@ test("whatever happens in whatever order, it knows what everybody has and asks f
         );
         if (choice === undefined) break;
         model.requests.push({ piece: choice.piece, name: choice.neighbour, atMs: nowMs });
+        model.neighbours.get(choice.neighbour)!.uploads++; // it was chosen from them
       }
       assert.equal(swarm.inFlight, model.requests.length);
       assert.equal(swarm.missingCount, PIECES - model.held.size);

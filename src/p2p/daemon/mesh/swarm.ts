@@ -30,27 +30,29 @@ interface Neighbour<K> {
   /** Held, or on its way to it: it passes the blocks on as they come. */
   readonly has: Bits;
   inFlight: number;
+  /** Pieces that it sends to anybody, as far as we know. */
+  uploads: number;
   /** No free upload slot, as far as we know. */
   busyUntilMs: number;
   /** It failed us. */
   avoidUntilMs: number;
   /** Times in a row that it was busy. */
   refusals: number;
-  /** What a piece took of it lately; undefined before the first. */
-  pieceMs: number | undefined;
 }
 
 /** A piece is asked for a second time only when the first request is at least this old. */
 const ENDGAME_AFTER_MS = 300;
 const BUSY_FIRST_MS = 25;
 const BUSY_MAX_MS = 400;
-/** Of the latest piece in what a neighbour usually takes. */
-const NEW_WEIGHT = 0.3;
+/** In uploads: what a holder that is still receiving the piece must have less, and one outside of the rack. */
+const RELAY_COST = 0.5;
+const DISTANCE_COST = 0.25;
 
 /**
- * Which piece a receiver asks of which neighbour: a random one of the rarest that somebody can give now, from the holder that will be through with it
- * first, by how long its pieces took and how many it is giving; those that have it whole before those that are still receiving it. Pure: time comes in as a parameter, chance from a seeded source; what happened is told by
- * its owner. A request more in parallel than one serves starves others (measured in simulation: 10 to 39 %), so slots are few.
+ * Which piece a receiver asks of which neighbour: a random one of the rarest that those give who send least at the time, and of the holders the
+ * one that sends least; one that has it whole before one that is still receiving it. Who sends through a slow link is busy for longer, and so is
+ * asked less. Pure: time comes in as a parameter, chance from a seeded source; what happened is told by its owner. A request more in
+ * parallel than one serves starves others (measured in simulation: 10 to 39 %), so slots are few.
  */
 export class Swarm<K> {
   readonly pieceCount: number;
@@ -67,7 +69,6 @@ export class Swarm<K> {
   readonly #near: Uint32Array;
   readonly #far: Uint32Array;
   readonly #gateways: Gateways;
-  #usualMs = 100;
   #heldCount = 0;
   #inFlight = 0;
   #urgent: { readonly first: number; readonly count: number } | undefined;
@@ -95,10 +96,10 @@ export class Swarm<K> {
       held: new Bits(this.pieceCount),
       has: new Bits(this.pieceCount),
       inFlight: 0,
+      uploads: 0,
       busyUntilMs: 0,
       avoidUntilMs: 0,
       refusals: 0,
-      pieceMs: undefined,
     });
     this.#gateways.changed([...this.#neighbours.values()]);
   }
@@ -140,6 +141,12 @@ export class Swarm<K> {
     }
   }
 
+  /** So many pieces are on their way from it, to anybody. */
+  busyWith(key: K, uploads: number): void {
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour !== undefined) neighbour.uploads = uploads;
+  }
+
   /** It turned out not to have the piece. */
   hasNot(key: K, piece: number): void {
     const neighbour = this.#neighbours.get(key);
@@ -159,14 +166,6 @@ export class Swarm<K> {
     if (neighbour === undefined) return;
     neighbour.busyUntilMs = 0;
     neighbour.refusals = 0;
-  }
-
-  /** A piece came from it, so long after it was asked for. Who is slow is asked less, but for what only it has. */
-  served(key: K, tookMs: number): void {
-    const neighbour = this.#neighbours.get(key);
-    if (neighbour === undefined) return;
-    neighbour.pieceMs = neighbour.pieceMs === undefined ? tookMs : neighbour.pieceMs * (1 - NEW_WEIGHT) + tookMs * NEW_WEIGHT;
-    this.#usualMs = this.#usualMs * (1 - NEW_WEIGHT / 4) + tookMs * (NEW_WEIGHT / 4);
   }
 
   avoid(key: K, untilMs: number): void {
@@ -262,7 +261,10 @@ export class Swarm<K> {
     if (request === undefined || !request.delete(key)) return;
     this.#inFlight--;
     const neighbour = this.#neighbours.get(key);
-    if (neighbour !== undefined) neighbour.inFlight--;
+    if (neighbour !== undefined) {
+      neighbour.inFlight--;
+      neighbour.uploads = Math.max(0, neighbour.uploads - 1);
+    }
     if (request.size > 0) return;
     this.#requests.delete(piece);
     this.#mask(piece);
@@ -278,8 +280,15 @@ export class Swarm<K> {
   }
 
   #choosePiece(able: readonly Neighbour<K>[], nowMs: number): number | undefined {
-    const candidates = this.#candidates(able, nowMs);
-    return this.#urgentPiece(candidates) ?? this.#rarest(candidates);
+    const urgent = this.#urgent === undefined ? undefined : this.#urgentPiece(this.#candidates(able, nowMs));
+    if (urgent !== undefined) return urgent;
+    const leastUploads = Math.min(...able.map(({ uploads }) => uploads));
+    const idlest = able.filter(({ uploads }) => uploads <= leastUploads + 1);
+    // Else a piece that only busy ones have would be waited for while other links stand idle.
+    return (
+      this.#rarest(this.#candidates(idlest, nowMs)) ??
+      (idlest.length < able.length ? this.#rarest(this.#candidates(able, nowMs)) : undefined)
+    );
   }
 
   /** What some of these can give and nobody on this host fetches. */
@@ -329,11 +338,9 @@ export class Swarm<K> {
     let bestCost = Infinity;
     let ties = 0;
     const mayCross = this.#gateways.mayCross(piece);
-    const usualMs = this.#usualMs;
     for (const neighbour of able) {
       if (!neighbour.has.has(piece) || (neighbour.distance > 0 && !mayCross)) continue;
-      const pieceMs = neighbour.pieceMs ?? usualMs;
-      const cost = pieceMs * (neighbour.inFlight + (neighbour.held.has(piece) ? 1 : 1.5) + Math.min(neighbour.distance, 1) / 4);
+      const cost = neighbour.uploads + (neighbour.held.has(piece) ? 0 : RELAY_COST) + Math.min(neighbour.distance, 1) * DISTANCE_COST;
       if (cost > bestCost) continue;
       ties = cost < bestCost ? 1 : ties + 1;
       bestCost = cost;
@@ -362,6 +369,7 @@ export class Swarm<K> {
     this.#requests.set(piece, request);
     this.#inFlight++;
     neighbour.inFlight++;
+    neighbour.uploads++;
     this.#mask(piece);
     return { piece, neighbour: neighbour.key, duplicate };
   }

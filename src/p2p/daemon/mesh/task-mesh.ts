@@ -3,14 +3,15 @@ import { AnaxError, errorOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { Random } from "../../../base/random.ts";
 import { backoffMs } from "../../../base/retry.ts";
-import { PeerService, type MeshContent, type MeshMessage, type MeshUpdate } from "../../../wire/grpc/gen/anax/v1/peer.ts";
-import { ANY_PIECE, type BlockRequest, type End } from "../../../wire/mesh/frames.ts";
+import { MeshUpdate, PeerService, type MeshContent, type MeshMessage } from "../../../wire/grpc/gen/anax/v1/peer.ts";
+import { ANY_PIECE, UPDATE_BYTES_MAX, type BlockRequest, type End } from "../../../wire/mesh/frames.ts";
 import type { PeerId, TaskId } from "../../model/ids.ts";
 import { blockBytesOf, pieceCountOf, pieceRangeOf } from "../../model/piece.ts";
 import type { StoredTask } from "../../pieces/types.ts";
 import type { PeerChannels } from "../channels.ts";
 import { Bits } from "./bits.ts";
 import type { BlockClient } from "./block-client.ts";
+import type { BlockConnection } from "./block-connection.ts";
 import type { MeshConfig } from "./config.ts";
 import type { RateLimits } from "../rates/types.ts";
 import { contentMessage, News, updateMessage, type ControlLink } from "./control-link.ts";
@@ -40,6 +41,8 @@ export interface TaskMeshParts {
   readonly limits: RateLimits;
   readonly hello: (taskId: TaskId, peerId: PeerId) => MeshMessage;
   readonly hostId: () => string;
+  /** Numbers what is told, of all tasks and times. */
+  readonly nextGeneration: () => number;
 }
 
 export interface TaskMeshOptions {
@@ -53,6 +56,8 @@ const CONNECT_ATTEMPTS_MAX = 4;
 const BACKOFF = { attemptsMax: Infinity, firstMs: 200, maxMs: 2000 };
 const REOFFER_LOOK_MS = 250;
 const RESPONSE_HEADERS_MAX = 64;
+/** Updates that may overtake the content that they change. */
+const EARLY_MAX = 64;
 /** News that change little wait for others to go with. */
 const LAZY_TICKS = 6;
 
@@ -240,6 +245,10 @@ export class TaskMesh implements AsyncDisposable {
       address: { ip, port: transferPort },
       links: new Set(),
       callFree: () => this.#sayFree(neighbour),
+      toldGeneration: 0,
+      toldOver: undefined,
+      heardGeneration: 0,
+      early: [],
       known: false,
       unique: false,
       waiting: false,
@@ -304,7 +313,10 @@ export class TaskMesh implements AsyncDisposable {
       for await (const { message } of messages) {
         if (!this.#isNeighbour(neighbour)) return;
         if (message?.$case === "content") this.#onContent(neighbour, message.value);
-        else if (message?.$case === "update") this.#onUpdate(neighbour, message.value);
+        else if (message?.$case === "update") {
+          if (!neighbour.known) throw new AnaxError("input.invalid", { reason: "an update before the content" });
+          this.#onUpdate(neighbour, message.value);
+        }
       }
     } finally {
       neighbour.links.delete(link);
@@ -322,18 +334,36 @@ export class TaskMesh implements AsyncDisposable {
       throw new AnaxError("input.invalid", { reason: "too many headers" });
     const held = content.whole ? new Uint8Array(Math.ceil(swarm.pieceCount / 8)).fill(0xff) : content.held;
     neighbour.known = true;
+    neighbour.heardGeneration = content.generation;
     neighbour.unique = content.unique;
     swarm.replace(neighbour, { held, started: content.started }, this.#parts.clock.nowMs());
     this.#learned.resolve({ ...layout, responseHeader: content.responseHeader });
+    for (const update of neighbour.early.splice(0)) this.#onUpdate(neighbour, update);
     this.#afterNews(neighbour);
   }
 
+  /** Over the block connection of a neighbour. One that is none any more, or not yet, has sent or will send all that it has. */
+  onNews(update: MeshUpdate, hostId: string): void {
+    const neighbour = this.#neighbourAt(hostId);
+    if (neighbour !== undefined) this.#onUpdate(neighbour, update);
+  }
+
+  /** What changes of the last content. Of an older one it means nothing any more; of one that is still to come it waits. */
   #onUpdate(neighbour: Neighbour, update: MeshUpdate): void {
     const { clock } = this.#parts;
-    if (this.#swarm === undefined || !neighbour.known) throw new AnaxError("input.invalid", { reason: "an update before the content" });
+    const ahead = (update.generation - neighbour.heardGeneration) | 0; // generations go round
+    if (ahead < 0) return;
+    if (this.#swarm === undefined || ahead > 0) return this.#onEarly(neighbour, update);
     this.#swarm.note(neighbour, update, clock.nowMs());
+    this.#swarm.busyWith(neighbour, update.uploads);
     if (update.freeSlots !== undefined && update.freeSlots > 0) this.#swarm.free(neighbour);
     this.#afterNews(neighbour);
+  }
+
+  #onEarly(neighbour: Neighbour, update: MeshUpdate): void {
+    if (neighbour.early.push(update) <= EARLY_MAX) return;
+    neighbour.early.length = 0;
+    for (const link of neighbour.links) link.end(); // and is greeted anew
   }
 
   #afterNews(neighbour: Neighbour): void {
@@ -418,6 +448,10 @@ export class TaskMesh implements AsyncDisposable {
     const [link = only] = only === undefined ? neighbour.links : [only];
     const stored = this.#stored;
     if (link === undefined || stored === undefined) return;
+    const { client, nextGeneration } = this.#parts;
+    neighbour.toldGeneration = nextGeneration();
+    // Who has answered on the stream knows us, and takes news over the block connection, which cost a tenth there.
+    this.#tellOver(neighbour, neighbour.known ? client.established(neighbour.address) : undefined);
     const { contentLength, pieceLength, pieceCount, responseHeader } = stored.meta;
     const held = new Bits(pieceCount);
     const started = new Bits(pieceCount);
@@ -435,8 +469,36 @@ export class TaskMesh implements AsyncDisposable {
         whole: false,
         responseHeader: { ...responseHeader },
         unique: this.#unique.active,
+        generation: neighbour.toldGeneration,
       }),
     );
+  }
+
+  #tellOver(neighbour: Neighbour, connection: BlockConnection | undefined): void {
+    if (neighbour.toldOver === connection) return;
+    neighbour.toldOver = connection;
+    const lost = (): void => {
+      // What was told last may not have arrived.
+      if (neighbour.toldOver === connection && this.#isNeighbour(neighbour)) this.#greet(neighbour);
+    };
+    connection?.gone.addEventListener("abort", lost, { once: true, signal: this.#stop.signal });
+  }
+
+  /** What changed of what it was told; nothing where it was told nothing yet. */
+  #tell(neighbour: Neighbour, change: MeshUpdate): void {
+    const { client, slots } = this.#parts;
+    if (neighbour.known && client.established(neighbour.address) !== neighbour.toldOver) this.#greet(neighbour);
+    if (neighbour.toldGeneration === 0) return;
+    const update = { ...change, generation: neighbour.toldGeneration, uploads: slots.inUse };
+    const [link] = neighbour.links;
+    if (neighbour.toldOver === undefined) return link === undefined ? undefined : this.#say(link, updateMessage(update));
+    const bytes = MeshUpdate.encode(update).finish();
+    if (bytes.length <= UPDATE_BYTES_MAX) neighbour.toldOver.tell({ taskId: this.taskId, update: bytes });
+    else this.#greet(neighbour);
+  }
+
+  #neighbourAt(hostId: string): Neighbour | undefined {
+    return this.#neighbours.values().find((each) => each.hostId === hostId);
   }
 
   #isOffered(piece: number): boolean {
@@ -455,16 +517,12 @@ export class TaskMesh implements AsyncDisposable {
   #flushNow(): void {
     this.#flush = undefined;
     if (this.#news.isEmpty) return;
-    const message = updateMessage(this.#news.take());
-    for (const { links } of this.#neighbours.values()) {
-      const [link] = links;
-      if (link !== undefined) this.#say(link, message);
-    }
+    const change = this.#news.take();
+    for (const neighbour of this.#neighbours.values()) this.#tell(neighbour, change);
   }
 
   #sayFree(neighbour: Neighbour): void {
-    const [link] = neighbour.links;
-    if (link !== undefined) this.#say(link, updateMessage({ started: [], held: [], dropped: [], freeSlots: this.#parts.slots.free }));
+    this.#tell(neighbour, { started: [], held: [], dropped: [], freeSlots: this.#parts.slots.free, generation: 0, uploads: 0 });
   }
 
   /** A stream that takes no more messages ends by itself. */
@@ -476,7 +534,7 @@ export class TaskMesh implements AsyncDisposable {
 
   async admit(request: BlockRequest, hostId: string, signal: AbortSignal): Promise<Outgoing | End> {
     const { slots, metrics } = this.#parts;
-    const neighbour = this.#neighbours.values().find((each) => each.hostId === hostId);
+    const neighbour = this.#neighbourAt(hostId);
     if (request.piece === ANY_PIECE) return this.#wait(neighbour, signal);
     const refused = this.#refusalOf(request.piece);
     if (refused !== undefined) {

@@ -5,7 +5,7 @@ import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../../../base/errors.ts";
 import { Semaphore } from "../../../base/limits.ts";
 import type { Log } from "../../../base/log.ts";
-import { loadNativeSend } from "../../../disk/native-send.ts";
+import { loadNativeSocket } from "../../../disk/native-socket.ts";
 import type { PieceStore } from "../../pieces/types.ts";
 import { NO_LIMITS } from "../rates/no-limits.ts";
 import type { RateLimits } from "../rates/types.ts";
@@ -54,7 +54,7 @@ export async function startPieceServer(options: PieceServerOptions): Promise<Pie
   const { config, metrics, log } = options;
   const slots = new Semaphore({ slots: config.uploadsMax, waitingMax: config.uploadsWaitingMax });
   const buffers = new BufferPool({ bufferBytes: config.uploadBufferBytes, count: config.uploadsMax, waitingMax: config.uploadsMax });
-  const native = config.sendfile ? await loadNativeSend() : undefined;
+  const native = config.sendfile ? await loadNativeSocket() : undefined;
   const context: UploadContext = { ...options, limits: options.limits ?? NO_LIMITS, slots, buffers, native };
   const connections = new Map<PeerConnection, Promise<void>>();
   // Half-open: a peer may close its side after its last request and still wants the answer.

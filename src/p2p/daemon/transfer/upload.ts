@@ -4,7 +4,7 @@ import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, errorOf } from "../../../base/errors.ts";
 import type { Semaphore } from "../../../base/limits.ts";
 import type { Log } from "../../../base/log.ts";
-import type { NativeSend } from "../../../disk/native-send.ts";
+import type { NativeSocket } from "../../../disk/native-socket.ts";
 import { sendFile, writeChunk, type Pace } from "../../../disk/send-file.ts";
 import { VORTEX_ERRORS, encodeError, encodePieceContentHead, type PieceRequest, type VortexErrorCode } from "../../../wire/vortex/codec.ts";
 import { parseTaskId } from "../../model/ids.ts";
@@ -24,7 +24,7 @@ export interface UploadContext {
   readonly metrics: TransferMetrics;
   readonly slots: Semaphore;
   readonly buffers: BufferPool;
-  readonly native: NativeSend | undefined;
+  readonly native: NativeSocket | undefined;
   readonly limits: RateLimits;
 }
 

@@ -38,6 +38,8 @@ export interface MeshContent {
    * there gets the next one.
    */
   readonly unique: boolean;
+  /** Another number than that of any content the sender sent before: the updates that change this one carry it. */
+  readonly generation: number;
 }
 
 export interface MeshContent_ResponseHeaderEntry {
@@ -45,14 +47,20 @@ export interface MeshContent_ResponseHeaderEntry {
   readonly value: string;
 }
 
-/** What changed since the last message, gathered for a moment. */
+/** What changed since the last message, gathered for a moment. Comes on the stream, or over the sender's block connection. */
 export interface MeshUpdate {
   readonly started: readonly number[];
   readonly held: readonly number[];
   /** Not to be had from the sender any more. */
   readonly dropped: readonly number[];
   /** Free upload slots, where that changed between none and some. */
-  readonly freeSlots?: number | undefined;
+  readonly freeSlots?:
+    | number
+    | undefined;
+  /** Of the content that this changes. */
+  readonly generation: number;
+  /** Pieces that the sender is sending to anybody. */
+  readonly uploads: number;
 }
 
 function createBaseMeshMessage(): MeshMessage {
@@ -277,6 +285,7 @@ function createBaseMeshContent(): MeshContent {
     whole: false,
     responseHeader: {},
     unique: false,
+    generation: 0,
   };
 }
 
@@ -302,6 +311,9 @@ export const MeshContent: MessageFns<MeshContent> = {
     });
     if (message.unique !== false) {
       writer.uint32(56).bool(message.unique);
+    }
+    if (message.generation !== 0) {
+      writer.uint32(64).uint32(message.generation);
     }
     return writer;
   },
@@ -378,6 +390,14 @@ export const MeshContent: MessageFns<MeshContent> = {
             message.unique = reader.bool();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.generation = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -410,6 +430,7 @@ export const MeshContent: MessageFns<MeshContent> = {
       {},
     );
     message.unique = object.unique ?? false;
+    message.generation = object.generation ?? 0;
     return message;
   },
 };
@@ -482,7 +503,7 @@ export const MeshContent_ResponseHeaderEntry: MessageFns<MeshContent_ResponseHea
 };
 
 function createBaseMeshUpdate(): MeshUpdate {
-  return { started: [], held: [], dropped: [], freeSlots: undefined };
+  return { started: [], held: [], dropped: [], freeSlots: undefined, generation: 0, uploads: 0 };
 }
 
 export const MeshUpdate: MessageFns<MeshUpdate> = {
@@ -510,6 +531,12 @@ export const MeshUpdate: MessageFns<MeshUpdate> = {
     }
     if (message.freeSlots !== undefined) {
       writer.uint32(32).uint32(message.freeSlots);
+    }
+    if (message.generation !== 0) {
+      writer.uint32(40).uint32(message.generation);
+    }
+    if (message.uploads !== 0) {
+      writer.uint32(48).uint32(message.uploads);
     }
     return writer;
   },
@@ -589,6 +616,22 @@ export const MeshUpdate: MessageFns<MeshUpdate> = {
             message.freeSlots = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.generation = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.uploads = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -610,6 +653,8 @@ export const MeshUpdate: MessageFns<MeshUpdate> = {
     message.held = object.held?.map((e) => e) || [];
     message.dropped = object.dropped?.map((e) => e) || [];
     message.freeSlots = object.freeSlots ?? undefined;
+    message.generation = object.generation ?? 0;
+    message.uploads = object.uploads ?? 0;
     return message;
   },
 };

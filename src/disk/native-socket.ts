@@ -3,7 +3,7 @@ import type koffiModule from "koffi";
 type Koffi = typeof koffiModule;
 
 /** System calls that Node lacks. All return at once: never use them from a thread that does not own the socket. */
-export interface NativeSend {
+export interface NativeSocket {
   /**
    * `sendfile(2)` from a file to a non-blocking socket: the number of bytes that the kernel took, 0 at the end of the file,
    * or a negative errno.
@@ -19,6 +19,11 @@ export interface NativeSend {
    * else. False where the system does not know the option.
    */
   limitUnsent(socketFd: number, bytes: number): boolean;
+  /**
+   * `SO_RCVLOWAT`: a socket wakes its reader once so many bytes are there, or no more will come. False where the system does not know the
+   * option.
+   */
+  wakeAt(socketFd: number, bytes: number): boolean;
   /** False when reading this byte would wait for the disk. */
   resident(fileFd: number, offsetBytes: number): boolean;
 }
@@ -38,9 +43,11 @@ const MSG_NOSIGNAL = 0x4000;
 const MSG_MORE = 0x8000;
 const IPPROTO_TCP = 6;
 const TCP_NOTSENT_LOWAT = 25;
+const SOL_SOCKET = 1;
+const SO_RCVLOWAT = 18;
 
 /** The calls through koffi; undefined where that optional library, Linux or glibc is missing. */
-export async function loadNativeSend(): Promise<NativeSend | undefined> {
+export async function loadNativeSocket(): Promise<NativeSocket | undefined> {
   if (process.platform !== "linux") return undefined;
   try {
     return bind((await import("koffi")).default);
@@ -49,7 +56,7 @@ export async function loadNativeSend(): Promise<NativeSend | undefined> {
   }
 }
 
-function bind(koffi: Koffi): NativeSend {
+function bind(koffi: Koffi): NativeSocket {
   const libc = koffi.load("libc.so.6");
   const sendfile = libc.func("int64_t sendfile(int, int, int64_t *, size_t)") as (
     o: number,
@@ -71,6 +78,7 @@ function bind(koffi: Koffi): NativeSend {
   ) => number;
   const place = new BigInt64Array(1);
   const vector = oneByteVector(koffi);
+  const number = new Int32Array(1);
   return {
     send(socketFd, fileFd, offsetBytes, lengthBytes) {
       place[0] = BigInt(offsetBytes);
@@ -81,7 +89,14 @@ function bind(koffi: Koffi): NativeSend {
       const sent = send(socketFd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
       return sent < 0 ? -koffi.errno() : sent;
     },
-    limitUnsent: (socketFd, bytes) => setsockopt(socketFd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, new Int32Array([bytes]), 4) === 0,
+    limitUnsent(socketFd, bytes) {
+      number[0] = bytes;
+      return setsockopt(socketFd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, number, 4) === 0;
+    },
+    wakeAt(socketFd, bytes) {
+      number[0] = bytes;
+      return setsockopt(socketFd, SOL_SOCKET, SO_RCVLOWAT, number, 4) === 0;
+    },
     resident(fileFd, offsetBytes) {
       if (preadv2(fileFd, vector, 1, offsetBytes, RWF_NOWAIT) >= 0) return true;
       // A file system without this flag (EOPNOTSUPP: tmpfs) is taken for fast; other errors come up again when sending.
