@@ -11,6 +11,11 @@ function reading(settings: { readonly peers: number; readonly ranges?: boolean }
   const { peers, ranges = true, ...config } = settings;
   const bench = new Bench({ settleMs: "0ms", sourceShareMax: 4, ...config });
   for (let i = 1; i <= peers; i++) bench.join(`h${i}`);
+  if (peers > 0) theReader(bench, ranges);
+  return bench;
+}
+
+function theReader(bench: Bench, ranges = true): void {
   bench.tell({ kind: "backToSourceStarted", peerId: idOf("h1"), description: "" });
   const finishedPieces = new Uint8Array(PIECES / 8);
   const facts = { taskId: TASK, peerId: idOf("h1"), url: "", digest: undefined, tag: undefined, application: undefined };
@@ -19,7 +24,6 @@ function reading(settings: { readonly peers: number; readonly ranges?: boolean }
     hostId: "h1" as HostId,
     stored: { ...facts, layout, finishedPieces, finished: false, sourceRanges: ranges },
   });
-  return bench;
 }
 
 function has(bench: Bench, host: string, from: number, count: number): Did[] {
@@ -58,6 +62,20 @@ test("one that needs long is helped: each has a part of what is left, and every 
 test("one that is soon through reads it all by itself", () => {
   const bench = reading({ peers: 4 });
   assert.deepEqual(theBeginning(bench, 40), []);
+});
+
+test("parts are as large as the links of their readers, which a slow one is not asked to help", () => {
+  const bench = reading({ peers: 0 });
+  for (const [name, maxRxBandwidth] of [
+    ["h1", 4000],
+    ["h2", 1000],
+    ["h3", 3000],
+  ] as const)
+    bench.join(name, { maxRxBandwidth });
+  theReader(bench);
+  theBeginning(bench, 8);
+  const sizes = Object.fromEntries(bench.peer("h1").task.spans.map(({ reader, first, end }) => [reader!.host.facts.id, end - first]));
+  assert.deepEqual(sizes, { h1: 68, h2: 15, h3: 45 });
 });
 
 test("nothing is divided where the source knows no ranges, where nobody helps, or where it is not wanted", () => {

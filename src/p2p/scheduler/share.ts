@@ -19,6 +19,10 @@ const WORTH_MS = 8000;
 /** For the same reason a reader that needs no longer than this for the rest, or than this share of the time so far, is left alone. */
 const RELIEF_MS = 2500;
 const RELIEF_SHARE = 1 / 8;
+/** Or than this times what all, the helper as well, would need for all that is left: one more of many that are as far makes nothing quicker. */
+const UNEVEN = 1.6;
+/** Nobody gets more than so many times the smallest part, whatever it says of its link. */
+const WEIGHT_MAX = 8;
 /** Helpers considered at once; a source is not shared by more. */
 const HELPERS_MAX = 16;
 
@@ -93,15 +97,32 @@ function isWorthwhile(task: Task, whole: SourceSpan, nowMs: number): boolean {
   return left >= CUT_PIECES_MIN && nowMs - whole.sinceMs >= PACE_MS && left / paceOf(task, whole, nowMs) >= WORTH_MS;
 }
 
-/** At first everybody gets as much of the rest, in the order of the content, so that the first reader goes on as it began. */
+/** At first everybody gets as much of the rest as its link takes, in the order of the content, so that the first reader goes on as it began. */
 function evenly(task: Task, whole: SourceSpan, helpers: readonly Peer[], sinceMs: number): readonly SourceSpan[] {
   const { reader, first, end } = whole;
   const from = firstMissing(task, whole);
   const count = Math.min(helpers.length + 1, Math.floor((end - from) / PART_PIECES_MIN));
   if (count < 2) return [whole];
-  const at = (part: number): number => (part === 0 ? first : from + Math.floor(((end - from) * part) / count));
-  return [reader, ...helpers].slice(0, count).map((each, part) => ({ reader: each, first: at(part), end: at(part + 1), sinceMs }));
+  const readers = [reader, ...helpers].slice(0, count);
+  const weights = weightsOf(readers);
+  const total = sumOf(weights);
+  // A piece at least: who has nothing to read would not be told so.
+  const at = (part: number): number =>
+    part === 0 ? first : from + Math.max(part, Math.floor(((end - from) * sumOf(weights.slice(0, part))) / total));
+  return readers.map((each, part) => ({ reader: each, first: at(part), end: at(part + 1), sinceMs }));
 }
+
+/** What each host says that its link takes, within reason; all the same where one does not know. */
+function weightsOf(readers: readonly (Peer | undefined)[]): readonly number[] {
+  const rates = readers.map(rateOf);
+  const least = Math.min(...rates);
+  return least > 0 ? rates.map((rate) => Math.min(rate, least * WEIGHT_MAX)) : rates.map(() => 1);
+}
+
+/** What its link takes, bytes per second, as its host has measured; 0 where nobody knows. */
+const rateOf = (peer: Peer | undefined): number => peer?.host.facts.announced.network?.maxRxBandwidth ?? 0;
+
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, each) => sum + each, 0);
 
 function firstMissing(task: Task, { reader, first, end }: SourceSpan): number {
   let from = first;
@@ -114,9 +135,11 @@ function relieved(task: Task, parts: readonly SourceSpan[], helper: Peer, nowMs:
   const rated = parts.map((part) => ({ part, left: leftOf(task, part), pace: paceOf(task, part, nowMs) }));
   const best = Math.max(...rated.map(({ pace }) => pace));
   const together = rated.reduce((sum, { pace }) => sum + pace, 0);
-  const [latest] = rated.toSorted((a, b) => b.left / b.pace - a.left / a.pace);
+  // Who has just begun with a part is left alone: each cut costs what is on its way.
+  const [latest] = rated.filter(({ part }) => nowMs - part.sinceMs >= PACE_MS).toSorted((a, b) => b.left / b.pace - a.left / a.pace);
   const sinceMs = Math.min(...task.spans.map((span) => span.sinceMs));
-  const patienceMs = Math.max(RELIEF_MS, (nowMs - sinceMs) * RELIEF_SHARE);
+  const sharedMs = rated.reduce((sum, { left }) => sum + left, 0) / (together + best);
+  const patienceMs = Math.max(RELIEF_MS, (nowMs - sinceMs) * RELIEF_SHARE, sharedMs * UNEVEN);
   if (latest === undefined || latest.left < CUT_PIECES_MIN || latest.left / latest.pace < patienceMs) return parts;
   const { part, left, pace } = latest;
   // What was told of it is up to a second old: what it may have read since, and the piece that it is reading, are left to it. Where others
@@ -143,8 +166,16 @@ function paceOf(task: Task, span: SourceSpan, nowMs: number): number {
 /** Peers that may read and have nothing to read, the same order for everybody who looks. */
 function helpersOf(task: Task, parts: readonly SourceSpan[]): Peer[] {
   const busy = new Set(parts.map(({ reader }) => reader));
+  const quickest = Math.max(...parts.map(({ reader }) => rateOf(reader)));
+  // One that has read its small part through is no help to those with quick links. Who does not know its link may be quick.
+  const isQuick = (peer: Peer): boolean => rateOf(peer) === 0 || rateOf(peer) >= quickest / 2;
   const isAble = (peer: Peer): boolean =>
-    isPushable(peer) && mayReadSource(peer) && !busy.has(peer) && peer.sourceError === undefined && peer.order?.range === undefined;
+    isPushable(peer) &&
+    mayReadSource(peer) &&
+    !busy.has(peer) &&
+    (isQuick(peer) || !isDivided(task)) &&
+    peer.sourceError === undefined &&
+    peer.order?.range === undefined;
   // The first few in order, without putting ten thousand in order.
   const first: { readonly peer: Peer; readonly rank: number }[] = [];
   for (const peer of task.roster.traders.peers) {

@@ -22,6 +22,7 @@ interface Joining {
   readonly idc?: string;
   readonly location?: string;
   readonly signingKey?: Uint8Array;
+  readonly maxRxBandwidth?: number;
 }
 
 /** A cluster whose time a test moves by hand. Hosts are `h1`, `h2`…; each has at most one peer, `h1-p`. */
@@ -158,8 +159,17 @@ export function told(effects: readonly Did[]): string[] {
 const nameOf = (id: PeerId): string => id.slice(0, -2);
 const namesOf = (ids: readonly PeerId[]): string => ids.map(nameOf).toSorted().join(" ");
 
-function hostFacts(name: string, { seed = false, sharing = true, idc = "", location = "" }: Joining): HostFacts {
+function hostFacts(name: string, { seed = false, sharing = true, idc = "", location = "", maxRxBandwidth = 0 }: Joining): HostFacts {
   const id = name as HostId;
   const place = placeOf(idc, location);
-  return { id, hostname: name, ip: "10.0.0.1", port: 4000, seed, sharing, place, announced: Host.fromPartial({ id }) };
+  return {
+    id,
+    hostname: name,
+    ip: "10.0.0.1",
+    port: 4000,
+    seed,
+    sharing,
+    place,
+    announced: Host.fromPartial({ id, network: { maxRxBandwidth } }),
+  };
 }
