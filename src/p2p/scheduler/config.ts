@@ -9,7 +9,9 @@ export const SchedulerConfig = z.strictObject({
     .min(1)
     .max(64)
     .default(8)
-    .describe("Peers among which one reading of a source is divided, a part for each; 1: one reads it all."),
+    .describe(
+      "Peers among which one reading of a source is divided when its reader holds the others up, a part for each; 1: one reads it all.",
+    ),
   rescueReadersMax: z
     .int()
     .min(0)

@@ -78,6 +78,19 @@ test("parts are as large as the links of their readers, which a slow one is not 
   assert.deepEqual(sizes, { h1: 68, h2: 15, h3: 45 });
 });
 
+test("who reads and sends on as fast as anybody can receive reads it all; one that sends slowly is helped", () => {
+  for (const [maxTxBandwidth, readers] of [
+    [6000, 1],
+    [2000, 3],
+  ] as const) {
+    const bench = reading({ peers: 0 });
+    for (const name of ["h1", "h2", "h3"]) bench.join(name, { maxRxBandwidth: 6000, maxTxBandwidth });
+    theReader(bench);
+    theBeginning(bench, 8);
+    assert.equal(Math.max(1, bench.peer("h1").task.spans.length), readers);
+  }
+});
+
 test("nothing is divided where the source knows no ranges, where nobody helps, or where it is not wanted", () => {
   for (const bench of [reading({ peers: 4, ranges: false }), reading({ peers: 1 }), reading({ peers: 4, sourceShareMax: 1 })])
     assert.deepEqual(theBeginning(bench, 8), []);

@@ -21,6 +21,10 @@ const RELIEF_MS = 2500;
 const RELIEF_SHARE = 1 / 8;
 /** Or than this times what all, the helper as well, would need for all that is left: one more of many that are as far makes nothing quicker. */
 const UNEVEN = 1.6;
+/** Of ten thousand, a few dozen tell how quick hosts are. */
+const LOOKED_AT = 64;
+/** Who reads and sends at this share of the rate that most hosts receive at is quick enough: what is measured is not exact. */
+const KEEPS_UP = 0.75;
 /** Nobody gets more than so many times the smallest part, whatever it says of its link. */
 const WEIGHT_MAX = 8;
 /** Helpers considered at once; a source is not shared by more. */
@@ -94,7 +98,19 @@ function dividedAnew({ moment: { nowMs, config } }: Turn, task: Task): readonly 
 
 function isWorthwhile(task: Task, whole: SourceSpan, nowMs: number): boolean {
   const left = leftOf(task, whole);
-  return left >= CUT_PIECES_MIN && nowMs - whole.sinceMs >= PACE_MS && left / paceOf(task, whole, nowMs) >= WORTH_MS;
+  if (left < CUT_PIECES_MIN || nowMs - whole.sinceMs < PACE_MS || left / paceOf(task, whole, nowMs) < WORTH_MS) return false;
+  return !keepsUp(task, whole, nowMs);
+}
+
+/** It may be reading, and can send on, about as fast as most of the others can receive: more readers would bring nobody the last piece sooner. */
+function keepsUp(task: Task, whole: SourceSpan, nowMs: number): boolean {
+  const rates = task.roster.traders.peers.slice(0, LOOKED_AT).map(rateOf);
+  const known = rates.filter((rate) => rate > 0).toSorted((a, b) => a - b);
+  const usual = known[known.length >> 1] ?? 0;
+  const done = whole.end - whole.first - leftOf(task, whole);
+  const readsAtMost = (done * task.layout!.pieceLength * 1000) / Math.max(STALE_MS, nowMs - whole.sinceMs - STALE_MS); // it has a layout
+  const sends = whole.reader?.host.facts.announced.network?.maxTxBandwidth ?? 0;
+  return usual > 0 && Math.min(readsAtMost, sends) >= usual * KEEPS_UP;
 }
 
 /** At first everybody gets as much of the rest as its link takes, in the order of the content, so that the first reader goes on as it began. */

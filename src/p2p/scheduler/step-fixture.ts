@@ -23,6 +23,7 @@ interface Joining {
   readonly location?: string;
   readonly signingKey?: Uint8Array;
   readonly maxRxBandwidth?: number;
+  readonly maxTxBandwidth?: number;
 }
 
 /** A cluster whose time a test moves by hand. Hosts are `h1`, `h2`…; each has at most one peer, `h1-p`. */
@@ -159,7 +160,10 @@ export function told(effects: readonly Did[]): string[] {
 const nameOf = (id: PeerId): string => id.slice(0, -2);
 const namesOf = (ids: readonly PeerId[]): string => ids.map(nameOf).toSorted().join(" ");
 
-function hostFacts(name: string, { seed = false, sharing = true, idc = "", location = "", maxRxBandwidth = 0 }: Joining): HostFacts {
+function hostFacts(
+  name: string,
+  { seed = false, sharing = true, idc = "", location = "", maxRxBandwidth = 0, maxTxBandwidth = 0 }: Joining,
+): HostFacts {
   const id = name as HostId;
   const place = placeOf(idc, location);
   return {
@@ -170,6 +174,6 @@ function hostFacts(name: string, { seed = false, sharing = true, idc = "", locat
     seed,
     sharing,
     place,
-    announced: Host.fromPartial({ id, network: { maxRxBandwidth } }),
+    announced: Host.fromPartial({ id, network: { maxRxBandwidth, maxTxBandwidth } }),
   };
 }
