@@ -46,8 +46,12 @@ const TCP_NOTSENT_LOWAT = 25;
 const SOL_SOCKET = 1;
 const SO_RCVLOWAT = 18;
 
-/** The calls through koffi; undefined where that optional library, Linux or glibc is missing. */
-export async function loadNativeSocket(): Promise<NativeSocket | undefined> {
+let loading: Promise<NativeSocket | undefined> | undefined;
+
+/** The calls through koffi, bound once; undefined where that optional library, Linux or glibc is missing. */
+export const loadNativeSocket = (): Promise<NativeSocket | undefined> => (loading ??= load());
+
+async function load(): Promise<NativeSocket | undefined> {
   if (process.platform !== "linux") return undefined;
   try {
     return bind((await import("koffi")).default);

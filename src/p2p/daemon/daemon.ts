@@ -4,6 +4,7 @@ import type { Registry } from "../../base/metrics.ts";
 import type { Random } from "../../base/random.ts";
 import type { ClientTls } from "../../wire/grpc/client.ts";
 import type { Listener } from "../../wire/grpc/gen/anax/v1/daemon.ts";
+import type { NativeSocket } from "../../disk/native-socket.ts";
 import type { GrpcService } from "../../wire/grpc/service.ts";
 import type { PieceStore } from "../pieces/types.ts";
 import type { Sources } from "../source/types.ts";
@@ -27,7 +28,6 @@ import { Schedulers } from "./schedulers.ts";
 import { TaskStories } from "./task-story.ts";
 import { createTaskQueries } from "./tasks-service.ts";
 import type { BlockHandover } from "./transfer/piece-server.ts";
-import type { NativeSocket } from "../../disk/native-socket.ts";
 import type { PieceClient } from "./transfer/types.ts";
 import { createUploadService } from "./upload-service.ts";
 

@@ -10,6 +10,9 @@ export interface ControlLink {
 export const contentMessage = (value: MeshContent): MeshMessage => ({ message: { $case: "content", value } });
 export const updateMessage = (value: MeshUpdate): MeshMessage => ({ message: { $case: "update", value } });
 
+/** What all neighbours are told alike. */
+export type Change = Omit<MeshUpdate, "generation" | "uploads">;
+
 /** Names piece indices that changed, once each, until they are sent. */
 export class News {
   readonly #started = new Set<number>();
@@ -37,16 +40,9 @@ export class News {
     this.#dropped.add(piece);
   }
 
-  /** What there is to say, which is then said. Generation and uploads are not known here. */
-  take(): MeshUpdate {
-    const update = {
-      started: [...this.#started],
-      held: [...this.#held],
-      dropped: [...this.#dropped],
-      freeSlots: undefined,
-      generation: 0,
-      uploads: 0,
-    };
+  /** What there is to say, which is then said. */
+  take(): Change {
+    const update = { started: [...this.#started], held: [...this.#held], dropped: [...this.#dropped], freeSlots: undefined };
     for (const set of [this.#started, this.#held, this.#dropped]) set.clear();
     return update;
   }

@@ -14,7 +14,7 @@ import type { BlockClient } from "./block-client.ts";
 import type { BlockConnection } from "./block-connection.ts";
 import type { MeshConfig } from "./config.ts";
 import type { RateLimits } from "../rates/types.ts";
-import { contentMessage, News, updateMessage, type ControlLink } from "./control-link.ts";
+import { contentMessage, News, updateMessage, type Change, type ControlLink } from "./control-link.ts";
 import { Feed } from "./feed.ts";
 import { MeshFetch } from "./mesh-fetch.ts";
 import type { MeshMetrics } from "./metrics.ts";
@@ -450,7 +450,7 @@ export class TaskMesh implements AsyncDisposable {
     if (link === undefined || stored === undefined) return;
     const { client, nextGeneration } = this.#parts;
     neighbour.toldGeneration = nextGeneration();
-    // Who has answered on the stream knows us, and takes news over the block connection, which cost a tenth there.
+    // Who has answered on the stream knows us, and takes news over the block connection, where they cost less than on a stream.
     this.#tellOver(neighbour, neighbour.known ? client.established(neighbour.address) : undefined);
     const { contentLength, pieceLength, pieceCount, responseHeader } = stored.meta;
     const held = new Bits(pieceCount);
@@ -485,7 +485,7 @@ export class TaskMesh implements AsyncDisposable {
   }
 
   /** What changed of what it was told; nothing where it was told nothing yet. */
-  #tell(neighbour: Neighbour, change: MeshUpdate): void {
+  #tell(neighbour: Neighbour, change: Change): void {
     const { client, slots } = this.#parts;
     if (neighbour.known && client.established(neighbour.address) !== neighbour.toldOver) this.#greet(neighbour);
     if (neighbour.toldGeneration === 0) return;
@@ -522,7 +522,7 @@ export class TaskMesh implements AsyncDisposable {
   }
 
   #sayFree(neighbour: Neighbour): void {
-    this.#tell(neighbour, { started: [], held: [], dropped: [], freeSlots: this.#parts.slots.free, generation: 0, uploads: 0 });
+    this.#tell(neighbour, { started: [], held: [], dropped: [], freeSlots: this.#parts.slots.free });
   }
 
   /** A stream that takes no more messages ends by itself. */
