@@ -4,7 +4,8 @@ import { isActive, isOurs, isPushable, isReading, mayReadSource, type Peer, type
 import { note, type Turn } from "./turn.ts";
 
 // One reading of the source, divided among several peers: none of them has to send the whole content on by itself, a slow one holds nobody
-// up, and what a dead one was to read is read by another. Each piece is in one part, so nothing is read twice.
+// up, and what a dead one was to read is read by another. Each piece is in one part, so nobody is told to read what another
+// reads; only what is on its way when a part is cut comes twice.
 
 /** Fewer pieces are not worth a second request to the source. */
 const PART_PIECES_MIN = 8;
@@ -99,15 +100,15 @@ function dividedAnew({ moment: { nowMs, config } }: Turn, task: Task): readonly 
 function isWorthwhile(task: Task, whole: SourceSpan, nowMs: number): boolean {
   const left = leftOf(task, whole);
   if (left < CUT_PIECES_MIN || nowMs - whole.sinceMs < PACE_MS || left / paceOf(task, whole, nowMs) < WORTH_MS) return false;
-  return !keepsUp(task, whole, nowMs);
+  return !keepsUp(task, whole, { left, nowMs });
 }
 
 /** It may be reading, and can send on, about as fast as most of the others can receive: more readers would bring nobody the last piece sooner. */
-function keepsUp(task: Task, whole: SourceSpan, nowMs: number): boolean {
+function keepsUp(task: Task, whole: SourceSpan, { left, nowMs }: { readonly left: number; readonly nowMs: number }): boolean {
   const rates = task.roster.traders.peers.slice(0, LOOKED_AT).map(rateOf);
   const known = rates.filter((rate) => rate > 0).toSorted((a, b) => a - b);
   const usual = known[known.length >> 1] ?? 0;
-  const done = whole.end - whole.first - leftOf(task, whole);
+  const done = whole.end - whole.first - left;
   const readsAtMost = (done * task.layout!.pieceLength * 1000) / Math.max(STALE_MS, nowMs - whole.sinceMs - STALE_MS); // it has a layout
   const sends = whole.reader?.host.facts.announced.network?.maxTxBandwidth ?? 0;
   return usual > 0 && Math.min(readsAtMost, sends) >= usual * KEEPS_UP;
