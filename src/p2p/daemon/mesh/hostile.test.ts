@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { chmod, open } from "node:fs/promises";
-import type { Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { suite, test } from "node:test";
 import { aDownload, attached, sha256Of, startTestDaemon, startTestScheduler, until, type TestDaemon } from "../../../../test/kit/daemon.ts";
 import { sha256OfGenerated } from "../../../../test/kit/generated-content.ts";
@@ -8,7 +8,15 @@ import { startOrigin } from "../../../../test/kit/origin.ts";
 import { playParent } from "../../../../test/kit/transfer.ts";
 import { AnaxError } from "../../../base/errors.ts";
 import { MeshMessage, MeshUpdate, PeerService } from "../../../wire/grpc/gen/anax/v1/peer.ts";
-import { decodeFrameHeader, decodeGreeting, decodeNews, FRAME_HEADER_BYTES } from "../../../wire/mesh/frames.ts";
+import {
+  ANY_PIECE,
+  decodeFrameHeader,
+  decodeGreeting,
+  decodeNews,
+  encodeGreeting,
+  encodeRequest,
+  FRAME_HEADER_BYTES,
+} from "../../../wire/mesh/frames.ts";
 import type { BidiStream } from "../../../wire/grpc/client.ts";
 
 // Neighbours that are played by hand and say what no daemon of ours would.
@@ -162,6 +170,50 @@ test("a neighbour that has answered hears news over the block connection, and al
 
 /** All but the first piece, and many that are not. */
 const LONG = Buffer.alloc(100_000, 0xff).fill(0xfe, 0, 1);
+
+test("who has read the source through takes nothing back of what it then says to have", async () => {
+  await using scope = new AsyncDisposableStack();
+  const origin = scope.use(await startOrigin({ content: { "/file": CONTENT }, faults: { "/file": { bytesPerSecond: 8 * MIB } } }));
+  // What it said of the last pieces that went out once waits for so long to be sent.
+  const daemon = scope.use(await startTestDaemon({ name: "reader", mesh: { tickMs: "1s" } }));
+  const download = scope.use(daemon.daemon.downloads.start(aDownload(origin.url("/file"))));
+  const { taskId } = download;
+  using byHand = new ByHand(daemon);
+  await byHand.say(hello(taskId), contentOf());
+  await byHand.greeted();
+  const socket = connect(daemon.transferPort, "127.0.0.1");
+  scope.defer(() => void socket.destroy());
+  socket.on("error", () => {});
+  socket.resume();
+  const waits = Array.from({ length: PIECES }, (_, stream) => encodeRequest({ stream, taskId, piece: ANY_PIECE, orAnother: true }));
+  socket.write(Buffer.concat([encodeGreeting(HOST), ...waits]));
+  await download.done;
+  await until(() =>
+    byHand.heard.some(({ message }) => message?.$case === "content" && !message.value.unique && hasAll(message.value.held)),
+  );
+  await damage(daemon, 0);
+  const dropped = (): number[] => byHand.heard.slice(lastContent(byHand.heard)).flatMap(droppedOf);
+  await until(() => dropped().includes(0));
+  assert.deepEqual(dropped(), [0]);
+});
+
+const hasAll = (held: Uint8Array): boolean => [...Array(PIECES).keys()].every((piece) => ((held[piece >>> 3]! >>> (piece & 7)) & 1) === 1); // of that length
+const lastContent = (heard: readonly MeshMessage[]): number => heard.findLastIndex(({ message }) => message?.$case === "content");
+const droppedOf = ({ message }: MeshMessage): readonly number[] => (message?.$case === "update" ? message.value.dropped : []);
+
+test("a neighbour is asked to say anew what it has when something is missing that nobody is known to have, and nothing comes", async () => {
+  await using scope = new AsyncDisposableStack();
+  const origin = scope.use(await startOrigin({ content: { "/file": CONTENT }, faults: { "/file": { stallAfterBytes: 2 * MIB } } }));
+  const daemon = scope.use(await startTestDaemon({ name: "stands", mesh: { stallMs: "50ms" } }));
+  const download = scope.use(daemon.daemon.downloads.start(aDownload(origin.url("/file"))));
+  download.done.catch(() => undefined); // it is given up
+  using byHand = new ByHand(daemon);
+  await byHand.say(hello(download.taskId), contentOf());
+  assert.equal(await byHand.ended, "ok");
+  using again = new ByHand(daemon);
+  await again.say(hello(download.taskId), contentOf());
+  await again.greeted();
+});
 
 suite("what a neighbour says that cannot be is passed over:", () => {
   const rows: readonly (readonly [string, readonly MeshMessage[]])[] = [

@@ -30,6 +30,8 @@ export interface MeshFetchOptions {
   readonly onArriving: (piece: number) => void;
   /** It lied, or cannot be reached any more. */
   readonly onUseless: (neighbour: Neighbour, error: AnaxError) => void;
+  /** Something is missing, nobody is known to have it, and nothing has come for a while: what is known may be wrong. */
+  readonly onStandstill: () => void;
 }
 
 /** Deadlines of neighbours and stalls are looked at this often while something is missing. */
@@ -40,6 +42,10 @@ const FAILURES_MAX = 4;
 const WAIT_AGAIN_MS = 250;
 /** Before its first byte a piece may take longer: it may still be on its way to the neighbour. */
 const FIRST_BYTE_PATIENCE = 2;
+
+/** After so many times the patience with one piece without any, neighbours are asked to tell anew what they have; again after twice as long. */
+const RETELL_PATIENCE = 3;
+const RETELL_PAUSE_MAX_MS = 60_000;
 
 /** What the swarm chose, or any piece. */
 type Request = Omit<SwarmChoice<Neighbour>, "piece"> & { readonly piece: number | undefined };
@@ -60,10 +66,16 @@ export class MeshFetch implements AsyncDisposable {
   #timer: Disposable | undefined;
   #ended = false;
   #progressMs: number;
+  /** Since when nothing has come, from anywhere. */
+  #stillMs: number;
+  #retellPauseMs: number;
+  #missing: number;
 
   constructor(options: MeshFetchOptions) {
     this.#options = options;
-    this.#progressMs = options.clock.nowMs();
+    this.#progressMs = this.#stillMs = options.clock.nowMs();
+    this.#retellPauseMs = options.config.stallMs * RETELL_PATIENCE;
+    this.#missing = options.swarm.missingCount;
     this.#look();
   }
 
@@ -113,6 +125,7 @@ export class MeshFetch implements AsyncDisposable {
   #look(): void {
     this.#timer = this.#options.clock.timer(LOOK_MS, () => {
       this.#noticeStalls();
+      this.#noticeNoProgress();
       this.#noticeStandstill();
       this.pump();
       if (!this.#ended) this.#look();
@@ -130,10 +143,29 @@ export class MeshFetch implements AsyncDisposable {
     }
   }
 
+  /** What neighbours told may have been lost or overtaken, so that they wait for us and we for them. */
   #noticeStandstill(): void {
+    const { clock, config, swarm, onStandstill } = this.#options;
+    const nowMs = clock.nowMs();
+    const { missingCount } = swarm;
+    if (this.#isWorking || missingCount !== this.#missing) {
+      this.#stillMs = nowMs;
+      if (missingCount !== this.#missing) this.#retellPauseMs = config.stallMs * RETELL_PATIENCE;
+      this.#missing = missingCount;
+    } else if (nowMs - this.#stillMs >= this.#retellPauseMs) {
+      this.#stillMs = nowMs;
+      this.#retellPauseMs = Math.min(RETELL_PAUSE_MAX_MS, this.#retellPauseMs * 2);
+      onStandstill();
+    }
+  }
+
+  get #isWorking(): boolean {
+    return this.#asked.values().some(({ piece }) => piece !== undefined);
+  }
+
+  #noticeNoProgress(): void {
     const { clock, noProgressMs, listener } = this.#options;
-    const working = this.#asked.values().some(({ piece }) => piece !== undefined);
-    if (working || clock.nowMs() - this.#progressMs < noProgressMs) return;
+    if (this.#isWorking || clock.nowMs() - this.#progressMs < noProgressMs) return;
     this.#progressMs = clock.nowMs();
     listener.onNoProgress();
   }
@@ -146,6 +178,7 @@ export class MeshFetch implements AsyncDisposable {
   async #fetch({ piece, neighbour, duplicate }: Request): Promise<void> {
     const { stored, swarm, clock, client, feed, keys, onArriving } = this.#options;
     const startedMs = clock.nowMs();
+    const generation = neighbour.heardGeneration;
     const receiver = new PieceReceiver({
       stored,
       feed,
@@ -162,7 +195,7 @@ export class MeshFetch implements AsyncDisposable {
     try {
       await this.#pay(piece === undefined ? stored.meta.pieceLength : pieceRangeOf(stored.meta, piece).length);
       client.connectionTo(neighbour.address).request(receiver);
-      this.#received(asked, await receiver.done, startedMs);
+      this.#received(asked, await receiver.done, { startedMs, generation });
     } catch (thrown) {
       this.#failed(asked, errorOf(thrown));
     } finally {
@@ -200,7 +233,11 @@ export class MeshFetch implements AsyncDisposable {
     return true;
   }
 
-  #received({ neighbour, piece }: Asked, received: Received, startedMs: number): void {
+  #received(
+    { neighbour, piece }: Asked,
+    received: Received,
+    { startedMs, generation }: { readonly startedMs: number; readonly generation: number },
+  ): void {
     const { stored, swarm, clock, metrics, listener } = this.#options;
     metrics.requests.inc({ outcome: received.kind === "ended" ? received.end : received.kind });
     if (received.kind !== "ended") {
@@ -213,7 +250,8 @@ export class MeshFetch implements AsyncDisposable {
       if (received.kind === "stored" && info !== undefined) listener.onPiece(info, clock.nowMs() - startedMs);
     } else if (piece === undefined) neighbour.waitAgainMs = clock.nowMs() + WAIT_AGAIN_MS;
     else if (received.end === "busy") swarm.busy(neighbour, clock.nowMs());
-    else if (received.end !== "done") swarm.hasNot(neighbour, piece);
+    // An answer that what it told since has overtaken says nothing of that.
+    else if (received.end !== "done" && generation === neighbour.heardGeneration) swarm.hasNot(neighbour, piece);
   }
 
   #failed({ neighbour, piece }: Asked, error: AnaxError): void {

@@ -161,6 +161,7 @@ export class TaskMesh implements AsyncDisposable {
       neighbours: () => this.#neighbours.values(),
       onArriving: (piece) => this.#arriving(piece),
       onUseless: (neighbour, error) => this.#ban(neighbour, error),
+      onStandstill: () => this.#askAnew(),
     });
     this.#fetch.pump();
   }
@@ -438,6 +439,13 @@ export class TaskMesh implements AsyncDisposable {
     if (this.#joined === 0 && this.#neighbours.size === 0 && !this.#stop.signal.aborted) this.#options.onIdle();
   }
 
+  /** Ends the streams of those that may have more than they are known to: both sides tell everything again on the next. */
+  #askAnew(): void {
+    this.#parts.log.info("mesh.standstill", { taskId: this.taskId, neighbours: this.#neighbours.size });
+    for (const neighbour of this.#neighbours.values())
+      if (this.#swarm?.isWhole(neighbour) !== true) for (const link of neighbour.links) link.end();
+  }
+
   // --- what the neighbours are told
 
   #greetAll(): void {
@@ -586,6 +594,7 @@ export class TaskMesh implements AsyncDisposable {
     if (this.#unique.size > 0 || this.#reading) return;
     this.#unique.end();
     this.#offers.all();
+    this.#news.take(); // what was held back lately would be taken back after it is told
     this.#greetAll();
   }
 
