@@ -12,6 +12,8 @@ export interface CrowdScenario {
   readonly contentBytes: number;
   /** Of every host, up and down. */
   readonly bytesPerSecond: number;
+  /** What the hosts send at in turn, in such rates; the seed sends at one. */
+  readonly uplinks: readonly number[];
   /** How much faster than a host the source is. */
   readonly sourceFactor: number;
   readonly joinMs: number;
@@ -58,7 +60,7 @@ export class Crowd {
   #nowMs = 0;
 
   constructor(scenario: CrowdScenario) {
-    const { peers, pieces, contentBytes, bytesPerSecond, sourceShareMax, seed } = scenario;
+    const { peers, pieces, contentBytes, bytesPerSecond, uplinks, sourceShareMax, seed } = scenario;
     this.#scenario = scenario;
     this.#random = createRandom(seed);
     this.scheduler = new SchedulerModel(
@@ -71,7 +73,8 @@ export class Crowd {
     this.#rate = (bytesPerSecond * pieces) / contentBytes / 1000;
     for (let at = 0; at <= peers; at++) {
       const wire = this.scheduler.attach(at, at === peers);
-      this.#byPeer.set(wire.peerId, this.swarm.add(wire, { up: this.#rate, down: this.#rate }));
+      const uplink = at === peers ? 1 : uplinks[at % uplinks.length]!; // there is one at least
+      this.#byPeer.set(wire.peerId, this.swarm.add(wire, { up: this.#rate * uplink, down: this.#rate }));
     }
     this.scheduler.onEffect = (effect) => this.#perform(effect);
     this.swarm.onFinished = (node) => this.#finished(node);

@@ -27,6 +27,9 @@ export class Flows {
   /** What a node could still have received in the step that ended a piece: its next piece gets that, or long steps would slow it down. */
   readonly #credit: number[] = [];
 
+  readonly #sent: number[] = [];
+  readonly #received: number[] = [];
+
   constructor(blocksPerPiece: number) {
     this.#blocksPerPiece = blocksPerPiece;
   }
@@ -35,10 +38,20 @@ export class Flows {
     this.#up.push(up);
     this.#down.push(down);
     this.#credit.push(0);
+    this.#sent.push(0);
+    this.#received.push(0);
   }
 
   setDown(node: number, down: number): void {
     this.#down[node] = down;
+  }
+
+  /** Pieces that passed the node's link since this was asked last. */
+  takePassed(node: number): { readonly up: number; readonly down: number } {
+    const passed = { up: this.#sent[node]!, down: this.#received[node]! }; // it was added
+    this.#sent[node] = 0;
+    this.#received[node] = 0;
+    return passed;
   }
 
   start(flow: Pick<Flow, "from" | "to" | "piece" | "upstream"> & { readonly nowMs: number }): Flow {
@@ -70,10 +83,13 @@ export class Flows {
     // In two passes, so that whoever passes blocks on has them since the step before.
     const gains = open.map((flow) => Math.min(flow.rate * stepMs, this.#availableOf(flow) - flow.done));
     for (const [at, flow] of open.entries()) {
-      flow.done += gains[at]!; // one per flow
+      const gain = gains[at]!; // one per flow
+      flow.done += gain;
+      this.#sent[flow.from]! += gain; // flows are between nodes
+      this.#received[flow.to]! += gain;
       if (flow.done > 1 - 1e-6) {
         flow.done = 1;
-        this.#credit[flow.to]! += flow.rate * stepMs - gains[at]!; // as above
+        this.#credit[flow.to]! += flow.rate * stepMs - gain; // as above
       }
       flow.movedAtMs = nowMs;
     }

@@ -1,7 +1,7 @@
 // The real scheduler and the real choice of pieces under a simulated network: N hosts with equal links want 1 GiB at once, and a seed reads
 // the source, with --share others with it.
 // How close does the last of them come to the fluid bound, what does the scheduler hear and say, and what does it cost?
-// Flags: --peers 100,1000,10000 --rate 100 (Mbit/s) --pieces 512 --deaths 0 --share 1 --seed 1.
+// Flags: --peers 100,1000,10000 --rate 100 (Mbit/s) --pieces 512 --deaths 0 --share 1 --uplinks 1 (times the rate, in turn) --seed 1.
 // Prints a table for people on standard error and one line of JSON.
 import { parseArgs } from "node:util";
 import { Crowd, type CrowdScenario } from "./crowd.ts";
@@ -17,6 +17,7 @@ const { values: flags } = parseArgs({
     seed: { type: "string", default: "1" },
     rate: { type: "string", default: "100" },
     pieces: { type: "string" },
+    uplinks: { type: "string", default: "1" },
   },
 });
 
@@ -62,6 +63,7 @@ function measure(peers: number) {
     pieces,
     contentBytes: CONTENT_BYTES,
     bytesPerSecond: rate,
+    uplinks: flags.uplinks.split(",").map(Number),
     sourceFactor: 4,
     joinMs: 100,
     stepMs: Math.max(1, Math.round(pieceMs * STEP_SHARE)),
@@ -72,6 +74,7 @@ function measure(peers: number) {
   const startMs = performance.now();
   const crowd = new Crowd(scenario);
   crowd.run();
+  console.error(crowd.swarm.nodes.map((n) => `${n.limit.now}:${(n.link.upload / n.link.download).toFixed(2)}`).join(" "));
   const { messages } = crowd.scheduler;
   const own = crowd.ownMs().toSorted((a, b) => a - b);
   const bound = crowd.boundMs;

@@ -2,6 +2,7 @@ import { createRandom, type Random } from "../../src/base/random.ts";
 import { Bits } from "../../src/p2p/daemon/mesh/bits.ts";
 import type { MeshConfig } from "../../src/p2p/daemon/mesh/config.ts";
 import { Offers } from "../../src/p2p/daemon/mesh/offers.ts";
+import { SlotLimit } from "../../src/p2p/daemon/mesh/slot-limit.ts";
 import { Swarm } from "../../src/p2p/daemon/mesh/swarm.ts";
 import { Flows, type Flow } from "./flows.ts";
 import type { PeerWire } from "./scheduler-model.ts";
@@ -18,6 +19,9 @@ export interface SwarmSettings {
 /** As in the daemon: news that change little wait for others to go with. */
 const LAZY_TICKS = 6;
 
+/** How often a daemon measures its link. */
+const MEASURED_MS = 1000;
+
 /** One host with its download. */
 export interface Node extends PeerWire {
   readonly index: number;
@@ -33,6 +37,9 @@ export interface Node extends PeerWire {
   sendsUnique: boolean;
   reading: boolean;
   uploads: number;
+  readonly limit: SlotLimit;
+  /** The most that was seen on it. */
+  readonly link: { upload: number; download: number };
   sentCount: number;
   readonly refused: Set<number>;
   news: News;
@@ -64,6 +71,7 @@ export class SwarmModel {
   readonly #pumping = new Set<Node>();
   readonly #holdingBack = new Set<Node>();
   #nowMs = 0;
+  #measuredMs = 0;
 
   constructor(settings: SwarmSettings) {
     this.#settings = settings;
@@ -89,6 +97,8 @@ export class SwarmModel {
       sendsUnique: false,
       reading: false,
       uploads: 0,
+      limit: new SlotLimit(mesh.uploadSlots),
+      link: { upload: 0, download: 0 },
       sentCount: 0,
       refused: new Set(),
       news: noNews(),
@@ -173,6 +183,7 @@ export class SwarmModel {
     for (const node of this.#pumping) this.#pump(node);
     this.#pumping.clear();
     for (const flow of this.#flows.advance(nowMs, stepMs)) this.#progressed(flow);
+    this.#measure();
     for (const flow of this.#flows.stalled(nowMs, this.#settings.mesh.stallMs)) this.#stalls(flow);
   }
 
@@ -180,7 +191,7 @@ export class SwarmModel {
   #giveUnique(node: Node): void {
     if (!node.sendsUnique) return;
     for (const other of node.waiting) {
-      if (node.uploads >= this.#settings.mesh.uploadSlots) return;
+      if (node.uploads >= node.limit.now) return node.limit.refused();
       const piece = node.unsent.values().find((one) => !node.swarm.hasPiece(other.index, one));
       if (piece === undefined) continue;
       node.waiting.delete(other);
@@ -225,7 +236,7 @@ export class SwarmModel {
       for (const other of neighbours) {
         if (other.finishedAtMs !== undefined && node.finishedAtMs !== undefined) continue; // they have nothing to tell each other
         other.swarm.note(node.index, news, this.#nowMs);
-        other.swarm.busyWith(node.index, node.uploads);
+        other.swarm.busyWith(node.index, { uploads: node.uploads, slots: node.limit.now });
         if (other.finishedAtMs === undefined) this.#pumping.add(other);
       }
     }
@@ -264,11 +275,12 @@ export class SwarmModel {
 
   /** As the daemon that is asked decides. */
   #refusalOf(node: Node, from: Node, piece: number): "busy" | "not-found" | "elsewhere" | undefined {
-    const { blocksPerPiece, mesh } = this.#settings;
+    const { blocksPerPiece } = this.#settings;
     if (!from.held.has(piece)) {
       if (!from.incoming.some((flow) => flow.piece === piece && flow.done >= 1 / blocksPerPiece)) return "not-found";
     } else if (!this.#isOffered(from, piece) && from.swarm.isThere(piece)) return "elsewhere";
-    if (from.uploads < mesh.uploadSlots) return undefined;
+    if (from.uploads < from.limit.now) return undefined;
+    from.limit.refused();
     from.refused.add(node.index);
     return "busy";
   }
@@ -286,6 +298,19 @@ export class SwarmModel {
     }
     const upstream = from.held.has(piece) ? undefined : from.incoming.find((flow) => flow.piece === piece);
     to.incoming.push(this.#flows.start({ from: from.index, to: to.index, piece, upstream, nowMs: this.#nowMs }));
+  }
+
+  #measure(): void {
+    if (this.#nowMs - this.#measuredMs < MEASURED_MS) return;
+    const elapsedMs = this.#nowMs - this.#measuredMs;
+    this.#measuredMs = this.#nowMs;
+    for (const { index, limit, link, alive } of this.nodes) {
+      if (!alive) continue;
+      const passed = this.#flows.takePassed(index);
+      link.upload = Math.max(link.upload, passed.up / elapsedMs);
+      link.download = Math.max(link.download, passed.down / elapsedMs);
+      limit.look(this.#nowMs, link);
+    }
   }
 
   #progressed(flow: Flow): void {
@@ -318,7 +343,7 @@ export class SwarmModel {
     this.#pumping.add(to);
     from.uploads--;
     this.#giveUnique(from);
-    if (from.uploads >= this.#settings.mesh.uploadSlots) return;
+    if (from.uploads >= from.limit.now) return;
     const [next] = from.refused;
     if (next === undefined) return;
     from.refused.delete(next);

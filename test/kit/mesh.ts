@@ -93,7 +93,7 @@ export async function aMeshNode(scope: AsyncDisposableStack, options: MeshNodeOp
   const voucher = new Voucher();
   const keys = new TrustedKeys();
   const feed = new Feed(stored, voucher, () => authority);
-  const slots = new UploadSlots(options.slots ?? 8);
+  const slots = new UploadSlots({ first: options.slots ?? 8, link: () => ({ upload: 0, download: 0 }), clock });
   const ordinary = admissionOf(stored, feed, slots);
   const admission = options.admission?.(ordinary) ?? ordinary;
   let sent = 0;

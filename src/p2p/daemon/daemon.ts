@@ -106,6 +106,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
         metrics: meshMetricsOf(parts.registry),
         voucher,
         limits: parts.rates,
+        link: () => parts.rates.capacity(),
         host,
         peerIds,
         channels,

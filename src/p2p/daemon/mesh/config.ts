@@ -13,7 +13,9 @@ export const MeshConfig = z.strictObject({
     .min(1)
     .max(1024)
     .default(8)
-    .describe("Pieces that are sent to our own peers at once, of all tasks; as many as are fetched is best."),
+    .describe(
+      "Pieces that are sent to our own peers at once, of all tasks, by an uplink as quick as the downlink; follows what is measured, from a quarter to four times as many.",
+    ),
   perNeighbourMax: z.int().min(1).max(16).default(2).describe("Pieces that are fetched from one neighbour at once."),
   neighboursMax: z.int().min(1).max(256).default(64).describe("Neighbours of one task; more are turned away."),
   tickMs: duration({ min: "1ms", max: "1s" }).prefault("20ms").describe("How long news for the neighbours are gathered."),

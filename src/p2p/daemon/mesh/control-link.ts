@@ -11,7 +11,7 @@ export const contentMessage = (value: MeshContent): MeshMessage => ({ message: {
 export const updateMessage = (value: MeshUpdate): MeshMessage => ({ message: { $case: "update", value } });
 
 /** What all neighbours are told alike. */
-export type Change = Omit<MeshUpdate, "generation" | "uploads">;
+export type Change = Omit<MeshUpdate, "generation" | "uploads" | "uploadSlots">;
 
 /** Names piece indices that changed, once each, until they are sent. */
 export class News {

@@ -20,6 +20,7 @@ import type { MeshConfig } from "./config.ts";
 import { distanceBetween } from "./distance.ts";
 import type { MeshMetrics } from "./metrics.ts";
 import type { Voucher } from "./proof.ts";
+import type { LinkRates } from "./slot-limit.ts";
 import { TaskMesh, type TaskMeshParts } from "./task-mesh.ts";
 import type { MeshListener, MeshPart } from "./types.ts";
 import { UploadSlots } from "./upload-slots.ts";
@@ -41,6 +42,8 @@ export interface MeshParts {
   /** Time without a new piece after which a download is told. */
   readonly noProgressMs: number;
   readonly limits: RateLimits;
+  /** What the link of this host has been seen to carry. */
+  readonly link: () => LinkRates;
   readonly native: NativeSocket | undefined;
 }
 
@@ -66,7 +69,7 @@ export class Mesh implements AsyncDisposable {
   constructor(parts: MeshParts) {
     const { config, clock, host, store } = parts;
     this.#parts = parts;
-    this.slots = new UploadSlots(config.uploadSlots);
+    this.slots = new UploadSlots({ first: config.uploadSlots, link: parts.link, clock });
     this.#client = new BlockClient({ config, clock, native: parts.native, hostId: () => host.id });
     this.service = serviceOf(PeerService, { mesh: (call) => this.#serve(call) });
     const admission: Admission = {

@@ -60,12 +60,12 @@ suite("which piece", () => {
 
   test("one that an idle neighbour has before a rarer one of a busy neighbour, unless a reader waits for that", () => {
     const swarm = swarmOf({ busy: { held: [0, 1] }, idle: { held: [1] } });
-    swarm.busyWith("busy", 2);
+    swarm.busyWith("busy", { uploads: 2, slots: 0 });
     swarm.want(0, 1);
     assert.equal(swarm.next(0)?.piece, 0);
     assert.equal(swarm.next(0)?.piece, 1);
     const relaxed = swarmOf({ busy: { held: [0, 1] }, idle: { held: [1] } });
-    relaxed.busyWith("busy", 2);
+    relaxed.busyWith("busy", { uploads: 2, slots: 0 });
     assert.equal(relaxed.next(0)?.piece, 1);
     assert.equal(relaxed.next(0)?.piece, 0, "better than nothing");
   });
@@ -154,7 +154,16 @@ suite("of whom", () => {
       onlyGateway,
     ],
     ["the least busy", "b", { a: { held: [0, 1] }, b: { held: [0] } }, (swarm) => swarm.begun(1, "a", 0)],
-    ["who sends less to others", "b", { a: { held: [0] }, b: { held: [0] } }, (swarm) => swarm.busyWith("a", 1)],
+    ["who sends less to others", "b", { a: { held: [0] }, b: { held: [0] } }, (swarm) => swarm.busyWith("a", { uploads: 1, slots: 8 })],
+    [
+      "who sends more and would send far more",
+      "a",
+      { a: { held: [0] }, b: { held: [0] } },
+      (swarm) => {
+        swarm.busyWith("a", { uploads: 3, slots: 16 });
+        swarm.busyWith("b", { uploads: 2, slots: 8 });
+      },
+    ],
     ["a free relay before a busy holder", "b", { a: { held: [0, 1] }, b: { started: [0] } }, (swarm) => swarm.begun(1, "a", 0)],
     ["nobody who is busy", "b", { a: { held: [0] }, b: { started: [0] } }, (swarm) => swarm.busy("a", 0)],
     ["nobody who failed us", "b", { a: { held: [0] }, b: { started: [0] } }, (swarm) => swarm.avoid("a", 1)],
@@ -516,7 +525,7 @@ test("whatever happens in whatever order, it knows what everybody has and asks f
         }
         case 10: {
           const uploads = random.below(9);
-          swarm.busyWith(name, uploads);
+          swarm.busyWith(name, { uploads, slots: 0 });
           if (known !== undefined) known.uploads = uploads;
           break;
         }

@@ -30,8 +30,10 @@ interface Neighbour<K> {
   /** Held, or on its way to it: it passes the blocks on as they come. */
   readonly has: Bits;
   inFlight: number;
-  /** Pieces that it sends to anybody, as far as we know. */
-  uploads: number;
+  /** Pieces that it sends to anybody, as far as we know, of as many as are fetched at once: one that has twice the slots is half as busy. */
+  load: number;
+  /** What one piece more makes of it. */
+  loadOfOne: number;
   /** No free upload slot, as far as we know. */
   busyUntilMs: number;
   /** It failed us. */
@@ -44,7 +46,7 @@ interface Neighbour<K> {
 const ENDGAME_AFTER_MS = 300;
 const BUSY_FIRST_MS = 25;
 const BUSY_MAX_MS = 400;
-/** In uploads: what a holder that is still receiving the piece must have less, and one outside of the rack. */
+/** In pieces that are sent: what a holder that is still receiving the piece must have less, and one outside of the rack. */
 const RELAY_COST = 0.5;
 const DISTANCE_COST = 0.25;
 
@@ -96,7 +98,8 @@ export class Swarm<K> {
       held: new Bits(this.pieceCount),
       has: new Bits(this.pieceCount),
       inFlight: 0,
-      uploads: 0,
+      load: 0,
+      loadOfOne: 1,
       busyUntilMs: 0,
       avoidUntilMs: 0,
       refusals: 0,
@@ -141,10 +144,12 @@ export class Swarm<K> {
     }
   }
 
-  /** So many pieces are on their way from it, to anybody. */
-  busyWith(key: K, uploads: number): void {
+  /** So many pieces are on their way from it, to anybody, and so many may be; 0: it does not say. */
+  busyWith(key: K, { uploads, slots }: { readonly uploads: number; readonly slots: number }): void {
     const neighbour = this.#neighbours.get(key);
-    if (neighbour !== undefined) neighbour.uploads = uploads;
+    if (neighbour === undefined) return;
+    neighbour.loadOfOne = slots === 0 ? 1 : this.#options.slots / slots;
+    neighbour.load = uploads * neighbour.loadOfOne;
   }
 
   /** It turned out not to have the piece. */
@@ -263,7 +268,7 @@ export class Swarm<K> {
     const neighbour = this.#neighbours.get(key);
     if (neighbour !== undefined) {
       neighbour.inFlight--;
-      neighbour.uploads = Math.max(0, neighbour.uploads - 1);
+      neighbour.load = Math.max(0, neighbour.load - neighbour.loadOfOne);
     }
     if (request.size > 0) return;
     this.#requests.delete(piece);
@@ -282,8 +287,8 @@ export class Swarm<K> {
   #choosePiece(able: readonly Neighbour<K>[], nowMs: number): number | undefined {
     const urgent = this.#urgent === undefined ? undefined : this.#urgentPiece(this.#candidates(able, nowMs));
     if (urgent !== undefined) return urgent;
-    const leastUploads = Math.min(...able.map(({ uploads }) => uploads));
-    const idlest = able.filter(({ uploads }) => uploads <= leastUploads + 1);
+    const leastLoad = Math.min(...able.map(({ load }) => load));
+    const idlest = able.filter(({ load }) => load <= leastLoad + 1);
     // Else a piece that only busy ones have would be waited for while other links stand idle.
     return (
       this.#rarest(this.#candidates(idlest, nowMs)) ??
@@ -340,7 +345,7 @@ export class Swarm<K> {
     const mayCross = this.#gateways.mayCross(piece);
     for (const neighbour of able) {
       if (!neighbour.has.has(piece) || (neighbour.distance > 0 && !mayCross)) continue;
-      const cost = neighbour.uploads + (neighbour.held.has(piece) ? 0 : RELAY_COST) + Math.min(neighbour.distance, 1) * DISTANCE_COST;
+      const cost = neighbour.load + (neighbour.held.has(piece) ? 0 : RELAY_COST) + Math.min(neighbour.distance, 1) * DISTANCE_COST;
       if (cost > bestCost) continue;
       ties = cost < bestCost ? 1 : ties + 1;
       bestCost = cost;
@@ -369,7 +374,7 @@ export class Swarm<K> {
     this.#requests.set(piece, request);
     this.#inFlight++;
     neighbour.inFlight++;
-    neighbour.uploads++;
+    neighbour.load += neighbour.loadOfOne;
     this.#mask(piece);
     return { piece, neighbour: neighbour.key, duplicate };
   }

@@ -356,7 +356,7 @@ export class TaskMesh implements AsyncDisposable {
     if (ahead < 0) return;
     if (this.#swarm === undefined || ahead > 0) return this.#onEarly(neighbour, update);
     this.#swarm.note(neighbour, update, clock.nowMs());
-    this.#swarm.busyWith(neighbour, update.uploads);
+    this.#swarm.busyWith(neighbour, { uploads: update.uploads, slots: update.uploadSlots });
     if (update.freeSlots !== undefined && update.freeSlots > 0) this.#swarm.free(neighbour);
     this.#afterNews(neighbour);
   }
@@ -497,7 +497,7 @@ export class TaskMesh implements AsyncDisposable {
     const { client, slots } = this.#parts;
     if (neighbour.known && client.established(neighbour.address) !== neighbour.toldOver) this.#greet(neighbour);
     if (neighbour.toldGeneration === 0) return;
-    const update = { ...change, generation: neighbour.toldGeneration, uploads: slots.inUse };
+    const update = { ...change, generation: neighbour.toldGeneration, uploads: slots.inUse, uploadSlots: slots.count };
     const [link] = neighbour.links;
     if (neighbour.toldOver === undefined) return link === undefined ? undefined : this.#say(link, updateMessage(update));
     const bytes = MeshUpdate.encode(update).finish();

@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { UploadSlots } from "./upload-slots.ts";
 
+const someSlots = (first: number): UploadSlots =>
+  new UploadSlots({ first, link: () => ({ upload: 0, download: 0 }), clock: { nowMs: () => 0 } });
+
 /** Neighbours that write down when they are called. */
 function callers(names: string): { readonly called: string[]; readonly calls: Readonly<Record<string, () => void>> } {
   const called: string[] = [];
@@ -9,7 +12,7 @@ function callers(names: string): { readonly called: string[]; readonly calls: Re
 }
 
 test("there are as many slots as there may be, and a slot given back twice is one slot", () => {
-  const slots = new UploadSlots(2);
+  const slots = someSlots(2);
   const first = slots.tryTake();
   const second = slots.tryTake();
   assert.ok(first !== undefined && second !== undefined);
@@ -22,7 +25,7 @@ test("there are as many slots as there may be, and a slot given back twice is on
 });
 
 test("those who were refused are called once each, in their order, one for each slot that becomes free", () => {
-  const slots = new UploadSlots(3);
+  const slots = someSlots(3);
   const held = [slots.tryTake()!, slots.tryTake()!, slots.tryTake()!];
   const { called, calls } = callers("abc");
   for (const name of "abcab") slots.onFree(calls[name]!); // who asks again keeps its place
@@ -37,7 +40,7 @@ test("those who were refused are called once each, in their order, one for each 
 });
 
 test("who has left is not called, and its turn passes to the next", () => {
-  const slots = new UploadSlots(1);
+  const slots = someSlots(1);
   const held = slots.tryTake()!;
   const { called, calls } = callers("ab");
   slots.onFree(calls["a"]!);
@@ -48,7 +51,7 @@ test("who has left is not called, and its turn passes to the next", () => {
 });
 
 test("who takes the slot at once and is refused later stands at the end of the line", () => {
-  const slots = new UploadSlots(1);
+  const slots = someSlots(1);
   let held = slots.tryTake();
   const called: string[] = [];
   const greedy = (): void => {

@@ -1,24 +1,45 @@
+import type { Clock } from "../../../base/clock.ts";
+import { SlotLimit, type LinkRates } from "./slot-limit.ts";
+
+export interface UploadSlotsOptions {
+  /** Slots while nothing is known of the link. */
+  readonly first: number;
+  readonly link: () => LinkRates;
+  readonly clock: Pick<Clock, "nowMs">;
+}
+
 /** How many pieces are sent to neighbours at once, of all tasks. Who finds no slot is told so at once, and called when there is one. */
 export class UploadSlots {
-  readonly #max: number;
+  readonly #options: UploadSlotsOptions;
+  readonly #limit: SlotLimit;
   #inUse = 0;
   readonly #refused = new Set<() => void>();
 
-  constructor(max: number) {
-    this.#max = max;
+  constructor(options: UploadSlotsOptions) {
+    this.#options = options;
+    this.#limit = new SlotLimit(options.first);
   }
 
   get inUse(): number {
     return this.#inUse;
   }
 
+  /** As many as there are now. */
+  get count(): number {
+    return this.#limit.now;
+  }
+
   get free(): number {
-    return this.#max - this.#inUse;
+    return Math.max(0, this.#limit.now - this.#inUse);
   }
 
   /** A slot, or undefined. */
   tryTake(): Disposable | undefined {
-    if (this.#inUse >= this.#max) return undefined;
+    this.#limit.look(this.#options.clock.nowMs(), this.#options.link());
+    if (this.#inUse >= this.#limit.now) {
+      this.#limit.refused();
+      return undefined;
+    }
     this.#inUse++;
     let held = true;
     return {

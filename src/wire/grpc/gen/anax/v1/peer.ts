@@ -61,6 +61,8 @@ export interface MeshUpdate {
   readonly generation: number;
   /** Pieces that the sender is sending to anybody. */
   readonly uploads: number;
+  /** That it would send at once. */
+  readonly uploadSlots: number;
 }
 
 function createBaseMeshMessage(): MeshMessage {
@@ -503,7 +505,7 @@ export const MeshContent_ResponseHeaderEntry: MessageFns<MeshContent_ResponseHea
 };
 
 function createBaseMeshUpdate(): MeshUpdate {
-  return { started: [], held: [], dropped: [], freeSlots: undefined, generation: 0, uploads: 0 };
+  return { started: [], held: [], dropped: [], freeSlots: undefined, generation: 0, uploads: 0, uploadSlots: 0 };
 }
 
 export const MeshUpdate: MessageFns<MeshUpdate> = {
@@ -537,6 +539,9 @@ export const MeshUpdate: MessageFns<MeshUpdate> = {
     }
     if (message.uploads !== 0) {
       writer.uint32(48).uint32(message.uploads);
+    }
+    if (message.uploadSlots !== 0) {
+      writer.uint32(56).uint32(message.uploadSlots);
     }
     return writer;
   },
@@ -632,6 +637,14 @@ export const MeshUpdate: MessageFns<MeshUpdate> = {
             message.uploads = reader.uint32();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.uploadSlots = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -655,6 +668,7 @@ export const MeshUpdate: MessageFns<MeshUpdate> = {
     message.freeSlots = object.freeSlots ?? undefined;
     message.generation = object.generation ?? 0;
     message.uploads = object.uploads ?? 0;
+    message.uploadSlots = object.uploadSlots ?? 0;
     return message;
   },
 };
