@@ -37,9 +37,10 @@ const shares = (did: readonly Did[]): string[] =>
     .filter((line) => line.includes("share"))
     .toSorted();
 
-/** The first seconds, in which `h1` reads so many pieces. */
+/** The first seconds, in which `h1` reads so many pieces; it says so twice. */
 function theBeginning(bench: Bench, pieces: number): string[] {
-  const did = bench.pass(1600);
+  const did = bench.pass(600);
+  did.push(...has(bench, "h1", 0, pieces >> 2), ...bench.pass(1000));
   did.push(...has(bench, "h1", 0, pieces), ...bench.pass(600));
   return shares(did);
 }
@@ -89,6 +90,23 @@ test("who reads and sends on as fast as anybody can receive reads it all; one th
     theBeginning(bench, 8);
     assert.equal(Math.max(1, bench.peer("h1").task.spans.length), readers);
   }
+});
+
+test("how long a reader took to get going is not held against it, nor what it has not told yet", () => {
+  const bench = reading({ peers: 0 });
+  for (const name of ["h1", "h2", "h3"]) bench.join(name, { maxRxBandwidth: 5000, maxTxBandwidth: 5000 });
+  theReader(bench);
+  const did = bench.pass(600);
+  did.push(...has(bench, "h1", 0, 1), ...bench.pass(800));
+  did.push(...has(bench, "h1", 0, 3), ...bench.pass(1000)); // more than two seconds are over
+  did.push(...has(bench, "h1", 0, 8), ...bench.pass(3000));
+  assert.deepEqual(shares(did), []);
+});
+
+test("one that begins and then tells nothing more is helped", () => {
+  const bench = reading({ peers: 3 });
+  assert.equal(shares([...bench.pass(600), ...has(bench, "h1", 0, 1), ...bench.pass(2400)]).length, 0);
+  assert.equal(shares(bench.pass(2000)).length, 3);
 });
 
 test("nothing is divided where the source knows no ranges, where nobody helps, or where it is not wanted", () => {

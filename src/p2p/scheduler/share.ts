@@ -13,6 +13,8 @@ const PART_PIECES_MIN = 8;
 const CUT_PIECES_MIN = 4;
 /** Readers tell how far they are once a second, and when they are through. */
 const STALE_MS = 1000;
+/** Messages a second apart may arrive a little closer. */
+const TOLD_TIMELY = 0.9;
 /** One that has read for less has not shown its pace: most of what it read is not told yet. */
 const PACE_MS = 2000;
 /** What one reader is through with sooner is not divided: what is on its way when a part is cut is read twice. */
@@ -42,8 +44,9 @@ export function shareSource(turn: Turn, task: Task): void {
     return void (task.spans = []);
   const wasDivided = isDivided(task);
   const next = wasDivided ? dividedAnew(turn, task) : divided(turn, task, layout.pieceCount);
-  if (next === undefined || sameAs(before, next)) return;
+  if (next === undefined) return;
   task.spans = next;
+  if (sameAs(before, next)) return;
   if (wasDivided || isDivided(task)) tell(turn, task, before); // one reader has been told to read it all
 }
 
@@ -74,7 +77,7 @@ function divided({ moment: { nowMs, config } }: Turn, task: Task, pieceCount: nu
   const [known] = task.spans.map(withoutLost);
   const whole = known?.reader === undefined ? wholeOf(task, pieceCount, nowMs) : known;
   if (whole === undefined) return [];
-  if (!isWorthwhile(task, whole, nowMs)) return [whole];
+  if (!isWorthwhile(task, whole, nowMs)) return [whole.told === undefined ? { ...whole, told: toldOf(task, whole) } : whole];
   return evenly(task, whole, helpersOf(task, [whole]).slice(0, config.sourceShareMax - 1), nowMs);
 }
 
@@ -99,19 +102,34 @@ function dividedAnew({ moment: { nowMs, config } }: Turn, task: Task): readonly 
 
 function isWorthwhile(task: Task, whole: SourceSpan, nowMs: number): boolean {
   const left = leftOf(task, whole);
-  if (left < CUT_PIECES_MIN || nowMs - whole.sinceMs < PACE_MS || left / paceOf(task, whole, nowMs) < WORTH_MS) return false;
-  return !keepsUp(task, whole, { left, nowMs });
+  if (left < CUT_PIECES_MIN || nowMs - whole.sinceMs < PACE_MS) return false;
+  const pace = latePaceOf(task, whole);
+  // Nothing told in twice the time is an answer, too.
+  if (pace === undefined) return nowMs - whole.sinceMs >= 2 * PACE_MS;
+  return left / pace >= WORTH_MS && !keepsUp(task, whole, pace);
+}
+
+const toldOf = (task: Task, span: SourceSpan): SourceSpan["told"] => {
+  const done = span.end - span.first - leftOf(task, span);
+  const atMs = span.reader?.permit?.progressAtMs;
+  return done === 0 || atMs === undefined ? undefined : { atMs, done };
+};
+
+/** Pieces a millisecond between what it told first and last: how long its connection took to get going says nothing. Undefined: too early to say. */
+function latePaceOf(task: Task, span: SourceSpan): number | undefined {
+  const [first, last] = [span.told, toldOf(task, span)];
+  if (first === undefined || last === undefined || last.atMs - first.atMs < STALE_MS * TOLD_TIMELY) return undefined;
+  return (last.done - first.done) / (last.atMs - first.atMs);
 }
 
 /** It may be reading, and can send on, about as fast as most of the others can receive: more readers would bring nobody the last piece sooner. */
-function keepsUp(task: Task, whole: SourceSpan, { left, nowMs }: { readonly left: number; readonly nowMs: number }): boolean {
+function keepsUp(task: Task, whole: SourceSpan, pace: number): boolean {
   const rates = task.roster.traders.peers.slice(0, LOOKED_AT).map(rateOf);
   const known = rates.filter((rate) => rate > 0).toSorted((a, b) => a - b);
   const usual = known[known.length >> 1] ?? 0;
-  const done = whole.end - whole.first - left;
-  const readsAtMost = (done * task.layout!.pieceLength * 1000) / Math.max(STALE_MS, nowMs - whole.sinceMs - STALE_MS); // it has a layout
+  const reads = pace * 1000 * task.layout!.pieceLength; // it has a layout
   const sends = whole.reader?.host.facts.announced.network?.maxTxBandwidth ?? 0;
-  return usual > 0 && Math.min(readsAtMost, sends) >= usual * KEEPS_UP;
+  return usual > 0 && Math.min(reads, sends) >= usual * KEEPS_UP;
 }
 
 /** At first everybody gets as much of the rest as its link takes, in the order of the content, so that the first reader goes on as it began. */

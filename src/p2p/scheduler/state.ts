@@ -248,6 +248,8 @@ export interface SourceSpan {
   readonly end: number;
   /** Since when it is this reader's. */
   readonly sinceMs: number;
+  /** Of one who reads everything: what it told first to have read, and when. */
+  readonly told?: undefined | { readonly atMs: number; readonly done: number };
 }
 
 export interface Task {
