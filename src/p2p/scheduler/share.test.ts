@@ -92,6 +92,30 @@ test("who reads and sends on as fast as anybody can receive reads it all; one th
   }
 });
 
+test("one that reads twice as fast as it sends is helped, also where nobody has seen more than it sends", () => {
+  const bench = reading({ peers: 0 });
+  bench.join("h1", { maxRxBandwidth: 0, maxTxBandwidth: 3000 });
+  for (const name of ["h2", "h3"]) bench.join(name, { maxRxBandwidth: 3000, maxTxBandwidth: 3000 });
+  theReader(bench);
+  assert.equal(theBeginning(bench, 8).length, 3); // six pieces a second
+});
+
+test("one whose link is known to be far slower than others' is helped at once", () => {
+  for (const [rx, tx, isHelped] of [
+    [1000, 5000, true],
+    [5000, 1000, true],
+    [4000, 4000, false],
+    [5000, 0, false], // it never sent anything
+  ] as const) {
+    const bench = reading({ peers: 0 });
+    bench.join("h1", { maxRxBandwidth: rx, maxTxBandwidth: tx });
+    for (const name of ["h2", "h3"]) bench.join(name, { maxRxBandwidth: 5000, maxTxBandwidth: 5000 });
+    theReader(bench);
+    bench.pass(400);
+    assert.equal(bench.peer("h1").task.spans.length > 1, isHelped, `${rx} ${tx}`);
+  }
+});
+
 test("how long a reader took to get going is not held against it, nor what it has not told yet", () => {
   const bench = reading({ peers: 0 });
   for (const name of ["h1", "h2", "h3"]) bench.join(name, { maxRxBandwidth: 5000, maxTxBandwidth: 5000 });

@@ -28,6 +28,8 @@ const UNEVEN = 1.6;
 const LOOKED_AT = 64;
 /** Who reads and sends at this share of the rate that most hosts receive at is quick enough: what is measured is not exact. */
 const KEEPS_UP = 0.75;
+/** Who is known to have less than this share of that is not. */
+const SLOW = 0.6;
 /** Nobody gets more than so many times the smallest part, whatever it says of its link. */
 const WEIGHT_MAX = 8;
 /** Helpers considered at once; a source is not shared by more. */
@@ -102,7 +104,9 @@ function dividedAnew({ moment: { nowMs, config } }: Turn, task: Task): readonly 
 
 function isWorthwhile(task: Task, whole: SourceSpan, nowMs: number): boolean {
   const left = leftOf(task, whole);
-  if (left < CUT_PIECES_MIN || nowMs - whole.sinceMs < PACE_MS) return false;
+  if (left < CUT_PIECES_MIN) return false;
+  if (isKnownSlow(task, whole, left)) return true;
+  if (nowMs - whole.sinceMs < PACE_MS) return false;
   const pace = latePaceOf(task, whole);
   // Nothing told in twice the time is an answer, too.
   if (pace === undefined) return nowMs - whole.sinceMs >= 2 * PACE_MS;
@@ -122,14 +126,28 @@ function latePaceOf(task: Task, span: SourceSpan): number | undefined {
   return (last.done - first.done) / (last.atMs - first.atMs);
 }
 
-/** It may be reading, and can send on, about as fast as most of the others can receive: more readers would bring nobody the last piece sooner. */
-function keepsUp(task: Task, whole: SourceSpan, pace: number): boolean {
+/** Its link is known to be far slower than others', or to send far less than it receives: nobody has to wait and see. */
+function isKnownSlow(task: Task, whole: SourceSpan, left: number): boolean {
+  const { maxRxBandwidth = 0, maxTxBandwidth = 0 } = whole.reader?.host.facts.announced.network ?? {};
+  const link = Math.min(maxRxBandwidth, maxTxBandwidth);
+  const usual = Math.max(usualRateOf(task), maxRxBandwidth);
+  return link > 0 && link < usual * SLOW && (left * task.layout!.pieceLength * 1000) / link >= WORTH_MS; // it has a layout
+}
+
+/** Bytes a second at which most of those that want the content can receive, as far as they know; 0 where none does. */
+function usualRateOf(task: Task): number {
   const rates = task.roster.traders.peers.slice(0, LOOKED_AT).map(rateOf);
   const known = rates.filter((rate) => rate > 0).toSorted((a, b) => a - b);
-  const usual = known[known.length >> 1] ?? 0;
+  return known[known.length >> 1] ?? 0;
+}
+
+/** It may be reading, and can send on, about as fast as most of the others can receive: more readers would bring nobody the last piece sooner. */
+function keepsUp(task: Task, whole: SourceSpan, pace: number): boolean {
+  const usual = usualRateOf(task);
   const reads = pace * 1000 * task.layout!.pieceLength; // it has a layout
   const sends = whole.reader?.host.facts.announced.network?.maxTxBandwidth ?? 0;
-  return usual > 0 && Math.min(reads, sends) >= usual * KEEPS_UP;
+  // Whoever got everything through a slow uplink so far does not know what its own link takes.
+  return usual > 0 && Math.min(reads, sends) >= usual * KEEPS_UP && sends >= reads * KEEPS_UP;
 }
 
 /** At first everybody gets as much of the rest as its link takes, in the order of the content, so that the first reader goes on as it began. */
