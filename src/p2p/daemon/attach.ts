@@ -11,6 +11,7 @@ import {
 import { msOf } from "../../wire/grpc/time.ts";
 import type { TaskId } from "../model/ids.ts";
 import type { DaemonConfig } from "./config.ts";
+import { HostNews } from "./host-news.ts";
 import type { HostFacts } from "./host.ts";
 import type { Inventory, RunningTasks } from "./inventory.ts";
 import { linkedSignal, type LinkedSignal } from "./linked-signal.ts";
@@ -41,9 +42,6 @@ const MISSES_DEFAULT = 3;
 /** New on each start of this process, so that a scheduler tells a restart from a reconnection. */
 const INSTANCE_ID = randomUUID();
 
-/** Heartbeats between two that carry the host's facts. */
-const HOST_EVERY = 10;
-
 const NO_KEY = new Uint8Array();
 
 type AttachStream = BidiStream<AttachRequest, AttachResponse>;
@@ -55,6 +53,7 @@ export async function attachTo(options: AttachOptions): Promise<never> {
   using stream = channel.bidi(SchedulerService.attach, { signal: scope.signal, connectTimeoutMs: config.schedulerConnectMs });
   using late = clock.timer(config.schedulerConnectMs * 2, () => scope.abort(silence("no welcome in time")));
   const responses = stream.responses[Symbol.asyncIterator]();
+  const news = new HostNews(() => options.host.message());
   const greeted = greet(stream, options);
   greeted.catch(() => undefined); // the responses tell why
   const first = await responses.next();
@@ -68,6 +67,7 @@ export async function attachTo(options: AttachOptions): Promise<never> {
   const pulse = startPulse({
     ...options,
     stream,
+    news,
     scope,
     intervalMs: Math.max(HEARTBEAT_MIN_MS, heartbeatInterval === undefined ? HEARTBEAT_DEFAULT_MS : msOf(heartbeatInterval)),
     missesMax: heartbeatMissesMax || MISSES_DEFAULT,
@@ -111,6 +111,7 @@ function tell(stream: AttachStream, inventory: Inventory, task: TaskId): void {
 function startPulse(options: {
   readonly stream: AttachStream;
   readonly host: HostFacts;
+  readonly news: HostNews;
   readonly inventory: Inventory;
   readonly running: RunningTasks;
   readonly clock: Clock;
@@ -118,7 +119,7 @@ function startPulse(options: {
   readonly intervalMs: number;
   readonly missesMax: number;
 }): Disposable & { heard(): void } {
-  const { stream, host, inventory, running, clock, scope, intervalMs, missesMax } = options;
+  const { stream, host, news, inventory, running, clock, scope, intervalMs, missesMax } = options;
   const progress = createProgress(inventory, running);
   let heardMs = clock.nowMs();
   let sequence = 0;
@@ -128,8 +129,7 @@ function startPulse(options: {
     if (clock.nowMs() - heardMs > intervalMs * (missesMax + 1) * 2) return scope.abort(silence("heartbeats are not answered"));
     sequence++;
     const value = {
-      // It was in the Hello; what changes in it is the load, which nobody needs by the second.
-      host: sequence % HOST_EVERY === 0 ? host.message() : undefined,
+      host: news.next(),
       sequence,
       ...host.uploads(),
       progress: progress(),
