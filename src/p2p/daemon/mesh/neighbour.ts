@@ -29,6 +29,8 @@ export interface Neighbour {
   waiting: boolean;
   /** None is opened before. */
   waitAgainMs: number;
+  /** Pieces on their way from us to it. */
+  sending: number;
   /** Failed requests in a row. */
   failures: number;
 }

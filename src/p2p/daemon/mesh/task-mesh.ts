@@ -74,7 +74,7 @@ export class TaskMesh implements AsyncDisposable {
   readonly #keys = new TrustedKeys();
   readonly #news = new News();
   readonly #offers: Offers;
-  readonly #unique = new UniquePieces<Neighbour, Outgoing | End>();
+  readonly #unique = new UniquePieces<Neighbour, Outgoing | End>(({ sending }) => sending);
   readonly #onFreeSlot = (): void => this.#giveUnique();
   readonly #stop = new AbortController();
   readonly #work = new Set<Promise<void>>();
@@ -254,6 +254,7 @@ export class TaskMesh implements AsyncDisposable {
       unique: false,
       waiting: false,
       waitAgainMs: 0,
+      sending: 0,
       failures: 0,
     };
     this.#neighbours.set(peerId, neighbour);
@@ -549,13 +550,28 @@ export class TaskMesh implements AsyncDisposable {
       metrics.uploads.inc({ outcome: refused });
       return refused;
     }
-    const slot = slots.tryTake();
+    const slot = this.#slotFor(neighbour);
     if (slot === undefined) {
       if (neighbour !== undefined) slots.onFree(neighbour.callFree);
       metrics.uploads.inc({ outcome: "busy" });
       return "busy";
     }
     return this.#send(request.piece, slot);
+  }
+
+  /** A slot by which a piece is sent to this neighbour; undefined while none is free. */
+  #slotFor(neighbour: Neighbour | undefined): Disposable | undefined {
+    const slot = this.#parts.slots.tryTake();
+    if (slot === undefined || neighbour === undefined) return slot;
+    neighbour.sending++;
+    let held = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (held) neighbour.sending--;
+        held = false;
+        slot[Symbol.dispose]();
+      },
+    };
   }
 
   async #send(piece: number, slot: Disposable): Promise<Outgoing | End> {
@@ -587,7 +603,7 @@ export class TaskMesh implements AsyncDisposable {
     if (!this.#reading) for (const piece of this.#unique.unsent) if (swarm.isThere(piece)) this.#sent(piece, this.#parts.clock.nowMs());
     this.#unique.give((piece, neighbour) => {
       if (swarm.hasPiece(neighbour, piece)) return undefined;
-      const slot = slots.tryTake();
+      const slot = this.#slotFor(neighbour);
       if (slot === undefined) slots.onFree(this.#onFreeSlot);
       return slot === undefined ? "none" : this.#send(piece, slot);
     });

@@ -5,7 +5,7 @@ import { UniquePieces } from "./unique-pieces.ts";
 const NEVER = new AbortController().signal;
 
 test("a piece goes to who has waited longest, and to nobody else", async () => {
-  const unique = new UniquePieces<string, string>();
+  const unique = new UniquePieces<string, string>(() => 0);
   unique.begin([]);
   const [first, second] = [unique.wait("first", NEVER), unique.wait("second", NEVER)];
   unique.add(7);
@@ -17,8 +17,24 @@ test("a piece goes to who has waited longest, and to nobody else", async () => {
   assert.equal(await second, "8 to second");
 });
 
+test("who is being sent less comes before who has waited longer", async () => {
+  const sending = new Map([
+    ["slow", 2],
+    ["quick", 1],
+  ]);
+  const unique = new UniquePieces<string, string>((neighbour) => sending.get(neighbour)!);
+  unique.begin([1]);
+  const [slow, quick] = [unique.wait("slow", NEVER), unique.wait("quick", NEVER)];
+  const give = () => unique.give((piece) => Promise.resolve(`${piece}`));
+  give();
+  assert.equal(await quick, "1");
+  unique.add(2);
+  give();
+  assert.equal(await slow, "2", "rather than nobody");
+});
+
 test("who has a piece waits for another one, which the next in line may get before", async () => {
-  const unique = new UniquePieces<string, string>();
+  const unique = new UniquePieces<string, string>(() => 0);
   unique.begin([3]);
   const has = unique.wait("has it", NEVER);
   const lacks = unique.wait("lacks it", NEVER);
@@ -31,7 +47,7 @@ test("who has a piece waits for another one, which the next in line may get befo
 });
 
 test("while nothing can be given a piece and those who wait stay as they are", async () => {
-  const unique = new UniquePieces<string, string>();
+  const unique = new UniquePieces<string, string>(() => 0);
   unique.begin([1]);
   const waits = unique.wait("a", NEVER);
   unique.give(() => "none");
@@ -41,7 +57,7 @@ test("while nothing can be given a piece and those who wait stay as they are", a
 });
 
 test("who gives up, leaves, or waits when it is over is told so", async () => {
-  const unique = new UniquePieces<string, string>();
+  const unique = new UniquePieces<string, string>(() => 0);
   unique.begin([]);
   const stop = new AbortController();
   const [quits, leaves, stays] = [unique.wait("quits", stop.signal), unique.wait("leaves", NEVER), unique.wait("stays", NEVER)];

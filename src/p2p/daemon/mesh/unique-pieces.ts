@@ -6,13 +6,20 @@ interface Waiter<N, R> {
 }
 
 /**
- * The pieces that were sent to nobody yet, and the neighbours that wait for one: a piece goes to who has waited longest the moment it is here,
- * without an announcement that all would answer. Each neighbour waits with one request or two, so those who wait are few.
+ * The pieces that were sent to nobody yet, and the neighbours that wait for one: a piece goes out the moment it is here, without an announcement
+ * that all would answer, to who is being sent least by us, and of those who has waited longest. A slow neighbour, which waits again as soon as a piece
+ * begins, would else be given as many as a quick one, and pass them on late. Each neighbour waits with one request or two, so those who wait are few.
  */
 export class UniquePieces<N, R> {
+  readonly #sendingTo: (neighbour: N) => number;
   readonly #unsent = new Set<number>();
   readonly #waiting = new Set<Waiter<N, R | End>>();
   #active = false;
+
+  /** `sendingTo`: pieces on their way from us to a neighbour. */
+  constructor(sendingTo: (neighbour: N) => number) {
+    this.#sendingTo = sendingTo;
+  }
 
   /** Pieces are sent once before any is sent twice. */
   get active(): boolean {
@@ -53,9 +60,10 @@ export class UniquePieces<N, R> {
     });
   }
 
-  /** Offers pieces, in the order in which they came, to those who wait. `give` returns what becomes of a piece, undefined when this neighbour has it, "none" when nothing can be given now. */
+  /** Offers pieces, in the order in which they came, to those who wait, one to each request. `give` returns what becomes of a piece, undefined when this neighbour has it, "none" when nothing can be given now. */
   give(give: (piece: number, neighbour: N) => Promise<R | End> | "none" | undefined): void {
-    for (const waiter of this.#waiting) {
+    const waiters = [...this.#waiting].toSorted((a, b) => this.#sendingTo(a.neighbour) - this.#sendingTo(b.neighbour));
+    for (const waiter of waiters) {
       for (const piece of this.#unsent) {
         const given = give(piece, waiter.neighbour);
         if (given === "none") return;
