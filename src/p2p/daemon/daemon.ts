@@ -21,6 +21,8 @@ import type { MeshConfig } from "./mesh/config.ts";
 import { Mesh } from "./mesh/mesh.ts";
 import { meshMetricsOf } from "./mesh/metrics.ts";
 import { Voucher } from "./mesh/proof.ts";
+import type { LinkRates } from "./mesh/slot-limit.ts";
+import { UploadSlots } from "./mesh/upload-slots.ts";
 import { daemonMetricsOf } from "./metrics.ts";
 import { PeerIds } from "./peer-ids.ts";
 import type { Rates } from "./rates/rates.ts";
@@ -80,7 +82,9 @@ export function createDaemon(parts: DaemonParts): Daemon {
   const { config, store, sources, clock, random, log } = parts;
   const metrics = daemonMetricsOf(parts.registry);
   const ports = portsOnce();
-  const stats = createHostStats({ clock, store, capacity: () => parts.rates.capacity() });
+  const link = (): LinkRates => parts.rates.capacity();
+  const slots = new UploadSlots({ first: parts.mesh.uploadSlots, link, clock });
+  const stats = createHostStats({ clock, store, capacity: () => ({ ...link(), upload: slots.uplink }) });
   const host = createHost({ config, version: parts.version, stats, ports: ports.get, uploads: parts.uploads });
   const peerIds = new PeerIds(host);
   const stories = new TaskStories({ wallMs: () => clock.wallMs() });
@@ -106,7 +110,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
         metrics: meshMetricsOf(parts.registry),
         voucher,
         limits: parts.rates,
-        link: () => parts.rates.capacity(),
+        slots,
         host,
         peerIds,
         channels,

@@ -24,6 +24,7 @@ export interface HostStats {
 export function createHostStats(options: {
   readonly clock: Clock;
   readonly store: Pick<PieceStore, "usage">;
+  /** What the link takes, as far as it is known. */
   readonly capacity: Rates["capacity"];
 }): HostStats {
   const { clock, store, capacity } = options;
@@ -32,7 +33,8 @@ export function createHostStats(options: {
   let load: HostLoad = { ...loadBetween(before, before), disk: undefined };
   return {
     get load() {
-      return load;
+      const { upload, download } = capacity();
+      return { ...load, network: { ...load.network, maxTxBandwidth: upload, maxRxBandwidth: download } };
     },
     async run(intervalMs, signal) {
       while (!signal.aborted) {
@@ -40,8 +42,7 @@ export function createHostStats(options: {
         const disk = await store.usage().then(diskOf, () => load.disk);
         const counters = await readLinkCounters();
         const used = networkOf(passedBetween(counted ?? counters, counters), now.atMs - before.atMs);
-        const { upload, download } = capacity();
-        load = { ...loadBetween(before, now), network: { ...used, maxTxBandwidth: upload, maxRxBandwidth: download }, disk };
+        load = { ...loadBetween(before, now), network: { ...load.network, ...used }, disk };
         counted = counters;
         before = now;
         await clock.sleep(intervalMs, signal).catch(() => undefined);

@@ -1,6 +1,6 @@
 import { hashOf } from "../../base/fnv.ts";
 import { admitToPart } from "./source.ts";
-import { isActive, isOurs, isPushable, isReading, mayReadSource, type Peer, type SourceSpan, type Task } from "./state.ts";
+import { isActive, isOurs, isPushable, isReading, mayReadSource, type Fields, type Peer, type SourceSpan, type Task } from "./state.ts";
 import { note, type Turn } from "./turn.ts";
 
 // One reading of the source, divided among several peers: none of them has to send the whole content on by itself, a slow one holds nobody
@@ -13,6 +13,10 @@ const PART_PIECES_MIN = 8;
 const CUT_PIECES_MIN = 4;
 /** Readers tell how far they are once a second, and when they are through. */
 const STALE_MS = 1000;
+/** What hosts tell of their links later than this is what they see of them while this reading takes up speed. */
+const KNOWN_MS = 600;
+/** Until then a connection may still be getting going. */
+const BEGUN_MS = 700;
 /** Messages a second apart may arrive a little closer. */
 const TOLD_TIMELY = 0.9;
 /** One that has read for less has not shown its pace: most of what it read is not told yet. */
@@ -75,12 +79,16 @@ function leftOf(task: Task, { reader, first, end }: SourceSpan): number {
 const has = (task: Task, reader: Peer | undefined, index: number): boolean => (reader ?? task.roster).pieces.has(index);
 
 /** Who reads everything is replaced as any reader is: one that is lost is nobody's concern here. */
-function divided({ moment: { nowMs, config } }: Turn, task: Task, pieceCount: number): readonly SourceSpan[] {
+function divided(turn: Turn, task: Task, pieceCount: number): readonly SourceSpan[] {
+  const { nowMs, config } = turn.moment;
   const [known] = task.spans.map(withoutLost);
   const whole = known?.reader === undefined ? wholeOf(task, pieceCount, nowMs) : known;
   if (whole === undefined) return [];
-  if (!isWorthwhile(task, whole, nowMs)) return [whole.told === undefined ? { ...whole, told: toldOf(task, whole) } : whole];
-  return evenly(task, whole, helpersOf(task, [whole]).slice(0, config.sourceShareMax - 1), nowMs);
+  const reason = reasonToDivide(task, whole, nowMs);
+  if (reason === undefined) return [whole.told === undefined ? { ...whole, told: toldOf(task, whole) } : whole];
+  const parts = evenly(task, whole, helpersOf(task, [whole]).slice(0, config.sourceShareMax - 1), nowMs);
+  if (parts.length > 1) note(turn, task, "source-divided", { peer: whole.reader!, fields: reason }); // a whole has one
+  return parts;
 }
 
 /** Undefined: nobody is there to read, which others see to. */
@@ -102,21 +110,35 @@ function dividedAnew({ moment: { nowMs, config } }: Turn, task: Task): readonly 
   return [...read, ...parts];
 }
 
-function isWorthwhile(task: Task, whole: SourceSpan, nowMs: number): boolean {
+/** Why others should read as well, in bytes per second; undefined: it is left to the one reader. */
+function reasonToDivide(task: Task, whole: SourceSpan, nowMs: number): Fields | undefined {
   const left = leftOf(task, whole);
-  if (left < CUT_PIECES_MIN) return false;
-  if (isKnownSlow(task, whole, left)) return true;
-  if (nowMs - whole.sinceMs < PACE_MS) return false;
+  const readsForMs = nowMs - whole.sinceMs;
+  if (left < CUT_PIECES_MIN) return undefined;
+  const { maxRxBandwidth: link = 0, maxTxBandwidth: sends = 0 } = whole.reader?.host.facts.announced.network ?? {};
+  const known = { link, sends, usual: usualRateOf(task) };
+  if (readsForMs < KNOWN_MS && isKnownSlow(task, whole, left)) return { because: "known-slow", ...known };
+  if (readsForMs < PACE_MS) return undefined;
   const pace = latePaceOf(task, whole);
-  // Nothing told in twice the time is an answer, too.
-  if (pace === undefined) return nowMs - whole.sinceMs >= 2 * PACE_MS;
-  return left / pace >= WORTH_MS && !keepsUp(task, whole, pace);
+  if (pace === undefined) return readsForMs < 2 * PACE_MS ? undefined : { because: "tells-nothing", ...known };
+  if (left / pace < WORTH_MS) return undefined;
+  const reads = Math.round(pace * 1000 * task.layout!.pieceLength); // it has a layout
+  if (!receives(task, reads)) return { because: "reads-slowly", reads, ...known };
+  // How fast it sends is seen only once others want it all, and told late.
+  if (readsForMs < 2 * PACE_MS || keepsUp(task, whole, reads)) return undefined;
+  return { because: "sends-slowly", reads, ...known };
+}
+
+/** It reads about as fast as most of the others can receive, as far as that is known. */
+function receives(task: Task, reads: number): boolean {
+  const usual = usualRateOf(task);
+  return usual > 0 && reads >= usual * KEEPS_UP;
 }
 
 const toldOf = (task: Task, span: SourceSpan): SourceSpan["told"] => {
   const done = span.end - span.first - leftOf(task, span);
   const atMs = span.reader?.permit?.progressAtMs;
-  return done === 0 || atMs === undefined ? undefined : { atMs, done };
+  return done === 0 || atMs === undefined || atMs - span.sinceMs < BEGUN_MS ? undefined : { atMs, done };
 };
 
 /** Pieces a millisecond between what it told first and last: how long its connection took to get going says nothing. Undefined: too early to say. */
@@ -142,12 +164,11 @@ function usualRateOf(task: Task): number {
 }
 
 /** It may be reading, and can send on, about as fast as most of the others can receive: more readers would bring nobody the last piece sooner. */
-function keepsUp(task: Task, whole: SourceSpan, pace: number): boolean {
+function keepsUp(task: Task, whole: SourceSpan, reads: number): boolean {
   const usual = usualRateOf(task);
-  const reads = pace * 1000 * task.layout!.pieceLength; // it has a layout
   const sends = whole.reader?.host.facts.announced.network?.maxTxBandwidth ?? 0;
   // Whoever got everything through a slow uplink so far does not know what its own link takes.
-  return usual > 0 && Math.min(reads, sends) >= usual * KEEPS_UP && sends >= reads * KEEPS_UP;
+  return receives(task, reads) && sends >= Math.max(usual, reads) * KEEPS_UP;
 }
 
 /** At first everybody gets as much of the rest as its link takes, in the order of the content, so that the first reader goes on as it began. */

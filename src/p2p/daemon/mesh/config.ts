@@ -18,7 +18,9 @@ export const MeshConfig = z.strictObject({
     ),
   perNeighbourMax: z.int().min(1).max(16).default(2).describe("Pieces that are fetched from one neighbour at once."),
   neighboursMax: z.int().min(1).max(256).default(64).describe("Neighbours of one task; more are turned away."),
-  tickMs: duration({ min: "1ms", max: "1s" }).prefault("20ms").describe("How long news for the neighbours are gathered."),
+  tickMs: duration({ min: "1ms", max: "1s" })
+    .prefault("20ms")
+    .describe("How long news for the neighbours are gathered at least; four times as long where pieces take long."),
   stallMs: duration({ min: "50ms", max: "1m" })
     .prefault("1s")
     .describe("A piece of which nothing came for so long is asked of another neighbour."),

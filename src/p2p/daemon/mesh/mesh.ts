@@ -20,10 +20,9 @@ import type { MeshConfig } from "./config.ts";
 import { distanceBetween } from "./distance.ts";
 import type { MeshMetrics } from "./metrics.ts";
 import type { Voucher } from "./proof.ts";
-import type { LinkRates } from "./slot-limit.ts";
 import { TaskMesh, type TaskMeshParts } from "./task-mesh.ts";
 import type { MeshListener, MeshPart } from "./types.ts";
-import { UploadSlots } from "./upload-slots.ts";
+import type { UploadSlots } from "./upload-slots.ts";
 
 export interface MeshParts {
   readonly config: MeshConfig;
@@ -42,8 +41,7 @@ export interface MeshParts {
   /** Time without a new piece after which a download is told. */
   readonly noProgressMs: number;
   readonly limits: RateLimits;
-  /** What the link of this host has been seen to carry. */
-  readonly link: () => LinkRates;
+  readonly slots: UploadSlots;
   readonly native: NativeSocket | undefined;
 }
 
@@ -52,7 +50,6 @@ const HELLO_MS = 5000;
 
 /** Everything that this host shares with other hosts of ours, one `TaskMesh` for each task. */
 export class Mesh implements AsyncDisposable {
-  readonly slots: UploadSlots;
   /** Serves other peers, beside the public services. */
   readonly service: GrpcService;
   /** Takes over a neighbour's connection from the piece server. */
@@ -69,7 +66,6 @@ export class Mesh implements AsyncDisposable {
   constructor(parts: MeshParts) {
     const { config, clock, host, store } = parts;
     this.#parts = parts;
-    this.slots = new UploadSlots({ first: config.uploadSlots, link: parts.link, clock });
     this.#client = new BlockClient({ config, clock, native: parts.native, hostId: () => host.id });
     this.service = serviceOf(PeerService, { mesh: (call) => this.#serve(call) });
     const admission: Admission = {
@@ -131,7 +127,6 @@ export class Mesh implements AsyncDisposable {
     const parts: TaskMeshParts = {
       ...this.#parts,
       client: this.#client,
-      slots: this.slots,
       hostId: () => host.id,
       nextGeneration: () => (this.#generation = (this.#generation + 1) % 2 ** 32 || 1),
       hello: (task, peer) => helloMessage(task, peer, host),

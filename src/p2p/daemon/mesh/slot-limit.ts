@@ -32,6 +32,7 @@ export class SlotLimit {
   #untilProbe = PAUSE_FIRST;
   #lookedMs = -Infinity;
   #refused = false;
+  #wasFull = false;
 
   constructor(first: number) {
     this.#first = first;
@@ -40,6 +41,11 @@ export class SlotLimit {
 
   get now(): number {
     return this.#base + this.#tried;
+  }
+
+  /** More was wanted than slots were there for at some time: what was seen of the uplink is about what it takes. */
+  get wasFull(): boolean {
+    return this.#wasFull;
   }
 
   /** Somebody wanted a slot and got none. */
@@ -53,6 +59,7 @@ export class SlotLimit {
     this.#lookedMs = nowMs;
     // Where slots were free, the link may take more than was seen: nobody wanted it.
     const isFull = this.#refused && link.upload > 0 && link.download > 0;
+    this.#wasFull ||= this.#refused;
     this.#refused = false;
     if (this.#tried > 0) this.#try(link);
     else if (isFull) this.#follow(link);

@@ -60,6 +60,11 @@ const RESPONSE_HEADERS_MAX = 64;
 const EARLY_MAX = 64;
 /** News that change little wait for others to go with. */
 const LAZY_TICKS = 6;
+/** Where pieces take their time, news are gathered for this share of it, and no longer than so many ticks: nothing new can be had sooner. */
+const PIECE_SHARE = 1 / 16;
+const PATIENT_TICKS_MAX = 4;
+/** What the last piece counts for in how long pieces take. */
+const LATEST = 0.2;
 
 /**
  * One task as this host shares it with its neighbours: tells them what is here and what arrives, hears the same from them, decides what
@@ -90,6 +95,8 @@ export class TaskMesh implements AsyncDisposable {
   #joined = 0;
   /** Pieces that neighbours were told to be on their way. */
   readonly #announced = new Set<number>();
+  /** What a piece takes to come from a neighbour; 0 before the first. */
+  #pieceMs = 0;
   #flush: { readonly dueMs: number; readonly timer: Disposable } | undefined;
   #reoffer: Disposable | undefined;
 
@@ -161,6 +168,7 @@ export class TaskMesh implements AsyncDisposable {
       neighbours: () => this.#neighbours.values(),
       onArriving: (piece) => this.#arriving(piece),
       onUseless: (neighbour, error) => this.#ban(neighbour, error),
+      onReceived: (tookMs) => (this.#pieceMs = this.#pieceMs === 0 ? tookMs : this.#pieceMs * (1 - LATEST) + tookMs * LATEST),
       onStandstill: () => this.#askAnew(),
     });
     this.#fetch.pump();
@@ -193,7 +201,7 @@ export class TaskMesh implements AsyncDisposable {
   #arriving(piece: number): void {
     this.#announced.add(piece);
     this.#news.started(piece);
-    this.#flushSoon(1);
+    this.#flushIn(this.#soonMs);
   }
 
   /** The store has another piece, from wherever. */
@@ -206,7 +214,7 @@ export class TaskMesh implements AsyncDisposable {
     }
     this.#news.held(piece);
     // Who knows that it was on its way asks for it all the same.
-    this.#flushSoon(this.#announced.delete(piece) ? LAZY_TICKS : 1);
+    this.#flushIn(this.#announced.delete(piece) ? this.#lazyMs : this.#soonMs);
   }
 
   /** The store has a piece no more: it was damaged. It is fetched again, and given to nobody until then. */
@@ -217,7 +225,7 @@ export class TaskMesh implements AsyncDisposable {
     this.#unique.sent(piece);
     this.#announced.delete(piece);
     this.#news.dropped(piece);
-    this.#flushSoon(1);
+    this.#flushIn(this.#soonMs);
     this.#fetch?.pump();
   }
 
@@ -514,13 +522,22 @@ export class TaskMesh implements AsyncDisposable {
     return !this.#unique.active || (!this.#unique.has(piece) && this.#offers.isOffered(piece));
   }
 
-  /** Sends news after so many ticks, together with what else comes until then. */
-  #flushSoon(ticks: number): void {
-    const { clock, config } = this.#parts;
-    const dueMs = clock.nowMs() + ticks * config.tickMs;
+  get #soonMs(): number {
+    const { tickMs } = this.#parts.config;
+    return Math.max(tickMs, Math.min(tickMs * PATIENT_TICKS_MAX, this.#pieceMs * PIECE_SHARE));
+  }
+
+  get #lazyMs(): number {
+    return this.#parts.config.tickMs * LAZY_TICKS;
+  }
+
+  /** Sends news after so long, together with what else comes until then. */
+  #flushIn(waitMs: number): void {
+    const { clock } = this.#parts;
+    const dueMs = clock.nowMs() + waitMs;
     if (this.#neighbours.size === 0 || (this.#flush !== undefined && this.#flush.dueMs <= dueMs)) return;
     this.#flush?.timer[Symbol.dispose]();
-    this.#flush = { dueMs, timer: clock.timer(ticks * config.tickMs, () => this.#flushNow()) };
+    this.#flush = { dueMs, timer: clock.timer(waitMs, () => this.#flushNow()) };
   }
 
   #flushNow(): void {
@@ -645,14 +662,14 @@ export class TaskMesh implements AsyncDisposable {
     this.#unique.sent(piece);
     this.#offers.sent(piece, nowMs);
     this.#news.dropped(piece);
-    this.#flushSoon(1);
+    this.#flushIn(this.#soonMs);
     this.#reoffer ??= this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());
   }
 
   #offerAgain(): void {
     this.#reoffer = undefined;
     for (const piece of this.#offers.due(this.#parts.clock.nowMs())) this.#news.held(piece);
-    this.#flushSoon(LAZY_TICKS);
+    this.#flushIn(this.#lazyMs);
     if (this.#offers.heldBack.size > 0 && !this.#stop.signal.aborted)
       this.#reoffer = this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());
   }
