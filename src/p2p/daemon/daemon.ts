@@ -21,7 +21,6 @@ import type { MeshConfig } from "./mesh/config.ts";
 import { Mesh } from "./mesh/mesh.ts";
 import { meshMetricsOf } from "./mesh/metrics.ts";
 import { Voucher } from "./mesh/proof.ts";
-import type { LinkRates } from "./mesh/slot-limit.ts";
 import { UploadSlots } from "./mesh/upload-slots.ts";
 import { daemonMetricsOf } from "./metrics.ts";
 import { PeerIds } from "./peer-ids.ts";
@@ -82,7 +81,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
   const { config, store, sources, clock, random, log } = parts;
   const metrics = daemonMetricsOf(parts.registry);
   const ports = portsOnce();
-  const link = (): LinkRates => seenOf(parts.rates.capacity());
+  const link = () => parts.rates.capacity();
   const slots = new UploadSlots({ first: parts.mesh.uploadSlots, link, clock });
   const stats = createHostStats({ clock, store, capacity: () => ({ ...link(), upload: slots.uplink }) });
   const host = createHost({ config, version: parts.version, stats, ports: ports.get, uploads: parts.uploads });
@@ -190,10 +189,3 @@ function inventoryOf(store: PieceStore, peerIds: PeerIds): Inventory {
     peerIdOf: (task) => peerIds.peek(task),
   };
 }
-
-/** Less is what messages and other programs make: peers that are on this machine, or behind another interface, are not seen. */
-const LINK_SEEN_MIN = 1024 * 1024;
-
-const seen = (rate: number): number => (rate < LINK_SEEN_MIN ? 0 : rate);
-
-const seenOf = ({ upload, download }: LinkRates): LinkRates => ({ upload: seen(upload), download: seen(download) });

@@ -110,29 +110,41 @@ function dividedAnew({ moment: { nowMs, config } }: Turn, task: Task): readonly 
   return [...read, ...parts];
 }
 
-/** Why others should read as well, in bytes per second; undefined: it is left to the one reader. */
+/** Why others should read as well, with rates in bytes per second; undefined: it is left to the one reader. */
 function reasonToDivide(task: Task, whole: SourceSpan, nowMs: number): Fields | undefined {
   const left = leftOf(task, whole);
   const readsForMs = nowMs - whole.sinceMs;
-  if (left < CUT_PIECES_MIN) return undefined;
+  if (left < CUT_PIECES_MIN || (readsForMs >= KNOWN_MS && readsForMs < PACE_MS)) return undefined;
+  const { pieceLength } = task.layout!; // it has one
   const { maxRxBandwidth: link = 0, maxTxBandwidth: sends = 0 } = whole.reader?.host.facts.announced.network ?? {};
   const known = { link, sends, usual: usualRateOf(task) };
-  if (readsForMs < KNOWN_MS && isKnownSlow(task, whole, left)) return { because: "known-slow", ...known };
-  if (readsForMs < PACE_MS) return undefined;
+  if (readsForMs < KNOWN_MS) return isSlow(known, left * pieceLength) ? { because: "known-slow", ...known } : undefined;
   const pace = latePaceOf(task, whole);
   if (pace === undefined) return readsForMs < 2 * PACE_MS ? undefined : { because: "tells-nothing", ...known };
   if (left / pace < WORTH_MS) return undefined;
-  const reads = Math.round(pace * 1000 * task.layout!.pieceLength); // it has a layout
-  if (!receives(task, reads)) return { because: "reads-slowly", reads, ...known };
-  // How fast it sends is seen only once others want it all, and told late.
-  if (readsForMs < 2 * PACE_MS || keepsUp(task, whole, reads)) return undefined;
+  const reads = Math.round(pace * 1000 * pieceLength);
+  if (known.usual === 0) return { because: "links-unknown", reads, ...known };
+  if (reads < known.usual * KEEPS_UP) return { because: "reads-slowly", reads, ...known };
+  // How fast it sends is seen only once others want it all, and told late. Whoever got everything through a slow uplink so far does not know what
+  // its own link takes, so what is read counts as well.
+  if (readsForMs < 2 * PACE_MS || sends >= Math.max(known.usual, reads) * KEEPS_UP) return undefined;
   return { because: "sends-slowly", reads, ...known };
 }
 
-/** It reads about as fast as most of the others can receive, as far as that is known. */
-function receives(task: Task, reads: number): boolean {
-  const usual = usualRateOf(task);
-  return usual > 0 && reads >= usual * KEEPS_UP;
+/** Its link is known to be far slower than others', or to send far less than it receives: nobody has to wait and see. */
+function isSlow(
+  { link, sends, usual }: { readonly link: number; readonly sends: number; readonly usual: number },
+  leftBytes: number,
+): boolean {
+  const slower = Math.min(link, sends);
+  return slower > 0 && slower < Math.max(usual, link) * SLOW && (leftBytes * 1000) / slower >= WORTH_MS;
+}
+
+/** Bytes a second at which most of those that want the content can receive, as far as they know; 0 where none does. */
+function usualRateOf(task: Task): number {
+  const rates = task.roster.traders.peers.slice(0, LOOKED_AT).map(rateOf);
+  const known = rates.filter((rate) => rate > 0).toSorted((a, b) => a - b);
+  return known[known.length >> 1] ?? 0;
 }
 
 const toldOf = (task: Task, span: SourceSpan): SourceSpan["told"] => {
@@ -146,29 +158,6 @@ function latePaceOf(task: Task, span: SourceSpan): number | undefined {
   const [first, last] = [span.told, toldOf(task, span)];
   if (first === undefined || last === undefined || last.atMs - first.atMs < STALE_MS * TOLD_TIMELY) return undefined;
   return (last.done - first.done) / (last.atMs - first.atMs);
-}
-
-/** Its link is known to be far slower than others', or to send far less than it receives: nobody has to wait and see. */
-function isKnownSlow(task: Task, whole: SourceSpan, left: number): boolean {
-  const { maxRxBandwidth = 0, maxTxBandwidth = 0 } = whole.reader?.host.facts.announced.network ?? {};
-  const link = Math.min(maxRxBandwidth, maxTxBandwidth);
-  const usual = Math.max(usualRateOf(task), maxRxBandwidth);
-  return link > 0 && link < usual * SLOW && (left * task.layout!.pieceLength * 1000) / link >= WORTH_MS; // it has a layout
-}
-
-/** Bytes a second at which most of those that want the content can receive, as far as they know; 0 where none does. */
-function usualRateOf(task: Task): number {
-  const rates = task.roster.traders.peers.slice(0, LOOKED_AT).map(rateOf);
-  const known = rates.filter((rate) => rate > 0).toSorted((a, b) => a - b);
-  return known[known.length >> 1] ?? 0;
-}
-
-/** It may be reading, and can send on, about as fast as most of the others can receive: more readers would bring nobody the last piece sooner. */
-function keepsUp(task: Task, whole: SourceSpan, reads: number): boolean {
-  const usual = usualRateOf(task);
-  const sends = whole.reader?.host.facts.announced.network?.maxTxBandwidth ?? 0;
-  // Whoever got everything through a slow uplink so far does not know what its own link takes.
-  return receives(task, reads) && sends >= Math.max(usual, reads) * KEEPS_UP;
 }
 
 /** At first everybody gets as much of the rest as its link takes, in the order of the content, so that the first reader goes on as it began. */

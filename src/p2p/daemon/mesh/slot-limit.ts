@@ -1,8 +1,4 @@
-/** What a host's link has been seen to carry, bytes per second; 0: nothing yet. */
-export interface LinkRates {
-  readonly upload: number;
-  readonly download: number;
-}
+import type { LinkRates } from "../rates/types.ts";
 
 /** Never less or more than the first limit by this factor. */
 const RANGE = 4;
@@ -58,10 +54,11 @@ export class SlotLimit {
     if (nowMs - this.#lookedMs < LOOK_MS) return;
     this.#lookedMs = nowMs;
     // Where slots were free, the link may take more than was seen: nobody wanted it.
-    const isFull = this.#refused && link.upload > 0 && link.download > 0;
-    this.#wasFull ||= this.#refused;
+    const isFull = this.#refused;
+    this.#wasFull ||= isFull;
     this.#refused = false;
-    if (this.#tried > 0) this.#try(link);
+    if (link.upload === 0 || link.download === 0) this.#tried = 0;
+    else if (this.#tried > 0) this.#try(link);
     else if (isFull) this.#follow(link);
   }
 
@@ -75,7 +72,7 @@ export class SlotLimit {
 
   #try(link: LinkRates): void {
     if (--this.#probeLooks > 0) return;
-    const found = link.upload > 0 && link.download > 0 ? Math.min(this.#wantedOf(link), this.now) : 0;
+    const found = Math.min(this.#wantedOf(link), this.now);
     const isMore = found > this.#base;
     this.#step = isMore ? this.#step * 2 : 1;
     this.#pause = isMore ? 1 : Math.min(PAUSE_MAX, this.#pause * 2);

@@ -323,6 +323,7 @@ export class TaskMesh implements AsyncDisposable {
       for await (const { message } of messages) {
         if (!this.#isNeighbour(neighbour)) return;
         if (message?.$case === "content") this.#onContent(neighbour, message.value);
+        else if (message?.$case === "hello") this.#greet(neighbour, link);
         else if (message?.$case === "update") {
           if (!neighbour.known) throw new AnaxError("input.invalid", { reason: "an update before the content" });
           this.#onUpdate(neighbour, message.value);
@@ -448,11 +449,14 @@ export class TaskMesh implements AsyncDisposable {
     if (this.#joined === 0 && this.#neighbours.size === 0 && !this.#stop.signal.aborted) this.#options.onIdle();
   }
 
-  /** Ends the streams of those that may have more than they are known to: both sides tell everything again on the next. */
+  /** Those that may have more than they are known to are asked to say anew what they have: a further hello means that. */
   #askAnew(): void {
-    this.#parts.log.info("mesh.standstill", { taskId: this.taskId, neighbours: this.#neighbours.size });
-    for (const neighbour of this.#neighbours.values())
-      if (this.#swarm?.isWhole(neighbour) !== true) for (const link of neighbour.links) link.end();
+    const { log, hello } = this.#parts;
+    log.info("mesh.standstill", { taskId: this.taskId, neighbours: this.#neighbours.size });
+    for (const neighbour of this.#neighbours.values()) {
+      const [link] = neighbour.links;
+      if (link !== undefined && this.#swarm?.isWhole(neighbour) !== true) this.#say(link, hello(this.taskId, this.#options.peerId));
+    }
   }
 
   // --- what the neighbours are told
@@ -578,17 +582,11 @@ export class TaskMesh implements AsyncDisposable {
 
   /** A slot by which a piece is sent to this neighbour; undefined while none is free. */
   #slotFor(neighbour: Neighbour | undefined): Disposable | undefined {
-    const slot = this.#parts.slots.tryTake();
-    if (slot === undefined || neighbour === undefined) return slot;
-    neighbour.sending++;
-    let held = true;
-    return {
-      [Symbol.dispose]: () => {
-        if (held) neighbour.sending--;
-        held = false;
-        slot[Symbol.dispose]();
-      },
-    };
+    const { slots } = this.#parts;
+    if (neighbour === undefined) return slots.tryTake();
+    const slot = slots.tryTake(() => neighbour.sending--);
+    if (slot !== undefined) neighbour.sending++;
+    return slot;
   }
 
   async #send(piece: number, slot: Disposable): Promise<Outgoing | End> {

@@ -1,5 +1,6 @@
 import type { Clock } from "../../../base/clock.ts";
-import { SlotLimit, type LinkRates } from "./slot-limit.ts";
+import type { LinkRates } from "../rates/types.ts";
+import { SlotLimit } from "./slot-limit.ts";
 
 export interface UploadSlotsOptions {
   /** Slots while nothing is known of the link. */
@@ -38,8 +39,8 @@ export class UploadSlots {
     return Math.max(0, this.#limit.now - this.#inUse);
   }
 
-  /** A slot, or undefined. */
-  tryTake(): Disposable | undefined {
+  /** A slot, or undefined. `onReleased` is called once, when it is given back. */
+  tryTake(onReleased?: () => void): Disposable | undefined {
     this.#limit.look(this.#options.clock.nowMs(), this.#options.link());
     if (this.#inUse >= this.#limit.now) {
       this.#limit.refused();
@@ -52,6 +53,7 @@ export class UploadSlots {
         if (!held) return;
         held = false;
         this.#inUse--;
+        onReleased?.();
         this.#callNext();
       },
     };

@@ -23,6 +23,8 @@ const WINDOW_MS = 3000;
 const TASKS_MAX = 1024;
 /** Bytes per second below which a task is quiet and its rate forgotten. */
 const QUIET = 1;
+/** Bytes per second: less is what messages and other programs make, and says nothing of a link. Peers on this machine, or behind another interface, are not seen. */
+const SEEN_MIN = 1024 * 1024;
 /** A turn is what passes in this time at the limit, within these bounds: short enough that many share smoothly, long enough to be cheap. */
 const TURN_MS = 20;
 const TURN_BYTES_MIN = 16 * 1024;
@@ -83,7 +85,7 @@ export class Direction {
 
   /** What one can count on to pass: the limit, or else what the link is known to carry; 0 while neither is known. */
   get capacity(): number {
-    const known = this.#link.capacity === 0 ? Infinity : this.#link.capacity;
+    const known = this.#link.capacity < SEEN_MIN ? Infinity : this.#link.capacity;
     const most = Math.min(known, this.limiter.bytesPerSecond);
     return most === Infinity ? 0 : Math.round(most);
   }

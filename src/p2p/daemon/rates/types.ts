@@ -36,6 +36,12 @@ export interface RateLimits {
   readonly uploadClass: RateClass;
 }
 
+/** What can be counted on to pass in each direction of a host's link, bytes per second; 0: not known. */
+export interface LinkRates {
+  readonly upload: number;
+  readonly download: number;
+}
+
 /** Bytes per second. */
 export interface MeasuredRates {
   readonly upload: number;

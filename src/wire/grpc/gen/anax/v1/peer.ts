@@ -675,7 +675,10 @@ export const MeshUpdate: MessageFns<MeshUpdate> = {
 
 export type PeerService = typeof PeerService;
 export const PeerService = {
-  /** One stream for each pair of neighbours and task, opened by whoever was told of the other. Both sides greet first. */
+  /**
+   * One stream for each pair of neighbours and task, opened by whoever was told of the other. Both sides greet first.
+   * A further hello asks the other side to send its content again.
+   */
   mesh: {
     path: "/anax.v1.Peer/Mesh" as const,
     requestStream: true as const,
@@ -688,7 +691,10 @@ export const PeerService = {
 } as const;
 
 export interface PeerServer extends UntypedServiceImplementation {
-  /** One stream for each pair of neighbours and task, opened by whoever was told of the other. Both sides greet first. */
+  /**
+   * One stream for each pair of neighbours and task, opened by whoever was told of the other. Both sides greet first.
+   * A further hello asks the other side to send its content again.
+   */
   mesh: handleBidiStreamingCall<MeshMessage, MeshMessage>;
 }
 
