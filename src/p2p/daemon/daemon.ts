@@ -83,7 +83,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
   const ports = portsOnce();
   const link = () => parts.rates.capacity();
   const slots = new UploadSlots({ first: parts.mesh.uploadSlots, link, clock });
-  const stats = createHostStats({ clock, store, capacity: () => ({ ...link(), upload: slots.uplink }) });
+  const stats = createHostStats({ clock, store, capacity: link });
   const host = createHost({ config, version: parts.version, stats, ports: ports.get, uploads: parts.uploads });
   const peerIds = new PeerIds(host);
   const stories = new TaskStories({ wallMs: () => clock.wallMs() });

@@ -28,7 +28,6 @@ export class SlotLimit {
   #untilProbe = PAUSE_FIRST;
   #lookedMs = -Infinity;
   #refused = false;
-  #wasFull = false;
 
   constructor(first: number) {
     this.#first = first;
@@ -37,11 +36,6 @@ export class SlotLimit {
 
   get now(): number {
     return this.#base + this.#tried;
-  }
-
-  /** More was wanted than slots were there for at some time: what was seen of the uplink is about what it takes. */
-  get wasFull(): boolean {
-    return this.#wasFull;
   }
 
   /** Somebody wanted a slot and got none. */
@@ -55,7 +49,6 @@ export class SlotLimit {
     this.#lookedMs = nowMs;
     // Where slots were free, the link may take more than was seen: nobody wanted it.
     const isFull = this.#refused;
-    this.#wasFull ||= isFull;
     this.#refused = false;
     if (link.upload === 0 || link.download === 0) this.#tried = 0;
     else if (this.#tried > 0) this.#try(link);

@@ -30,11 +30,6 @@ export class UploadSlots {
     return this.#limit.now;
   }
 
-  /** What the uplink takes, bytes per second; 0 before it was wanted for more than it takes. */
-  get uplink(): number {
-    return this.#limit.wasFull ? this.#options.link().upload : 0;
-  }
-
   get free(): number {
     return Math.max(0, this.#limit.now - this.#inUse);
   }
