@@ -74,7 +74,6 @@ function measure(peers: number) {
   const startMs = performance.now();
   const crowd = new Crowd(scenario);
   crowd.run();
-  console.error(crowd.swarm.nodes.map((n) => `${n.limit.now}:${(n.link.upload / n.link.download).toFixed(2)}`).join(" "));
   const { messages } = crowd.scheduler;
   const own = crowd.ownMs().toSorted((a, b) => a - b);
   const bound = crowd.boundMs;

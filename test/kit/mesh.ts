@@ -176,6 +176,7 @@ export function fetchBlocks(child: MeshNode, parent: BlockAddress, piece: number
     isProven: (facts, proof) => keys.proves(stored.meta, facts, proof),
     onStart: () => true,
     onArriving: () => undefined,
+    onEnding: () => undefined,
     nowMs: () => 0,
     ...more,
   });

@@ -5,6 +5,7 @@ import { hasCode } from "../../../../test/kit/errors.ts";
 import { aMeshNode, blocksOf, ByHand, factsOf, fetchBlocks, heldBytes, meshContent, turnsUntil } from "../../../../test/kit/mesh.ts";
 import type { MeshNode, MeshNodeOptions } from "../../../../test/kit/mesh.ts";
 import { aContent, pieceOf, storePiece } from "../../pieces/piece-store.conformance.ts";
+import { blockBytesOf } from "../../model/piece.ts";
 import { NO_LIMITS } from "../rates/no-limits.ts";
 import { Outgoing } from "./outgoing.ts";
 
@@ -35,9 +36,12 @@ suite("whole pieces", () => {
     await using scope = new AsyncDisposableStack();
     const { parent, child } = await aPair(scope);
     const arrived: number[] = [];
-    const fetched = PIECES.map(
-      (piece) => fetchBlocks(child, parent.address, piece, { onArriving: (each) => void arrived.push(each) }).done,
-    );
+    const missingAtTheEnd: number[] = [];
+    const fetched = PIECES.map((piece) => {
+      const onEnding = (): void => void missingAtTheEnd.push(pieceOf(content, piece).length - receiver.receivedBytes);
+      const { receiver, done } = fetchBlocks(child, parent.address, piece, { onArriving: (each) => void arrived.push(each), onEnding });
+      return done;
+    });
     assert.deepEqual(
       await Promise.all(fetched),
       PIECES.map((piece) => ({ kind: "stored", piece, lengthBytes: pieceOf(content, piece).length })),
@@ -51,6 +55,8 @@ suite("whole pieces", () => {
       arrived.toSorted((a, b) => a - b),
       PIECES,
     );
+    assert.equal(missingAtTheEnd.length, PIECES.length, "of each is said once that its last block comes");
+    assert.ok(missingAtTheEnd.every((bytes) => bytes > 0 && bytes <= blockBytesOf(meta.pieceLength)));
     assert.equal(parent.servedConnections(), 1);
     assert.equal(parent.sentBytes(), meta.contentLength);
     assert.equal(parent.stored.uploadedBytes, meta.contentLength);

@@ -201,6 +201,27 @@ const hasAll = (held: Uint8Array): boolean => [...Array(PIECES).keys()].every((p
 const lastContent = (heard: readonly MeshMessage[]): number => heard.findLastIndex(({ message }) => message?.$case === "content");
 const droppedOf = ({ message }: MeshMessage): readonly number[] => (message?.$case === "update" ? message.value.dropped : []);
 
+test("who sends less than it said tells so, though it has nothing else to tell", async () => {
+  await using scope = new AsyncDisposableStack();
+  const { daemon, taskId } = await aHolder(scope, { reofferMs: "1m" });
+  using byHand = new ByHand(daemon);
+  await byHand.say(hello(taskId));
+  await byHand.greeted();
+  const socket = connect(daemon.transferPort, "127.0.0.1");
+  scope.defer(() => void socket.destroy());
+  socket.on("error", () => {});
+  const asked = Array.from({ length: 4 }, (_, piece) => encodeRequest({ stream: piece, taskId, piece, orAnother: false }));
+  socket.write(Buffer.concat([encodeGreeting(HOST), ...asked])); // and reads none of them
+  await until(() => gauge(daemon, "anax_mesh_uploads_total") === 4);
+  await damage(daemon, 8);
+  await until(() => uploadsTold(byHand.heard).at(-1) === 4);
+  socket.resume();
+  await until(() => (uploadsTold(byHand.heard).at(-1) ?? 4) <= 2);
+});
+
+const uploadsTold = (heard: readonly MeshMessage[]): readonly number[] =>
+  heard.flatMap(({ message }) => (message?.$case === "update" ? [message.value.uploads] : []));
+
 test("a neighbour that says hello again is told everything anew", async () => {
   await using scope = new AsyncDisposableStack();
   const { daemon, taskId } = await aHolder(scope);

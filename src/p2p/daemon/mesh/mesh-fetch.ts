@@ -190,6 +190,7 @@ export class MeshFetch implements AsyncDisposable {
       isProven: (facts, proof) => keys.proves(stored.meta, facts, proof),
       onStart: (told) => this.#begins(asked, told),
       onArriving,
+      onEnding: () => this.#ending(asked),
       nowMs: () => clock.nowMs(),
     });
     const asked: Asked = { receiver, neighbour, piece };
@@ -233,6 +234,12 @@ export class MeshFetch implements AsyncDisposable {
     asked.piece = told;
     swarm.begun(told, neighbour, clock.nowMs());
     return true;
+  }
+
+  #ending({ piece, neighbour }: Asked): void {
+    if (piece === undefined) return;
+    this.#options.swarm.ending(piece, neighbour);
+    this.pump();
   }
 
   #received(

@@ -26,6 +26,8 @@ export interface ReceiverOptions {
   readonly onStart: (piece: number) => boolean;
   /** The first proven block is here, so that the piece can be passed on from now on. */
   readonly onArriving: (piece: number) => void;
+  /** All of the piece but its last block is here. */
+  readonly onEnding: () => void;
   readonly nowMs: () => number;
 }
 
@@ -79,6 +81,11 @@ export class PieceReceiver {
     return left > 0 ? Math.min(left, this.#start.blockBytes) : undefined;
   }
 
+  get #isAtLastBlock(): boolean {
+    const start = this.#start;
+    return start !== undefined && this.#block > 0 && this.#block === Math.ceil(start.lengthBytes / start.blockBytes) - 1;
+  }
+
   /** The neighbour has said which piece comes. */
   get begun(): boolean {
     return this.#start !== undefined;
@@ -118,6 +125,7 @@ export class PieceReceiver {
       this.fail(new AnaxError("piece.digest-mismatch", { taskId: this.taskId, index: this.#start!.piece, block: index })); // blocks follow a start
     }
     this.#writing = this.#writing.then(() => this.#write(bytes, release));
+    if (!this.#settled && this.#isAtLastBlock) this.#options.onEnding();
     if (this.expectedBytes === undefined) this.#writing = this.#writing.then(() => this.#finish());
   }
 

@@ -180,9 +180,36 @@ function onlyGateway(swarm: Swarm<string>): void {
 
 suite("how many at once", () => {
   test("as many as there are slots", () => {
-    const swarm = swarmOf({ a: { held: range(0, 20) }, b: { held: range(0, 20) } }, { slots: 3 });
-    assert.equal(drain(swarm).length, 3);
-    assert.equal(swarm.inFlight, 3);
+    const swarm = swarmOf({ a: { held: range(0, 20) }, b: { held: range(0, 20) } }, { slots: 4 });
+    for (const name of ["a", "b"]) swarm.busyWith(name, { uploads: 4, slots: 4 });
+    assert.equal(drain(swarm).length, 4);
+    assert.equal(swarm.inFlight, 4);
+  });
+
+  test("half as many again of those that send little", () => {
+    const swarm = swarmOf({ busy: { held: range(0, 20) }, idle: { held: range(0, 20) } }, { slots: 4 });
+    swarm.busyWith("busy", { uploads: 4, slots: 4 });
+    swarm.busyWith("idle", { uploads: 20, slots: 80 });
+    const choices = drain(swarm);
+    assert.equal(choices.length, 6);
+    assert.deepEqual(
+      choices.slice(4).map(({ neighbour }) => neighbour),
+      ["idle", "idle"],
+    );
+  });
+
+  test("one more for each that is about to end, once", () => {
+    const swarm = swarmOf({ a: { held: range(0, 20) } }, { slots: 2 });
+    swarm.busyWith("a", { uploads: 2, slots: 2 });
+    const [first, second] = drain(swarm);
+    swarm.ending(first!.piece, "a");
+    swarm.ending(first!.piece, "a");
+    swarm.ending(second!.piece, "b"); // who was not asked
+    assert.equal(drain(swarm).length, 1);
+    assert.equal(swarm.isWanted(first!.piece), false, "it is on its way still");
+    swarm.ended(first!.piece, "a");
+    assert.equal(swarm.inFlight, 2);
+    assert.equal(swarm.isWanted(first!.piece), true, "it has not come");
   });
 
   test("a few of one neighbour", () => {
@@ -381,7 +408,7 @@ class Model {
   readonly neighbours = new Map<string, Copy>();
   readonly held = new Set<number>();
   readonly claimed = new Set<number>();
-  readonly requests: { readonly piece: number; readonly name: string; readonly atMs: number }[] = [];
+  readonly requests: { readonly piece: number; readonly name: string; readonly atMs: number; ending: boolean }[] = [];
   urgent: readonly number[] = [];
 
   readonly slots: number;
@@ -396,8 +423,12 @@ class Model {
     return this.requests.some((request) => request.piece === piece);
   }
 
+  get inFlight(): number {
+    return this.requests.filter(({ ending }) => !ending).length;
+  }
+
   loadOf(name: string): number {
-    return this.requests.filter((request) => request.name === name).length;
+    return this.requests.filter((request) => request.name === name && !request.ending).length;
   }
 
   isWanted(piece: number): boolean {
@@ -410,8 +441,18 @@ class Model {
 
   ended(piece: number, name: string): void {
     const at = this.requests.findIndex((request) => request.piece === piece && request.name === name);
-    if (at === -1) return;
-    this.requests.splice(at, 1);
+    const [request] = at === -1 ? [] : this.requests.splice(at, 1);
+    if (request?.ending === false) this.lighter(name);
+  }
+
+  ending(piece: number, name: string): void {
+    const request = this.requests.find((each) => each.piece === piece && each.name === name);
+    if (request === undefined || request.ending) return;
+    request.ending = true;
+    this.lighter(name);
+  }
+
+  lighter(name: string): void {
     const neighbour = this.neighbours.get(name);
     if (neighbour !== undefined) neighbour.uploads = Math.max(0, neighbour.uploads - 1);
   }
@@ -420,10 +461,15 @@ class Model {
   choices(nowMs: number): Set<string> {
     const choices = new Set<string>();
     const missing = PIECES - this.held.size;
+    const isFull = this.inFlight >= this.slots;
     const able = [...this.neighbours].filter(
-      ([name, { busyUntilMs, avoidUntilMs }]) => this.loadOf(name) < this.perNeighbourMax && busyUntilMs <= nowMs && avoidUntilMs <= nowMs,
+      ([name, { busyUntilMs, avoidUntilMs, uploads }]) =>
+        this.loadOf(name) < this.perNeighbourMax &&
+        busyUntilMs <= nowMs &&
+        avoidUntilMs <= nowMs &&
+        (!isFull || uploads < this.slots * 0.6),
     );
-    if (this.requests.length >= this.slots || missing === 0) return choices;
+    if (this.inFlight >= this.slots * 1.5 || missing === 0) return choices;
     const candidates = range(0, PIECES).filter((piece) => this.isWanted(piece) && able.some(([, { has }]) => has.has(piece)));
     const urgent = this.urgent.find((piece) => candidates.includes(piece));
     const leastUploads = Math.min(...able.map(([, { uploads }]) => uploads));
@@ -437,7 +483,7 @@ class Model {
       const least = Math.min(...costs.map(({ cost }) => cost));
       for (const { name, cost } of costs) if (cost === least) choices.add(`${piece} of ${name}`);
     }
-    if (candidates.length > 0 || missing > 2 * this.slots) return choices;
+    if (candidates.length > 0 || missing > 2 * this.slots || isFull) return choices;
     const unasked = range(0, PIECES).filter((piece) => this.isWanted(piece));
     if (unasked.length > 0) return choices;
     const single = this.requests.filter(
@@ -472,7 +518,7 @@ test("whatever happens in whatever order, it knows what everybody has and asks f
       const name = names[random.below(names.length)]!;
       const known = model.neighbours.get(name);
       const piece = random.below(PIECES);
-      switch (random.below(15)) {
+      switch (random.below(16)) {
         case 0:
           if (known === undefined)
             model.neighbours.set(name, { held: new Set(), has: new Set(), busyUntilMs: 0, avoidUntilMs: 0, refusals: 0, uploads: 0 });
@@ -539,6 +585,13 @@ test("whatever happens in whatever order, it knows what everybody has and asks f
             model.held.delete(piece);
           }
           break;
+        case 13: {
+          const request = model.requests[random.below(Math.max(1, model.requests.length))];
+          if (request === undefined) break;
+          swarm.ending(request.piece, request.name);
+          model.ending(request.piece, request.name);
+          break;
+        }
         default: {
           const request = model.requests[random.below(Math.max(1, model.requests.length))];
           if (request === undefined) break;
@@ -563,10 +616,10 @@ test("whatever happens in whatever order, it knows what everybody has and asks f
           `seed ${seed}, turn ${turn}: ${chosen(choice)}, not one of ${[...right].join(", ")}; before: ${steps.slice(-8).join("; ")}`,
         );
         if (choice === undefined) break;
-        model.requests.push({ piece: choice.piece, name: choice.neighbour, atMs: nowMs });
+        model.requests.push({ piece: choice.piece, name: choice.neighbour, atMs: nowMs, ending: false });
         model.neighbours.get(choice.neighbour)!.uploads++; // it was chosen from them
       }
-      assert.equal(swarm.inFlight, model.requests.length);
+      assert.equal(swarm.inFlight, model.inFlight);
       assert.equal(swarm.missingCount, PIECES - model.held.size);
       for (const each of range(0, PIECES)) {
         const at = `seed ${seed}, turn ${turn}, piece ${each}`;

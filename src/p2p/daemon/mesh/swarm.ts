@@ -42,10 +42,22 @@ interface Neighbour<K> {
   refusals: number;
 }
 
+interface Request {
+  readonly sinceMs: number;
+  /** So little is left of it that the next one is asked for already. */
+  ending: boolean;
+}
+
 /** A piece is asked for a second time only when the first request is at least this old. */
 const ENDGAME_AFTER_MS = 300;
 const BUSY_FIRST_MS = 25;
 const BUSY_MAX_MS = 400;
+/**
+ * With all slots in use so many times as many pieces are fetched, of those only that send less than this share of what they can: pieces that are
+ * still arriving at their holders come no quicker than there, and where round trips are long the gaps between pieces leave links idle.
+ */
+const SLOTS_MORE = 1.5;
+const IDLE_SHARE = 0.6;
 /** In pieces that are sent: what a holder that is still receiving the piece must have less, and one outside of the rack. */
 const RELAY_COST = 0.5;
 const DISTANCE_COST = 0.25;
@@ -60,8 +72,8 @@ export class Swarm<K> {
   readonly pieceCount: number;
   readonly #options: SwarmOptions;
   readonly #neighbours = new Map<K, Neighbour<K>>();
-  /** For each piece on its way, who was asked for it and when. */
-  readonly #requests = new Map<number, Map<K, number>>();
+  /** For each piece on its way, who was asked for it. */
+  readonly #requests = new Map<number, Map<K, Request>>();
   readonly #held: Bits;
   /** Held, on their way, or somebody else's to fetch: not to be chosen. */
   readonly #masked: Bits;
@@ -241,12 +253,14 @@ export class Swarm<K> {
 
   /** The next request, which counts as on its way from now on; undefined when there is none to make now. */
   next(nowMs: number): SwarmChoice<K> | undefined {
-    if (this.#inFlight >= this.#options.slots || this.missingCount === 0) return undefined;
-    const able = this.#able(nowMs);
+    const { slots } = this.#options;
+    if (this.#inFlight >= slots * SLOTS_MORE || this.missingCount === 0) return undefined;
+    const isFull = this.#inFlight >= slots;
+    const able = this.#able(nowMs, isFull ? slots * IDLE_SHARE : Infinity);
     if (able.length === 0) return undefined;
     const piece = this.#choosePiece(able, nowMs);
     if (piece !== undefined) return this.#request(piece, this.#chooseHolder(able, piece), false, nowMs);
-    return this.#endgame(able, nowMs);
+    return isFull ? undefined : this.#endgame(able, nowMs);
   }
 
   /** Neither here, nor on its way, nor somebody else's to fetch. */
@@ -260,26 +274,40 @@ export class Swarm<K> {
     if (neighbour !== undefined) this.#request(piece, neighbour, false, nowMs);
   }
 
+  /** The last of the piece is coming: by the time that an answer to the next request can be here, its slot is free. */
+  ending(piece: number, key: K): void {
+    const request = this.#requests.get(piece)?.get(key);
+    if (request === undefined || request.ending) return;
+    request.ending = true;
+    this.#free(key);
+  }
+
   /** A request has ended, however it did. */
   ended(piece: number, key: K): void {
-    const request = this.#requests.get(piece);
-    if (request === undefined || !request.delete(key)) return;
-    this.#inFlight--;
-    const neighbour = this.#neighbours.get(key);
-    if (neighbour !== undefined) {
-      neighbour.inFlight--;
-      neighbour.load = Math.max(0, neighbour.load - neighbour.loadOfOne);
-    }
-    if (request.size > 0) return;
+    const requests = this.#requests.get(piece);
+    const request = requests?.get(key);
+    if (requests === undefined || request === undefined) return;
+    requests.delete(key);
+    if (!request.ending) this.#free(key);
+    if (requests.size > 0) return;
     this.#requests.delete(piece);
     this.#mask(piece);
   }
 
-  #able(nowMs: number): Neighbour<K>[] {
+  #free(key: K): void {
+    this.#inFlight--;
+    const neighbour = this.#neighbours.get(key);
+    if (neighbour === undefined) return;
+    neighbour.inFlight--;
+    neighbour.load = Math.max(0, neighbour.load - neighbour.loadOfOne);
+  }
+
+  /** Who can be asked now, and sends less than so much. */
+  #able(nowMs: number, loadMax: number): Neighbour<K>[] {
     const able: Neighbour<K>[] = [];
     for (const neighbour of this.#neighbours.values()) {
-      const { inFlight, busyUntilMs, avoidUntilMs } = neighbour;
-      if (inFlight < this.#options.perNeighbourMax && busyUntilMs <= nowMs && avoidUntilMs <= nowMs) able.push(neighbour);
+      const { inFlight, load, busyUntilMs, avoidUntilMs } = neighbour;
+      if (load < loadMax && inFlight < this.#options.perNeighbourMax && busyUntilMs <= nowMs && avoidUntilMs <= nowMs) able.push(neighbour);
     }
     return able;
   }
@@ -357,21 +385,21 @@ export class Swarm<K> {
   /** Nothing is left to ask for but what is on its way: the oldest of few last pieces is asked of a second holder. */
   #endgame(able: readonly Neighbour<K>[], nowMs: number): SwarmChoice<K> | undefined {
     if (this.missingCount > 2 * this.#options.slots || this.#masked.count() < this.pieceCount) return undefined;
-    let oldest: { readonly piece: number; readonly neighbour: Neighbour<K>; readonly atMs: number } | undefined;
-    for (const [piece, request] of this.#requests) {
-      if (request.size > 1 || this.#held.has(piece)) continue;
-      const [[first, atMs]] = request as unknown as readonly [readonly [K, number]]; // there is one
-      if (nowMs - atMs < ENDGAME_AFTER_MS || (oldest !== undefined && oldest.atMs <= atMs)) continue;
+    let oldest: { readonly piece: number; readonly neighbour: Neighbour<K>; readonly sinceMs: number } | undefined;
+    for (const [piece, requests] of this.#requests) {
+      if (requests.size > 1 || this.#held.has(piece)) continue;
+      const [[first, { sinceMs }]] = requests as unknown as readonly [readonly [K, Request]]; // there is one
+      if (nowMs - sinceMs < ENDGAME_AFTER_MS || (oldest !== undefined && oldest.sinceMs <= sinceMs)) continue;
       const other = able.find((neighbour) => neighbour.key !== first && neighbour.held.has(piece));
-      if (other !== undefined) oldest = { piece, neighbour: other, atMs };
+      if (other !== undefined) oldest = { piece, neighbour: other, sinceMs };
     }
     return oldest === undefined ? undefined : this.#request(oldest.piece, oldest.neighbour, true, nowMs);
   }
 
   #request(piece: number, neighbour: Neighbour<K>, duplicate: boolean, nowMs: number): SwarmChoice<K> {
-    const request = this.#requests.get(piece) ?? new Map<K, number>();
-    request.set(neighbour.key, nowMs);
-    this.#requests.set(piece, request);
+    const requests = this.#requests.get(piece) ?? new Map<K, Request>();
+    requests.set(neighbour.key, { sinceMs: nowMs, ending: false });
+    this.#requests.set(piece, requests);
     this.#inFlight++;
     neighbour.inFlight++;
     neighbour.load += neighbour.loadOfOne;

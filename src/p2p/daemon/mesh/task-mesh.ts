@@ -63,6 +63,8 @@ const LAZY_TICKS = 6;
 /** Where pieces take their time, news are gathered for this share of it, and no longer than so many ticks: nothing new can be had sooner. */
 const PIECE_SHARE = 1 / 16;
 const PATIENT_TICKS_MAX = 4;
+/** So many pieces fewer than the neighbours believe are being sent: told even when there is nothing else to tell. */
+const LIGHTER_BY = 2;
 /** What the last piece counts for in how long pieces take. */
 const LATEST = 0.2;
 
@@ -97,6 +99,8 @@ export class TaskMesh implements AsyncDisposable {
   readonly #announced = new Set<number>();
   /** What a piece takes to come from a neighbour; 0 before the first. */
   #pieceMs = 0;
+  /** Pieces that are being sent, as the neighbours were told last. */
+  #toldUploads = 0;
   #flush: { readonly dueMs: number; readonly timer: Disposable } | undefined;
   #reoffer: Disposable | undefined;
 
@@ -546,9 +550,15 @@ export class TaskMesh implements AsyncDisposable {
 
   #flushNow(): void {
     this.#flush = undefined;
-    if (this.#news.isEmpty) return;
+    if (this.#news.isEmpty && !this.#isLighter) return;
+    this.#toldUploads = this.#parts.slots.inUse;
     const change = this.#news.take();
     for (const neighbour of this.#neighbours.values()) this.#tell(neighbour, change);
+  }
+
+  /** Who is believed to be busy is not asked for anything, and then has no news with which to say that it is not. */
+  get #isLighter(): boolean {
+    return this.#toldUploads - this.#parts.slots.inUse >= LIGHTER_BY;
   }
 
   #sayFree(neighbour: Neighbour): void {
@@ -582,10 +592,11 @@ export class TaskMesh implements AsyncDisposable {
 
   /** A slot by which a piece is sent to this neighbour; undefined while none is free. */
   #slotFor(neighbour: Neighbour | undefined): Disposable | undefined {
-    const { slots } = this.#parts;
-    if (neighbour === undefined) return slots.tryTake();
-    const slot = slots.tryTake(() => neighbour.sending--);
-    if (slot !== undefined) neighbour.sending++;
+    const slot = this.#parts.slots.tryTake(() => {
+      if (neighbour !== undefined) neighbour.sending--;
+      if (this.#isLighter) this.#flushIn(this.#soonMs);
+    });
+    if (slot !== undefined && neighbour !== undefined) neighbour.sending++;
     return slot;
   }
 
