@@ -1,6 +1,6 @@
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { build } from "esbuild";
+import { readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { build, type Plugin } from "esbuild";
 import { ROOT, bin, must } from "./kit.ts";
 
 /** Packages that every quick command needs; what only some need stays outside, and is loaded by those. */
@@ -9,9 +9,41 @@ const INSIDE: ReadonlySet<string> = new Set(["commander", "@bufbuild/protobuf"])
 /** Who loads it serves calls, and is no quick command. */
 const SERVES = "@grpc/grpc-js";
 
-// The package: every module by itself, from the compiler, and the quick commands once more as one file (see src/cli/quick.ts).
+const COMMON = { absWorkingDir: ROOT, bundle: true, platform: "node", target: "node24.12", logLevel: "warning" } as const;
+
+/** Of all that may run, only these modules are inside of `anax.js`; the quick commands are a file beside it. */
+const onlyStart: Plugin = {
+  name: "only-start",
+  setup(bundler) {
+    bundler.onResolve({ filter: /\/quick\.js$/ }, ({ path }) => ({ path, namespace: "quick" }));
+    bundler.onLoad({ filter: /.*/, namespace: "quick" }, () => ({
+      contents:
+        'import { createRequire } from "node:module";\nexport const { runQuick } = createRequire(import.meta.url)("./quick.cjs");\n',
+    }));
+    bundler.onResolve({ filter: /^\.\.?\// }, ({ path, kind, resolveDir }) =>
+      kind === "dynamic-import" && !path.endsWith("/start.js")
+        ? { path: relative(join(ROOT, "dist/bin"), join(resolveDir, path)), external: true }
+        : undefined,
+    );
+  },
+};
+
+/** Commander loads it for subcommands that are programs of their own. We have none, and to load it takes a millisecond. */
+const childProcessWhenUsed: Plugin = {
+  name: "child-process-when-used",
+  setup(bundler) {
+    bundler.onResolve({ filter: /^node:child_process$/ }, ({ path }) => ({ path, namespace: "when-used" }));
+    bundler.onLoad({ filter: /.*/, namespace: "when-used" }, () => ({
+      contents: 'exports.spawn = (...args) => process.getBuiltinModule("node:child_process").spawn(...args);',
+    }));
+  },
+};
+
+// The package: every module by itself, from the compiler; and as one file each, which Node finds and reads sooner, the way to a command and all
+// quick commands (see src/cli/quick.ts).
 must("compile", bin("tsc"), ["-p", "tsconfig.build.json"]);
 await bundleQuickCommands();
+await bundleStart();
 
 /**
  * CommonJS, because there a module inside of the bundle, and a package outside, is evaluated at its first use; in a bundle of ES modules
@@ -20,24 +52,33 @@ await bundleQuickCommands();
 async function bundleQuickCommands(): Promise<void> {
   const { dependencies, optionalDependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as PackageFile;
   const { metafile } = await build({
-    absWorkingDir: ROOT,
+    ...COMMON,
     entryPoints: ["dist/src/cli/quick.js"],
-    outfile: "dist/src/cli/quick.cjs",
-    bundle: true,
+    outfile: "dist/bin/quick.cjs",
     format: "cjs",
-    platform: "node",
-    target: "node24.12",
     external: Object.keys({ ...dependencies, ...optionalDependencies }).filter((name) => !INSIDE.has(name)),
     define: { "import.meta.dirname": "__dirname" },
+    plugins: [childProcessWhenUsed],
     metafile: true,
-    logLevel: "warning",
   });
   const outside = Object.values(metafile.outputs).flatMap(({ imports }) => imports.map(({ path }) => path));
   if (outside.includes(SERVES)) throw new Error(`the bundle of the quick commands leads to ${SERVES}, and so to the code of a daemon`);
-  writeFileSync(
-    join(ROOT, "dist/src/cli/quick.js"),
-    'import { createRequire } from "node:module";\nexport const { runQuick } = createRequire(import.meta.url)("./quick.cjs");\n',
-  );
+}
+
+/**
+ * `anax.js` with what it always needs inside, so that it is the only ES module of a quick command: each one more costs a third of a millisecond.
+ * An older Node must be able to read it, up to the place where it hands over to another one.
+ */
+async function bundleStart(): Promise<void> {
+  await build({
+    ...COMMON,
+    entryPoints: ["dist/bin/anax.js"],
+    outfile: "dist/bin/anax.js",
+    allowOverwrite: true,
+    format: "esm",
+    target: "node20",
+    plugins: [onlyStart],
+  });
 }
 
 interface PackageFile {

@@ -38,6 +38,7 @@ async function connectDaemon(options: EndpointOptions): Promise<LocalDaemon> {
   const socketPath = await socketPathFor(options);
   const found = mustBeOurs(socketPath);
   const channel = new SocketChannel(socketPath, { clock: realClock, receiveBytesMax: ANSWER_BYTES_MAX });
+  channel.connect(); // the daemon makes itself ready while this command loads what it asks with
   const foreignUser = process.getuid !== undefined && process.getuid() !== found.uid;
   return { channel, socketPath, foreignUser, [Symbol.dispose]: () => channel[Symbol.dispose]() };
 }

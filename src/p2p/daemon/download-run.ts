@@ -77,6 +77,8 @@ export interface RunOrder {
 type Named = Pick<ParentOffer, "peerId" | "hostId" | "ip" | "port" | "downloadPort"> & { readonly distance: number };
 
 const REGISTERS_MAX = 5;
+/** Made once: a fresh error for each of many small files is a cost of its own. */
+const ENDED = new AnaxError("download.cancelled", { reason: "the download has ended" });
 
 /** Downloads one task, as `step` decides; this class performs what it orders and reports what happens. */
 export class DownloadRun {
@@ -211,7 +213,7 @@ export class DownloadRun {
 
   async #close(): Promise<void> {
     this.#talk.end();
-    this.#scope.abort(new AnaxError("download.cancelled", { reason: "the download has ended" }));
+    this.#scope.abort(ENDED);
     await this.#fetch?.[Symbol.asyncDispose]();
     await this.#part?.[Symbol.asyncDispose]();
     await Promise.allSettled(this.#work);

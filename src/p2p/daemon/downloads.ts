@@ -45,6 +45,9 @@ interface Shared {
   mayReadSource: boolean;
 }
 
+/** Made once: a fresh error for each of many small files is a cost of its own. */
+const LET_GO = new AnaxError("download.cancelled", { reason: "nobody waits for it any more" });
+
 class SharedDownloads implements RunningDownloads {
   readonly #parts: DownloadsParts;
   readonly #slots: Semaphore;
@@ -239,7 +242,7 @@ class SharedDownloads implements RunningDownloads {
       if (!held) return;
       held = false;
       deadline[Symbol.dispose]();
-      this.#release(shared, deadline.expired ? deadline.signal.reason : new AnaxError("download.cancelled", { task: shared.taskId }));
+      this.#release(shared, deadline.expired ? deadline.signal.reason : LET_GO);
     };
     deadline.signal.addEventListener("abort", release, { once: true });
     const stored = orAborted(shared.stored, deadline.signal);

@@ -9,6 +9,9 @@ const UNKNOWN = 2;
 /** Answers that wait for one download. What a scheduler says replaces what it said before, so of too many the oldest go. */
 const WAITING_MAX = 64;
 
+/** Made once: a fresh error for each of many small files is a cost of its own. */
+const ENDED = new AnaxError("rpc.cancelled", { method: METHOD, reason: "the conversation has ended" });
+
 interface Talk {
   readonly waiting: AnnouncePeerResponse[];
   wake: (() => void) | undefined;
@@ -58,14 +61,14 @@ export class Talks {
     else signal.addEventListener("abort", onAbort, { once: true });
     return {
       send: async (request) => {
-        if (talk.over !== undefined || this.#say === undefined) throw talk.over?.reason ?? ended();
+        if (talk.over !== undefined || this.#say === undefined) throw talk.over?.reason ?? ENDED;
         await this.#say({ id, request });
       },
       responses: { [Symbol.asyncIterator]: () => answersOf(talk) },
       close: () => undefined, // the scheduler ends a conversation after the last report
       [Symbol.dispose]: () => {
         signal.removeEventListener("abort", onAbort);
-        this.#leave(id, ended());
+        this.#leave(id, ENDED);
       },
     };
   }
@@ -85,8 +88,6 @@ export class Talks {
     talk.wake?.();
   }
 }
-
-const ended = (): AnaxError => new AnaxError("rpc.cancelled", { method: METHOD, reason: "the conversation has ended" });
 
 async function* answersOf(talk: Talk): AsyncGenerator<AnnouncePeerResponse> {
   for (;;) {

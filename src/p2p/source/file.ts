@@ -1,5 +1,5 @@
-import { constants, type Dirent, type Stats } from "node:fs";
-import { lstat, open, opendir, readlink, realpath, type FileHandle } from "node:fs/promises";
+import { constants, readlinkSync, type Dirent, type Stats } from "node:fs";
+import { lstat, open, opendir, realpath, type FileHandle } from "node:fs/promises";
 import { join, resolve, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Clock } from "../../base/clock.ts";
@@ -95,7 +95,7 @@ async function openBelowRoots(config: SourceConfig, path: string): Promise<Opene
     await using scope = new AsyncDisposableStack();
     const handle = scope.use(await open(await checkedPath(config, path, roots), constants.O_RDONLY | constants.O_NONBLOCK)); // a pipe must not hang us
     const stats = await handle.stat();
-    const actual = HAS_PROC ? await readlink(descriptorPath(handle)) : await realpath(path);
+    const actual = HAS_PROC ? readlinkSync(descriptorPath(handle)) : await realpath(path); // the kernel has it in memory
     if (!roots.some(({ real }) => isBelow(actual, real))) throw denied(config, path);
     if (!stats.isFile() && !stats.isDirectory()) throw new AnaxError("source.refused", { path, reason: "neither a file nor a directory" });
     const owned = scope.move();

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { realClock } from "../../base/clock.ts";
 import { createFrameParser, encodeFrame, encodeSettings, FLAG, FRAME, PREFACE } from "../http2/frames.ts";
 import { conformsAsCaller } from "./caller.conformance.ts";
@@ -69,4 +70,39 @@ test("closing a channel ends the calls on a connection that the other side was a
     (await ends).map((end) => end.status === "rejected" && (end.reason as { code: string }).code),
     ["rpc.cancelled", "rpc.cancelled"],
   );
+});
+
+test("a connection that was asked for ahead is the one that the first call takes", async () => {
+  await using sockets = await socketDirectory();
+  const { path } = sockets.at("ahead");
+  await using server = createServer().listen(path);
+  await once(server, "listening");
+  const connections: Socket[] = [];
+  server.on("connection", (socket) => void connections.push(socket));
+  const connected = once(server, "connection");
+  using channel = new SocketChannel(path, { clock: realClock });
+  channel.connect();
+  await connected;
+  const answered = assert.rejects(channel.unary(SchedulerService.statTask, { hostId: "h", taskId: "t" }, { timeoutMs }), {
+    code: "rpc.unavailable",
+  });
+  await once(connections[0]!, "data"); // it has connected
+  for (const socket of connections) socket.destroy();
+  await answered;
+  assert.equal(connections.length, 1);
+});
+
+test("a connection that could not be made ahead is tried again by the call", async () => {
+  await using sockets = await socketDirectory();
+  const { path } = sockets.at("late");
+  using channel = new SocketChannel(path, { clock: realClock });
+  channel.connect();
+  await nextTurn(); // of the loop, in which the refusal is heard of
+  const method = SchedulerService.statTask;
+  await assert.rejects(channel.unary(method, { hostId: "h", taskId: "t" }, { timeoutMs }), { code: "rpc.unavailable" });
+  await using server = createServer((socket) => socket.destroy()).listen(path);
+  await once(server, "listening");
+  const connected = once(server, "connection");
+  await assert.rejects(channel.unary(method, { hostId: "h", taskId: "t" }, { timeoutMs }), { code: "rpc.unavailable" });
+  await connected;
 });

@@ -18,7 +18,7 @@ import { SocketCall } from "./socket-call.ts";
 
 /**
  * Calls over a Unix socket for programs that run for a moment: the same wire as `GrpcChannel`, without what grpc-js takes to load. Nothing
- * is connected before the first call, and a broken connection is made anew by the next one.
+ * is connected before the first call, unless that is asked for, and a broken connection is made anew by the next one.
  */
 export class SocketChannel implements GrpcCaller {
   readonly #path: string;
@@ -30,6 +30,11 @@ export class SocketChannel implements GrpcCaller {
   constructor(path: string, options: CallerOptions) {
     this.#path = checkedSocket(path).path;
     this.#options = options;
+  }
+
+  /** Lets the connection be made while the first call is still being prepared. Whether it can be made, the call says. */
+  connect(): void {
+    this.#open();
   }
 
   async unary<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, options: UnaryOptions): Promise<Res> {

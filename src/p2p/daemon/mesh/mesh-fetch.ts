@@ -49,6 +49,9 @@ const FIRST_BYTE_PATIENCE = 2;
 const RETELL_PATIENCE = 3;
 const RETELL_PAUSE_MAX_MS = 60_000;
 
+/** Made once: a fresh error for each of many small files is a cost of its own. */
+const OVER = new AnaxError("download.cancelled", { reason: "no longer fetching from neighbours" });
+
 /** What the swarm chose, or any piece. */
 type Request = Omit<SwarmChoice<Neighbour>, "piece"> & { readonly piece: number | undefined };
 
@@ -111,15 +114,14 @@ export class MeshFetch implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end();
-    const because = new AnaxError("download.cancelled", { reason: "no longer fetching from neighbours" });
-    for (const { receiver } of this.#asked) receiver.fail(because);
+    for (const { receiver } of this.#asked) receiver.fail(OVER);
     await Promise.allSettled(this.#work);
   }
 
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#stop.abort(new AnaxError("download.cancelled", { reason: "no longer fetching from neighbours" }));
+    this.#stop.abort(OVER);
     this.#timer?.[Symbol.dispose]();
     for (const { receiver } of this.#asked) receiver.ended("done"); // duplicates of the last pieces
   }

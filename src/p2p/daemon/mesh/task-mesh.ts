@@ -68,6 +68,9 @@ const LIGHTER_BY = 2;
 /** What the last piece counts for in how long pieces take. */
 const LATEST = 0.2;
 
+/** Made once: a fresh error for each of many small files is a cost of its own. */
+const UNSHARED = new AnaxError("download.cancelled", { reason: "the task is not shared any more" });
+
 /**
  * One task as this host shares it with its neighbours: tells them what is here and what arrives, hears the same from them, decides what
  * each of them gets, and lets a download fetch what is missing. It outlives the download for as long as neighbours want something.
@@ -686,9 +689,8 @@ export class TaskMesh implements AsyncDisposable {
   // --- the end
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const because = new AnaxError("download.cancelled", { reason: "the task is not shared any more" });
-    this.#stop.abort(because);
-    this.#learned.reject(because);
+    this.#stop.abort(UNSHARED);
+    this.#learned.reject(UNSHARED);
     this.#flush?.timer[Symbol.dispose]();
     this.#reoffer?.[Symbol.dispose]();
     this.#parts.slots.forget(this.#onFreeSlot);
