@@ -325,6 +325,7 @@ export class SwarmModel {
     this.#end(flow);
     if (node.held.has(flow.piece)) this.duplicates++;
     node.swarm.free(flow.from);
+    node.swarm.took(this.#nowMs - flow.sinceMs);
     this.gain(node, flow.piece);
   }
 

@@ -30,8 +30,6 @@ export interface MeshFetchOptions {
   readonly onArriving: (piece: number) => void;
   /** It lied, or cannot be reached any more. */
   readonly onUseless: (neighbour: Neighbour, error: AnaxError) => void;
-  /** A piece that was asked for has come, in so long. */
-  readonly onReceived: (tookMs: number) => void;
   /** Something is missing, nobody is known to have it, and nothing has come for a while: what is known may be wrong. */
   readonly onStandstill: () => void;
 }
@@ -249,7 +247,7 @@ export class MeshFetch implements AsyncDisposable {
     received: Received,
     { startedMs, generation }: { readonly startedMs: number; readonly generation: number },
   ): void {
-    const { stored, swarm, clock, metrics, listener, onReceived } = this.#options;
+    const { stored, swarm, clock, metrics, listener } = this.#options;
     metrics.requests.inc({ outcome: received.kind === "ended" ? received.end : received.kind });
     if (received.kind !== "ended") {
       neighbour.failures = 0;
@@ -257,7 +255,7 @@ export class MeshFetch implements AsyncDisposable {
       swarm.free(neighbour);
       swarm.got(received.piece);
       metrics.receivedBytes.inc(received.lengthBytes);
-      if (piece !== undefined) onReceived(clock.nowMs() - startedMs);
+      if (piece !== undefined) swarm.took(clock.nowMs() - startedMs);
       const info = stored.piece(received.piece);
       if (received.kind === "stored" && info !== undefined) listener.onPiece(info, clock.nowMs() - startedMs);
     } else if (piece === undefined) neighbour.waitAgainMs = clock.nowMs() + WAIT_AGAIN_MS;

@@ -198,6 +198,15 @@ suite("how many at once", () => {
     );
   });
 
+  test("no more than the slots where pieces take long", () => {
+    const swarm = swarmOf({ a: { held: range(0, 20) } }, { slots: 4 });
+    swarm.busyWith("a", { uploads: 20, slots: 80 });
+    swarm.took(1000);
+    assert.equal(drain(swarm).length, 4);
+    swarm.took(900);
+    assert.equal(drain(swarm).length, 2);
+  });
+
   test("one more for each that is about to end, once", () => {
     const swarm = swarmOf({ a: { held: range(0, 20) } }, { slots: 2 });
     swarm.busyWith("a", { uploads: 2, slots: 2 });

@@ -58,6 +58,10 @@ const BUSY_MAX_MS = 400;
  */
 const SLOTS_MORE = 1.5;
 const IDLE_SHARE = 0.6;
+/** Not where a piece takes longer than this already: shared by still more, a slow link lets some of them stall (measured: one in eight). */
+const SWIFT_MS = 1000;
+/** What the last piece counts for in how long pieces take. */
+const LATEST = 0.2;
 /** In pieces that are sent: what a holder that is still receiving the piece must have less, and one outside of the rack. */
 const RELAY_COST = 0.5;
 const DISTANCE_COST = 0.25;
@@ -84,6 +88,7 @@ export class Swarm<K> {
   readonly #far: Uint32Array;
   readonly #gateways: Gateways;
   #heldCount = 0;
+  #pieceMs = 0;
   #inFlight = 0;
   #urgent: { readonly first: number; readonly count: number } | undefined;
 
@@ -222,6 +227,16 @@ export class Swarm<K> {
     return this.#requests.has(piece);
   }
 
+  /** What a piece takes to come from a neighbour, lately; 0 before the first. */
+  get pieceMs(): number {
+    return this.#pieceMs;
+  }
+
+  /** A piece that was asked for has come, in so long. */
+  took(ms: number): void {
+    this.#pieceMs = this.#pieceMs === 0 ? ms : this.#pieceMs * (1 - LATEST) + ms * LATEST;
+  }
+
   got(piece: number): void {
     if (this.#held.has(piece)) return;
     this.#held.set(piece);
@@ -254,8 +269,9 @@ export class Swarm<K> {
   /** The next request, which counts as on its way from now on; undefined when there is none to make now. */
   next(nowMs: number): SwarmChoice<K> | undefined {
     const { slots } = this.#options;
-    if (this.#inFlight >= slots * SLOTS_MORE || this.missingCount === 0) return undefined;
     const isFull = this.#inFlight >= slots;
+    const most = this.#pieceMs < SWIFT_MS ? slots * SLOTS_MORE : slots;
+    if (this.#inFlight >= most || this.missingCount === 0) return undefined;
     const able = this.#able(nowMs, isFull ? slots * IDLE_SHARE : Infinity);
     if (able.length === 0) return undefined;
     const piece = this.#choosePiece(able, nowMs);

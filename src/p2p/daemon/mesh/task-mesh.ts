@@ -65,8 +65,6 @@ const PIECE_SHARE = 1 / 16;
 const PATIENT_TICKS_MAX = 4;
 /** So many pieces fewer than the neighbours believe are being sent: told even when there is nothing else to tell. */
 const LIGHTER_BY = 2;
-/** What the last piece counts for in how long pieces take. */
-const LATEST = 0.2;
 
 /** Made once: a fresh error for each of many small files is a cost of its own. */
 const UNSHARED = new AnaxError("download.cancelled", { reason: "the task is not shared any more" });
@@ -100,8 +98,6 @@ export class TaskMesh implements AsyncDisposable {
   #joined = 0;
   /** Pieces that neighbours were told to be on their way. */
   readonly #announced = new Set<number>();
-  /** What a piece takes to come from a neighbour; 0 before the first. */
-  #pieceMs = 0;
   /** Pieces that are being sent, as the neighbours were told last. */
   #toldUploads = 0;
   #flush: { readonly dueMs: number; readonly timer: Disposable } | undefined;
@@ -175,7 +171,6 @@ export class TaskMesh implements AsyncDisposable {
       neighbours: () => this.#neighbours.values(),
       onArriving: (piece) => this.#arriving(piece),
       onUseless: (neighbour, error) => this.#ban(neighbour, error),
-      onReceived: (tookMs) => (this.#pieceMs = this.#pieceMs === 0 ? tookMs : this.#pieceMs * (1 - LATEST) + tookMs * LATEST),
       onStandstill: () => this.#askAnew(),
     });
     this.#fetch.pump();
@@ -535,7 +530,7 @@ export class TaskMesh implements AsyncDisposable {
 
   get #soonMs(): number {
     const { tickMs } = this.#parts.config;
-    return Math.max(tickMs, Math.min(tickMs * PATIENT_TICKS_MAX, this.#pieceMs * PIECE_SHARE));
+    return Math.max(tickMs, Math.min(tickMs * PATIENT_TICKS_MAX, (this.#swarm?.pieceMs ?? 0) * PIECE_SHARE));
   }
 
   get #lazyMs(): number {
