@@ -60,7 +60,19 @@ export class Flows {
     const place = this.#all.length;
     const done = upstream === undefined ? Math.min(this.#credit[to]!, CREDIT_MAX) : 0; // one per node
     this.#credit[to] = 0;
-    const started: Flow = { from, to, piece, upstream, done, announced: false, sinceMs: nowMs, movedAtMs: nowMs, ended: false, rate: 0, place };
+    const started: Flow = {
+      from,
+      to,
+      piece,
+      upstream,
+      done,
+      announced: false,
+      sinceMs: nowMs,
+      movedAtMs: nowMs,
+      ended: false,
+      rate: 0,
+      place,
+    };
     this.#all.push(started);
     return started;
   }

@@ -94,6 +94,16 @@ test("who reads and sends on as fast as anybody can receive reads it all; one th
   }
 });
 
+test("where a second brings few pieces, the one that is still arriving makes nobody slow", () => {
+  const bench = reading({ peers: 0 });
+  for (const name of ["h1", "h2", "h3"]) bench.join(name, { maxRxBandwidth: 4200, maxTxBandwidth: 4200 });
+  theReader(bench);
+  assert.deepEqual(theBeginning(bench, 4), []); // three in a second, and of the fourth who knows how much
+  assert.deepEqual(shares(bench.pass(2000)), []);
+  has(bench, "h1", 0, 6);
+  assert.equal(shares(bench.pass(1000)).length, 3); // two more since then
+});
+
 test("one that reads twice as fast as it sends is helped, also where nobody has seen more than it sends", () => {
   const bench = reading({ peers: 0 });
   bench.join("h1", { maxRxBandwidth: 0, maxTxBandwidth: 3000 });

@@ -121,10 +121,10 @@ function reasonToDivide(task: Task, whole: SourceSpan, nowMs: number): Fields | 
   if (readsForMs < KNOWN_MS) return isSlow(known, left * pieceLength) ? { because: "known-slow", ...known } : undefined;
   const pace = latePaceOf(task, whole);
   if (pace === undefined) return readsForMs < 2 * PACE_MS ? undefined : { because: "tells-nothing", ...known };
-  if (left / pace < WORTH_MS) return undefined;
-  const reads = Math.round(pace * 1000 * pieceLength);
+  if (left / pace.least < WORTH_MS) return undefined;
+  const reads = Math.round(pace.least * 1000 * pieceLength);
   if (known.usual === 0) return { because: "links-unknown", reads, ...known };
-  if (reads < known.usual * KEEPS_UP) return { because: "reads-slowly", reads, ...known };
+  if (pace.most * 1000 * pieceLength < known.usual * KEEPS_UP) return { because: "reads-slowly", reads, ...known };
   // How fast it sends is seen only once others want it all, and told late. Whoever got everything through a slow uplink so far does not know what
   // its own link takes, so what is read counts as well.
   if (readsForMs < 2 * PACE_MS || sends >= Math.max(known.usual, reads) * KEEPS_UP) return undefined;
@@ -153,11 +153,15 @@ const toldOf = (task: Task, span: SourceSpan): SourceSpan["told"] => {
   return done === 0 || atMs === undefined || atMs - span.sinceMs < BEGUN_MS ? undefined : { atMs, done };
 };
 
-/** Pieces a millisecond between what it told first and last: how long its connection took to get going says nothing. Undefined: too early to say. */
-function latePaceOf(task: Task, span: SourceSpan): number | undefined {
+/**
+ * Pieces a millisecond between what it told first and last: how long its connection took to get going says nothing. At most one piece more, of
+ * which all but the end may be here, and which counts for much where pieces take long. Undefined: too early to say.
+ */
+function latePaceOf(task: Task, span: SourceSpan): { readonly least: number; readonly most: number } | undefined {
   const [first, last] = [span.told, toldOf(task, span)];
   if (first === undefined || last === undefined || last.atMs - first.atMs < STALE_MS * TOLD_TIMELY) return undefined;
-  return (last.done - first.done) / (last.atMs - first.atMs);
+  const [pieces, ms] = [last.done - first.done, last.atMs - first.atMs];
+  return { least: pieces / ms, most: (pieces + 1) / ms };
 }
 
 /** At first everybody gets as much of the rest as its link takes, in the order of the content, so that the first reader goes on as it began. */
