@@ -7,7 +7,14 @@ export const MeshConfig = z.strictObject({
     .boolean()
     .default(true)
     .describe("Trade blocks with our own peers; false: fetch whole pieces from parents, as Dragonfly's peers do."),
-  downloadSlots: z.int().min(1).max(64).default(8).describe("Pieces of one task that are fetched from our own peers at once."),
+  downloadSlots: z
+    .int()
+    .min(1)
+    .max(64)
+    .default(8)
+    .describe(
+      "Pieces of one task that are fetched from our own peers at once; half as many again of those that send little, while pieces take less than a second.",
+    ),
   uploadSlots: z
     .int()
     .min(1)
