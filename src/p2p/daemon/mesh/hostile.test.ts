@@ -168,6 +168,15 @@ test("a neighbour that has answered hears news over the block connection, and al
   await until(() => contents().length > known);
 });
 
+/** Connects to where a daemon serves blocks; what comes is not read until the socket is resumed. */
+function asksForBlocks(scope: AsyncDisposableStack, { transferPort }: TestDaemon, requests: readonly Buffer[]): Socket {
+  const socket = connect(transferPort, "127.0.0.1");
+  scope.defer(() => void socket.destroy());
+  socket.on("error", () => {});
+  socket.write(Buffer.concat([encodeGreeting(HOST), ...requests]));
+  return socket;
+}
+
 /** All but the first piece, and many that are not. */
 const LONG = Buffer.alloc(100_000, 0xff).fill(0xfe, 0, 1);
 
@@ -181,12 +190,8 @@ test("who has read the source through takes nothing back of what it then says to
   using byHand = new ByHand(daemon);
   await byHand.say(hello(taskId), contentOf());
   await byHand.greeted();
-  const socket = connect(daemon.transferPort, "127.0.0.1");
-  scope.defer(() => void socket.destroy());
-  socket.on("error", () => {});
-  socket.resume();
   const waits = Array.from({ length: PIECES }, (_, stream) => encodeRequest({ stream, taskId, piece: ANY_PIECE, orAnother: true }));
-  socket.write(Buffer.concat([encodeGreeting(HOST), ...waits]));
+  asksForBlocks(scope, daemon, waits).resume();
   await download.done;
   await until(() =>
     byHand.heard.some(({ message }) => message?.$case === "content" && !message.value.unique && hasAll(message.value.held)),
@@ -207,11 +212,8 @@ test("who sends less than it said tells so, though it has nothing else to tell",
   using byHand = new ByHand(daemon);
   await byHand.say(hello(taskId));
   await byHand.greeted();
-  const socket = connect(daemon.transferPort, "127.0.0.1");
-  scope.defer(() => void socket.destroy());
-  socket.on("error", () => {});
   const asked = Array.from({ length: 4 }, (_, piece) => encodeRequest({ stream: piece, taskId, piece, orAnother: false }));
-  socket.write(Buffer.concat([encodeGreeting(HOST), ...asked])); // and reads none of them
+  const socket = asksForBlocks(scope, daemon, asked);
   await until(() => gauge(daemon, "anax_mesh_uploads_total") === 4);
   await damage(daemon, 8);
   await until(() => uploadsTold(byHand.heard).at(-1) === 4);

@@ -83,7 +83,7 @@ export class PieceReceiver {
 
   get #isAtLastBlock(): boolean {
     const start = this.#start;
-    return start !== undefined && this.#block > 0 && this.#block === Math.ceil(start.lengthBytes / start.blockBytes) - 1;
+    return start !== undefined && this.#block === Math.ceil(start.lengthBytes / start.blockBytes) - 1;
   }
 
   /** The neighbour has said which piece comes. */
