@@ -84,6 +84,11 @@ export class TaskMesh implements AsyncDisposable {
   readonly #offers: Offers;
   readonly #unique = new UniquePieces<Neighbour, Outgoing | End>(({ sending }) => sending);
   readonly #onFreeSlot = (): void => this.#giveUnique();
+  /** Who is believed to be busy is not asked for anything, and then has no news with which to say that it is not. */
+  readonly #onLighter = (): void => {
+    this.#isLighter = true;
+    this.#flushIn(this.#soonMs);
+  };
   readonly #stop = new AbortController();
   readonly #work = new Set<Promise<void>>();
   readonly #learned = Promise.withResolvers<LearnedContent>();
@@ -98,8 +103,8 @@ export class TaskMesh implements AsyncDisposable {
   #joined = 0;
   /** Pieces that neighbours were told to be on their way. */
   readonly #announced = new Set<number>();
-  /** Pieces that are being sent, as the neighbours were told last. */
-  #toldUploads = 0;
+  /** Fewer pieces are being sent, of all tasks, than the neighbours believe. */
+  #isLighter = false;
   #flush: { readonly dueMs: number; readonly timer: Disposable } | undefined;
   #reoffer: Disposable | undefined;
 
@@ -548,15 +553,12 @@ export class TaskMesh implements AsyncDisposable {
 
   #flushNow(): void {
     this.#flush = undefined;
+    const { slots } = this.#parts;
     if (this.#news.isEmpty && !this.#isLighter) return;
-    this.#toldUploads = this.#parts.slots.inUse;
+    this.#isLighter = false;
+    slots.whenInUseAtMost(slots.inUse - LIGHTER_BY, this.#onLighter);
     const change = this.#news.take();
     for (const neighbour of this.#neighbours.values()) this.#tell(neighbour, change);
-  }
-
-  /** Who is believed to be busy is not asked for anything, and then has no news with which to say that it is not. */
-  get #isLighter(): boolean {
-    return this.#toldUploads - this.#parts.slots.inUse >= LIGHTER_BY;
   }
 
   #sayFree(neighbour: Neighbour): void {
@@ -590,11 +592,10 @@ export class TaskMesh implements AsyncDisposable {
 
   /** A slot by which a piece is sent to this neighbour; undefined while none is free. */
   #slotFor(neighbour: Neighbour | undefined): Disposable | undefined {
-    const slot = this.#parts.slots.tryTake(() => {
-      if (neighbour !== undefined) neighbour.sending--;
-      if (this.#isLighter) this.#flushIn(this.#soonMs);
-    });
-    if (slot !== undefined && neighbour !== undefined) neighbour.sending++;
+    const { slots } = this.#parts;
+    if (neighbour === undefined) return slots.tryTake();
+    const slot = slots.tryTake(() => neighbour.sending--);
+    if (slot !== undefined) neighbour.sending++;
     return slot;
   }
 
@@ -689,6 +690,7 @@ export class TaskMesh implements AsyncDisposable {
     this.#flush?.timer[Symbol.dispose]();
     this.#reoffer?.[Symbol.dispose]();
     this.#parts.slots.forget(this.#onFreeSlot);
+    this.#parts.slots.forget(this.#onLighter);
     this.#unique.end();
     await this.#fetch?.[Symbol.asyncDispose]();
     for (const neighbour of this.#neighbours.values()) {

@@ -65,3 +65,25 @@ test("who takes the slot at once and is refused later stands at the end of the l
   held![Symbol.dispose]();
   assert.deepEqual(called, ["greedy", "other"]);
 });
+
+test("who waits for fewer to be in use is called once, whoever gave the slot back, and not after it has left", () => {
+  const slots = someSlots(4);
+  const held = [slots.tryTake()!, slots.tryTake()!, slots.tryTake()!, slots.tryTake()!];
+  const { called, calls } = callers("abc");
+  slots.whenInUseAtMost(3, calls["a"]!);
+  slots.whenInUseAtMost(1, calls["a"]!); // instead
+  slots.whenInUseAtMost(2, calls["b"]!);
+  slots.whenInUseAtMost(2, calls["c"]!);
+  slots.whenInUseAtMost(-1, calls["c"]!); // never
+  held[0]![Symbol.dispose]();
+  assert.deepEqual(called, []);
+  held[1]![Symbol.dispose]();
+  assert.deepEqual(called, ["b"]);
+  held[2]![Symbol.dispose]();
+  assert.deepEqual(called, ["b", "a"]);
+  slots.whenInUseAtMost(0, calls["b"]!);
+  slots.forget(calls["b"]!);
+  held[3]![Symbol.dispose]();
+  slots.tryTake()![Symbol.dispose]();
+  assert.deepEqual(called, ["b", "a"]);
+});

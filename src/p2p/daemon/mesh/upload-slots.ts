@@ -15,6 +15,8 @@ export class UploadSlots {
   readonly #limit: SlotLimit;
   #inUse = 0;
   readonly #refused = new Set<() => void>();
+  /** Calls to be made, and how few slots must be in use for that. */
+  readonly #watching = new Map<() => void, number>();
 
   constructor(options: UploadSlotsOptions) {
     this.#options = options;
@@ -50,6 +52,7 @@ export class UploadSlots {
         this.#inUse--;
         onReleased?.();
         this.#callNext();
+        this.#callWatching();
       },
     };
   }
@@ -59,8 +62,14 @@ export class UploadSlots {
     this.#refused.add(call);
   }
 
+  /** `call` is made once, when no more than so many slots are in use after one was given back; a later request replaces an earlier one. */
+  whenInUseAtMost(count: number, call: () => void): void {
+    this.#watching.set(call, count);
+  }
+
   forget(call: () => void): void {
     this.#refused.delete(call);
+    this.#watching.delete(call);
   }
 
   /** One for each free slot: who was called before may want none any more. */
@@ -70,6 +79,14 @@ export class UploadSlots {
       if (next === undefined) return;
       this.#refused.delete(next);
       next();
+    }
+  }
+
+  #callWatching(): void {
+    for (const [call, count] of this.#watching) {
+      if (this.#inUse > count) continue;
+      this.#watching.delete(call);
+      call();
     }
   }
 }
