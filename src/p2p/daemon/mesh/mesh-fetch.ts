@@ -9,6 +9,7 @@ import type { MeshConfig } from "./config.ts";
 import type { Feed } from "./feed.ts";
 import type { MeshMetrics } from "./metrics.ts";
 import type { Neighbour } from "./neighbour.ts";
+import { Patience } from "./patience.ts";
 import { PieceReceiver, type Received } from "./piece-receiver.ts";
 import type { TrustedKeys } from "./proof.ts";
 import type { Swarm, SwarmChoice } from "./swarm.ts";
@@ -40,9 +41,6 @@ const LOOK_MS = 50;
 const FAILURES_MAX = 4;
 /** A neighbour that had nothing for us is left alone so long. */
 const WAIT_AGAIN_MS = 250;
-/** Before its first byte a piece may take longer: it may still be on its way to the neighbour. */
-const FIRST_BYTE_PATIENCE = 2;
-
 /** After so many times the patience with one piece without any, neighbours are asked to tell anew what they have; again after twice as long. */
 const RETELL_PATIENCE = 3;
 const RETELL_PAUSE_MAX_MS = 60_000;
@@ -56,6 +54,7 @@ type Request = Omit<SwarmChoice<Neighbour>, "piece"> & { readonly piece: number 
 interface Asked {
   readonly receiver: PieceReceiver;
   readonly neighbour: Neighbour;
+  readonly startedMs: number;
   /** The piece that counts as on its way: the neighbour may choose another than the one asked for, or any. */
   piece: number | undefined;
 }
@@ -66,16 +65,19 @@ export class MeshFetch implements AsyncDisposable {
   readonly #asked = new Set<Asked>();
   readonly #work = new Set<Promise<void>>();
   readonly #stop = new AbortController();
+  readonly #patience: Patience;
   #timer: Disposable | undefined;
   #ended = false;
   #progressMs: number;
-  /** Since when nothing has come, from anywhere. */
+  #rescheduledMs = 0;
+  /** Until when something was asked for, or neighbours were asked anew. */
   #stillMs: number;
   #retellPauseMs: number;
   #missing: number;
 
   constructor(options: MeshFetchOptions) {
     this.#options = options;
+    this.#patience = new Patience(options.config.stallMs, LOOK_MS, options.clock.nowMs());
     this.#progressMs = this.#stillMs = options.clock.nowMs();
     this.#retellPauseMs = options.config.stallMs * RETELL_PATIENCE;
     this.#missing = options.swarm.missingCount;
@@ -126,6 +128,7 @@ export class MeshFetch implements AsyncDisposable {
 
   #look(): void {
     this.#timer = this.#options.clock.timer(LOOK_MS, () => {
+      this.#noticeProgress();
       this.#noticeStalls();
       this.#noticeNoProgress();
       this.#noticeStandstill();
@@ -134,31 +137,39 @@ export class MeshFetch implements AsyncDisposable {
     });
   }
 
+  /** Bytes from neighbours, or a piece from anywhere. */
+  #noticeProgress(): void {
+    const { clock, config, swarm } = this.#options;
+    const nowMs = clock.nowMs();
+    this.#patience.look(nowMs);
+    for (const { receiver } of this.#asked)
+      if (receiver.receivedBytes > 0 && this.#patience.came(receiver.progressMs)) this.#progressMs = nowMs;
+    if (swarm.missingCount === this.#missing) return;
+    this.#missing = swarm.missingCount;
+    this.#progressMs = nowMs;
+    this.#retellPauseMs = config.stallMs * RETELL_PATIENCE;
+  }
+
   #noticeStalls(): void {
-    const { clock, config, metrics } = this.#options;
+    const { metrics } = this.#options;
     for (const { receiver } of this.#asked) {
-      const patienceMs = receiver.receivedBytes === 0 ? config.stallMs * FIRST_BYTE_PATIENCE : config.stallMs;
       const waits = receiver.piece === ANY_PIECE && !receiver.begun;
-      if (waits || receiver.settled || !receiver.sent || clock.nowMs() - receiver.progressMs < patienceMs) continue;
+      const afterMs = waits || receiver.settled || !receiver.sent ? undefined : this.#patience.exceededBy(receiver);
+      if (afterMs === undefined) continue;
       metrics.stalls.inc();
-      receiver.fail(new AnaxError("rpc.deadline-exceeded", { piece: receiver.piece, reason: "nothing came", afterMs: patienceMs }));
+      receiver.fail(new AnaxError("rpc.deadline-exceeded", { piece: receiver.piece, reason: "nothing came", afterMs }));
     }
   }
 
   /** What neighbours told may have been lost or overtaken, so that they wait for us and we for them. */
   #noticeStandstill(): void {
-    const { clock, config, swarm, onStandstill } = this.#options;
+    const { clock, onStandstill } = this.#options;
     const nowMs = clock.nowMs();
-    const { missingCount } = swarm;
-    if (this.#isWorking || missingCount !== this.#missing) {
-      this.#stillMs = nowMs;
-      if (missingCount !== this.#missing) this.#retellPauseMs = config.stallMs * RETELL_PATIENCE;
-      this.#missing = missingCount;
-    } else if (nowMs - this.#stillMs >= this.#retellPauseMs) {
-      this.#stillMs = nowMs;
-      this.#retellPauseMs = Math.min(RETELL_PAUSE_MAX_MS, this.#retellPauseMs * 2);
-      onStandstill();
-    }
+    if (this.#isWorking) this.#stillMs = nowMs;
+    if (nowMs - Math.max(this.#stillMs, this.#progressMs) < this.#retellPauseMs) return;
+    this.#stillMs = nowMs;
+    this.#retellPauseMs = Math.min(RETELL_PAUSE_MAX_MS, this.#retellPauseMs * 2);
+    onStandstill();
   }
 
   get #isWorking(): boolean {
@@ -167,8 +178,8 @@ export class MeshFetch implements AsyncDisposable {
 
   #noticeNoProgress(): void {
     const { clock, noProgressMs, listener } = this.#options;
-    if (this.#isWorking || clock.nowMs() - this.#progressMs < noProgressMs) return;
-    this.#progressMs = clock.nowMs();
+    if (clock.nowMs() - Math.max(this.#progressMs, this.#rescheduledMs) < noProgressMs) return;
+    this.#rescheduledMs = clock.nowMs();
     listener.onNoProgress();
   }
 
@@ -191,14 +202,14 @@ export class MeshFetch implements AsyncDisposable {
       onStart: (told) => this.#begins(asked, told),
       onArriving,
       onEnding: () => this.#ending(asked),
-      nowMs: () => clock.nowMs(),
+      nowMs: () => this.#patience.nowMs,
     });
-    const asked: Asked = { receiver, neighbour, piece };
+    const asked: Asked = { receiver, neighbour, piece, startedMs };
     this.#asked.add(asked);
     try {
       await this.#pay(piece === undefined ? stored.meta.pieceLength : pieceRangeOf(stored.meta, piece).length);
       client.connectionTo(neighbour.address).request(receiver);
-      this.#received(asked, await receiver.done, { startedMs, generation });
+      this.#received(asked, await receiver.done, generation);
     } catch (thrown) {
       this.#failed(asked, errorOf(thrown));
     } finally {
@@ -242,15 +253,12 @@ export class MeshFetch implements AsyncDisposable {
     this.pump();
   }
 
-  #received(
-    { neighbour, piece }: Asked,
-    received: Received,
-    { startedMs, generation }: { readonly startedMs: number; readonly generation: number },
-  ): void {
+  #received({ neighbour, piece, startedMs }: Asked, received: Received, generation: number): void {
     const { stored, swarm, clock, metrics, listener } = this.#options;
     metrics.requests.inc({ outcome: received.kind === "ended" ? received.end : received.kind });
     if (received.kind !== "ended") {
       neighbour.failures = 0;
+      this.#patience.came(this.#patience.nowMs);
       this.#progressMs = clock.nowMs();
       swarm.free(neighbour);
       swarm.got(received.piece);
@@ -264,7 +272,7 @@ export class MeshFetch implements AsyncDisposable {
     else if (received.end !== "done" && generation === neighbour.heardGeneration) swarm.hasNot(neighbour, piece);
   }
 
-  #failed({ neighbour, piece }: Asked, error: AnaxError): void {
+  #failed({ neighbour, piece, startedMs }: Asked, error: AnaxError): void {
     const { swarm, clock, config, metrics, listener, onUseless } = this.#options;
     if (this.#ended) return;
     metrics.requests.inc({ outcome: "failed" });
@@ -273,7 +281,12 @@ export class MeshFetch implements AsyncDisposable {
       return listener.onFailed(error);
     }
     const lied = error.code === "piece.digest-mismatch" || error.code === "vortex.malformed";
-    const givenUp = lied || ++neighbour.failures >= FAILURES_MAX;
+    // Requests that were on their way together tell of the same trouble.
+    if (neighbour.failures === 0 || startedMs >= neighbour.failedMs) {
+      neighbour.failures++;
+      neighbour.failedMs = clock.nowMs();
+    }
+    const givenUp = lied || neighbour.failures >= FAILURES_MAX;
     neighbour.waitAgainMs = clock.nowMs() + config.avoidMs;
     listener.onPieceFailed({ index: piece ?? 0, peerId: neighbour.peerId, error, temporary: !givenUp });
     swarm.avoid(neighbour, clock.nowMs() + config.avoidMs * 2 ** (neighbour.failures - 1));

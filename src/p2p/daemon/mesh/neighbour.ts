@@ -31,6 +31,7 @@ export interface Neighbour {
   waitAgainMs: number;
   /** Pieces on their way from us to it. */
   sending: number;
-  /** Failed requests in a row. */
+  /** Failures in a row, of which the last was then; requests that were on their way by then are not counted again. */
   failures: number;
+  failedMs: number;
 }

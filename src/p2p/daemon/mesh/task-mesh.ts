@@ -55,6 +55,8 @@ export interface TaskMeshOptions {
 const CONNECT_ATTEMPTS_MAX = 4;
 const BACKOFF = { attemptsMax: Infinity, firstMs: 200, maxMs: 2000 };
 const REOFFER_LOOK_MS = 250;
+/** Who failed too often is not talked to for so long. No longer than a scheduler keeps the two apart. */
+const BAN_MS = 45_000;
 const RESPONSE_HEADERS_MAX = 64;
 /** Updates that may overtake the content that they change. */
 const EARLY_MAX = 64;
@@ -78,7 +80,8 @@ export class TaskMesh implements AsyncDisposable {
   readonly #parts: TaskMeshParts;
   readonly #options: TaskMeshOptions;
   readonly #neighbours = new Map<string, Neighbour>();
-  readonly #banned = new Set<string>();
+  /** Peers that are no neighbours, each until then. */
+  readonly #banned = new Map<string, number>();
   readonly #keys = new TrustedKeys();
   readonly #news = new News();
   readonly #offers: Offers;
@@ -247,7 +250,7 @@ export class TaskMesh implements AsyncDisposable {
 
   #meet(peer: Introduction): void {
     const { config } = this.#parts;
-    if (peer.peerId === this.#options.peerId || peer.hostId === this.#parts.hostId() || this.#banned.has(peer.peerId)) return;
+    if (peer.peerId === this.#options.peerId || peer.hostId === this.#parts.hostId() || this.#isBanned(peer.peerId)) return;
     if (this.#neighbours.has(peer.peerId) || this.#neighbours.size >= config.neighboursMax || this.#stop.signal.aborted) return;
     const neighbour = this.#admitted(peer);
     this.#run(this.#talk(neighbour, peer));
@@ -271,6 +274,7 @@ export class TaskMesh implements AsyncDisposable {
       waitAgainMs: 0,
       sending: 0,
       failures: 0,
+      failedMs: 0,
     };
     this.#neighbours.set(peerId, neighbour);
     this.#parts.metrics.neighbours.inc();
@@ -309,7 +313,7 @@ export class TaskMesh implements AsyncDisposable {
   /** A neighbour that was told of us has opened a stream. Runs until it ends. */
   async accept(peer: Omit<Introduction, "port">, link: ControlLink, messages: AsyncIterable<MeshMessage>): Promise<void> {
     const { config } = this.#parts;
-    if (this.#banned.has(peer.peerId)) throw new AnaxError("rpc.failed-precondition", { reason: "this neighbour failed us" });
+    if (this.#isBanned(peer.peerId)) throw new AnaxError("rpc.failed-precondition", { reason: "this neighbour failed us" });
     const known = this.#neighbours.get(peer.peerId);
     if (known === undefined && this.#neighbours.size >= config.neighboursMax)
       throw new AnaxError("limit.exceeded", { what: "neighbours of a task", max: config.neighboursMax });
@@ -406,13 +410,23 @@ export class TaskMesh implements AsyncDisposable {
     return this.#swarm;
   }
 
+  #isBanned(peerId: string): boolean {
+    return this.#parts.clock.nowMs() < (this.#banned.get(peerId) ?? -Infinity);
+  }
+
   #isNeighbour(neighbour: Neighbour): boolean {
     return this.#neighbours.get(neighbour.peerId) === neighbour && !this.#stop.signal.aborted;
   }
 
+  /** Who was only out of reach, or too slow for a while, may be met again. */
   #ban(neighbour: Neighbour, error: AnaxError): void {
-    this.#banned.add(neighbour.peerId);
-    if (this.#banned.size > this.#parts.config.neighboursMax * 4) this.#banned.delete(this.#banned.values().next().value!); // it is not empty
+    const { config, clock } = this.#parts;
+    this.#banned.delete(neighbour.peerId); // put last, so that the map stays in order of age
+    this.#banned.set(
+      neighbour.peerId,
+      error.code === "rpc.deadline-exceeded" || error.code === "rpc.unavailable" ? clock.nowMs() + BAN_MS : Infinity,
+    );
+    if (this.#banned.size > config.neighboursMax * 4) this.#banned.delete(this.#banned.keys().next().value!); // it is not empty
     this.#parts.log.info("mesh.neighbour-dropped", {
       taskId: this.taskId,
       peerId: neighbour.peerId,
