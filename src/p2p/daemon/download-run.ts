@@ -189,6 +189,7 @@ export class DownloadRun {
   #rules(): Rules {
     const { request, mayReadSource } = this.#order;
     return {
+      readsPart: this.#share.isPart,
       disableBackToSource: !mayReadSource(),
       needBackToSource: request.needBackToSource,
       reschedulesMax: this.#parts.config.reschedulesMax,
@@ -275,7 +276,7 @@ export class DownloadRun {
 
   #reschedule(because: "parents-useless" | "no-progress"): void {
     if (this.#talk.state === "opening") return; // whoever answers will name parents
-    if (this.#talk.state === "none") return this.#happened({ on: "parents-useless" });
+    if (this.#talk.state === "none") return this.#phase.at === "source" ? undefined : this.#happened({ on: "parents-useless" });
     this.#parts.metrics.reschedules.inc({ because });
     this.#talk.say(rescheduleReport(because === "parents-useless" ? this.#useless : [], because));
   }

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { AnaxError } from "../../base/errors.ts";
 import { START, step, type Happening, type Order, type Phase, type Rules } from "./step.ts";
 
-const RULES: Rules = { disableBackToSource: false, needBackToSource: false, reschedulesMax: 2, registersMax: 3 };
+const RULES: Rules = { readsPart: false, disableBackToSource: false, needBackToSource: false, reschedulesMax: 2, registersMax: 3 };
 const notFound = new AnaxError("source.not-found", {});
 const refused = new AnaxError("rpc.failed-precondition", {});
 const noSource = new AnaxError("download.no-source", {});
@@ -118,6 +118,13 @@ const ROWS: readonly {
     given: [parents, { on: "no-progress" }],
     orders: ["use-parents", "reschedule no-progress"],
   },
+  {
+    name: "also by one that reads a part of the source: the rest comes from others",
+    given: [told, { on: "no-progress" }],
+    rules: { readsPart: true },
+    orders: ["read-source scheduler-says", "reschedule no-progress"],
+  },
+  { name: "who reads all of the source needs nobody", given: [told, { on: "no-progress" }], orders: ["read-source scheduler-says"] },
   { name: "the source said no to somebody else", given: [{ on: "scheduler-refused", error: notFound }], orders: ["fail source.not-found"] },
   {
     name: "peers only, until somebody joins who does not mind",

@@ -3,7 +3,7 @@ import type { AnaxError, ErrorCode } from "../../base/errors.ts";
 /** Why a download reads the source; also a metric label. */
 export type SourceReason = "told-to" | "scheduler-says" | "no-scheduler" | "scheduler-silent" | "scheduler-refused" | "parents-useless";
 
-/** Where a download stands; in `source` it depends on no peer any more. `fruitless` counts how often in a row its parents turned out useless, `registered` how often it registered. */
+/** Where a download stands; in `source` it depends on no peer any more, unless it reads a part. `fruitless` counts how often in a row its parents turned out useless, `registered` how often it registered. */
 export type Phase =
   | { readonly at: "registering"; readonly registered: number; readonly fruitless: number }
   | { readonly at: "peers"; readonly registered: number; readonly fruitless: number }
@@ -41,6 +41,8 @@ export type Order =
   | { readonly do: "fail"; readonly error: AnaxError | { readonly code: ErrorCode; readonly because: SourceReason } };
 
 export interface Rules {
+  /** Others read the rest of the source. */
+  readonly readsPart: boolean;
   readonly disableBackToSource: boolean;
   readonly needBackToSource: boolean;
   readonly reschedulesMax: number;
@@ -117,11 +119,12 @@ function lost(phase: Extract<Phase, { at: "registering" | "peers" }>, why: "unre
   return toSource(phase, why === "silent" ? "scheduler-silent" : "no-scheduler", rules);
 }
 
-/** The source is being read: all that matters besides is that the scheduler knows about it. */
+/** The source is being read: all that matters besides is that the scheduler knows about it, and where the rest comes from. */
 function inSource(phase: Extract<Phase, { at: "source" }>, happening: SchedulingHappening, rules: Rules): Step {
   // Others read the rest, and the scheduler finds somebody for this part.
   if (happening.on === "part-failed")
     return { next: { at: "peers", registered: phase.registered, fruitless: 0 }, order: { do: "use-parents" } };
+  if (happening.on === "no-progress" && rules.readsPart) return { next: phase, order: { do: "reschedule", because: "no-progress" } };
   if (happening.on !== "scheduler-lost" || happening.why !== "broken" || phase.registered >= rules.registersMax) return stay(phase);
   return { next: { at: "source", registered: phase.registered + 1 }, order: { do: "register" } };
 }

@@ -187,3 +187,19 @@ test("a source that would say the same to everybody is asked by nobody else, tho
   const ended = bench.tell({ kind: "peerFailed", peerId: idOf("h1"), description: "", readingSource: true });
   assert.deepEqual(told(ended).toSorted(), ["h1: closeStream", "h2: failed source.not-found", "h3: failed source.not-found"]);
 });
+
+test("a reader of a part that stands still, while others have the rest, reads the rest as well in the end", () => {
+  const bench = reading({ peers: 3, fruitlessMax: 2 });
+  theBeginning(bench, 8);
+  const parts = bench.peer("h1").task.spans;
+  for (const { reader, first, end } of parts) has(bench, reader!.host.facts.id, first, end - first);
+  const did: Did[] = [];
+  for (let i = 0; i < 3; i++) {
+    did.push(...bench.tell({ kind: "rescheduled", peerId: idOf("h2"), parentIds: [], description: "no-progress" }));
+    did.push(...bench.pass(10_000));
+  }
+  assert.deepEqual(
+    told(did).filter((line) => line.includes("source")),
+    ["h2: source no-parent-reachable"],
+  );
+});

@@ -2,6 +2,7 @@ import { AnaxError } from "../../base/errors.ts";
 import type { PeerId } from "../model/ids.ts";
 import { block, complain, forgive, hasSomethingFor } from "./blocks.ts";
 import type { Event } from "./events.ts";
+import { rosterOf } from "./roster.ts";
 import { isDivided } from "./share.ts";
 import { admitReader, endPeer, sourceFailed } from "./source.ts";
 import { isActive, isOurs, trade, type Peer } from "./state.ts";
@@ -132,6 +133,8 @@ export function rescheduled(turn: Turn, event: EventOf<"rescheduled">): void {
     complain(turn, peer, parent!);
     useless = true;
   }
+  // One of ours that names nobody stands still, whatever its neighbours are: what others have does not reach it.
+  if (isOurs(peer.host) && given.length === 0) useless = peer.pieces.missingFrom(rosterOf(peer.task, turn.moment).pieces) > 0;
   if (useless && !peer.gained) peer.fruitless++;
   peer.served = undefined;
   peer.gained = false;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { HostId } from "../model/ids.ts";
-import { Bench, FOUR_PIECES, idOf, told, TASK } from "./step-fixture.ts";
+import { Bench, FOUR_PIECES, idOf, told, TASK, type Did } from "./step-fixture.ts";
 
 test("the first goes to the source, the others get it as parent before it has anything", () => {
   const bench = new Bench();
@@ -250,6 +250,24 @@ test("reports of parents that have nothing yet do not open the way to the source
     told(bench.pass(5000)).filter((line) => line.includes("source")),
     [],
   );
+});
+
+test("who stands still although others have what it lacks may read the source in the end, and not while nobody has it", () => {
+  for (const [pieces, sources] of [
+    [[0, 1], 1],
+    [[], 0],
+  ] as const) {
+    const bench = new Bench({ fruitlessMax: 2 });
+    bench.join("h1", { layout: FOUR_PIECES });
+    bench.reads("h1", pieces);
+    bench.join("h2");
+    const did: Did[] = [];
+    for (let i = 0; i < 2; i++) {
+      did.push(...bench.pass(10_000));
+      did.push(...bench.tell({ kind: "rescheduled", peerId: idOf("h2"), parentIds: [], description: "no-progress" }));
+    }
+    assert.equal(told(did).filter((line) => line === "h2: source no-parent-reachable").length, sources);
+  }
 });
 
 test("what a foreign peer has is pushed to ours, and nothing to the foreign", () => {
