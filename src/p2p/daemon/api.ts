@@ -8,6 +8,7 @@ import {
 } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { Neighbour as WireNeighbour } from "../../wire/grpc/gen/anax/v1/common.ts";
 import type { LocalTask } from "../../wire/grpc/gen/anax/v1/daemon.ts";
+import { givesRanges } from "./task-meta.ts";
 import type { StoredTask as WireStored } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import type { StatLocalTaskResponse } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
 import { durationOf, msOf, timestampOf } from "../../wire/grpc/time.ts";
@@ -210,10 +211,6 @@ export function wireStoredOf(stored: StoredTask, peerId: string): WireStored {
     sourceRanges: givesRanges(meta),
   };
 }
-
-/** Whether the source of this content gives parts of it: object stores and files do, HTTP servers say so. */
-const givesRanges = ({ url, responseHeader }: StoredTask["meta"]): boolean =>
-  /^(?:file|s3):/i.test(url) || /\bbytes\b/i.test(responseHeader["accept-ranges"] ?? "");
 
 export function localTaskOf(stored: StoredTask): LocalTask {
   const { meta, bytesFrom } = stored;

@@ -65,6 +65,12 @@ export const DaemonConfig = z.strictObject({
   sourceBackoffMs: duration({ min: "10ms", max: "1m" })
     .prefault("250ms")
     .describe("First pause before a broken source read is resumed; doubles up to 10 s."),
+  sourceConnectionsMax: z
+    .int()
+    .min(1)
+    .max(32)
+    .default(8)
+    .describe("Connections over which one daemon reads one source at once, where more than one make it quicker."),
   syncWaitMs: duration({ min: "100ms", max: "10m" })
     .prefault("10s")
     .describe("How long another peer that asks for a task's pieces is held when the task has not begun here."),

@@ -31,7 +31,6 @@ import {
   sourceStartedReport,
   startedReport,
 } from "./reports.ts";
-import type { SourceRun } from "./source-plan.ts";
 import { readSource, sourceRequestOf } from "./source-read.ts";
 import { SourceShare, type PieceSpan } from "./source-share.ts";
 import { START, step, type Happening, type Order, type Phase, type Rules, type SourceReason } from "./step.ts";
@@ -449,7 +448,11 @@ export class DownloadRun {
         comesFromPeers: (index) => this.#part?.isThere(index) ?? false,
         share: this.#share,
         isOnItsOwn: () => this.#talk.state === "none",
-        onRun: (run, reading) => this.#claim(run, reading),
+        onClaim: (index, reading) => this.#claim(index, reading),
+        onRequestEnd: () => {
+          if (this.#share.isPart) this.#parts.schedulers.changed(taskId); // another part may be waiting
+        },
+        onConnections: (count) => this.#tell("source.connections", { count: String(count) }),
         onRetry: (error) => this.#tell("source.broken", { code: error.code, reason: error.message }),
         drop: (held, why) => {
           this.#tell("task.dropped", { why });
@@ -476,13 +479,10 @@ export class DownloadRun {
     return learned !== undefined;
   }
 
-  #claim({ firstIndex, count }: SourceRun, reading: boolean): void {
-    if (!reading && this.#share.isPart) this.#parts.schedulers.changed(this.#order.taskId); // another part may be waiting
-    for (let index = firstIndex; index < firstIndex + count; index++) {
-      if (reading ? !this.#share.includes(index) : !this.#claimed.delete(index)) continue;
-      if (reading) this.#claimed.add(index);
-      this.#part?.claim(index, reading);
-    }
+  #claim(index: number, reading: boolean): void {
+    if (reading ? !this.#share.includes(index) : !this.#claimed.delete(index)) return;
+    if (reading) this.#claimed.add(index);
+    this.#part?.claim(index, reading);
   }
 
   /** What is no longer this host's to read comes from those who read it now. */

@@ -6,7 +6,6 @@ import type { PieceStore, StoredTask } from "../pieces/types.ts";
 import type { Sources } from "../source/types.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { RateLimits } from "./rates/types.ts";
-import type { SourceRun } from "./source-plan.ts";
 import type { SourceShare } from "./source-share.ts";
 import type { DownloadedPiece, DownloadRequest } from "./types.ts";
 
@@ -18,7 +17,7 @@ export interface SourceJob {
   readonly store: PieceStore;
   readonly clock: Clock;
   readonly random: Random;
-  readonly config: Pick<DaemonConfig, "sourceAttemptsMax" | "sourceBackoffMs">;
+  readonly config: Pick<DaemonConfig, "sourceAttemptsMax" | "sourceBackoffMs" | "sourceConnectionsMax">;
   readonly limits: RateLimits;
   readonly signal: AbortSignal;
   /** What of the task is here already. */
@@ -34,8 +33,12 @@ export interface SourceJob {
   readonly comesFromPeers: (index: number) => boolean;
   /** Nobody is there any more who would say who reads what. */
   readonly isOnItsOwn: () => boolean;
-  /** These pieces are being read from now on (`true`), or not any more. */
-  readonly onRun: (run: SourceRun, reading: boolean) => void;
+  /** The piece is being read from now on (`true`), or not any more. */
+  readonly onClaim: (index: number, reading: boolean) => void;
+  /** A request is over. */
+  readonly onRequestEnd: () => void;
+  /** So many connections are read over from now on. */
+  readonly onConnections: (count: number) => void;
   /** A broken body will be resumed. */
   readonly onRetry: (error: AnaxError) => void;
   /** Lets go of what is held and removes it: the source has something else by now. */

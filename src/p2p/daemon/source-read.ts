@@ -8,19 +8,31 @@ import { rateClassOf } from "./rates/types.ts";
 import type { SourceJob } from "./source-job.ts";
 import { isWhole, nextRun, wholeOf, type SourceRun } from "./source-plan.ts";
 import { spoolSource } from "./source-spool.ts";
+import { isNeeded, WideReading } from "./source-wide.ts";
 import { writePieces, type SourcePace } from "./source-write.ts";
 import { changeOf, metaOf } from "./task-meta.ts";
 import { Watchdog } from "./transfer/watchdog.ts";
 import type { DownloadRequest } from "./types.ts";
 
+const FIRST = 0; // of the connections to a source
+
 const BACKOFF_MAX_MS = 10_000;
 
 /**
- * Reads from the source what is missing, one connection at a time, and writes it piece by piece. A broken body is resumed behind the
- * last finished piece. Throws the source's error, `disk.full` and the like. The task's pieces are all held at the end, not yet verified.
+ * Reads from the source what is missing, over one connection or those that make it quicker, and writes it piece by piece. A broken body is
+ * resumed behind the last finished piece. Throws the source's error, `disk.full` and the like. The task's pieces are all held at the end, not
+ * yet verified.
  */
 export async function readSource(job: SourceJob): Promise<StoredTask> {
-  const state: ReadState = { stored: job.held, opened: false, useRanges: true, received: false };
+  const state: ReadState = { stored: job.held, opened: false, useRanges: true, received: false, wide: undefined };
+  try {
+    return await readAll(job, state);
+  } finally {
+    await state.wide?.[Symbol.asyncDispose]();
+  }
+}
+
+async function readAll(job: SourceJob, state: ReadState): Promise<StoredTask> {
   for (let fruitless = 0; ;) {
     const before = state.stored?.finished.count ?? 0;
     try {
@@ -54,13 +66,15 @@ interface ReadState {
   useRanges: boolean;
   /** A body has begun at least once. */
   received: boolean;
+  /** The other connections, once the first has begun. */
+  wide: WideReading | undefined;
 }
 
 /** One request. Returns the task when it is complete, undefined when another request is needed. */
 async function readOnce(job: SourceJob, state: ReadState): Promise<StoredTask | undefined> {
   using scope = linkedSignal(job.signal);
   try {
-    const run = state.stored === undefined ? undefined : await nextRunOf(job, state.stored);
+    const run = state.stored === undefined ? undefined : await nextRunOf(job, state.stored, state.wide);
     if (state.stored !== undefined && run === undefined) return ready(job, state.stored);
     const ranged = state.useRanges && state.stored !== undefined && run !== undefined && !isWhole(state.stored.meta, run);
     const body = await job.sources.read({ ...sourceRequestOf(job.request, scope.signal), range: ranged ? run.range : undefined });
@@ -90,6 +104,8 @@ async function readRest(
   const totalLength = body.totalLength ?? (run === undefined ? body.contentLength : undefined);
   const change = changeOf(known.meta, { totalLength, responseHeader: body.responseHeader });
   if (change !== undefined) {
+    await state.wide?.[Symbol.asyncDispose]();
+    state.wide = undefined;
     await job.drop(known, change);
     state.stored = undefined;
     state.opened = false;
@@ -99,13 +115,44 @@ async function readRest(
   state.stored = stored;
   state.opened = true;
   job.onStored(stored, "found");
+  state.wide ??= WideReading.of({
+    job,
+    stored,
+    readRun: (lane, reads, signal) => readLane({ job, stored, wide: state.wide }, lane, reads, signal),
+  });
   const reads = run ?? wholeOf(stored.meta);
-  using claim = new Claim(job, reads);
+  state.wide?.begin(reads);
+  await readRun({ job, stored, wide: state.wide }, FIRST, reads, body);
+  return stored.finished.full ? stored : undefined;
+}
+
+interface Reading {
+  readonly job: SourceJob;
+  readonly stored: StoredTask;
+  readonly wide: WideReading | undefined;
+}
+
+/** One request beside the first connection's; whatever is wrong with it, that one will see. */
+async function readLane(reading: Reading, lane: number, run: SourceRun, signal: AbortSignal): Promise<void> {
+  const { job, stored } = reading;
+  using scope = linkedSignal(signal);
+  try {
+    const body = await job.sources.read({ ...sourceRequestOf(job.request, scope.signal), range: run.range });
+    const change = changeOf(stored.meta, { totalLength: body.totalLength, responseHeader: body.responseHeader });
+    if (change === undefined) await readRun(reading, lane, run, body);
+  } finally {
+    scope.abort(NOT_NEEDED);
+  }
+}
+
+async function readRun({ job, stored, wide }: Reading, lane: number, reads: SourceRun, body: SourceBody): Promise<void> {
+  const isFree = (index: number): boolean => wide?.isFor(lane, index) ?? true;
+  using claim = new Claim(job, reads, isFree);
   const { firstIndex: from, count } = reads;
   // One that begins outside of this host's share reads what nobody brought: all of it.
-  const isOurs = (index: number): boolean => job.share.includes(index) || !job.share.includes(from);
-  await writePieces({ stored, body, pace: claim.pace, from, count, isOurs, clock: job.clock, onPiece: job.onPiece });
-  return stored.finished.full ? stored : undefined;
+  const isOurs = (index: number): boolean => (job.share.includes(index) || !job.share.includes(from)) && isFree(index);
+  const counted = wide === undefined ? body : { ...body, chunks: wide.counted(body.chunks) };
+  await writePieces({ stored, body: counted, pace: claim.pace, from, count, isOurs, clock: job.clock, onPiece: job.onPiece });
 }
 
 /** Who reads a part asks for so much at once: when the part is cut, little of what was asked for belongs to somebody else. */
@@ -118,12 +165,15 @@ class Claim implements Disposable {
   readonly pace: SourcePace;
   readonly #job: SourceJob;
   readonly #run: SourceRun;
+  readonly #isOwn: (index: number) => boolean;
   readonly #silence: Watchdog<"source">;
   #held = false;
 
-  constructor(job: SourceJob, run: SourceRun) {
+  /** `isOwn`: it is not read over another connection by now. */
+  constructor(job: SourceJob, run: SourceRun, isOwn: (index: number) => boolean) {
     this.#job = job;
     this.#run = run;
+    this.#isOwn = isOwn;
     this.#silence = new Watchdog(job.clock, () => this.#hold(false));
     const pace = paceOf(job);
     this.pace = {
@@ -144,7 +194,9 @@ class Claim implements Disposable {
   #hold(held: boolean): void {
     if (this.#held === held) return;
     this.#held = held;
-    this.#job.onRun(this.#run, held);
+    const { firstIndex, count } = this.#run;
+    for (let index = firstIndex; index < firstIndex + count; index++) if (this.#isOwn(index)) this.#job.onClaim(index, held);
+    if (!held) this.#job.onRequestEnd();
   }
 
   [Symbol.dispose](): void {
@@ -157,22 +209,25 @@ class Claim implements Disposable {
 const PEERS_MS = 2000;
 
 /** What is to be read next: what no peer brings, and at last also what they were to bring and did not. */
-async function nextRunOf(job: SourceJob, stored: StoredTask): Promise<SourceRun | undefined> {
-  const bounds = () => ({ bytesMax: job.share.isPart ? PART_REQUEST_BYTES : Infinity });
+async function nextRunOf(job: SourceJob, stored: StoredTask, wide: WideReading | undefined): Promise<SourceRun | undefined> {
+  const bytesMax = (): number => (job.share.isPart ? PART_REQUEST_BYTES : Infinity);
   for (;;) {
-    const needed = nextRun(
-      stored.meta,
-      (index) => stored.finished.has(index) || !job.share.includes(index) || job.comesFromPeers(index),
-      bounds(),
-    );
+    const needed =
+      wide === undefined
+        ? nextRun(stored.meta, (index) => !isNeeded(job, stored, index), { bytesMax: bytesMax() })
+        : wide.nextRun(FIRST, bytesMax());
     const missing = stored.finished.firstMissing();
     if (needed !== undefined || missing === undefined) return needed;
     const before = stored.finished.count;
     using patience = job.clock.deadline(PEERS_MS, job.signal);
     await Promise.race([job.share.changed, stored.waitForPiece(missing, patience.signal).catch(() => job.signal.throwIfAborted())]);
     const all = job.isOnItsOwn();
-    const rest = nextRun(stored.meta, (index) => stored.finished.has(index) || !(all || job.share.includes(index)), bounds());
-    if (stored.finished.count === before && patience.expired && rest !== undefined) return rest;
+    const rest = nextRun(stored.meta, (index) => stored.finished.has(index) || !(all || job.share.includes(index)), {
+      bytesMax: bytesMax(),
+    });
+    if (stored.finished.count > before || !patience.expired || rest === undefined) continue;
+    await wide?.stopOthers();
+    return rest;
   }
 }
 

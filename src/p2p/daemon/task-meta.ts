@@ -44,6 +44,10 @@ export function metaOf(
   };
 }
 
+/** Whether the source of this content gives parts of it: object stores and files do, HTTP servers say so. */
+export const givesRanges = ({ url, responseHeader }: TaskMeta): boolean =>
+  /^(?:file|s3):/i.test(url) || /\bbytes\b/i.test(responseHeader["accept-ranges"] ?? "");
+
 /** Why content at the source is no longer what a part of it here came from; undefined while nothing speaks against it. */
 export function changeOf(
   meta: TaskMeta,

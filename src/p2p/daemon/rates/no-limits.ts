@@ -11,4 +11,5 @@ export const NO_LIMITS: RateLimits = {
   downloadTurnBytes: Infinity,
   sourceTurnBytes: Infinity,
   uploadClass: "normal",
+  capacity: () => ({ upload: 0, download: 0 }),
 };

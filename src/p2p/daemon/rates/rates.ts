@@ -5,7 +5,7 @@ import type { RatesConfig } from "./config.ts";
 import { Direction } from "./direction.ts";
 import { passedBetween, readLinkCounters, type LinkCounters } from "./link-counters.ts";
 import { ratesMetricsOf, type RatesMetrics } from "./metrics.ts";
-import type { LinkRates, MeasuredRates, RateLimits } from "./types.ts";
+import type { MeasuredRates, RateLimits } from "./types.ts";
 
 /** Limits and measured rates of one daemon. Disposing stops measuring; limits stay in force. */
 export interface Rates extends RateLimits, AsyncDisposable {
@@ -13,8 +13,6 @@ export interface Rates extends RateLimits, AsyncDisposable {
   measured(): MeasuredRates;
   /** Of one task; undefined while it moves nothing. */
   measuredOf(task: TaskId): Omit<MeasuredRates, "source"> | undefined;
-  /** Bytes per second that can be counted on in each direction: the limit, or what the link was seen to carry; 0 while unknown. */
-  capacity(): LinkRates;
 }
 
 export interface RatesParts {

@@ -34,6 +34,8 @@ export interface RateLimits {
   readonly sourceTurnBytes: number;
   /** Class of uploads to peers that name none. */
   readonly uploadClass: RateClass;
+  /** Bytes per second that can be counted on in each direction: the limit, or what the link was seen to carry; 0 while unknown. */
+  capacity(): LinkRates;
 }
 
 /** What can be counted on to pass in each direction of a host's link, bytes per second; 0: not known. */

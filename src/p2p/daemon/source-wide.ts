@@ -1,0 +1,150 @@
+import { AnaxError } from "../../base/errors.ts";
+import type { StoredTask } from "../pieces/types.ts";
+import { linkedSignal, type LinkedSignal } from "./linked-signal.ts";
+import type { SourceJob } from "./source-job.ts";
+import { SourceLanes } from "./source-lanes.ts";
+import { nextRun, type SourceRun } from "./source-plan.ts";
+import { SourceWidth } from "./source-width.ts";
+import { givesRanges } from "./task-meta.ts";
+
+/** What reads a run over a connection of its own. */
+type ReadRun = (lane: number, run: SourceRun, signal: AbortSignal) => Promise<void>;
+
+interface WideReadingParts {
+  readonly job: SourceJob;
+  readonly stored: StoredTask;
+  readonly readRun: ReadRun;
+}
+
+const LOOK_MS = 100;
+/** With less left to read no further connection is made. */
+const LEFT_BYTES_MIN = 32 * 1024 * 1024;
+
+/** Made once: a fresh error for each of many small files is a cost of its own. */
+const ENOUGH = new AnaxError("download.cancelled", { reason: "the source is read" });
+
+/** What of the source is to be read: nobody has it here, and no peer brings it. */
+export const isNeeded = ({ share, comesFromPeers }: SourceJob, stored: StoredTask, index: number): boolean =>
+  !stored.finished.has(index) && share.includes(index) && !comesFromPeers(index);
+
+function mayWiden({ config }: SourceJob, { meta, finished }: StoredTask): boolean {
+  const leftBytes = (meta.pieceCount - finished.count) * meta.pieceLength;
+  return config.sourceConnectionsMax > 1 && leftBytes >= LEFT_BYTES_MIN && givesRanges(meta);
+}
+
+/**
+ * Further connections to a source beside the first one, for as long as more of them make it quicker. Each has pieces of its own; those of one
+ * that fails are the first one's again. Where the scheduler has divided the reading among hosts there is only the first.
+ */
+export class WideReading implements AsyncDisposable {
+  readonly #job: SourceJob;
+  readonly #stored: StoredTask;
+  readonly #readRun: ReadRun;
+  readonly #lanes = new SourceLanes();
+  readonly #width: SourceWidth;
+  readonly #running = new Map<number, { readonly scope: LinkedSignal; readonly work: Promise<void> }>();
+  #timer: Disposable | undefined;
+  #ended = false;
+  #bytes = 0;
+
+  /** Undefined: it is not worth it, or cannot be. */
+  static of(parts: WideReadingParts): WideReading | undefined {
+    return mayWiden(parts.job, parts.stored) ? new WideReading(parts) : undefined;
+  }
+
+  private constructor({ job, stored, readRun }: WideReadingParts) {
+    this.#job = job;
+    this.#stored = stored;
+    this.#readRun = readRun;
+    this.#width = new SourceWidth(job.config.sourceConnectionsMax, job.clock.nowMs());
+    this.#look();
+  }
+
+  /** The first connection reads this run. */
+  begin(run: SourceRun): void {
+    this.#lanes.begin(0, run);
+  }
+
+  /** Whether nobody else reads the piece, or has read it. */
+  isFor(lane: number, index: number): boolean {
+    return this.#lanes.isFree(lane, index) && !(this.#lanes.wasRead(index) && this.#stored.finished.has(index));
+  }
+
+  /** What the lane is to read next; it counts as its own from now on. */
+  nextRun(lane: number, bytesMax: number): SourceRun | undefined {
+    const { meta, finished } = this.#stored;
+    const isHeld = (index: number): boolean => finished.has(index);
+    const { count, requestBytes } = this.#width;
+    this.#lanes.end(lane, isHeld);
+    const from = lane === 0 ? 0 : this.#lanes.startOfOthers(isHeld, Math.ceil(requestBytes / meta.pieceLength));
+    const isTaken = (index: number): boolean => !isNeeded(this.#job, this.#stored, index) || !this.#lanes.isFree(lane, index);
+    const run = nextRun(meta, isTaken, { from, bytesMax: lane === 0 && count === 1 ? bytesMax : Math.min(bytesMax, requestBytes) });
+    if (run !== undefined) this.#lanes.begin(lane, run);
+    return run;
+  }
+
+  async *counted(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of chunks) {
+      this.#bytes += chunk.length;
+      yield chunk;
+    }
+  }
+
+  /** Nothing has come for a while: what they have not read is the first connection's. */
+  async stopOthers(): Promise<void> {
+    this.#width.narrow(this.#job.clock.nowMs());
+    const running = [...this.#running.values()];
+    for (const { scope } of running) scope.abort(ENOUGH);
+    await Promise.all(running.map(({ work }) => work));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended = true;
+    this.#timer?.[Symbol.dispose]();
+    await this.stopOthers();
+  }
+
+  #look(): void {
+    this.#timer = this.#job.clock.timer(LOOK_MS, () => {
+      this.#widen();
+      if (!this.#ended && mayWiden(this.#job, this.#stored)) this.#look();
+    });
+  }
+
+  #widen(): void {
+    const { clock, limits, share, onConnections } = this.#job;
+    const before = this.#width.count;
+    if (share.isPart) this.#width.narrow(clock.nowMs());
+    else this.#width.look(clock.nowMs(), this.#bytes, limits.capacity().download);
+    const { count } = this.#width;
+    if (count !== before) onConnections(count);
+    for (let lane = 1; lane < count; lane++) if (!this.#running.has(lane)) this.#start(lane);
+  }
+
+  #start(lane: number): void {
+    const scope = linkedSignal(this.#job.signal);
+    const work = this.#runLane(lane, scope.signal).finally(() => {
+      scope[Symbol.dispose]();
+      this.#running.delete(lane);
+    });
+    this.#running.set(lane, { scope, work });
+  }
+
+  /** Never rejects. */
+  async #runLane(lane: number, signal: AbortSignal): Promise<void> {
+    const { finished } = this.#stored;
+    try {
+      while (lane < this.#width.count && !signal.aborted) {
+        const run = this.nextRun(lane, Infinity);
+        if (run === undefined) return;
+        await this.#readRun(lane, run, signal);
+        if (finished.has(run.firstIndex)) continue;
+        return this.#width.narrow(this.#job.clock.nowMs()); // it was given something else, or may not read this any more
+      }
+    } catch {
+      this.#width.narrow(this.#job.clock.nowMs()); // the first connection reads it then, and tells what is wrong
+    } finally {
+      this.#lanes.end(lane, (index) => finished.has(index));
+    }
+  }
+}

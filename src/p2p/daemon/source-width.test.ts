@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { SourceWidth } from "./source-width.ts";
+
+const MIB = 1024 * 1024;
+
+/** Reads at what `rateOf` says of so many connections, in MiB a second, and looks every 100 ms; the counts in their order. */
+function countsOver(ms: number, rateOf: (count: number) => number, { max = 8, link = 0 } = {}): number[] {
+  const width = new SourceWidth(max, 0);
+  const counts = [width.count];
+  let bytes = 0;
+  for (let nowMs = 100; nowMs <= ms; nowMs += 100) {
+    bytes += (rateOf(width.count) * MIB) / 10;
+    width.look(nowMs, bytes, link * MIB);
+    if (width.count !== counts.at(-1)) counts.push(width.count);
+  }
+  return counts;
+}
+
+test("where each connection brings as much as the first, there are as many as there may be", () => {
+  assert.deepEqual(
+    countsOver(4000, (count) => 4 * count),
+    [1, 3, 8],
+  );
+  assert.deepEqual(
+    countsOver(4000, (count) => 4 * count, { max: 2 }),
+    [1, 2],
+  );
+  assert.deepEqual(
+    countsOver(4000, (count) => 4 * count, { max: 1 }),
+    [1],
+  );
+});
+
+test("where one brings all that can be had, others are given up, and tried again after a while, later each time", () => {
+  const counts = [5000, 30_000, 100_000].map((ms) => countsOver(ms, () => 10).length);
+  assert.deepEqual(counts, [3, 5, 7]);
+});
+
+test("what three bring and eight do not is left at three", () => {
+  assert.deepEqual(
+    countsOver(5000, (count) => Math.min(12, 4 * count)),
+    [1, 3, 8, 3],
+  );
+});
+
+test("a link that is known to be full is left alone", () => {
+  assert.deepEqual(
+    countsOver(5000, (count) => 4 * count, { link: 4 }),
+    [1],
+  );
+  assert.deepEqual(
+    countsOver(5000, (count) => 4 * count, { link: 14 }),
+    [1, 3],
+  );
+});
+
+test("a slow source is looked at for longer, and one that sends nothing is asked no more often", () => {
+  assert.deepEqual(
+    countsOver(4000, (count) => 0.25 * count),
+    [1],
+  );
+  assert.deepEqual(
+    countsOver(12_000, (count) => 0.25 * count),
+    [1, 3, 8],
+  );
+  assert.deepEqual(
+    countsOver(60_000, () => 0),
+    [1],
+  );
+});
+
+test("a request is for half a second of one connection, and neither tiny nor huge", () => {
+  for (const [rate, megabytes] of [
+    [1, 2],
+    [20, 10],
+    [1000, 32],
+  ] as const) {
+    const width = new SourceWidth(8, 0);
+    for (let nowMs = 0; width.count === 1; nowMs += 100) width.look(nowMs, (nowMs * rate * MIB) / 1000, 0);
+    assert.equal(width.requestBytes, megabytes * MIB);
+  }
+});
+
+test("when more cannot be had there is one, for a while", () => {
+  const width = new SourceWidth(4, 0);
+  for (let nowMs = 0; nowMs < 1000; nowMs += 100) width.look(nowMs, nowMs * 4096, 0);
+  assert.equal(width.count, 3);
+  width.narrow(1000);
+  assert.equal(width.count, 1);
+  for (let nowMs = 1000; nowMs < 10_000; nowMs += 100) width.look(nowMs, nowMs * 4096, 0);
+  assert.equal(width.count, 1);
+});
