@@ -129,6 +129,17 @@ test("one whose link is known to be far slower than others' is helped at once", 
   }
 });
 
+test("who comes a moment after a slow reader has a part as large as the others'", () => {
+  const bench = reading({ peers: 0 });
+  bench.join("h1", { maxRxBandwidth: 5000, maxTxBandwidth: 1000 });
+  bench.join("h2", { maxRxBandwidth: 5000, maxTxBandwidth: 5000 });
+  theReader(bench);
+  bench.pass(200);
+  for (const name of ["h3", "h4"]) bench.join(name, { maxRxBandwidth: 5000, maxTxBandwidth: 5000 });
+  bench.pass(200);
+  assert.deepEqual(partsOf(bench), ["0-32", "32-64", "64-96", "96-128"]);
+});
+
 test("how long a reader took to get going is not held against it, nor what it has not told yet", () => {
   const bench = reading({ peers: 0 });
   for (const name of ["h1", "h2", "h3"]) bench.join(name, { maxRxBandwidth: 5000, maxTxBandwidth: 5000 });

@@ -14,7 +14,9 @@ const CUT_PIECES_MIN = 4;
 /** Readers tell how far they are once a second, and when they are through. */
 const STALE_MS = 1000;
 /** What hosts tell of their links later than this is what they see of them while this reading takes up speed. */
-const KNOWN_MS = 600;
+const KNOWN_MS = 1000;
+/** Who comes together with the reader is there by then, and can have a part as well. */
+const CROWD_MS = 400;
 /** Until then a connection may still be getting going. */
 const BEGUN_MS = 700;
 /** Messages a second apart may arrive a little closer. */
@@ -114,7 +116,7 @@ function dividedAnew({ moment: { nowMs, config } }: Turn, task: Task): readonly 
 function reasonToDivide(task: Task, whole: SourceSpan, nowMs: number): Fields | undefined {
   const left = leftOf(task, whole);
   const readsForMs = nowMs - whole.sinceMs;
-  if (left < CUT_PIECES_MIN || (readsForMs >= KNOWN_MS && readsForMs < PACE_MS)) return undefined;
+  if (left < CUT_PIECES_MIN || readsForMs < CROWD_MS || (readsForMs >= KNOWN_MS && readsForMs < PACE_MS)) return undefined;
   const { pieceLength } = task.layout!; // it has one
   const { maxRxBandwidth: link = 0, maxTxBandwidth: sends = 0 } = whole.reader?.host.facts.announced.network ?? {};
   const known = { link, sends, usual: usualRateOf(task) };
