@@ -70,7 +70,7 @@ export const DaemonConfig = z.strictObject({
     .min(1)
     .max(32)
     .default(8)
-    .describe("Connections over which one daemon reads one source at once, where more than one make it quicker."),
+    .describe("Connections over which a daemon without neighbours reads one source at once, where more than one make it quicker."),
   syncWaitMs: duration({ min: "100ms", max: "10m" })
     .prefault("10s")
     .describe("How long another peer that asks for a task's pieces is held when the task has not begun here."),

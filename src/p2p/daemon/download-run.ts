@@ -447,6 +447,7 @@ export class DownloadRun {
         pieceLengthOf: (contentLength) => (this.#cutsOwnWay ? ownPieceLengthOf(contentLength) : pieceLengthOf(contentLength)),
         comesFromPeers: (index) => this.#part?.isThere(index) ?? false,
         share: this.#share,
+        isAlone: () => this.#isAlone,
         isOnItsOwn: () => this.#talk.state === "none",
         onClaim: (index, reading) => this.#claim(index, reading),
         onRequestEnd: () => {

@@ -31,6 +31,8 @@ export interface SourceJob {
   readonly share: SourceShare;
   /** Whether the piece comes from peers by itself, so that it need not be read. */
   readonly comesFromPeers: (index: number) => boolean;
+  /** Nobody else is there who could read a part. */
+  readonly isAlone: () => boolean;
   /** Nobody is there any more who would say who reads what. */
   readonly isOnItsOwn: () => boolean;
   /** The piece is being read from now on (`true`), or not any more. */

@@ -34,7 +34,8 @@ function mayWiden({ config }: SourceJob, { meta, finished }: StoredTask): boolea
 
 /**
  * Further connections to a source beside the first one, for as long as more of them make it quicker. Each has pieces of its own; those of one
- * that fails are the first one's again. Where the scheduler has divided the reading among hosts there is only the first.
+ * that fails are the first one's again. With neighbours there is only the first: the scheduler divides the reading among them where that is quicker,
+ * and each of them tells by its pieces how fast it reads, which several at once would make look slow.
  */
 export class WideReading implements AsyncDisposable {
   readonly #job: SourceJob;
@@ -112,9 +113,9 @@ export class WideReading implements AsyncDisposable {
   }
 
   #widen(): void {
-    const { clock, limits, share, onConnections } = this.#job;
+    const { clock, limits, share, isAlone, onConnections } = this.#job;
     const before = this.#width.count;
-    if (share.isPart) this.#width.narrow(clock.nowMs());
+    if (share.isPart || !isAlone()) this.#width.narrow(clock.nowMs());
     else this.#width.look(clock.nowMs(), this.#bytes, limits.capacity().download);
     const { count } = this.#width;
     if (count !== before) onConnections(count);
