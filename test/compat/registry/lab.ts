@@ -23,6 +23,10 @@ export interface Lab extends AsyncDisposable {
   readonly daemons: readonly LabDaemon[];
   /** What the registry's access log has of reading blobs: digest to number of GETs that it answered with content. */
   blobReads(): ReadonlyMap<string, number>;
+  /** Likewise: digest to bytes of content that it sent, or was about to when the connection was closed. */
+  blobBytes(): ReadonlyMap<string, number>;
+  /** Bytes that a blob has. */
+  sizeOf(digest: string): Promise<number>;
   /** Requests that the access log has for a method and a part of the path. */
   requests(method: string, part: string): number;
 }
@@ -87,7 +91,12 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     image,
     registryHost: registry.host,
     daemons,
-    blobReads: () => blobReadsOf(registry.process.output()),
+    blobReads: () => sumOfReads(registry.process.output(), () => 1),
+    blobBytes: () => sumOfReads(registry.process.output(), ({ bytes }) => bytes),
+    async sizeOf(digest) {
+      const response = await fetch(`http://${registry.host}/v2/${REPOSITORY}/blobs/${digest}`, { method: "HEAD" });
+      return Number(response.headers.get("content-length"));
+    },
     requests: (method, part) =>
       linesOf(registry.process.output()).filter((line) => line.method === method && line.path.includes(part)).length,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -161,24 +170,26 @@ interface LogLine {
   readonly method: string;
   readonly path: string;
   readonly status: number;
+  readonly bytes: number;
 }
 
 /** The registry's access log has Apache's combined format. */
 function linesOf(log: string): readonly LogLine[] {
-  return [...log.matchAll(/"([A-Z]+) (\S+) HTTP\/[\d.]+" (\d{3}) /g)].map(([, method = "", path = "", status]) => ({
+  return [...log.matchAll(/"([A-Z]+) (\S+) HTTP\/[\d.]+" (\d{3}) (\d+)/g)].map(([, method = "", path = "", status, bytes]) => ({
     method,
     path,
     status: Number(status),
+    bytes: Number(bytes),
   }));
 }
 
-function blobReadsOf(log: string): ReadonlyMap<string, number> {
-  const reads = new Map<string, number>();
-  for (const { method, path, status } of linesOf(log)) {
-    const digest = /\/blobs\/(sha256:[0-9a-f]{64})/.exec(path)?.[1];
-    if (method === "GET" && digest !== undefined && status < 300) reads.set(digest, (reads.get(digest) ?? 0) + 1);
+function sumOfReads(log: string, amountOf: (line: LogLine) => number): ReadonlyMap<string, number> {
+  const sums = new Map<string, number>();
+  for (const line of linesOf(log)) {
+    const digest = /\/blobs\/(sha256:[0-9a-f]{64})/.exec(line.path)?.[1];
+    if (line.method === "GET" && digest !== undefined && line.status < 300) sums.set(digest, (sums.get(digest) ?? 0) + amountOf(line));
   }
-  return reads;
+  return sums;
 }
 
 /** How podman, buildah and skopeo are told of a mirror; they try it first and fall back to a registry that does not exist. */
