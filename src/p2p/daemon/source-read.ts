@@ -28,8 +28,14 @@ export async function readSource(job: SourceJob): Promise<StoredTask> {
   try {
     return await readAll(job, state);
   } finally {
-    await state.wide?.[Symbol.asyncDispose]();
+    await narrowed(state);
   }
+}
+
+/** Over one connection from now on, which reads whatever is missing. */
+async function narrowed(state: ReadState): Promise<void> {
+  await state.wide?.[Symbol.asyncDispose]();
+  state.wide = undefined;
 }
 
 async function readAll(job: SourceJob, state: ReadState): Promise<StoredTask> {
@@ -42,6 +48,7 @@ async function readAll(job: SourceJob, state: ReadState): Promise<StoredTask> {
       const error = errorOf(thrown);
       if (error.code === "source.range-ignored" && state.useRanges && !job.share.isPart) {
         state.useRanges = false;
+        await narrowed(state);
         continue;
       }
       fruitless = (state.stored?.finished.count ?? 0) > before ? 1 : fruitless + 1;
@@ -104,8 +111,7 @@ async function readRest(
   const totalLength = body.totalLength ?? (run === undefined ? body.contentLength : undefined);
   const change = changeOf(known.meta, { totalLength, responseHeader: body.responseHeader });
   if (change !== undefined) {
-    await state.wide?.[Symbol.asyncDispose]();
-    state.wide = undefined;
+    await narrowed(state);
     await job.drop(known, change);
     state.stored = undefined;
     state.opened = false;
@@ -115,11 +121,12 @@ async function readRest(
   state.stored = stored;
   state.opened = true;
   job.onStored(stored, "found");
-  state.wide ??= WideReading.of({
-    job,
-    stored,
-    readRun: (lane, reads, signal) => readLane({ job, stored, wide: state.wide }, lane, reads, signal),
-  });
+  if (state.useRanges)
+    state.wide ??= WideReading.of({
+      job,
+      stored,
+      readRun: (lane, reads, signal) => readLane({ job, stored, wide: state.wide }, lane, reads, signal),
+    });
   const reads = run ?? wholeOf(stored.meta);
   state.wide?.begin(reads);
   await readRun({ job, stored, wide: state.wide }, FIRST, reads, body);

@@ -54,6 +54,14 @@ test("one connection is all that the setting allows", async () => {
   assert.equal(origin.totals().gets, 1);
 });
 
+test("a source that gives parts no more is read from its beginning", async () => {
+  await using origin = await startOrigin({ content: { "/file": CONTENT }, faults: { "/file": SLOWLY } });
+  const done = download(origin);
+  await origin.until(() => ranges(origin) >= 6);
+  origin.setFault("/file", { bytesPerSecond: 60 * MIB, ignoreRange: true });
+  await done;
+});
+
 suite("the content is whole, and comes over the first connection, when further ones", () => {
   const answers: readonly (readonly [string, (response: ServerResponse) => void])[] = [
     ["are refused", (response) => response.writeHead(429).end()],
