@@ -8,7 +8,6 @@ import {
 } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { Neighbour as WireNeighbour } from "../../wire/grpc/gen/anax/v1/common.ts";
 import type { LocalTask } from "../../wire/grpc/gen/anax/v1/daemon.ts";
-import { givesRanges } from "./task-meta.ts";
 import type { StoredTask as WireStored } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import type { StatLocalTaskResponse } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
 import { durationOf, msOf, timestampOf } from "../../wire/grpc/time.ts";
@@ -16,6 +15,7 @@ import { parseDigest, formatPieceDigest, PIECE_LENGTH_MAX, PIECE_LENGTH_MIN } fr
 import { isPriority, trafficNumberOf, type ByteRange } from "../model/types.ts";
 import type { PieceInfo, StoredTask } from "../pieces/types.ts";
 import type { ObjectStorage } from "../source/types.ts";
+import { givesRanges } from "./task-meta.ts";
 import type { DownloadedPiece, DownloadRequest } from "./types.ts";
 
 // The border between messages and this room: everything that comes in is checked here, once.

@@ -275,7 +275,10 @@ export class DownloadRun {
 
   #reschedule(because: "parents-useless" | "no-progress"): void {
     if (this.#talk.state === "opening") return; // whoever answers will name parents
-    if (this.#talk.state === "none") return this.#phase.at === "source" ? undefined : this.#happened({ on: "parents-useless" });
+    if (this.#talk.state === "none") {
+      if (this.#phase.at !== "source") this.#happened({ on: "parents-useless" });
+      return; // who reads the source reads all of it by now
+    }
     this.#parts.metrics.reschedules.inc({ because });
     this.#talk.say(rescheduleReport(because === "parents-useless" ? this.#useless : [], because));
   }

@@ -1,5 +1,7 @@
 import { pieceRangeOf, type PieceLayout } from "../model/piece.ts";
 import type { ByteRange } from "../model/types.ts";
+import type { StoredTask } from "../pieces/types.ts";
+import type { SourceJob } from "./source-job.ts";
 
 /** Neighbouring pieces that are read from the source with one request. */
 export interface SourceRun {
@@ -32,3 +34,10 @@ export const wholeOf = (layout: PieceLayout & { readonly pieceCount: number }): 
   count: layout.pieceCount,
   range: { start: 0, length: layout.contentLength },
 });
+
+/** What of the source is to be read: nobody has it here, and no peer brings it. */
+export const isNeeded = (
+  { share, comesFromPeers }: Pick<SourceJob, "share" | "comesFromPeers">,
+  stored: StoredTask,
+  index: number,
+): boolean => !stored.finished.has(index) && share.includes(index) && !comesFromPeers(index);

@@ -6,15 +6,14 @@ import { BLOCK_BYTES } from "./blocks.ts";
 import { linkedSignal } from "./linked-signal.ts";
 import { rateClassOf } from "./rates/types.ts";
 import type { SourceJob } from "./source-job.ts";
-import { isWhole, nextRun, wholeOf, type SourceRun } from "./source-plan.ts";
+import { FIRST_LANE } from "./source-lanes.ts";
+import { isNeeded, isWhole, nextRun, wholeOf, type SourceRun } from "./source-plan.ts";
 import { spoolSource } from "./source-spool.ts";
-import { isNeeded, WideReading } from "./source-wide.ts";
+import { WideReading } from "./source-wide.ts";
 import { writePieces, type SourcePace } from "./source-write.ts";
 import { changeOf, metaOf } from "./task-meta.ts";
 import { Watchdog } from "./transfer/watchdog.ts";
 import type { DownloadRequest } from "./types.ts";
-
-const FIRST = 0; // of the connections to a source
 
 const BACKOFF_MAX_MS = 10_000;
 
@@ -129,7 +128,7 @@ async function readRest(
     });
   const reads = run ?? wholeOf(stored.meta);
   state.wide?.begin(reads);
-  await readRun({ job, stored, wide: state.wide }, FIRST, reads, body);
+  await readRun({ job, stored, wide: state.wide }, FIRST_LANE, reads, body);
   return stored.finished.full ? stored : undefined;
 }
 
@@ -222,7 +221,7 @@ async function nextRunOf(job: SourceJob, stored: StoredTask, wide: WideReading |
     const needed =
       wide === undefined
         ? nextRun(stored.meta, (index) => !isNeeded(job, stored, index), { bytesMax: bytesMax() })
-        : wide.nextRun(FIRST, bytesMax());
+        : wide.nextRun(FIRST_LANE, bytesMax());
     const missing = stored.finished.firstMissing();
     if (needed !== undefined || missing === undefined) return needed;
     const before = stored.finished.count;

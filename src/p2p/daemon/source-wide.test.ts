@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { suite, test } from "node:test";
-import { aDownload, sha256Of, startTestDaemon } from "../../../test/kit/daemon.ts";
+import { aDownload, attached, sha256Of, startTestDaemon, startTestScheduler } from "../../../test/kit/daemon.ts";
 import { sha256OfGenerated } from "../../../test/kit/generated-content.ts";
 import { startOrigin, type Origin, type OriginOptions } from "../../../test/kit/origin.ts";
 
@@ -52,6 +52,18 @@ test("one connection is all that the setting allows", async () => {
   await using origin = await startOrigin({ content: { "/file": CONTENT }, faults: { "/file": { bytesPerSecond: 40 * MIB } } });
   await download(origin, { sourceConnectionsMax: 1 });
   assert.equal(origin.totals().gets, 1);
+});
+
+test("who has neighbours reads over one connection", async () => {
+  await using origin = await startOrigin({ content: { "/file": CONTENT }, faults: { "/file": { bytesPerSecond: 40 * MIB } } });
+  await using scheduler = await startTestScheduler({ sourceShareMax: 1 });
+  await using a = await startTestDaemon({ name: "a", schedulers: [scheduler.address] });
+  await using b = await startTestDaemon({ name: "b", schedulers: [scheduler.address] });
+  await Promise.all([attached(a), attached(b)]);
+  using first = a.daemon.downloads.start(aDownload(origin.url("/file")));
+  using second = b.daemon.downloads.start(aDownload(origin.url("/file")));
+  await Promise.all([first.done, second.done]);
+  assert.equal(ranges(origin), 0);
 });
 
 test("a source that gives parts no more is read from its beginning", async () => {

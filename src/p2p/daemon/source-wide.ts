@@ -2,8 +2,8 @@ import { AnaxError } from "../../base/errors.ts";
 import type { StoredTask } from "../pieces/types.ts";
 import { linkedSignal, type LinkedSignal } from "./linked-signal.ts";
 import type { SourceJob } from "./source-job.ts";
-import { SourceLanes } from "./source-lanes.ts";
-import { nextRun, type SourceRun } from "./source-plan.ts";
+import { FIRST_LANE, SourceLanes } from "./source-lanes.ts";
+import { isNeeded, nextRun, type SourceRun } from "./source-plan.ts";
 import { SourceWidth } from "./source-width.ts";
 import { givesRanges } from "./task-meta.ts";
 
@@ -23,13 +23,9 @@ const LEFT_BYTES_MIN = 32 * 1024 * 1024;
 /** Made once: a fresh error for each of many small files is a cost of its own. */
 const ENOUGH = new AnaxError("download.cancelled", { reason: "the source is read" });
 
-/** What of the source is to be read: nobody has it here, and no peer brings it. */
-export const isNeeded = ({ share, comesFromPeers }: SourceJob, stored: StoredTask, index: number): boolean =>
-  !stored.finished.has(index) && share.includes(index) && !comesFromPeers(index);
-
-function mayWiden({ config }: SourceJob, { meta, finished }: StoredTask): boolean {
+function mayWiden({ config, share, isAlone }: SourceJob, { meta, finished }: StoredTask): boolean {
   const leftBytes = (meta.pieceCount - finished.count) * meta.pieceLength;
-  return config.sourceConnectionsMax > 1 && leftBytes >= LEFT_BYTES_MIN && givesRanges(meta);
+  return config.sourceConnectionsMax > 1 && leftBytes >= LEFT_BYTES_MIN && givesRanges(meta) && isAlone() && !share.isPart;
 }
 
 /**
@@ -63,7 +59,7 @@ export class WideReading implements AsyncDisposable {
 
   /** The first connection reads this run. */
   begin(run: SourceRun): void {
-    this.#lanes.begin(0, run);
+    this.#lanes.begin(FIRST_LANE, run);
   }
 
   /** Whether nobody else reads the piece, or has read it. */
@@ -77,9 +73,12 @@ export class WideReading implements AsyncDisposable {
     const isHeld = (index: number): boolean => finished.has(index);
     const { count, requestBytes } = this.#width;
     this.#lanes.end(lane, isHeld);
-    const from = lane === 0 ? 0 : this.#lanes.startOfOthers(isHeld, Math.ceil(requestBytes / meta.pieceLength));
+    const from = lane === FIRST_LANE ? 0 : this.#lanes.startOfOthers(isHeld, Math.ceil(requestBytes / meta.pieceLength));
     const isTaken = (index: number): boolean => !isNeeded(this.#job, this.#stored, index) || !this.#lanes.isFree(lane, index);
-    const run = nextRun(meta, isTaken, { from, bytesMax: lane === 0 && count === 1 ? bytesMax : Math.min(bytesMax, requestBytes) });
+    const run = nextRun(meta, isTaken, {
+      from,
+      bytesMax: lane === FIRST_LANE && count === 1 ? bytesMax : Math.min(bytesMax, requestBytes),
+    });
     if (run !== undefined) this.#lanes.begin(lane, run);
     return run;
   }
@@ -91,9 +90,9 @@ export class WideReading implements AsyncDisposable {
     }
   }
 
-  /** Nothing has come for a while: what they have not read is the first connection's. */
+  /** What the others have not read is the first connection's. */
   async stopOthers(): Promise<void> {
-    this.#width.narrow(this.#job.clock.nowMs());
+    this.#narrow();
     const running = [...this.#running.values()];
     for (const { scope } of running) scope.abort(ENOUGH);
     await Promise.all(running.map(({ work }) => work));
@@ -105,21 +104,26 @@ export class WideReading implements AsyncDisposable {
     await this.stopOthers();
   }
 
+  /** Once neighbours are there, or little is left, that is it for this reading. */
   #look(): void {
-    this.#timer = this.#job.clock.timer(LOOK_MS, () => {
-      this.#widen();
-      if (!this.#ended && mayWiden(this.#job, this.#stored)) this.#look();
+    const { clock, limits } = this.#job;
+    this.#timer = clock.timer(LOOK_MS, () => {
+      if (this.#ended) return;
+      if (!mayWiden(this.#job, this.#stored)) return this.#narrow();
+      this.#change(() => this.#width.look(clock.nowMs(), this.#bytes, limits.capacity().download));
+      for (let lane = FIRST_LANE + 1; lane < this.#width.count; lane++) if (!this.#running.has(lane)) this.#start(lane);
+      this.#look();
     });
   }
 
-  #widen(): void {
-    const { clock, limits, share, isAlone, onConnections } = this.#job;
+  #narrow(): void {
+    this.#change(() => this.#width.narrow(this.#job.clock.nowMs()));
+  }
+
+  #change(change: () => void): void {
     const before = this.#width.count;
-    if (share.isPart || !isAlone()) this.#width.narrow(clock.nowMs());
-    else this.#width.look(clock.nowMs(), this.#bytes, limits.capacity().download);
-    const { count } = this.#width;
-    if (count !== before) onConnections(count);
-    for (let lane = 1; lane < count; lane++) if (!this.#running.has(lane)) this.#start(lane);
+    change();
+    if (this.#width.count !== before) this.#job.onConnections(this.#width.count);
   }
 
   #start(lane: number): void {
@@ -140,10 +144,10 @@ export class WideReading implements AsyncDisposable {
         if (run === undefined) return;
         await this.#readRun(lane, run, signal);
         if (finished.has(run.firstIndex)) continue;
-        return this.#width.narrow(this.#job.clock.nowMs()); // it was given something else, or may not read this any more
+        return this.#narrow(); // it was given something else, or may not read this any more
       }
     } catch {
-      this.#width.narrow(this.#job.clock.nowMs()); // the first connection reads it then, and tells what is wrong
+      this.#narrow(); // the first connection reads it then, and tells what is wrong
     } finally {
       this.#lanes.end(lane, (index) => finished.has(index));
     }

@@ -4,8 +4,8 @@ const SETTLE_MS = 200;
 const WINDOW_MS = 400;
 const WINDOW_BYTES = 1024 * 1024;
 const WINDOW_MAX_MS = 8000;
-/** First so many times as many connections are tried, then the most. */
-const FIRST_STEP = 3;
+/** So many are tried first, then the most. */
+const FIRST_TRY = 3;
 /** More connections are kept when they bring this many times as much. */
 const GAIN = 1.3;
 /** A link that is used to this share is not worth more connections. */
@@ -69,7 +69,7 @@ export class SourceWidth {
     this.#kept = { count: this.#count, rate };
     const isFull = rate >= link * FULL && link > 0;
     if (rate === 0 || isFull || this.#count >= this.#max || nowMs < this.#restsUntilMs) return;
-    this.#set(this.#count === 1 ? Math.min(this.#max, FIRST_STEP) : this.#max, nowMs);
+    this.#set(this.#count === 1 ? Math.min(this.#max, FIRST_TRY) : this.#max, nowMs);
   }
 
   #rest(nowMs: number): void {

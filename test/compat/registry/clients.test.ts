@@ -71,6 +71,7 @@ suite(
       const digests = [lab.image.configDigest, ...lab.image.layerDigests];
       assert.deepEqual([...bytes.keys()].toSorted(), digests.toSorted());
       for (const digest of digests) {
+        // A request that another one's pieces cut short has sent a little more.
         const copies = bytes.get(digest)! / (await lab.sizeOf(digest)); // it is among them
         assert.ok(copies >= 1 && copies < 1.25, `${copies} copies of ${digest}`);
       }

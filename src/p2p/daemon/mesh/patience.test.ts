@@ -5,7 +5,7 @@ import { Patience } from "./patience.ts";
 const STALL_MS = 1000;
 const LOOK_MS = 50;
 
-/** Looks every 50 ms from `fromMs` to `toMs`; what `came` names has news each time. */
+/** Looks every 50 ms from `fromMs` to `toMs`; `comes`: somebody gives something all the time. */
 function pass(patience: Patience, fromMs: number, toMs: number, comes = false): void {
   for (let ms = fromMs + LOOK_MS; ms <= toMs; ms += LOOK_MS) {
     patience.look(ms);
