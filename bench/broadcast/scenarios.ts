@@ -7,12 +7,12 @@ const WITHOUT_FAULTS = { ratioLast: 1.15, originCopies: 1.1 };
 const WITH_FAULTS = { ratioLast: 1.25, originCopies: 1.1 };
 
 /**
- * Sizes and rates are such that the links and not two cores decide: all hosts together receive 512 to 640 Mbit/s, and one copy takes 27 s and
- * more, beside which the start of as many `anax get` on one machine, where a real host would start one, does not count for much. Sixteen hosts
- * get as many pieces as eight do: what the first and the last pieces cost is counted in pieces.
+ * Sizes and rates are such that the links and not two cores decide, of which a host takes a part by the second and a part by the byte. One copy takes
+ * 27 s and more, beside which the start of as many `anax get` on one machine, where a real host would start one, does not count for much.
+ * Sixteen hosts get as many pieces as eight do: what the first and the last pieces cost is counted in pieces.
  */
 const EIGHT = { n: 8, bytes: 256 * MIB, rateBits: 80 * MBIT, delayMs: 1, judged: "last", required: WITHOUT_FAULTS } as const;
-const SIXTEEN = { ...EIGHT, n: 16, rateBits: 32 * MBIT } as const;
+const SIXTEEN = { ...EIGHT, n: 16, rateBits: 16 * MBIT } as const;
 
 const ONE_COPY = "each host receives one copy at the rate of its link";
 
@@ -29,6 +29,7 @@ export const SCENARIOS: readonly Scenario[] = [
     ...EIGHT,
     name: "loss-8",
     title: "1 % of the packets is lost",
+    rateBits: 50 * MBIT, // what is lost are single packets, and those take twice as much of the cores as bundles do
     lossShare: 0.01,
     bound: `${ONE_COPY}, and 1 % again`,
     required: WITH_FAULTS,

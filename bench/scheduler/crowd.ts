@@ -38,6 +38,15 @@ interface Part {
   readonly end: number;
 }
 
+/** What one reads of the source. */
+interface Reading {
+  readonly parts: readonly Part[];
+  readonly sinceMs: number;
+  credit: number;
+  /** Pieces. */
+  read: number;
+}
+
 function* piecesOf({ first, end }: Part): Generator<number> {
   for (let piece = first; piece < end; piece++) yield piece;
 }
@@ -54,7 +63,7 @@ export class Crowd {
   readonly #joinedAtMs: number[] = [];
   #left: number;
   /** Who reads the source now, and which parts of it. */
-  readonly #readers = new Map<Node, { parts: readonly Part[]; credit: number }>();
+  readonly #readers = new Map<Node, Reading>();
   /** Of a link, in pieces per millisecond. */
   readonly #rate: number;
   #nowMs = 0;
@@ -139,7 +148,13 @@ export class Crowd {
     const node = this.swarm.nodes[at]!; // one per peer
     if (!node.alive) return;
     const runs = node.finishedAtMs === undefined && node.heldCount > 0;
-    this.scheduler.beat(at, node, runs ? node.held.toBytes(this.#scenario.pieces) : undefined);
+    const reading = this.#readers.get(node);
+    const source = reading && {
+      bytes: reading.read * this.scheduler.layout.pieceLength,
+      elapsedMs: this.#nowMs - reading.sinceMs,
+      connections: 1,
+    };
+    this.scheduler.beat(at, node, runs ? { finishedPieces: node.held.toBytes(this.#scenario.pieces), source } : undefined);
   }
 
   #finished(node: Node): void {
@@ -163,6 +178,7 @@ export class Crowd {
           .find((piece) => !node.held.has(piece));
       for (let piece = next(); piece !== undefined && reading.credit >= 1; piece = next()) {
         reading.credit--;
+        reading.read++;
         this.swarm.gain(node, piece);
       }
       const isOver = next() === undefined;
@@ -204,7 +220,7 @@ export class Crowd {
     const known = this.#readers.get(node);
     for (const piece of (known?.parts ?? []).flatMap((part) => [...piecesOf(part)])) node.swarm.claim(piece, false);
     for (const piece of parts.flatMap((part) => [...piecesOf(part)])) node.swarm.claim(piece, true);
-    this.#readers.set(node, { parts, credit: known?.credit ?? 0 });
+    this.#readers.set(node, { parts, credit: known?.credit ?? 0, read: known?.read ?? 0, sinceMs: known?.sinceMs ?? this.#nowMs });
   }
 
   /** When the scheduler's word has arrived and is followed. */

@@ -51,9 +51,9 @@ export class SchedulerModel {
     this.#tell({ kind: "stored", hostId, stored });
   }
 
-  beat(at: number, { hostId, peerId }: PeerWire, finishedPieces: Uint8Array | undefined): void {
+  beat(at: number, { hostId, peerId }: PeerWire, progressed: Pick<ProgressFacts, "finishedPieces" | "source"> | undefined): void {
     this.messages.heartbeats++;
-    const progress: ProgressFacts[] = finishedPieces === undefined ? [] : [{ peerId, layout: this.layout, finishedPieces }];
+    const progress: ProgressFacts[] = progressed === undefined ? [] : [{ peerId, layout: this.layout, ...progressed }];
     this.#tell({ kind: "heartbeat", hostId, sessionId: at + 1, host: undefined, uploadsInFlight: 4, uploadSlots: 8, progress });
   }
 

@@ -249,7 +249,7 @@ export class SwarmModel {
 
   #offerAgain(): void {
     for (const node of this.#holdingBack) {
-      const due = node.offers.due(this.#nowMs);
+      const due = node.offers.due(this.#nowMs, (piece) => node.swarm.isThere(piece));
       if (node.offers.heldBack.size === 0) this.#holdingBack.delete(node);
       if (due.length === 0) continue;
       node.news.held.push(...due);
@@ -343,6 +343,7 @@ export class SwarmModel {
     to.swarm.ended(flow.piece, flow.from);
     this.#pumping.add(to);
     from.uploads--;
+    from.offers.took(this.#nowMs - flow.sinceMs);
     this.#giveUnique(from);
     if (from.uploads >= from.limit.now) return;
     const [next] = from.refused;

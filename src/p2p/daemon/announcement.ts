@@ -1,6 +1,7 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { AnnouncePeerRequest, AnnouncePeerResponse, NormalTaskResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
 import type { BidiStream } from "../../wire/grpc/client.ts";
+import type { SourceReading } from "./source-meter.ts";
 import type { PieceSpan } from "./source-share.ts";
 import { neighbourOfferOf, parentOfferOf, readerKeysOf, type NeighbourOffer, type ParentOffer, type TaskFacts } from "./api.ts";
 
@@ -50,6 +51,8 @@ export interface Announcement extends Disposable {
 export interface AnnounceOptions {
   /** Ends the stream. */
   readonly signal: AbortSignal;
+  /** For the heartbeats, which tell how far the download is. */
+  readonly sourceReading: () => SourceReading | undefined;
   /** Ends the wait for a scheduler. */
   readonly waitSignal: AbortSignal;
   /** How long to wait for a scheduler while all are down. */

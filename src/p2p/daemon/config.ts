@@ -70,7 +70,9 @@ export const DaemonConfig = z.strictObject({
     .min(1)
     .max(32)
     .default(8)
-    .describe("Connections over which a daemon without neighbours reads one source at once, where more than one make it quicker."),
+    .describe(
+      "Connections over which a daemon reads one source at once, where more than one make it quicker and no neighbour reads a part.",
+    ),
   syncWaitMs: duration({ min: "100ms", max: "10m" })
     .prefault("10s")
     .describe("How long another peer that asks for a task's pieces is held when the task has not begun here."),

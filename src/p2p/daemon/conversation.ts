@@ -6,6 +6,7 @@ import type { PeerId, TaskId } from "../model/ids.ts";
 import type { AnnounceOptions, Announcement, Decision, Report } from "./announcement.ts";
 import type { DaemonConfig } from "./config.ts";
 import { orAborted } from "./linked-signal.ts";
+import type { SourceReading } from "./source-meter.ts";
 
 /** What a download asks of the schedulers. */
 export interface Announcer {
@@ -22,6 +23,7 @@ export interface ConversationOptions {
   readonly config: Pick<DaemonConfig, "schedulerReturnMs" | "decisionMs">;
   /** Ends every wait of the download. */
   readonly signal: AbortSignal;
+  readonly sourceReading: () => SourceReading | undefined;
   /** What a new stream begins with; undefined when this scheduler cannot place the download, which goes on without one. */
   readonly introduce: (announcement: Announcement) => Promise<readonly Report[] | undefined>;
   readonly onDecision: (decision: Decision) => void;
@@ -66,13 +68,14 @@ export class Conversation {
 
   /** Registers; `attempt` 1 is the first time, later ones wait for a scheduler to come back. */
   async open(attempt: number): Promise<void> {
-    const { schedulers, taskId, peerId, clock, random, config, signal, introduce, onLost, tell } = this.#options;
+    const { schedulers, taskId, peerId, clock, random, config, signal, sourceReading, introduce, onLost, tell } = this.#options;
     this.#opening = true;
     try {
       if (attempt > 1) await clock.sleep(backoffMs(attempt - 1, BACKOFF, random), signal);
       const announcement = await schedulers.announce(taskId, peerId, {
         signal: this.#talk.signal,
         waitSignal: signal,
+        sourceReading,
         waitMs: attempt > 1 ? config.schedulerReturnMs : undefined,
       });
       if (announcement === undefined) return onLost("unreachable");

@@ -31,6 +31,7 @@ import {
   sourceStartedReport,
   startedReport,
 } from "./reports.ts";
+import { SourceMeter } from "./source-meter.ts";
 import { readSource, sourceRequestOf } from "./source-read.ts";
 import { SourceShare, type PieceSpan } from "./source-share.ts";
 import { START, step, type Happening, type Order, type Phase, type Rules, type SourceReason } from "./step.ts";
@@ -90,6 +91,7 @@ export class DownloadRun {
   readonly #task: TaskHold;
   readonly #part: MeshPart | undefined;
   readonly #share = new SourceShare();
+  readonly #meter: SourceMeter;
   /** Pieces that are being read from the source, so that they are not fetched as well. */
   readonly #claimed = new Set<number>();
   #phase: Phase = START;
@@ -114,6 +116,7 @@ export class DownloadRun {
     this.#order = order;
     this.#parts = parts;
     this.#scope = linkedSignal(order.signal);
+    this.#meter = new SourceMeter(parts.clock);
     this.#task = new TaskHold({
       store: parts.store,
       onPiece: order.onPiece,
@@ -127,6 +130,7 @@ export class DownloadRun {
       ...parts,
       ...order,
       signal: this.#scope.signal,
+      sourceReading: () => (this.#readsSource ? this.#meter.reading : undefined),
       introduce: (announcement) => this.#introduce(announcement),
       onDecision: (decision) => this.#decided(decision),
       onLost: (why) => this.#happened({ on: "scheduler-lost", why }),
@@ -450,6 +454,7 @@ export class DownloadRun {
         pieceLengthOf: (contentLength) => (this.#cutsOwnWay ? ownPieceLengthOf(contentLength) : pieceLengthOf(contentLength)),
         comesFromPeers: (index) => this.#part?.isThere(index) ?? false,
         share: this.#share,
+        meter: this.#meter,
         isAlone: () => this.#isAlone,
         isOnItsOwn: () => this.#talk.state === "none",
         onClaim: (index, reading) => this.#claim(index, reading),

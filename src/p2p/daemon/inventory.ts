@@ -1,8 +1,16 @@
 import type { StoredTask as WireStored } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import type { PeerId, TaskId } from "../model/ids.ts";
+import type { SourceReading } from "./source-meter.ts";
 
-/** Downloads of this host that are under the scheduler's care, with the names that they have there. */
-export type RunningTasks = ReadonlyMap<TaskId, PeerId>;
+/** A download of this host that is under the scheduler's care. */
+export interface RunningTask {
+  /** Its name there. */
+  readonly peerId: PeerId;
+  /** Undefined: it does not read the source. */
+  readonly sourceReading: () => SourceReading | undefined;
+}
+
+export type RunningTasks = ReadonlyMap<TaskId, RunningTask>;
 
 /** What of this machine's store a scheduler is told. */
 export interface Inventory {

@@ -8,12 +8,12 @@ import { backoffMs } from "../../base/retry.ts";
 import { SchedulerService, type AnnouncePeerRequest, type AnnouncePeerResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
 import { openChannel, type BidiStream, type ClientTls, type GrpcChannel } from "../../wire/grpc/client.ts";
 import type { SchedulerAddress } from "../model/hash-ring.ts";
-import type { PeerId, TaskId } from "../model/ids.ts";
+import type { TaskId } from "../model/ids.ts";
 import { attachTo } from "./attach.ts";
 import type { DaemonConfig } from "./config.ts";
 import { announceTo } from "./foreign-scheduler.ts";
 import type { HostFacts } from "./host.ts";
-import type { Inventory } from "./inventory.ts";
+import type { Inventory, RunningTask } from "./inventory.ts";
 import { Talks } from "./talks.ts";
 
 /** connecting: not tried yet. ours: holds a stream of ours. foreign: a Dragonfly scheduler. */
@@ -46,7 +46,7 @@ export class SchedulerLink implements AsyncDisposable {
   /** Of downloads with a scheduler of ours. */
   readonly #talks = new Talks();
   /** Downloads that are announced here. */
-  readonly #running = new Map<TaskId, PeerId>();
+  readonly #running = new Map<TaskId, RunningTask>();
   readonly #onLost = new Set<(reason: Error) => void>();
   #tell: ((task: TaskId) => void) | undefined;
   #ending = false;
@@ -80,9 +80,9 @@ export class SchedulerLink implements AsyncDisposable {
   }
 
   /** A download is announced here until this is disposed: heartbeats tell how far it is. */
-  runs(task: TaskId, peer: PeerId): Disposable {
-    this.#running.set(task, peer);
-    return { [Symbol.dispose]: () => void (this.#running.get(task) === peer && this.#running.delete(task)) };
+  runs(task: TaskId, running: RunningTask): Disposable {
+    this.#running.set(task, running);
+    return { [Symbol.dispose]: () => void (this.#running.get(task) === running && this.#running.delete(task)) };
   }
 
   /** A task was gained, progressed or was dropped. */

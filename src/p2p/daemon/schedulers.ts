@@ -63,7 +63,11 @@ export class Schedulers implements AsyncDisposable {
   }
 
   /** A stream for one download, or undefined when no scheduler is there; those not tried yet, or all for `waitMs`, are waited for. */
-  async announce(task: TaskId, peer: PeerId, { signal, waitSignal, waitMs }: AnnounceOptions): Promise<Announcement | undefined> {
+  async announce(
+    task: TaskId,
+    peer: PeerId,
+    { signal, waitSignal, waitMs, sourceReading }: AnnounceOptions,
+  ): Promise<Announcement | undefined> {
     const { host, config } = this.#options;
     await this.#await(() => this.#links.every(({ state }) => state !== "connecting"), config.schedulerConnectMs, waitSignal);
     if (waitMs !== undefined) await this.#await(() => this.#linkOf(task) !== undefined, waitMs, waitSignal);
@@ -71,7 +75,7 @@ export class Schedulers implements AsyncDisposable {
     if (link === undefined) return undefined;
     const life = linkedSignal(signal);
     const untie = link.onLost((reason) => life.abort(reason)); // a silent scheduler leaves its streams open
-    const running = link.runs(task, peer);
+    const running = link.runs(task, { peerId: peer, sourceReading });
     const stream = link.converse(life.signal);
     const release = (): void => {
       running[Symbol.dispose]();

@@ -6,6 +6,7 @@ import type { PieceStore, StoredTask } from "../pieces/types.ts";
 import type { Sources } from "../source/types.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { RateLimits } from "./rates/types.ts";
+import type { SourceMeter } from "./source-meter.ts";
 import type { SourceShare } from "./source-share.ts";
 import type { DownloadedPiece, DownloadRequest } from "./types.ts";
 
@@ -31,6 +32,7 @@ export interface SourceJob {
   readonly share: SourceShare;
   /** Whether the piece comes from peers by itself, so that it need not be read. */
   readonly comesFromPeers: (index: number) => boolean;
+  readonly meter: SourceMeter;
   /** Nobody else is there who could read a part. */
   readonly isAlone: () => boolean;
   /** Nobody is there any more who would say who reads what. */

@@ -157,7 +157,7 @@ async function readRun({ job, stored, wide }: Reading, lane: number, reads: Sour
   const { firstIndex: from, count } = reads;
   // One that begins outside of this host's share reads what nobody brought: all of it.
   const isOurs = (index: number): boolean => (job.share.includes(index) || !job.share.includes(from)) && isFree(index);
-  const counted = wide === undefined ? body : { ...body, chunks: wide.counted(body.chunks) };
+  const counted = { ...body, chunks: job.meter.count(body.chunks) };
   await writePieces({ stored, body: counted, pace: claim.pace, from, count, isOurs, clock: job.clock, onPiece: job.onPiece });
 }
 

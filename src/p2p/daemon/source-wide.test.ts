@@ -54,16 +54,37 @@ test("one connection is all that the setting allows", async () => {
   assert.equal(origin.totals().gets, 1);
 });
 
-test("who has neighbours reads over one connection", async () => {
-  await using origin = await startOrigin({ content: { "/file": CONTENT }, faults: { "/file": { bytesPerSecond: 40 * MIB } } });
-  await using scheduler = await startTestScheduler({ sourceShareMax: 1 });
+/** What each of two hosts read of a source that gives each connection little, and what it sent. */
+async function both(sourceShareMax: number): Promise<{ readonly read: readonly number[]; readonly sent: number }> {
+  await using origin = await startOrigin({ content: { "/file": CONTENT }, faults: { "/file": { bytesPerSecond: 4 * MIB } } });
+  await using scheduler = await startTestScheduler({ sourceShareMax });
   await using a = await startTestDaemon({ name: "a", schedulers: [scheduler.address] });
   await using b = await startTestDaemon({ name: "b", schedulers: [scheduler.address] });
   await Promise.all([attached(a), attached(b)]);
   using first = a.daemon.downloads.start(aDownload(origin.url("/file")));
   using second = b.daemon.downloads.start(aDownload(origin.url("/file")));
-  await Promise.all([first.done, second.done]);
-  assert.equal(ranges(origin), 0);
+  const results = await Promise.all([first.done, second.done]);
+  return { read: results.map(({ bytesFrom }) => bytesFrom["back-to-source"]), sent: origin.totals().bytesSent };
+}
+
+suite("of two hosts, where a source gives each connection little,", () => {
+  test("both read", async () => {
+    const { read, sent } = await both(4);
+    assert.ok(
+      read.every((bytes) => bytes > CONTENT.bytes / 8),
+      `${read.join(" and ")} bytes`,
+    );
+    assert.ok(sent <= CONTENT.bytes + 2 * IN_FLIGHT, `${sent} bytes`);
+  });
+
+  test("one reads over several connections where only one may read", async () => {
+    const { read, sent } = await both(1);
+    assert.deepEqual(
+      read.toSorted((x, y) => x - y),
+      [0, CONTENT.bytes],
+    );
+    assert.ok(sent <= CONTENT.bytes + 2 * IN_FLIGHT, `${sent} bytes`);
+  });
 });
 
 test("a source that gives parts no more is read from its beginning", async () => {

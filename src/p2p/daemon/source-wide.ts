@@ -17,21 +17,28 @@ interface WideReadingParts {
 }
 
 const LOOK_MS = 100;
+/** What one connection brings is looked at so long after it has begun; later where others, who start as well, keep this machine busy. */
+const BEGIN_MS = 200;
+const CROWD_BEGIN_MS = 1000;
+/** Enough to see whether more bring more: then others read as well. */
+const CROWD_MAX = 3;
+/** Bytes a second. A connection that brings more is not what limits such a reader, which sends it all on and takes memory for each. */
+const CROWD_ENOUGH = 16 * 1024 * 1024;
 /** With less left to read no further connection is made. */
 const LEFT_BYTES_MIN = 32 * 1024 * 1024;
 
 /** Made once: a fresh error for each of many small files is a cost of its own. */
 const ENOUGH = new AnaxError("download.cancelled", { reason: "the source is read" });
 
-function mayWiden({ config, share, isAlone }: SourceJob, { meta, finished }: StoredTask): boolean {
+function mayWiden({ config, share }: SourceJob, { meta, finished }: StoredTask): boolean {
   const leftBytes = (meta.pieceCount - finished.count) * meta.pieceLength;
-  return config.sourceConnectionsMax > 1 && leftBytes >= LEFT_BYTES_MIN && givesRanges(meta) && isAlone() && !share.isPart;
+  return config.sourceConnectionsMax > 1 && leftBytes >= LEFT_BYTES_MIN && givesRanges(meta) && !share.isPart;
 }
 
 /**
  * Further connections to a source beside the first one, for as long as more of them make it quicker. Each has pieces of its own; those of one
- * that fails are the first one's again. With neighbours there is only the first: the scheduler divides the reading among them where that is quicker,
- * and each of them tells by its pieces how fast it reads, which several at once would make look slow.
+ * that fails are the first one's again. Where there are neighbours the scheduler hears of it, and divides the reading among them; each of them
+ * has one connection then.
  */
 export class WideReading implements AsyncDisposable {
   readonly #job: SourceJob;
@@ -42,7 +49,6 @@ export class WideReading implements AsyncDisposable {
   readonly #running = new Map<number, { readonly scope: LinkedSignal; readonly work: Promise<void> }>();
   #timer: Disposable | undefined;
   #ended = false;
-  #bytes = 0;
 
   /** Undefined: it is not worth it, or cannot be. */
   static of(parts: WideReadingParts): WideReading | undefined {
@@ -53,7 +59,14 @@ export class WideReading implements AsyncDisposable {
     this.#job = job;
     this.#stored = stored;
     this.#readRun = readRun;
-    this.#width = new SourceWidth(job.config.sourceConnectionsMax, job.clock.nowMs());
+    const { sourceConnectionsMax } = job.config;
+    this.#width = job.isAlone()
+      ? new SourceWidth({ max: sourceConnectionsMax, beginsMs: job.clock.nowMs() + BEGIN_MS })
+      : new SourceWidth({
+          max: Math.min(sourceConnectionsMax, CROWD_MAX),
+          beginsMs: job.clock.nowMs() + CROWD_BEGIN_MS,
+          enough: CROWD_ENOUGH,
+        });
     this.#look();
   }
 
@@ -83,13 +96,6 @@ export class WideReading implements AsyncDisposable {
     return run;
   }
 
-  async *counted(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    for await (const chunk of chunks) {
-      this.#bytes += chunk.length;
-      yield chunk;
-    }
-  }
-
   /** What the others have not read is the first connection's. */
   async stopOthers(): Promise<void> {
     this.#narrow();
@@ -104,13 +110,15 @@ export class WideReading implements AsyncDisposable {
     await this.stopOthers();
   }
 
-  /** Once neighbours are there, or little is left, that is it for this reading. */
+  /** Once it is divided, or little is left, that is it for this reading. */
   #look(): void {
-    const { clock, limits } = this.#job;
+    const { clock, limits, meter } = this.#job;
     this.#timer = clock.timer(LOOK_MS, () => {
       if (this.#ended) return;
       if (!mayWiden(this.#job, this.#stored)) return this.#narrow();
-      this.#change(() => this.#width.look(clock.nowMs(), this.#bytes, limits.capacity().download));
+      // With neighbours it is tried once: it costs what is on its way when the others are given up, and tells the scheduler all that it wants to know.
+      if (this.#width.gaveUp && !this.#job.isAlone()) return;
+      this.#change(() => this.#width.look(clock.nowMs(), meter.bytes, limits.capacity().download));
       for (let lane = FIRST_LANE + 1; lane < this.#width.count; lane++) if (!this.#running.has(lane)) this.#start(lane);
       this.#look();
     });
@@ -123,6 +131,7 @@ export class WideReading implements AsyncDisposable {
   #change(change: () => void): void {
     const before = this.#width.count;
     change();
+    this.#job.meter.connections = this.#width.worth;
     if (this.#width.count !== before) this.#job.onConnections(this.#width.count);
   }
 

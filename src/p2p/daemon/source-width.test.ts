@@ -5,8 +5,8 @@ import { SourceWidth } from "./source-width.ts";
 const MIB = 1024 * 1024;
 
 /** Reads at what `rateOf` says of so many connections, in MiB a second, and looks every 100 ms; the counts in their order. */
-function countsOver(ms: number, rateOf: (count: number) => number, { max = 8, link = 0 } = {}): number[] {
-  const width = new SourceWidth(max, 0);
+function countsOver(ms: number, rateOf: (count: number) => number, { max = 8, link = 0, enough = Infinity } = {}): number[] {
+  const width = new SourceWidth({ max, beginsMs: 0, enough: enough * MIB });
   const counts = [width.count];
   let bytes = 0;
   for (let nowMs = 100; nowMs <= ms; nowMs += 100) {
@@ -44,13 +44,28 @@ test("what three bring and eight do not is left at three", () => {
   );
 });
 
-test("a link that is known to be full is left alone", () => {
+test("a link that seems to be full is tried once, since it may have been seen to take no more than one connection brings, and then left alone", () => {
   assert.deepEqual(
     countsOver(5000, (count) => 4 * count, { link: 4 }),
-    [1],
+    [1, 3],
+  );
+  assert.deepEqual(
+    countsOver(60_000, () => 4, { link: 4 }),
+    [1, 3, 1],
   );
   assert.deepEqual(
     countsOver(5000, (count) => 4 * count, { link: 14 }),
+    [1, 3],
+  );
+});
+
+test("where one connection brings enough, no more are tried", () => {
+  assert.deepEqual(
+    countsOver(60_000, (count) => 4 * count, { enough: 3 }),
+    [1],
+  );
+  assert.deepEqual(
+    countsOver(4000, (count) => 4 * count, { enough: 5 }),
     [1, 3],
   );
 });
@@ -76,14 +91,23 @@ test("a request is for half a second of one connection, and neither tiny nor hug
     [20, 10],
     [1000, 32],
   ] as const) {
-    const width = new SourceWidth(8, 0);
+    const width = new SourceWidth({ max: 8, beginsMs: 0 });
     for (let nowMs = 0; width.count === 1; nowMs += 100) width.look(nowMs, (nowMs * rate * MIB) / 1000, 0);
     assert.equal(width.requestBytes, megabytes * MIB);
   }
 });
 
+test("a look that comes late says nothing: what came while this machine was busy came over whatever there was", () => {
+  const width = new SourceWidth({ max: 8, beginsMs: 0 });
+  let bytes = 0;
+  for (let nowMs = 0; nowMs < 20_000; nowMs += 200) width.look(nowMs, (bytes += MIB), 0);
+  assert.equal(width.count, 1);
+  for (let nowMs = 20_000; nowMs < 21_000; nowMs += 100) width.look(nowMs, (bytes += MIB), 0);
+  assert.equal(width.count, 3);
+});
+
 test("when more cannot be had there is one, for a while", () => {
-  const width = new SourceWidth(4, 0);
+  const width = new SourceWidth({ max: 4, beginsMs: 0 });
   for (let nowMs = 0; nowMs < 1000; nowMs += 100) width.look(nowMs, nowMs * 4096, 0);
   assert.equal(width.count, 3);
   width.narrow(1000);

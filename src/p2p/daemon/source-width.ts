@@ -4,10 +4,12 @@ const SETTLE_MS = 200;
 const WINDOW_MS = 400;
 const WINDOW_BYTES = 1024 * 1024;
 const WINDOW_MAX_MS = 8000;
+/** After a longer pause between two looks this machine was busy with something else, and what came meanwhile says nothing of connections. */
+const LATE_MS = 160;
 /** So many are tried first, then the most. */
 const FIRST_TRY = 3;
 /** More connections are kept when they bring this many times as much. */
-const GAIN = 1.3;
+const GAIN = 1.5;
 /** A link that is used to this share is not worth more connections. */
 const FULL = 0.8;
 /** After those that brought nothing it is tried again; later each time. */
@@ -24,21 +26,36 @@ const REQUEST_BYTES_MAX = 32 * 1024 * 1024;
  */
 export class SourceWidth {
   readonly #max: number;
+  readonly #enough: number;
   /** What was read by the number that is known to be worth it; 0: not known. */
   #kept = { count: 1, rate: 0 };
   #count = 1;
   #settledMs: number;
   #since: { readonly ms: number; readonly bytes: number } | undefined;
   #restsUntilMs = 0;
+  #lookedMs = -Infinity;
+  #tried = false;
   #pauseMs = PAUSE_MS;
 
-  constructor(max: number, nowMs: number) {
+  /** `beginsMs`: what the first connection brings is looked at then, once it is going. Where that is `enough`, no more are tried. */
+  constructor({ max, beginsMs, enough = Infinity }: { readonly max: number; readonly beginsMs: number; readonly enough?: number }) {
     this.#max = max;
-    this.#settledMs = nowMs + SETTLE_MS;
+    this.#settledMs = beginsMs;
+    this.#enough = enough;
   }
 
   get count(): number {
     return this.#count;
+  }
+
+  /** More than one brought nothing, for now. */
+  get gaveUp(): boolean {
+    return this.#count === 1 && this.#restsUntilMs > 0;
+  }
+
+  /** How many are known to bring more than fewer. */
+  get worth(): number {
+    return this.#kept.count;
   }
 
   /** What one connection of several asks for at once. */
@@ -49,7 +66,10 @@ export class SourceWidth {
 
   /** `bytes`: what has been read in all; `link`: the rate that this host's link was seen to take, 0 where that is not known. */
   look(nowMs: number, bytes: number, link: number): void {
+    const isLate = nowMs - this.#lookedMs > LATE_MS;
+    this.#lookedMs = nowMs;
     if (nowMs < this.#settledMs) return;
+    if (isLate) this.#since = undefined;
     this.#since ??= { ms: nowMs, bytes };
     const [ms, read] = [nowMs - this.#since.ms, bytes - this.#since.bytes];
     if (ms < WINDOW_MS || (read < WINDOW_BYTES && ms < WINDOW_MAX_MS)) return;
@@ -67,8 +87,9 @@ export class SourceWidth {
   #judge(nowMs: number, rate: number, link: number): void {
     if (this.#count > this.#kept.count && rate < this.#kept.rate * GAIN) return this.#rest(nowMs);
     this.#kept = { count: this.#count, rate };
-    const isFull = rate >= link * FULL && link > 0;
-    if (rate === 0 || isFull || this.#count >= this.#max || nowMs < this.#restsUntilMs) return;
+    // At first nobody knows: a link may have been seen to take no more than one connection brought.
+    const isFull = this.#tried && rate >= link * FULL && link > 0;
+    if (rate === 0 || rate >= this.#enough || isFull || this.#count >= this.#max || nowMs < this.#restsUntilMs) return;
     this.#set(this.#count === 1 ? Math.min(this.#max, FIRST_TRY) : this.#max, nowMs);
   }
 
@@ -79,6 +100,7 @@ export class SourceWidth {
   }
 
   #set(count: number, nowMs: number): void {
+    this.#tried = true;
     this.#count = count;
     this.#settledMs = nowMs + SETTLE_MS;
     this.#since = undefined;

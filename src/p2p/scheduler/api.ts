@@ -1,7 +1,11 @@
 import { isIP } from "node:net";
 import { AnaxError } from "../../base/errors.ts";
 import type { Neighbour as WireNeighbour, Rejection as WireRejection } from "../../wire/grpc/gen/anax/v1/common.ts";
-import type { StoredTask as WireStored, TaskProgress as WireProgress } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
+import type {
+  SourceReading as WireReading,
+  StoredTask as WireStored,
+  TaskProgress as WireProgress,
+} from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import {
   Peer as WirePeer,
   SizeScope,
@@ -9,7 +13,7 @@ import {
   type Download,
   type Host as WireHost,
 } from "../../wire/grpc/gen/common/v2/common.ts";
-import { timestampOf } from "../../wire/grpc/time.ts";
+import { msOf, timestampOf } from "../../wire/grpc/time.ts";
 import { parseHostId, parsePeerId, parseTaskId } from "../model/ids.ts";
 import { parseDigest, pieceCountOf } from "../model/piece.ts";
 import { isPriority } from "../model/types.ts";
@@ -24,6 +28,7 @@ import {
   type Layout,
   type Peer,
   type PeerState,
+  type SourceReading,
   type Task,
   type TaskState,
 } from "./state.ts";
@@ -102,8 +107,19 @@ export function storedFactsOf(stored: WireStored | undefined): StoredFacts {
 /** Throws `input.invalid`. */
 export function progressFactsOf(progress: WireProgress): ProgressFacts {
   const layout = layoutOf(progress.contentLength, progress.pieceLength);
-  return { peerId: parsePeerId(progress.peerId), layout, finishedPieces: bitmapOf(progress.finishedPieces, layout) };
+  return {
+    peerId: parsePeerId(progress.peerId),
+    layout,
+    finishedPieces: bitmapOf(progress.finishedPieces, layout),
+    source: progress.source && sourceReadingOf(progress.source),
+  };
 }
+
+const sourceReadingOf = ({ bytes, elapsed, connections }: WireReading): SourceReading => ({
+  bytes,
+  elapsedMs: elapsed === undefined ? 0 : Math.max(0, msOf(elapsed)),
+  connections,
+});
 
 /** Undefined where the host does not sign. Throws `input.invalid`. */
 export function signingKeyOf(key: Uint8Array): Uint8Array | undefined {

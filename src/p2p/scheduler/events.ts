@@ -2,7 +2,7 @@ import type { ErrorCode, ErrorDetails } from "../../base/errors.ts";
 import type { Download } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import type { Rejections } from "./rules.ts";
-import type { HostFacts, Layout, SourceError } from "./state.ts";
+import type { HostFacts, Layout, SourceError, SourceReading } from "./state.ts";
 
 /** A task as a host has it on disk. */
 export interface StoredFacts {
@@ -24,6 +24,8 @@ export interface ProgressFacts {
   readonly peerId: PeerId;
   readonly layout: Layout | undefined;
   readonly finishedPieces: Uint8Array;
+  /** Undefined: it does not read the source. */
+  readonly source?: SourceReading | undefined;
 }
 
 /** What happened. Reports of peers carry ids that were looked at, nothing more: the peer may be unknown. */

@@ -26,11 +26,21 @@ function theReader(bench: Bench, ranges = true): void {
   });
 }
 
-function has(bench: Bench, host: string, from: number, count: number): Did[] {
+/** The host has read so many pieces, and of further ones some bytes. */
+function reads(
+  bench: Bench,
+  host: string,
+  source: { readonly from: number; readonly count: number; readonly beside: number; readonly connections: number },
+): Did[] {
+  const { from, count, beside, connections } = source;
   const finishedPieces = new Uint8Array(PIECES / 8);
   for (let i = from; i < from + count; i++) finishedPieces[i >>> 3]! |= 1 << (i & 7);
-  return bench.beat(host, 0, 4, [{ peerId: idOf(host), layout, finishedPieces }]);
+  const sourceReading = { bytes: count * layout.pieceLength + beside, elapsedMs: bench.nowMs, connections };
+  return bench.beat(host, 0, 4, [{ peerId: idOf(host), layout, finishedPieces, source: sourceReading }]);
 }
+
+const has = (bench: Bench, host: string, from: number, count: number): Did[] =>
+  reads(bench, host, { from, count, beside: 0, connections: 1 });
 
 const shares = (did: readonly Did[]): string[] =>
   told(did)
@@ -94,14 +104,36 @@ test("who reads and sends on as fast as anybody can receive reads it all; one th
   }
 });
 
-test("where a second brings few pieces, the one that is still arriving makes nobody slow", () => {
-  const bench = reading({ peers: 0 });
-  for (const name of ["h1", "h2", "h3"]) bench.join(name, { maxRxBandwidth: 4200, maxTxBandwidth: 4200 });
-  theReader(bench);
-  assert.deepEqual(theBeginning(bench, 4), []); // three in a second, and of the fourth who knows how much
-  assert.deepEqual(shares(bench.pass(2000)), []);
-  has(bench, "h1", 0, 6);
-  assert.equal(shares(bench.pass(1000)).length, 3); // two more since then
+test("pieces that are still arriving count for what is here of them", () => {
+  for (const [beside, readers] of [
+    [3000, 1],
+    [500, 3],
+  ] as const) {
+    const bench = reading({ peers: 0 });
+    for (const name of ["h1", "h2", "h3"]) bench.join(name, { maxRxBandwidth: 4200, maxTxBandwidth: 4200 });
+    theReader(bench);
+    bench.pass(800);
+    has(bench, "h1", 0, 1);
+    bench.pass(1000);
+    reads(bench, "h1", { from: 0, count: 2, beside, connections: 1 });
+    bench.pass(600);
+    assert.equal(Math.max(1, bench.peer("h1").task.spans.length), readers, `${beside}`);
+  }
+});
+
+test("one to whom further connections bring more is helped, since others have connections too, unless it is soon through", () => {
+  for (const [pieces, isHelped] of [
+    [12, true],
+    [30, false],
+  ] as const) {
+    const bench = reading({ peers: 0 });
+    for (const name of ["h1", "h2", "h3"]) bench.join(name, { maxRxBandwidth: 4000, maxTxBandwidth: 4000 });
+    theReader(bench);
+    bench.pass(2000);
+    reads(bench, "h1", { from: 0, count: pieces, beside: 0, connections: 3 });
+    bench.pass(200);
+    assert.equal(bench.peer("h1").task.spans.length > 1, isHelped, `${pieces}`);
+  }
 });
 
 test("one that reads twice as fast as it sends is helped, also where nobody has seen more than it sends", () => {
@@ -140,7 +172,7 @@ test("who comes a moment after a slow reader has a part as large as the others'"
   assert.deepEqual(partsOf(bench), ["0-32", "32-64", "64-96", "96-128"]);
 });
 
-test("how long a reader took to get going is not held against it, nor what it has not told yet", () => {
+test("how long a reader took to get going is not held against it", () => {
   const bench = reading({ peers: 0 });
   for (const name of ["h1", "h2", "h3"]) bench.join(name, { maxRxBandwidth: 5000, maxTxBandwidth: 5000 });
   theReader(bench);

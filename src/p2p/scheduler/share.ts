@@ -87,7 +87,7 @@ function divided(turn: Turn, task: Task, pieceCount: number): readonly SourceSpa
   const whole = known?.reader === undefined ? wholeOf(task, pieceCount, nowMs) : known;
   if (whole === undefined) return [];
   const reason = reasonToDivide(task, whole, nowMs);
-  if (reason === undefined) return [whole.told === undefined ? { ...whole, told: toldOf(task, whole) } : whole];
+  if (reason === undefined) return [whole.told === undefined ? { ...whole, told: toldOf(whole) } : whole];
   const parts = evenly(task, whole, helpersOf(task, [whole]).slice(0, config.sourceShareMax - 1), nowMs);
   if (parts.length > 1) note(turn, task, "source-divided", { peer: whole.reader!, fields: reason }); // a whole has one
   return parts;
@@ -121,12 +121,15 @@ function reasonToDivide(task: Task, whole: SourceSpan, nowMs: number): Fields | 
   const { maxRxBandwidth: link = 0, maxTxBandwidth: sends = 0 } = whole.reader?.host.facts.announced.network ?? {};
   const known = { link, sends, usual: usualRateOf(task) };
   if (readsForMs < KNOWN_MS) return isSlow(known, left * pieceLength) ? { because: "known-slow", ...known } : undefined;
-  const pace = latePaceOf(task, whole);
+  const now = toldOf(whole);
+  if (now !== undefined && now.connections > 1 && (left * pieceLength * now.elapsedMs) / now.bytes >= WORTH_MS)
+    return { because: "more-by-connections", connections: now.connections, ...known };
+  const pace = paceSince(whole, now);
   if (pace === undefined) return readsForMs < 2 * PACE_MS ? undefined : { because: "tells-nothing", ...known };
-  if (left / pace.least < WORTH_MS) return undefined;
-  const reads = Math.round(pace.least * 1000 * pieceLength);
+  if ((left * pieceLength) / pace < WORTH_MS) return undefined;
+  const reads = Math.round(pace * 1000);
   if (known.usual === 0) return { because: "links-unknown", reads, ...known };
-  if (pace.most * 1000 * pieceLength < known.usual * KEEPS_UP) return { because: "reads-slowly", reads, ...known };
+  if (reads < known.usual * KEEPS_UP) return { because: "reads-slowly", reads, ...known };
   // How fast it sends is seen only once others want it all, and told late. Whoever got everything through a slow uplink so far does not know what
   // its own link takes, so what is read counts as well.
   if (readsForMs < 2 * PACE_MS || sends >= Math.max(known.usual, reads) * KEEPS_UP) return undefined;
@@ -149,21 +152,15 @@ function usualRateOf(task: Task): number {
   return known[known.length >> 1] ?? 0;
 }
 
-const toldOf = (task: Task, span: SourceSpan): SourceSpan["told"] => {
-  const done = span.end - span.first - leftOf(task, span);
-  const atMs = span.reader?.permit?.progressAtMs;
-  return done === 0 || atMs === undefined || atMs - span.sinceMs < BEGUN_MS ? undefined : { atMs, done };
+const toldOf = ({ reader }: SourceSpan): SourceSpan["told"] => {
+  const reading = reader?.permit?.reading;
+  return reading === undefined || reading.elapsedMs < BEGUN_MS ? undefined : reading;
 };
 
-/**
- * Pieces a millisecond between what it told first and last: how long its connection took to get going says nothing. At most one piece more, of
- * which all but the end may be here, and which counts for much where pieces take long. Undefined: too early to say.
- */
-function latePaceOf(task: Task, span: SourceSpan): { readonly least: number; readonly most: number } | undefined {
-  const [first, last] = [span.told, toldOf(task, span)];
-  if (first === undefined || last === undefined || last.atMs - first.atMs < STALE_MS * TOLD_TIMELY) return undefined;
-  const [pieces, ms] = [last.done - first.done, last.atMs - first.atMs];
-  return { least: pieces / ms, most: (pieces + 1) / ms };
+/** Bytes a millisecond between what it told first and last: how long its connection took to get going says nothing. Undefined: too early to say. */
+function paceSince({ told: first }: SourceSpan, last: SourceSpan["told"]): number | undefined {
+  if (first === undefined || last === undefined || last.elapsedMs - first.elapsedMs < STALE_MS * TOLD_TIMELY) return undefined;
+  return (last.bytes - first.bytes) / (last.elapsedMs - first.elapsedMs);
 }
 
 /** At first everybody gets as much of the rest as its link takes, in the order of the content, so that the first reader goes on as it began. */

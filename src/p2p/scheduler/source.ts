@@ -175,7 +175,7 @@ function grant(turn: Turn, peer: Peer, kind: Permit["kind"], because: SourceBeca
 
 function setPermit(turn: Turn, peer: Peer, kind: Permit["kind"]): void {
   const { nowMs } = turn.moment;
-  peer.permit = { kind, grantedAtMs: nowMs, progressAtMs: nowMs, stalled: false };
+  peer.permit = { kind, grantedAtMs: nowMs, progressAtMs: nowMs, reading: undefined, stalled: false };
   const { task } = peer;
   task.readers.add(peer);
   task.roster.note(peer);

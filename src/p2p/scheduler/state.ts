@@ -127,6 +127,15 @@ export function nextState(from: PeerState, event: PeerEvent): PeerState {
   return to;
 }
 
+/** What a peer has read of the source, as it tells. */
+export interface SourceReading {
+  readonly bytes: number;
+  /** Since the first of them, by its own clock. */
+  readonly elapsedMs: number;
+  /** More than one where that brings more. */
+  readonly connections: number;
+}
+
 /** Leave to read the source. */
 export interface Permit {
   /** granted: within `sourceReadersMax`; rescue: beyond it, since the peer reaches nobody; unasked: it told us that it does. */
@@ -134,6 +143,8 @@ export interface Permit {
   readonly grantedAtMs: number;
   /** Of its last piece, or of the permit. */
   progressAtMs: number;
+  /** Undefined until it tells. */
+  reading: SourceReading | undefined;
   /** It made no progress for too long: another may read besides. Never taken back, lest readers take turns. */
   stalled: boolean;
 }
@@ -248,8 +259,8 @@ export interface SourceSpan {
   readonly end: number;
   /** Since when it is this reader's. */
   readonly sinceMs: number;
-  /** Of one who reads everything: what it told first to have read, and when. */
-  readonly told?: undefined | { readonly atMs: number; readonly done: number };
+  /** Of one who reads everything: what it told first to have read. */
+  readonly told?: undefined | SourceReading;
 }
 
 export interface Task {

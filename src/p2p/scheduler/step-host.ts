@@ -74,10 +74,11 @@ function learnHost(turn: Turn, host: Host, facts: HostFacts): void {
 }
 
 /** Stands for the report of each piece; a download that is over, or another host's, is passed over. */
-function applyProgress(turn: Turn, host: Host, { peerId, layout, finishedPieces }: ProgressFacts): void {
+function applyProgress(turn: Turn, host: Host, { peerId, layout, finishedPieces, source }: ProgressFacts): void {
   const peer = turn.cluster.peers.get(peerId);
   if (peer === undefined || peer.host !== host || !isActive(peer)) return;
   if (layout !== undefined) learnLayout(peer, layout);
+  if (peer.permit !== undefined) peer.permit.reading = source;
   const before = peer.pieces.count;
   peer.pieces.merge(finishedPieces);
   if (peer.pieces.count === before) return;

@@ -30,13 +30,15 @@ export const MeshConfig = z.strictObject({
     .describe("How long news for the neighbours are gathered at least; four times as long where pieces take long."),
   stallMs: duration({ min: "50ms", max: "1m" })
     .prefault("1s")
-    .describe("A piece of which nothing came for so long is asked of another neighbour."),
+    .describe("A piece of which nothing came for so long, or for half of what pieces take, is asked of another neighbour."),
   avoidMs: duration({ min: "10ms", max: "10m" })
     .prefault("1s")
     .describe("How long a neighbour that failed is not asked again; doubles each time."),
   reofferMs: duration({ min: "10ms", max: "1m" })
     .prefault("1500ms")
-    .describe("Whoever reads the source sends each piece once before any twice: so long it offers a piece that it sent to nobody else."),
+    .describe(
+      "Whoever reads the source sends each piece once before any twice: so long, or four times what a piece takes to be sent, it offers a piece that it sent to nobody else.",
+    ),
   connectMs: duration({ min: "10ms", max: "5m" }).prefault("3s").describe("Time to connect to a neighbour."),
   idleMs: duration({ min: "100ms", max: "1d" }).prefault("1m").describe("How long a connection without a request is kept."),
   connectionsMax: z.int().min(1).max(100_000).default(1024).describe("Connections to neighbours, of all tasks."),

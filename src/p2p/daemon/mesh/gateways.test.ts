@@ -30,11 +30,11 @@ function aRack(names: readonly string[] = NAMES): Rack {
 const allBits = (): Uint32Array => new Uint32Array(new Bits(PIECES).words.length).fill(0xffff_ffff);
 
 /** Who may bring the piece in at a time, when all of it is outside. */
-function bringersOf({ names, gateways }: Rack, piece: number, nowMs: number): string[] {
+function bringersOf({ names, gateways }: Rack, piece: number, nowMs: number, pieceMs = 0): string[] {
   return names.filter((name) => {
     const outside = new Bits(PIECES);
     outside.set(piece);
-    gateways.get(name)!.filter(outside.words, nowMs);
+    gateways.get(name)!.filter(outside.words, nowMs, pieceMs);
     return outside.has(piece);
   });
 }
@@ -69,6 +69,16 @@ test("when the first is silent a second steps in after a second, and anybody aft
     assert.deepEqual(at(2999), two);
     assert.deepEqual(at(3000), NAMES);
   }
+});
+
+test("over slow links, where a piece takes longer to come in, others wait for longer", () => {
+  const rack = aRack();
+  seen(rack, 0);
+  const at = (ms: number): string[] => bringersOf(rack, 7, ms, 2500);
+  assert.equal(at(2499).length, 1);
+  assert.equal(at(2500).length, 2);
+  assert.equal(at(7499).length, 2);
+  assert.deepEqual(at(7500), NAMES);
 });
 
 test("the second stays back while the first has the piece or gets it", () => {
@@ -111,7 +121,7 @@ test("whoever stood in may not once the first is at work", () => {
   const second = bringersOf(rack, 7, 1000).find((name) => name !== first)!;
   assert.ok(rack.gateways.get(second)!.mayCross(7));
   rack.members.get(first!)!.has.set(7);
-  rack.gateways.get(second)!.filter(allBits(), 1000);
+  rack.gateways.get(second)!.filter(allBits(), 1000, 0);
   assert.ok(!rack.gateways.get(second)!.mayCross(7));
 });
 
@@ -119,7 +129,7 @@ test("without members of the rack there is nothing to filter", () => {
   const alone = new Gateways("me", PIECES);
   alone.changed([{ name: "outside", distance: 2, has: new Bits(PIECES) }]);
   const outside = allBits();
-  alone.filter(outside, 0);
+  alone.filter(outside, 0, 0);
   for (let piece = 0; piece < PIECES; piece++) assert.equal((outside[piece >>> 5]! >>> (piece & 31)) & 1, 1);
   assert.ok(alone.mayCross(5));
 });
@@ -129,6 +139,6 @@ test("what may cross is what the last filter left", () => {
   seen(rack, 0);
   const gateway = rack.gateways.get(NAMES[0]!)!;
   const outside = allBits();
-  gateway.filter(outside, 0);
+  gateway.filter(outside, 0, 0);
   for (let piece = 0; piece < PIECES; piece++) assert.equal(gateway.mayCross(piece), ((outside[piece >>> 5]! >>> (piece & 31)) & 1) === 1);
 });

@@ -8,10 +8,10 @@ export interface RackMember {
   readonly has: Bits;
 }
 
-/** The second of a piece's gateways steps in when the first neither has nor gets a piece that has been outside for this long. */
+/** The second of a piece's gateways steps in when the first neither has nor gets a piece that has been outside for so long, and for what pieces take. */
 const SECOND_AFTER_MS = 1000;
-/** From then on anybody may: a rack must not wait for two hosts that do not act. */
-const ANYBODY_AFTER_MS = 3000;
+/** From so many times that on anybody may: a rack must not wait for two hosts that do not act. */
+const ANYBODY_AFTER = 3;
 
 /**
  * One copy of a piece crosses into a rack, then it spreads inside: rendezvous hashing over the members of the rack says which of them brings a piece in.
@@ -28,6 +28,7 @@ export class Gateways {
   #seenMs: Float64Array | undefined;
   #members: readonly RackMember[] = [];
   #allowed: Bits;
+  #patienceMs = SECOND_AFTER_MS;
 
   constructor(self: string, pieceCount: number) {
     this.#self = self;
@@ -46,9 +47,10 @@ export class Gateways {
     if (nowMs < this.#seenMs[piece]!) this.#seenMs[piece] = nowMs; // within the pieces
   }
 
-  /** Leaves those bits that this host may bring in from outside its rack. */
-  filter(outside: Uint32Array, nowMs: number): void {
+  /** Leaves those bits that this host may bring in from outside its rack. `pieceMs`: what pieces take lately. */
+  filter(outside: Uint32Array, nowMs: number, pieceMs: number): void {
     this.#rank ??= this.#ranks();
+    this.#patienceMs = Math.max(SECOND_AFTER_MS, pieceMs);
     for (let index = 0; index < this.#pieceCount; index++) {
       if (((outside[index >>> 5]! >>> (index & 31)) & 1) === 0) continue; // within the pieces
       if (this.#allows(index, nowMs)) this.#allowed.set(index);
@@ -68,8 +70,8 @@ export class Gateways {
     const rank = this.#rank![piece]!; // made by `filter`, one per piece
     if (rank === 0) return true;
     const ageMs = nowMs - (this.#seenMs?.[piece] ?? nowMs);
-    if (ageMs >= ANYBODY_AFTER_MS) return true;
-    return rank === 1 && ageMs >= SECOND_AFTER_MS && this.#first[piece]?.has.has(piece) !== true;
+    if (ageMs >= this.#patienceMs * ANYBODY_AFTER) return true;
+    return rank === 1 && ageMs >= this.#patienceMs && this.#first[piece]?.has.has(piece) !== true;
   }
 
   #ranks(): Uint8Array {

@@ -151,10 +151,10 @@ export class MeshFetch implements AsyncDisposable {
   }
 
   #noticeStalls(): void {
-    const { metrics } = this.#options;
+    const { metrics, swarm } = this.#options;
     for (const { receiver } of this.#asked) {
       const waits = receiver.piece === ANY_PIECE && !receiver.begun;
-      const afterMs = waits || receiver.settled || !receiver.sent ? undefined : this.#patience.exceededBy(receiver);
+      const afterMs = waits || receiver.settled || !receiver.sent ? undefined : this.#patience.exceededBy(receiver, swarm.pieceMs);
       if (afterMs === undefined) continue;
       metrics.stalls.inc();
       receiver.fail(new AnaxError("rpc.deadline-exceeded", { piece: receiver.piece, reason: "nothing came", afterMs }));

@@ -1,11 +1,18 @@
+/** A piece has spread within so many times what it takes to be sent once: others pass it on while it still arrives. */
+const SENDS = 4;
+/** What the last sending counts for in how long they take. */
+const LATEST = 0.2;
+
 /**
  * Unique pieces first: who reads the source offers a piece to all until it has gone to somebody, and then leaves it to that one to spread it for a
  * while. So its uplink carries each piece once before any twice (simulated: 1.03 times the bound with it, 1.10 without).
- * Once the while is over the piece is offered again: whoever got it may have died.
+ * Once the while is over the piece is offered again: whoever got it may have died. Over a slow link the while is longer, since a piece
+ * that is offered again while it is still being sent takes the place of one that nobody has.
  */
 export class Offers {
   readonly #reofferMs: number;
   readonly #sentMs = new Map<number, number>();
+  #sendMs = 0;
 
   constructor(reofferMs: number) {
     this.#reofferMs = reofferMs;
@@ -20,12 +27,18 @@ export class Offers {
     this.#sentMs.set(piece, nowMs);
   }
 
-  /** Pieces that are offered again from now on. */
-  due(nowMs: number): number[] {
+  /** To send a piece took so long. */
+  took(ms: number): void {
+    this.#sendMs = this.#sendMs === 0 ? ms : this.#sendMs * (1 - LATEST) + ms * LATEST;
+  }
+
+  /** Pieces that are offered again from now on. `isThere`: some neighbour has the piece, or gets it. */
+  due(nowMs: number, isThere: (piece: number) => boolean): number[] {
     const due: number[] = [];
     for (const [piece, sentMs] of this.#sentMs) {
-      if (nowMs - sentMs < this.#reofferMs) break; // the map is in order of time
-      due.push(piece);
+      const heldMs = nowMs - sentMs;
+      if (heldMs < this.#reofferMs) break; // the map is in order of time
+      if (heldMs >= this.#sendMs * SENDS || !isThere(piece)) due.push(piece);
     }
     for (const piece of due) this.#sentMs.delete(piece);
     return due;

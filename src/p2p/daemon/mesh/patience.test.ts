@@ -18,20 +18,28 @@ const aPatience = (): Patience => new Patience(STALL_MS, LOOK_MS, 0);
 test("while others give something, who is silent for a second has stalled; before its first byte for two", () => {
   const patience = aPatience();
   pass(patience, 0, 950, true);
-  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 1 }), undefined);
+  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 1 }, 0), undefined);
   pass(patience, 950, 1000, true);
-  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 1 }), STALL_MS);
-  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 0 }), undefined);
+  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 1 }, 0), STALL_MS);
+  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 0 }, 0), undefined);
   pass(patience, 1000, 2000, true);
-  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 0 }), 2 * STALL_MS);
+  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 0 }, 0), 2 * STALL_MS);
 });
 
 test("while nothing comes from anybody, it takes four times as long", () => {
   const patience = aPatience();
   pass(patience, 0, 3950);
-  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 1 }), undefined);
+  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 1 }, 0), undefined);
   pass(patience, 3950, 4000);
-  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 1 }), 4 * STALL_MS);
+  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 1 }, 0), 4 * STALL_MS);
+});
+
+test("where pieces take long, so may the gaps between their blocks", () => {
+  const patience = aPatience();
+  pass(patience, 0, 2950, true);
+  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 1 }, 6000), undefined);
+  pass(patience, 2950, 3000, true);
+  assert.equal(patience.exceededBy({ progressMs: 0, receivedBytes: 1 }, 6000), 3000);
 });
 
 test("time in which this host was held up is not counted: what came meanwhile is still to be read", () => {
@@ -39,7 +47,7 @@ test("time in which this host was held up is not counted: what came meanwhile is
   pass(patience, 0, 500, true);
   patience.look(60_000);
   assert.equal(patience.nowMs, 600);
-  assert.equal(patience.exceededBy({ progressMs: 500, receivedBytes: 1 }), undefined);
+  assert.equal(patience.exceededBy({ progressMs: 500, receivedBytes: 1 }, 0), undefined);
 });
 
 test("news are news once", () => {

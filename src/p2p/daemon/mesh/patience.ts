@@ -11,6 +11,8 @@ const LOOKS_MAX = 2;
 const FIRST_BYTE = 2;
 /** While nothing comes from anybody, the trouble is hardly one neighbour's, and nobody else would be quicker. */
 const ALL_SILENT = 4;
+/** Over slow links the gaps between the blocks of a piece are a good part of what it takes, and grow with each hop. */
+const PIECE_SHARE = 1 / 2;
 
 /**
  * How long a neighbour may be silent before a piece is asked of another. Its clock stands still while this host is held up, by its processors
@@ -47,10 +49,11 @@ export class Patience {
     return isNews;
   }
 
-  /** For how long nothing may have come of it; undefined while that has not passed. */
-  exceededBy({ progressMs, receivedBytes }: Waited): number | undefined {
-    const isSilent = this.#nowMs - this.#cameMs >= this.#stallMs;
-    const patienceMs = this.#stallMs * (receivedBytes === 0 ? FIRST_BYTE : 1) * (isSilent ? ALL_SILENT : 1);
+  /** For how long nothing may have come of it; undefined while that has not passed. `pieceMs`: what pieces take lately. */
+  exceededBy({ progressMs, receivedBytes }: Waited, pieceMs: number): number | undefined {
+    const stallMs = Math.max(this.#stallMs, pieceMs * PIECE_SHARE);
+    const isSilent = this.#nowMs - this.#cameMs >= stallMs;
+    const patienceMs = stallMs * (receivedBytes === 0 ? FIRST_BYTE : 1) * (isSilent ? ALL_SILENT : 1);
     return this.#nowMs - progressMs < patienceMs ? undefined : patienceMs;
   }
 }

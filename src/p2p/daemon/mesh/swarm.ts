@@ -350,7 +350,7 @@ export class Swarm<K> {
       someFar ||= distance > 0;
       for (let word = 0; word < into.length; word++) into[word]! |= has.words[word]!; // of equal length
     }
-    if (someFar) this.#gateways.filter(far, nowMs);
+    if (someFar) this.#gateways.filter(far, nowMs, this.#pieceMs);
     const masked = this.#masked.words;
     for (let word = 0; word < near.length; word++) near[word] = (near[word]! | far[word]!) & ~masked[word]!; // likewise
     return near;
@@ -405,7 +405,7 @@ export class Swarm<K> {
     for (const [piece, requests] of this.#requests) {
       if (requests.size > 1 || this.#held.has(piece)) continue;
       const [[first, { sinceMs }]] = requests as unknown as readonly [readonly [K, Request]]; // there is one
-      if (nowMs - sinceMs < ENDGAME_AFTER_MS || (oldest !== undefined && oldest.sinceMs <= sinceMs)) continue;
+      if (nowMs - sinceMs < Math.max(ENDGAME_AFTER_MS, this.#pieceMs) || (oldest !== undefined && oldest.sinceMs <= sinceMs)) continue;
       const other = able.find((neighbour) => neighbour.key !== first && neighbour.held.has(piece));
       if (other !== undefined) oldest = { piece, neighbour: other, sinceMs };
     }

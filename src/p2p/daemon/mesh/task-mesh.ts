@@ -606,9 +606,13 @@ export class TaskMesh implements AsyncDisposable {
 
   /** A slot by which a piece is sent to this neighbour; undefined while none is free. */
   #slotFor(neighbour: Neighbour | undefined): Disposable | undefined {
-    const { slots } = this.#parts;
+    const { slots, clock } = this.#parts;
     if (neighbour === undefined) return slots.tryTake();
-    const slot = slots.tryTake(() => neighbour.sending--);
+    const sinceMs = clock.nowMs();
+    const slot = slots.tryTake(() => {
+      neighbour.sending--;
+      this.#offers.took(clock.nowMs() - sinceMs);
+    });
     if (slot !== undefined) neighbour.sending++;
     return slot;
   }
@@ -690,7 +694,7 @@ export class TaskMesh implements AsyncDisposable {
 
   #offerAgain(): void {
     this.#reoffer = undefined;
-    for (const piece of this.#offers.due(this.#parts.clock.nowMs())) this.#news.held(piece);
+    for (const piece of this.#offers.due(this.#parts.clock.nowMs(), (one) => this.isThere(one))) this.#news.held(piece);
     this.#flushIn(this.#lazyMs);
     if (this.#offers.heldBack.size > 0 && !this.#stop.signal.aborted)
       this.#reoffer = this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());

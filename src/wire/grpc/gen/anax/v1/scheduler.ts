@@ -67,6 +67,20 @@ export interface TaskProgress {
   readonly pieceLength: number;
   /** Bitmap as in common.v2.Peer. */
   readonly finishedPieces: Uint8Array;
+  /** Absent: it does not read the source. */
+  readonly source?: SourceReading | undefined;
+}
+
+/** What a running download has read of the source. Pieces would tell it late, and less of who reads several at once. */
+export interface SourceReading {
+  /** Pieces that are not whole are in it. */
+  readonly bytes: number;
+  /** Since the first of them. */
+  readonly elapsed?:
+    | Duration
+    | undefined;
+  /** Over how many connections: more than one where they bring more. */
+  readonly connections: number;
 }
 
 /** A task on disk, whole or in part. */
@@ -576,7 +590,14 @@ export const Heartbeat: MessageFns<Heartbeat> = {
 };
 
 function createBaseTaskProgress(): TaskProgress {
-  return { taskId: "", peerId: "", contentLength: 0, pieceLength: 0, finishedPieces: new Uint8Array(0) };
+  return {
+    taskId: "",
+    peerId: "",
+    contentLength: 0,
+    pieceLength: 0,
+    finishedPieces: new Uint8Array(0),
+    source: undefined,
+  };
 }
 
 export const TaskProgress: MessageFns<TaskProgress> = {
@@ -595,6 +616,9 @@ export const TaskProgress: MessageFns<TaskProgress> = {
     }
     if (message.finishedPieces.length !== 0) {
       writer.uint32(42).bytes(message.finishedPieces);
+    }
+    if (message.source !== undefined) {
+      SourceReading.encode(message.source, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -652,6 +676,14 @@ export const TaskProgress: MessageFns<TaskProgress> = {
             message.finishedPieces = reader.bytes();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.source = SourceReading.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -674,6 +706,90 @@ export const TaskProgress: MessageFns<TaskProgress> = {
     message.contentLength = object.contentLength ?? 0;
     message.pieceLength = object.pieceLength ?? 0;
     message.finishedPieces = object.finishedPieces ?? new Uint8Array(0);
+    message.source = (object.source !== undefined && object.source !== null)
+      ? SourceReading.fromPartial(object.source)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSourceReading(): SourceReading {
+  return { bytes: 0, elapsed: undefined, connections: 0 };
+}
+
+export const SourceReading: MessageFns<SourceReading> = {
+  encode(message: SourceReading, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.bytes !== 0) {
+      writer.uint32(8).uint64(message.bytes);
+    }
+    if (message.elapsed !== undefined) {
+      Duration.encode(message.elapsed, writer.uint32(18).fork()).join();
+    }
+    if (message.connections !== 0) {
+      writer.uint32(24).uint32(message.connections);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SourceReading {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSourceReading() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.elapsed = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.connections = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SourceReading>): SourceReading {
+    return SourceReading.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SourceReading>): SourceReading {
+    const message = createBaseSourceReading() as any;
+    message.bytes = object.bytes ?? 0;
+    message.elapsed = (object.elapsed !== undefined && object.elapsed !== null)
+      ? Duration.fromPartial(object.elapsed)
+      : undefined;
+    message.connections = object.connections ?? 0;
     return message;
   },
 };
