@@ -269,9 +269,7 @@ export class BlockConnection {
     if (buffer !== undefined) receiver.take(buffer.bytes.subarray(0, lengthBytes), () => buffer[Symbol.dispose]());
     else receiver.skip();
     if (restBytes > 0) this.#body = this.#bodyOf(receiver, restBytes);
-    else this.#pace.rest();
-    if (restBytes > 0) return;
-    if (receiver.expectedBytes === undefined) this.#forget(receiver);
+    else if (receiver.expectedBytes === undefined) this.#forget(receiver);
   }
 
   #readFrame(): void {
@@ -289,7 +287,6 @@ export class BlockConnection {
   #beginRun(header: FrameHeader): void {
     const receiver = this.#receivers.get(header.stream);
     if (receiver === undefined) throw malformedFrame("blocks without a request", { stream: header.stream });
-    this.#pace.goOn();
     this.#body = this.#bodyOf(receiver, header.lengthBytes);
     this.#nextFrame();
   }
@@ -336,7 +333,6 @@ class Pace {
   #sinceMs: number;
   #bytes = 0;
   #bytesPerMs = 0;
-  #restsSinceMs: number | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -344,26 +340,12 @@ class Pace {
   }
 
   count(bytes: number): void {
-    const nowMs = this.#clock.nowMs();
-    if (this.#restsSinceMs !== undefined) {
-      this.#sinceMs += nowMs - this.#restsSinceMs;
-      this.#restsSinceMs = nowMs;
-    }
     this.#bytes += bytes;
-    const tookMs = nowMs - this.#sinceMs;
+    const tookMs = this.#clock.nowMs() - this.#sinceMs;
     if (tookMs < PACE_MS) return;
     this.#bytesPerMs = this.#bytes / tookMs;
     this.#bytes = 0;
     this.#sinceMs += tookMs;
-  }
-
-  rest(): void {
-    this.#restsSinceMs ??= this.#clock.nowMs();
-  }
-
-  goOn(): void {
-    if (this.#restsSinceMs !== undefined) this.#sinceMs += this.#clock.nowMs() - this.#restsSinceMs;
-    this.#restsSinceMs = undefined;
   }
 
   /** What surely comes so soon that nobody misses it until then. At least 1. */
