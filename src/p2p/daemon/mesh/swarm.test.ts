@@ -305,6 +305,14 @@ suite("the last pieces", () => {
     assert.equal(swarm.next(askedMs + 300)?.duplicate, true);
   });
 
+  test("only when they take longer than pieces do", () => {
+    const swarm = ending(1);
+    const askedMs = 10 * (PIECES - 1);
+    swarm.took(2000);
+    assert.equal(swarm.next(askedMs + 1999), undefined);
+    assert.equal(swarm.next(askedMs + 2000)?.duplicate, true);
+  });
+
   test("only when a slot is free", () => {
     assert.equal(ending(4).next(LATE), undefined);
     assert.equal(ending(9, { slots: 10 }).next(LATE)?.duplicate, true);
