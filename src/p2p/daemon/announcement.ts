@@ -1,7 +1,7 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { AnnouncePeerRequest, AnnouncePeerResponse, NormalTaskResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
 import type { BidiStream } from "../../wire/grpc/client.ts";
-import type { SourceReading } from "./source-meter.ts";
+import type { SourceReading } from "../model/types.ts";
 import type { PieceSpan } from "./source-share.ts";
 import { neighbourOfferOf, parentOfferOf, readerKeysOf, type NeighbourOffer, type ParentOffer, type TaskFacts } from "./api.ts";
 

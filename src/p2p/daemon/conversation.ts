@@ -6,7 +6,7 @@ import type { PeerId, TaskId } from "../model/ids.ts";
 import type { AnnounceOptions, Announcement, Decision, Report } from "./announcement.ts";
 import type { DaemonConfig } from "./config.ts";
 import { orAborted } from "./linked-signal.ts";
-import type { SourceReading } from "./source-meter.ts";
+import type { SourceReading } from "../model/types.ts";
 
 /** What a download asks of the schedulers. */
 export interface Announcer {

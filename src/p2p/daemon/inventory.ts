@@ -1,6 +1,6 @@
 import type { StoredTask as WireStored } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import type { PeerId, TaskId } from "../model/ids.ts";
-import type { SourceReading } from "./source-meter.ts";
+import type { SourceReading } from "../model/types.ts";
 
 /** A download of this host that is under the scheduler's care. */
 export interface RunningTask {

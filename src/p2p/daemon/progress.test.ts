@@ -5,7 +5,7 @@ import { durationOf } from "../../wire/grpc/time.ts";
 import type { PeerId, TaskId } from "../model/ids.ts";
 import type { Inventory, RunningTask } from "./inventory.ts";
 import { createProgress } from "./progress.ts";
-import type { SourceReading } from "./source-meter.ts";
+import type { SourceReading } from "../model/types.ts";
 
 const taskOf = (n: number): TaskId => String(n).padStart(64, "0") as TaskId;
 

@@ -1,13 +1,5 @@
 import type { Clock } from "../../base/clock.ts";
-
-/** What has been read of a source. */
-export interface SourceReading {
-  readonly bytes: number;
-  /** Since the first of them. */
-  readonly elapsedMs: number;
-  /** Over how many connections: more than one where they bring more. */
-  readonly connections: number;
-}
+import type { SourceReading } from "../model/types.ts";
 
 /** Counts what a download reads of its source, from the first byte on, over whatever connections. */
 export class SourceMeter {

@@ -22,7 +22,7 @@ const BEGIN_MS = 200;
 const CROWD_BEGIN_MS = 1000;
 /** Enough to see whether more bring more: then others read as well. */
 const CROWD_MAX = 3;
-/** Bytes a second. A connection that brings more is not what limits such a reader, which sends it all on and takes memory for each. */
+/** Bytes a second. What limits such a reader, which sends it all on, is hardly a connection that brings more; and each further one takes memory. */
 const CROWD_ENOUGH = 16 * 1024 * 1024;
 /** With less left to read no further connection is made. */
 const LEFT_BYTES_MIN = 32 * 1024 * 1024;

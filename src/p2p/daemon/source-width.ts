@@ -34,7 +34,6 @@ export class SourceWidth {
   #since: { readonly ms: number; readonly bytes: number } | undefined;
   #restsUntilMs = 0;
   #lookedMs = -Infinity;
-  #tried = false;
   #pauseMs = PAUSE_MS;
 
   /** `beginsMs`: what the first connection brings is looked at then, once it is going. Where that is `enough`, no more are tried. */
@@ -88,7 +87,8 @@ export class SourceWidth {
     if (this.#count > this.#kept.count && rate < this.#kept.rate * GAIN) return this.#rest(nowMs);
     this.#kept = { count: this.#count, rate };
     // At first nobody knows: a link may have been seen to take no more than one connection brought.
-    const isFull = this.#tried && rate >= link * FULL && link > 0;
+    const isFirst = this.#count === 1 && this.#restsUntilMs === 0;
+    const isFull = !isFirst && rate >= link * FULL && link > 0;
     if (rate === 0 || rate >= this.#enough || isFull || this.#count >= this.#max || nowMs < this.#restsUntilMs) return;
     this.#set(this.#count === 1 ? Math.min(this.#max, FIRST_TRY) : this.#max, nowMs);
   }
@@ -100,7 +100,6 @@ export class SourceWidth {
   }
 
   #set(count: number, nowMs: number): void {
-    this.#tried = true;
     this.#count = count;
     this.#settledMs = nowMs + SETTLE_MS;
     this.#since = undefined;

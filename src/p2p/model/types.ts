@@ -20,6 +20,15 @@ export interface TaskMeta {
   readonly responseHeader: Readonly<Record<string, string>>;
 }
 
+/** What a download has read of its source. */
+export interface SourceReading {
+  readonly bytes: number;
+  /** Since the first of them, by the reader's own clock. */
+  readonly elapsedMs: number;
+  /** Over how many connections: more than one where they bring more. */
+  readonly connections: number;
+}
+
 /** Where a piece came from. */
 export type TrafficType = "back-to-source" | "remote-peer" | "local-peer";
 

@@ -16,7 +16,7 @@ import {
 import { msOf, timestampOf } from "../../wire/grpc/time.ts";
 import { parseHostId, parsePeerId, parseTaskId } from "../model/ids.ts";
 import { parseDigest, pieceCountOf } from "../model/piece.ts";
-import { isPriority } from "../model/types.ts";
+import { isPriority, type SourceReading } from "../model/types.ts";
 import type { ProgressFacts, StoredFacts } from "./events.ts";
 import { distanceOf, placeOf } from "./nearness.ts";
 import type { Rejections } from "./rules.ts";
@@ -28,7 +28,6 @@ import {
   type Layout,
   type Peer,
   type PeerState,
-  type SourceReading,
   type Task,
   type TaskState,
 } from "./state.ts";

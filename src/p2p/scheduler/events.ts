@@ -1,8 +1,9 @@
 import type { ErrorCode, ErrorDetails } from "../../base/errors.ts";
 import type { Download } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
+import type { SourceReading } from "../model/types.ts";
 import type { Rejections } from "./rules.ts";
-import type { HostFacts, Layout, SourceError, SourceReading } from "./state.ts";
+import type { HostFacts, Layout, SourceError } from "./state.ts";
 
 /** A task as a host has it on disk. */
 export interface StoredFacts {

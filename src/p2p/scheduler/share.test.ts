@@ -26,6 +26,14 @@ function theReader(bench: Bench, ranges = true): void {
   });
 }
 
+/** As `reading`, with three hosts whose links take that. */
+function withEqualLinks(link: { readonly maxRxBandwidth: number; readonly maxTxBandwidth: number }): Bench {
+  const bench = reading({ peers: 0 });
+  for (const name of ["h1", "h2", "h3"]) bench.join(name, link);
+  theReader(bench);
+  return bench;
+}
+
 /** The host has read so many pieces, and of further ones some bytes. */
 function reads(
   bench: Bench,
@@ -95,9 +103,7 @@ test("who reads and sends on as fast as anybody can receive reads it all; one th
     [6000, 1],
     [2000, 3],
   ] as const) {
-    const bench = reading({ peers: 0 });
-    for (const name of ["h1", "h2", "h3"]) bench.join(name, { maxRxBandwidth: 6000, maxTxBandwidth });
-    theReader(bench);
+    const bench = withEqualLinks({ maxRxBandwidth: 6000, maxTxBandwidth });
     theBeginning(bench, 8);
     bench.pass(2000); // how fast it sends may be told late
     assert.equal(Math.max(1, bench.peer("h1").task.spans.length), readers);
@@ -109,9 +115,7 @@ test("pieces that are still arriving count for what is here of them", () => {
     [3000, 1],
     [500, 3],
   ] as const) {
-    const bench = reading({ peers: 0 });
-    for (const name of ["h1", "h2", "h3"]) bench.join(name, { maxRxBandwidth: 4200, maxTxBandwidth: 4200 });
-    theReader(bench);
+    const bench = withEqualLinks({ maxRxBandwidth: 4200, maxTxBandwidth: 4200 });
     bench.pass(800);
     has(bench, "h1", 0, 1);
     bench.pass(1000);
@@ -126,9 +130,7 @@ test("one to whom further connections bring more is helped, since others have co
     [12, true],
     [30, false],
   ] as const) {
-    const bench = reading({ peers: 0 });
-    for (const name of ["h1", "h2", "h3"]) bench.join(name, { maxRxBandwidth: 4000, maxTxBandwidth: 4000 });
-    theReader(bench);
+    const bench = withEqualLinks({ maxRxBandwidth: 4000, maxTxBandwidth: 4000 });
     bench.pass(2000);
     reads(bench, "h1", { from: 0, count: pieces, beside: 0, connections: 3 });
     bench.pass(200);
@@ -173,9 +175,7 @@ test("who comes a moment after a slow reader has a part as large as the others'"
 });
 
 test("how long a reader took to get going is not held against it", () => {
-  const bench = reading({ peers: 0 });
-  for (const name of ["h1", "h2", "h3"]) bench.join(name, { maxRxBandwidth: 5000, maxTxBandwidth: 5000 });
-  theReader(bench);
+  const bench = withEqualLinks({ maxRxBandwidth: 5000, maxTxBandwidth: 5000 });
   const did = bench.pass(600);
   did.push(...has(bench, "h1", 0, 1), ...bench.pass(800));
   did.push(...has(bench, "h1", 0, 3), ...bench.pass(1000)); // more than two seconds are over

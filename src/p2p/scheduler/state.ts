@@ -1,7 +1,7 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { Download, Host as AnnouncedHost } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
-import type { Priority } from "../model/types.ts";
+import type { Priority, SourceReading } from "../model/types.ts";
 import type { Place } from "./nearness.ts";
 import type { PieceSet } from "./piece-set.ts";
 import type { Roster } from "./roster.ts";
@@ -125,15 +125,6 @@ export function nextState(from: PeerState, event: PeerEvent): PeerState {
   const to = NEXT[from][event];
   if (to === undefined) throw new AnaxError("input.invalid", { reason: "a peer in this state cannot report this", state: from, event });
   return to;
-}
-
-/** What a peer has read of the source, as it tells. */
-export interface SourceReading {
-  readonly bytes: number;
-  /** Since the first of them, by its own clock. */
-  readonly elapsedMs: number;
-  /** More than one where that brings more. */
-  readonly connections: number;
 }
 
 /** Leave to read the source. */

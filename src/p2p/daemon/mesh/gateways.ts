@@ -8,7 +8,7 @@ export interface RackMember {
   readonly has: Bits;
 }
 
-/** The second of a piece's gateways steps in when the first neither has nor gets a piece that has been outside for so long, and for what pieces take. */
+/** The second of a piece's gateways steps in when the first neither has nor gets a piece that has been outside for so long, or for what pieces take where that is longer. */
 const SECOND_AFTER_MS = 1000;
 /** From so many times that on anybody may: a rack must not wait for two hosts that do not act. */
 const ANYBODY_AFTER = 3;
@@ -28,7 +28,6 @@ export class Gateways {
   #seenMs: Float64Array | undefined;
   #members: readonly RackMember[] = [];
   #allowed: Bits;
-  #patienceMs = SECOND_AFTER_MS;
 
   constructor(self: string, pieceCount: number) {
     this.#self = self;
@@ -50,10 +49,10 @@ export class Gateways {
   /** Leaves those bits that this host may bring in from outside its rack. `pieceMs`: what pieces take lately. */
   filter(outside: Uint32Array, nowMs: number, pieceMs: number): void {
     this.#rank ??= this.#ranks();
-    this.#patienceMs = Math.max(SECOND_AFTER_MS, pieceMs);
+    const patienceMs = Math.max(SECOND_AFTER_MS, pieceMs);
     for (let index = 0; index < this.#pieceCount; index++) {
       if (((outside[index >>> 5]! >>> (index & 31)) & 1) === 0) continue; // within the pieces
-      if (this.#allows(index, nowMs)) this.#allowed.set(index);
+      if (this.#allows(index, nowMs, patienceMs)) this.#allowed.set(index);
       else {
         this.#allowed.clear(index);
         outside[index >>> 5]! &= ~(1 << (index & 31)); // as above
@@ -66,12 +65,12 @@ export class Gateways {
     return this.#members.length === 0 || this.#allowed.has(piece);
   }
 
-  #allows(piece: number, nowMs: number): boolean {
+  #allows(piece: number, nowMs: number, patienceMs: number): boolean {
     const rank = this.#rank![piece]!; // made by `filter`, one per piece
     if (rank === 0) return true;
     const ageMs = nowMs - (this.#seenMs?.[piece] ?? nowMs);
-    if (ageMs >= this.#patienceMs * ANYBODY_AFTER) return true;
-    return rank === 1 && ageMs >= this.#patienceMs && this.#first[piece]?.has.has(piece) !== true;
+    if (ageMs >= patienceMs * ANYBODY_AFTER) return true;
+    return rank === 1 && ageMs >= patienceMs && this.#first[piece]?.has.has(piece) !== true;
   }
 
   #ranks(): Uint8Array {

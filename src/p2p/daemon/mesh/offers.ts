@@ -1,7 +1,7 @@
+import { RecentMean } from "../../../base/recent-mean.ts";
+
 /** A piece has spread within so many times what it takes to be sent once: others pass it on while it still arrives. */
 const SENDS = 4;
-/** What the last sending counts for in how long they take. */
-const LATEST = 0.2;
 
 /**
  * Unique pieces first: who reads the source offers a piece to all until it has gone to somebody, and then leaves it to that one to spread it for a
@@ -12,7 +12,7 @@ const LATEST = 0.2;
 export class Offers {
   readonly #reofferMs: number;
   readonly #sentMs = new Map<number, number>();
-  #sendMs = 0;
+  readonly #sendMs = new RecentMean();
 
   constructor(reofferMs: number) {
     this.#reofferMs = reofferMs;
@@ -29,7 +29,7 @@ export class Offers {
 
   /** To send a piece took so long. */
   took(ms: number): void {
-    this.#sendMs = this.#sendMs === 0 ? ms : this.#sendMs * (1 - LATEST) + ms * LATEST;
+    this.#sendMs.add(ms);
   }
 
   /** Pieces that are offered again from now on. `isThere`: some neighbour has the piece, or gets it. */
@@ -38,7 +38,7 @@ export class Offers {
     for (const [piece, sentMs] of this.#sentMs) {
       const heldMs = nowMs - sentMs;
       if (heldMs < this.#reofferMs) break; // the map is in order of time
-      if (heldMs >= this.#sendMs * SENDS || !isThere(piece)) due.push(piece);
+      if (heldMs >= this.#sendMs.value * SENDS || !isThere(piece)) due.push(piece);
     }
     for (const piece of due) this.#sentMs.delete(piece);
     return due;

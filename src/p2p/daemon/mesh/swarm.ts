@@ -1,4 +1,5 @@
 import type { Random } from "../../../base/random.ts";
+import { RecentMean } from "../../../base/recent-mean.ts";
 import { Bits, lowestBitOf } from "./bits.ts";
 import { Gateways } from "./gateways.ts";
 
@@ -48,7 +49,7 @@ interface Request {
   ending: boolean;
 }
 
-/** A piece is asked for a second time only when the first request is at least this old. */
+/** A piece is asked for a second time only when the first request is at least this old, and older than what pieces take. */
 const ENDGAME_AFTER_MS = 300;
 const BUSY_FIRST_MS = 25;
 const BUSY_MAX_MS = 400;
@@ -60,8 +61,6 @@ const SLOTS_MORE = 1.5;
 const IDLE_SHARE = 0.6;
 /** Not where a piece takes longer than this already: shared by still more, a slow link lets some of them stall (measured: one in eight). */
 const SWIFT_MS = 1000;
-/** What the last piece counts for in how long pieces take. */
-const LATEST = 0.2;
 /** In pieces that are sent: what a holder that is still receiving the piece must have less, and one outside of the rack. */
 const RELAY_COST = 0.5;
 const DISTANCE_COST = 0.25;
@@ -88,7 +87,7 @@ export class Swarm<K> {
   readonly #far: Uint32Array;
   readonly #gateways: Gateways;
   #heldCount = 0;
-  #pieceMs = 0;
+  readonly #pieceMs = new RecentMean();
   #inFlight = 0;
   #urgent: { readonly first: number; readonly count: number } | undefined;
 
@@ -229,12 +228,12 @@ export class Swarm<K> {
 
   /** What a piece takes to come from a neighbour, lately; 0 before the first. */
   get pieceMs(): number {
-    return this.#pieceMs;
+    return this.#pieceMs.value;
   }
 
   /** A piece that was asked for has come, in so long. */
   took(ms: number): void {
-    this.#pieceMs = this.#pieceMs === 0 ? ms : this.#pieceMs * (1 - LATEST) + ms * LATEST;
+    this.#pieceMs.add(ms);
   }
 
   got(piece: number): void {
@@ -270,7 +269,7 @@ export class Swarm<K> {
   next(nowMs: number): SwarmChoice<K> | undefined {
     const { slots } = this.#options;
     const isFull = this.#inFlight >= slots;
-    const most = this.#pieceMs < SWIFT_MS ? slots * SLOTS_MORE : slots;
+    const most = this.pieceMs < SWIFT_MS ? slots * SLOTS_MORE : slots;
     if (this.#inFlight >= most || this.missingCount === 0) return undefined;
     const able = this.#able(nowMs, isFull ? slots * IDLE_SHARE : Infinity);
     if (able.length === 0) return undefined;
@@ -350,7 +349,7 @@ export class Swarm<K> {
       someFar ||= distance > 0;
       for (let word = 0; word < into.length; word++) into[word]! |= has.words[word]!; // of equal length
     }
-    if (someFar) this.#gateways.filter(far, nowMs, this.#pieceMs);
+    if (someFar) this.#gateways.filter(far, nowMs, this.pieceMs);
     const masked = this.#masked.words;
     for (let word = 0; word < near.length; word++) near[word] = (near[word]! | far[word]!) & ~masked[word]!; // likewise
     return near;
@@ -405,7 +404,7 @@ export class Swarm<K> {
     for (const [piece, requests] of this.#requests) {
       if (requests.size > 1 || this.#held.has(piece)) continue;
       const [[first, { sinceMs }]] = requests as unknown as readonly [readonly [K, Request]]; // there is one
-      if (nowMs - sinceMs < Math.max(ENDGAME_AFTER_MS, this.#pieceMs) || (oldest !== undefined && oldest.sinceMs <= sinceMs)) continue;
+      if (nowMs - sinceMs < Math.max(ENDGAME_AFTER_MS, this.pieceMs) || (oldest !== undefined && oldest.sinceMs <= sinceMs)) continue;
       const other = able.find((neighbour) => neighbour.key !== first && neighbour.held.has(piece));
       if (other !== undefined) oldest = { piece, neighbour: other, sinceMs };
     }
