@@ -71,7 +71,7 @@ export const SCENARIOS: readonly Scenario[] = [
     ...EIGHT,
     name: "slow-8",
     title: "one host has a quarter of the rate, both ways",
-    bytes: 160 * MIB,
+    rateBits: 50 * MBIT, // as above
     slow: { host: 3, share: 0.25 },
     judged: "own",
     bound: `${ONE_COPY}, the slow one at his`,

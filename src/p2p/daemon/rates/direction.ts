@@ -2,7 +2,7 @@ import type { Clock } from "../../../base/clock.ts";
 import { RateLimiter } from "../../../base/rate-limiter.ts";
 import { RateMeter } from "../../../base/rate-meter.ts";
 import type { TaskId } from "../../model/ids.ts";
-import { makeRoom, UNKNOWN_LINK, type LinkState } from "./make-room.ts";
+import { HALF_LIFE_MS, makeRoom, UNKNOWN_LINK, type LinkState } from "./make-room.ts";
 import { RATE_CLASSES, type RateClass } from "./types.ts";
 
 export interface DirectionOptions {
@@ -25,6 +25,8 @@ const TASKS_MAX = 1024;
 const QUIET = 1;
 /** Bytes per second: less is what messages and other programs make, and says nothing of a link. Peers on this machine, or behind another interface, are not seen. */
 const SEEN_MIN = 1024 * 1024;
+/** Of shorter moments a late clock makes too much. */
+const GLIMPSE_MIN_MS = 150;
 /** A turn is what passes in this time at the limit, within these bounds: short enough that many share smoothly, long enough to be cheap. */
 const TURN_MS = 20;
 const TURN_BYTES_MIN = 16 * 1024;
@@ -40,6 +42,9 @@ export class Direction {
   readonly #tasks = new Map<TaskId, RateMeter>();
   #backgroundBytes = 0;
   #link: LinkState = UNKNOWN_LINK;
+  /** Bytes per second in the best moment, fading as what is known of the link does. */
+  #atBest = 0;
+  #known = false;
 
   constructor(options: DirectionOptions) {
     this.#options = options;
@@ -85,9 +90,15 @@ export class Direction {
 
   /** What one can count on to pass: the limit, or else what the link is known to carry; 0 while neither is known. */
   get capacity(): number {
-    const known = this.#link.capacity < SEEN_MIN ? Infinity : this.#link.capacity;
+    const seen = this.#known ? this.#link.capacity : Math.max(this.#link.capacity, this.#atBest);
+    const known = seen < SEEN_MIN ? Infinity : seen;
     const most = Math.min(known, this.limiter.bytesPerSecond);
     return most === Infinity ? 0 : Math.round(most);
+  }
+
+  /** Enough of ours to be worth a closer look. */
+  get isMoving(): boolean {
+    return this.#meter.perSecond(this.#options.clock.nowMs()) >= SEEN_MIN;
   }
 
   get link(): LinkState {
@@ -106,12 +117,19 @@ export class Direction {
     for (const [task, meter] of this.#tasks) if (meter.perSecond(nowMs) < QUIET) this.#tasks.delete(task);
   }
 
+  /** Takes note of what passed the link in a moment of a fifth of a second or so. A shorter one would show what was queued, not what the link takes. */
+  glimpse({ elapsedMs, linkBytes }: { readonly elapsedMs: number; readonly linkBytes: number }): void {
+    if (elapsedMs >= GLIMPSE_MIN_MS) this.#atBest = Math.max(this.#atBest, (linkBytes * 1000) / elapsedMs);
+  }
+
   /** Takes note, about once a second, of what passed the link; when asked, has background traffic make room for what is not ours. */
   sample(
     sample: { readonly elapsedMs: number; readonly linkBytes: number },
     options: { readonly known: number | undefined; readonly adapt: boolean },
   ): void {
     this.#link = makeRoom(this.#link, { ...sample, backgroundBytes: this.#backgroundBytes }, options.known);
+    this.#known = options.known !== undefined;
+    this.#atBest *= 0.5 ** (sample.elapsedMs / HALF_LIFE_MS);
     this.#backgroundBytes = 0;
     if (options.adapt) this.limiter.setClassRate(PLACES.background, this.#link.allowance);
   }

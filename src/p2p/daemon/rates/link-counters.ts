@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 
 export interface LinkBytes {
@@ -10,10 +11,18 @@ export type LinkCounters = ReadonlyMap<string, LinkBytes>;
 
 /** Reads the kernel's counters of `interfaces`; of those with a default route (else of all but loopback) when none are named. */
 export async function readLinkCounters(interfaces: readonly string[] = []): Promise<LinkCounters> {
-  const dev = await readFile("/proc/net/dev", "utf8").catch(() => "");
-  if (interfaces.length > 0) return countersOf(dev, (name) => interfaces.includes(name));
+  if (interfaces.length > 0) return countersNow((name) => interfaces.includes(name));
   const routed = defaultRoutesOf(await readFile("/proc/net/route", "utf8").catch(() => ""));
-  return countersOf(dev, routed.length === 0 ? undefined : (name) => routed.includes(name));
+  return countersNow(routed.length === 0 ? undefined : (name) => routed.includes(name));
+}
+
+/** Made by the kernel in no time. Whoever waited for it would not know when it was: rates over moments would be off by the delay. */
+function countersNow(counts?: (name: string) => boolean): LinkCounters {
+  try {
+    return countersOf(readFileSync("/proc/net/dev", "utf8"), counts);
+  } catch {
+    return new Map(); // none of the kernel's files here
+  }
 }
 
 /** What `/proc/net/dev` says; without a choice, of all interfaces but loopback. */

@@ -32,7 +32,7 @@ const PROBE_FACTOR = 1.25;
 const GROWTH_FACTOR = 2;
 const GROWTH_MIN = 1.05;
 /** What was seen long ago may not be true any more. */
-const HALF_LIFE_MS = 600_000;
+export const HALF_LIFE_MS = 600_000;
 
 /**
  * How much background traffic leaves room for others on the link, decided anew with each sample (about one a second).

@@ -105,6 +105,25 @@ test("reading a source is downloading, too: both limits hold", async () => {
   assert.deepEqual(capacity, { upload: 0, download: 6 * MIB }, "what schedulers are told");
 });
 
+test("a link takes what passed it in its best moment, also where most of the time it waits for others", async () => {
+  for (const [linkBytesPerSecond, taken, bySecond] of [
+    ["0", 20, 5],
+    ["15MiB/s", 15, 15],
+  ] as const) {
+    await using bench = await started({ linkBytesPerSecond });
+    const { clock, rates, link } = bench;
+    for (let second = 0; second < 4; second++) {
+      for (const mebibytes of [0, 1, 0, 4, 0]) {
+        assert.ok(rates.tryDownload(TASK, "normal", mebibytes * MIB));
+        link.receivedBytes += mebibytes * MIB;
+        await clock.advance(200);
+      }
+    }
+    assert.equal(Math.round(rates.capacity().download / MIB), taken);
+    assert.equal(Math.round((await bench.gauge("anax_rates_link_bytes_per_second", "download"))! / MIB), bySecond, "for making room");
+  }
+});
+
 test("background transfers make room for what others send over the same link, once anybody cares", async () => {
   for (const settings of [{ linkBytesPerSecond: "100MB/s" }, { linkBytesPerSecond: "100MB/s", adaptive: false }, { adaptive: true }]) {
     await using bench = await started(settings);

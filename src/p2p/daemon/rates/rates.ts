@@ -24,6 +24,8 @@ export interface RatesParts {
 }
 
 const SAMPLE_MS = 1000;
+/** While something moves, so many parts of it are looked at by themselves: where one host brings everything slowly, only moments show what a link takes. */
+const MOMENTS = 5;
 const KINDS = ["upload", "download", "source"] as const;
 type Directions = Readonly<Record<(typeof KINDS)[number], Direction>>;
 
@@ -99,10 +101,19 @@ async function sample(
   let beforeMs = clock.nowMs();
   for (;;) {
     report(directions, metrics);
-    await clock.sleep(SAMPLE_MS, signal).catch(() => undefined);
-    if (signal.aborted) return; // less than a whole sample says little about the link
+    const moments = upload.isMoving || download.isMoving ? MOMENTS : 1;
+    let [now, nowMs] = [before, beforeMs];
+    for (let moment = 0; moment < moments; moment++) {
+      await clock.sleep(SAMPLE_MS / moments, signal).catch(() => undefined);
+      if (signal.aborted) return; // less than a whole sample says little about the link
+      const [then, thenMs] = [now, nowMs];
+      [now, nowMs] = [await counters(), clock.nowMs()];
+      if (moments === 1) continue;
+      const { sentBytes, receivedBytes } = passedBetween(then, now);
+      upload.glimpse({ elapsedMs: nowMs - thenMs, linkBytes: sentBytes });
+      download.glimpse({ elapsedMs: nowMs - thenMs, linkBytes: receivedBytes });
+    }
     for (const kind of KINDS) directions[kind].tick();
-    const [now, nowMs] = [await counters(), clock.nowMs()];
     const { sentBytes, receivedBytes } = passedBetween(before, now);
     upload.sample({ elapsedMs: nowMs - beforeMs, linkBytes: sentBytes }, options);
     download.sample({ elapsedMs: nowMs - beforeMs, linkBytes: receivedBytes }, options);
