@@ -16,6 +16,7 @@ const TARGETS = {
   build: "scripts/build.ts",
   bench: "scripts/bench.ts",
   "bench:broadcast": "bench/broadcast/main.ts",
+  "test:incidents": "test/incidents/main.ts",
   docs: "scripts/docs.ts",
   anax: "bin/anax.ts",
 };

@@ -18,7 +18,13 @@ interface ErrorSpec {
 export const ERRORS = {
   "config.invalid": { http: 400, grpc: "invalid_argument", exit: 2, retry: "never", text: "the configuration is not valid" },
   "config.unreadable": { http: 400, grpc: "invalid_argument", exit: 2, retry: "never", text: "the configuration file cannot be read" },
-  "daemon.already-running": { http: 409, grpc: "already_exists", exit: 8, retry: "never", text: "another daemon uses this data directory" },
+  "daemon.already-running": {
+    http: 409,
+    grpc: "already_exists",
+    exit: 8,
+    retry: "never",
+    text: "another daemon uses this data directory or socket",
+  },
   "daemon.denied": { http: 403, grpc: "permission_denied", exit: 6, retry: "never", text: "this user may not talk to the daemon" },
   "daemon.unreachable": { http: 503, grpc: "unavailable", exit: 3, retry: "same", text: "no daemon answers on the socket" },
   "disk.corrupt": { http: 500, grpc: "data_loss", exit: 5, retry: "never", text: "data on disk is damaged" },

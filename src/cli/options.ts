@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { AnaxError } from "../base/errors.ts";
-import { parseDurationMs } from "../base/units.ts";
+import { parseBytes, parseDurationMs } from "../base/units.ts";
 import { SYSTEM_FILE } from "../node/paths.ts";
 import { parsePieceLength } from "../wire/http/piece-length.ts";
 
@@ -36,6 +36,10 @@ export const collect = (text: string, before: readonly string[]): readonly strin
 /** With Dragonfly's units, since the number enters the task id: `4MiB` is binary, `4MB` and `4M` decimal. */
 export function pieceLengthOption(text: string): number {
   return parsePieceLength(text) ?? refuse("expected a size such as 4MiB");
+}
+
+export function bytesOption(text: string): number {
+  return parseBytes(text) ?? refuse("expected a size such as 500MiB");
 }
 
 export function durationOption(text: string): number {

@@ -5,7 +5,17 @@ import type { QuickName } from "./quick-commands.ts";
 const MOVES_CONTENT: ReadonlySet<string | undefined> = new Set(["up", "daemon"]);
 
 /** Names only: to load their table would take some of the time that they save. */
-const QUICK: Readonly<Record<QuickName, true>> = { get: true, ls: true, stat: true, rm: true, explain: true, version: true };
+const QUICK: Readonly<Record<QuickName, true>> = {
+  get: true,
+  ls: true,
+  stat: true,
+  rm: true,
+  pin: true,
+  unpin: true,
+  gc: true,
+  explain: true,
+  version: true,
+};
 
 /**
  * Readies the runtime, then loads and runs the program; resolves to the exit code.

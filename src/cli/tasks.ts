@@ -25,6 +25,11 @@ export async function findTask(daemon: LocalDaemon, text: string): Promise<Local
   return found;
 }
 
+/** Undefined: it is not pinned. */
+export function pinTextOf({ pinned, pinnedUntil }: LocalTask): string | undefined {
+  return pinned ? `pinned ${pinnedUntil === undefined ? "until it is unpinned" : `until ${isoOf(pinnedUntil)}`}` : undefined;
+}
+
 export function percentOf(task: LocalTask): string {
   if (task.pieceCount === 0) return task.state === "finished" ? "100%" : "-";
   return `${Math.floor((task.finishedPieceCount / task.pieceCount) * 100)}%`;
@@ -32,8 +37,9 @@ export function percentOf(task: LocalTask): string {
 
 /** A task as `--json` shows it: times as ISO text, absent facts left out. */
 export function taskJsonOf(task: LocalTask): Readonly<Record<string, unknown>> {
-  const { createdAt, accessedAt, finishedAt, ...rest } = task;
-  return { ...rest, createdAt: isoOf(createdAt), accessedAt: isoOf(accessedAt), finishedAt: isoOf(finishedAt) };
+  const { createdAt, accessedAt, finishedAt, pinnedUntil, ...rest } = task;
+  const times = { createdAt: isoOf(createdAt), accessedAt: isoOf(accessedAt), finishedAt: isoOf(finishedAt) };
+  return { ...rest, ...times, pinnedUntil: isoOf(pinnedUntil) };
 }
 
 export function isoOf(at: { readonly seconds: number; readonly nanos: number } | undefined): string | undefined {

@@ -1,5 +1,6 @@
 import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { AnaxError } from "../base/errors.ts";
 import { BufferPool } from "../base/buffer-pool.ts";
 import { realClock } from "../base/clock.ts";
 import { createRandom } from "../base/random.ts";
@@ -16,6 +17,8 @@ import { startProxy, type Proxy } from "../p2p/proxy/proxy.ts";
 import { insecureHostsOf } from "../p2p/proxy/registries.ts";
 import { createSources } from "../p2p/source/sources.ts";
 import { addressText } from "../wire/grpc/address.ts";
+import { DaemonService } from "../wire/grpc/gen/anax/v1/daemon.ts";
+import { SocketChannel } from "../wire/grpc/socket-channel.ts";
 import { socketPathOf } from "./config.ts";
 import { listening } from "./listening.ts";
 import type { Listener } from "./run.ts";
@@ -25,6 +28,10 @@ import type { NodeParts, Role } from "./start.ts";
 const PROXY_BUFFER_BYTES = 256 * 1024;
 const PROXY_BUFFERS = 32;
 const PROXY_BUFFERS_WAITING_MAX = 4096;
+
+/** What a stranger on the socket may answer, and how long he may take, when he is asked who he is. */
+const INFO_BYTES_MAX = 1024 * 1024;
+const INFO_TIMEOUT_MS = 2000;
 
 /** A daemon with its servers: pieces, gRPC for peers and for this machine, proxy. `schedulers` are those of this process. */
 export async function startDaemonRole(
@@ -90,7 +97,12 @@ export async function startDaemonRole(
         serveGrpc({ host: daemonConfig.listenHost, port: daemonConfig.uploadPort }, daemon.uploadServices),
       ),
     );
-    const local = scope.use(await listening("p2p.daemon.socketPath", serveGrpc({ path: socketPathOf(config) }, daemon.localServices)));
+    const local = scope.use(
+      await listening(
+        "p2p.daemon.socketPath",
+        onSocket(socketPathOf(config), (path) => serveGrpc({ path }, daemon.localServices)),
+      ),
+    );
     scope.defer(() => daemon[Symbol.asyncDispose]()); // before the servers: it ends the streams that they would wait for
     if (p2p.proxy.enabled)
       proxies.push(
@@ -129,6 +141,18 @@ export async function startDaemonRole(
   } catch (thrown) {
     await daemon[Symbol.asyncDispose]();
     throw thrown;
+  }
+}
+
+/** As `serve`; where a daemon of ours has the socket already, the error says so, with its pid. */
+async function onSocket<T>(path: string, serve: (path: string) => Promise<T>): Promise<T> {
+  try {
+    return await serve(path);
+  } catch (thrown) {
+    if (!(thrown instanceof AnaxError) || thrown.code !== "listen.address-in-use") throw thrown;
+    using channel = new SocketChannel(path, { clock: realClock, receiveBytesMax: INFO_BYTES_MAX });
+    const owner = await channel.unary(DaemonService.info, {}, { timeoutMs: INFO_TIMEOUT_MS }).catch(() => undefined);
+    throw owner === undefined ? thrown : new AnaxError("daemon.already-running", { socket: path, pid: owner.pid }, { cause: thrown });
   }
 }
 

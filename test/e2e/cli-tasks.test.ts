@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { taskIdOf } from "../../src/p2p/model/ids.ts";
 import { spawnAnax, startAnax } from "../kit/anax.ts";
 import { aDesk, errorCodeOf, jsonLines, socketOf, type Desk } from "../kit/cli.ts";
+import { temporaryDirectory } from "../kit/temporary-directory.ts";
 import { onTerminal } from "../kit/terminal.ts";
 
 const MIB = 1024 * 1024;
@@ -85,6 +86,52 @@ test("rm removes tasks, refuses one that is being downloaded with the reason, an
   );
   for (const wrong of [["rm"], ["rm", "--all", "x"]]) assert.equal((await desk.run(wrong)).code, 2);
   busy.kill("SIGINT");
+});
+
+test("gc says what goes and why the rest stays, and pinned tasks stay until they are unpinned, also over a restart", async () => {
+  await using place = await temporaryDirectory();
+  const dataDir = join(place.path, "data");
+  const content = { "/a": FILE, "/b": { ...FILE, seed: 2 }, "/c": { ...FILE, seed: 3 } };
+  const urls: Record<string, string> = {};
+  const url = (path: string): string => urls[path] ?? "";
+  {
+    await using desk = await aDesk({ content, dataDir });
+    for (const path of Object.keys(content)) urls[path] = desk.origin.url(path);
+    for (const path of ["/a", "/b"]) assert.equal((await desk.get(path, path.slice(1))).code, 0);
+    assert.equal((await desk.run(["get", url("/c"), "-O", join(place.path, "c")])).code, 0); // the others' outputs go with the desk
+    assert.match(await ok(desk, "pin", url("/a")), /^[0-9a-f]{64} pinned until it is unpinned http/);
+    assert.match(await ok(desk, "pin", url("/a"), "--for", "2h"), / pinned until \d{4}-\d\d-\d\dT[\d:.]+Z http/);
+    assert.match(await ok(desk, "stat", url("/a")), /^pin +pinned until \d{4}/m);
+    const refused = await desk.run(["rm", url("/a")]);
+    assert.deepEqual([errorCodeOf(refused), refused.code], ["task.in-use", 8]);
+    assert.equal((await desk.run(["pin", url("/a"), "--for", "0s"])).code, 2);
+    assert.equal(errorCodeOf(await desk.run(["pin", "fffffff"])), "task.not-found");
+  }
+  await using desk = await aDesk({ dataDir });
+  const table = await ok(desk, "gc", "--dry-run", "--free", "20MiB");
+  const rows = table.split("\n");
+  assert.match(rows[0]!, /^TASK +HELD +LAST USED +WHAT +WHY +URL$/);
+  assert.match(rows[1]!, /would go +room is needed +http.*\/b$/);
+  assert.ok(
+    rows.some((row) => /kept +in use: pin +http.*\/a$/.test(row)),
+    table,
+  );
+  assert.ok(
+    rows.some((row) => /kept +in use: hard-link +http.*\/c$/.test(row)),
+    table,
+  );
+  assert.match(table, /^Would free 9\.00 MiB: 1 of 3 tasks\. Needed: 20\.0 MiB\.\n11\.0 MiB too little: all that is left is in use\.$/m);
+  assert.equal(jsonLines(await ok(desk, "ls", "--json")).length, 3);
+
+  const lines = jsonLines(await ok(desk, "gc", "--free", "1", "--json"));
+  assert.deepEqual(lines.at(-1), { dryRun: false, neededBytes: 1, freedBytes: FILE.bytes, collected: 1, kept: 2 });
+  assert.deepEqual(
+    lines.slice(0, -1).map(({ verdict }) => verdict),
+    ["space", "in-use", "in-use"],
+  );
+  assert.match(await ok(desk, "unpin", url("/a")), /^[0-9a-f]{64} unpinned http/);
+  assert.match(await ok(desk, "gc"), /kept +there is room/);
+  await ok(desk, "rm", url("/a"));
 });
 
 test("explain says why a download went to the source, and which peers served another", async () => {

@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { formatBytes } from "../../base/units.ts";
 import { withDaemon, withEndpoint, type EndpointOptions } from "../connect.ts";
 import { printJson, printLine } from "../output.ts";
-import { findTask, isoOf, percentOf, taskJsonOf } from "../tasks.ts";
+import { findTask, isoOf, percentOf, pinTextOf, taskJsonOf } from "../tasks.ts";
 
 export function command(): Command {
   return withEndpoint(new Command("stat"))
@@ -26,6 +26,7 @@ export function command(): Command {
         ["from source", formatBytes(task.bytesFromSource)],
         ["uploaded", formatBytes(task.bytesUploaded)],
         ["in use", task.inUse.join(", ") || "no: may be collected"],
+        ["pin", pinTextOf(task) ?? "-"],
         ["created", isoOf(task.createdAt) ?? "-"],
         ["last used", isoOf(task.accessedAt) ?? "-"],
         ["finished", isoOf(task.finishedAt) ?? "-"],

@@ -1,10 +1,17 @@
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf } from "../../base/errors.ts";
-import { DaemonService, type DaemonInfo, type ExplainDaemonResponse, type Listener } from "../../wire/grpc/gen/anax/v1/daemon.ts";
+import {
+  DaemonService,
+  type DaemonInfo,
+  type ExplainDaemonResponse,
+  type Listener,
+  type LocalTask,
+  type TaskVerdict,
+} from "../../wire/grpc/gen/anax/v1/daemon.ts";
 import { serviceOf, type GrpcService } from "../../wire/grpc/service.ts";
-import { timestampOf } from "../../wire/grpc/time.ts";
+import { timestampOf, wallMsOf } from "../../wire/grpc/time.ts";
 import { parseTaskId } from "../model/ids.ts";
-import type { PieceStore } from "../pieces/types.ts";
+import { PINNED_FOR_GOOD, type PieceStore, type Verdict } from "../pieces/types.ts";
 import { localTaskOf } from "./api.ts";
 import type { HostFacts } from "./host.ts";
 import type { PeerIds } from "./peer-ids.ts";
@@ -23,6 +30,9 @@ export interface AnaxServiceParts {
   readonly listeners: () => readonly Listener[];
 }
 
+/** Far fewer than what a message may hold. */
+const VERDICTS_AT_ONCE = 256;
+
 /** `anax.v1.Daemon`, for our own tools. */
 export function createAnaxService(parts: AnaxServiceParts): GrpcService {
   const startedAt = timestampOf(parts.clock.wallMs());
@@ -30,6 +40,19 @@ export function createAnaxService(parts: AnaxServiceParts): GrpcService {
     explain: ({ taskId }, call) => explain(taskId, call.signal, parts),
     async *listTasks() {
       for (const stored of parts.store.list()) yield localTaskOf(stored);
+    },
+    pinTask: async ({ taskId, until }) => {
+      await parts.store.pin(parseTaskId(taskId), until === undefined ? PINNED_FOR_GOOD : wallMsOf(until));
+      return localTask(taskId, parts.store);
+    },
+    unpinTask: async ({ taskId }) => {
+      await parts.store.unpin(parseTaskId(taskId));
+      return localTask(taskId, parts.store);
+    },
+    async *collectTasks({ dryRun, freeBytes }) {
+      const { verdicts, ...sums } = await parts.store.collect({ dryRun, freeBytes });
+      for (let from = 0; from === 0 || from < verdicts.length; from += VERDICTS_AT_ONCE)
+        yield { ...sums, verdicts: verdicts.slice(from, from + VERDICTS_AT_ONCE).map(verdictOf) };
     },
     info: (): DaemonInfo => ({
       version: parts.version,
@@ -41,6 +64,17 @@ export function createAnaxService(parts: AnaxServiceParts): GrpcService {
       startedAt,
     }),
   });
+}
+
+/** As it is now. Throws `task.not-found`. */
+function localTask(text: string, store: PieceStore): LocalTask {
+  const stored = store.find(parseTaskId(text));
+  if (stored === undefined) throw new AnaxError("task.not-found", { task: text });
+  return localTaskOf(stored);
+}
+
+function verdictOf({ id, accessedAtMs, inUse, ...verdict }: Verdict): TaskVerdict {
+  return { taskId: id, accessedAt: timestampOf(accessedAtMs), inUse: [...inUse], ...verdict };
 }
 
 /** Both halves of a task's story. That the scheduler does not answer is part of it. */

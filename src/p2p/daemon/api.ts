@@ -13,7 +13,7 @@ import type { StatLocalTaskResponse } from "../../wire/grpc/gen/dfdaemon/v2/dfda
 import { durationOf, msOf, timestampOf } from "../../wire/grpc/time.ts";
 import { parseDigest, formatPieceDigest, PIECE_LENGTH_MAX, PIECE_LENGTH_MIN } from "../model/piece.ts";
 import { isPriority, trafficNumberOf, type ByteRange } from "../model/types.ts";
-import type { PieceInfo, StoredTask } from "../pieces/types.ts";
+import { PINNED_FOR_GOOD, type PieceInfo, type StoredTask } from "../pieces/types.ts";
 import type { ObjectStorage } from "../source/types.ts";
 import { givesRanges } from "./task-meta.ts";
 import type { DownloadedPiece, DownloadRequest } from "./types.ts";
@@ -213,7 +213,7 @@ export function wireStoredOf(stored: StoredTask, peerId: string): WireStored {
 }
 
 export function localTaskOf(stored: StoredTask): LocalTask {
-  const { meta, bytesFrom } = stored;
+  const { meta, bytesFrom, pinnedUntilMs } = stored;
   return {
     taskId: meta.id,
     url: meta.url,
@@ -232,6 +232,8 @@ export function localTaskOf(stored: StoredTask): LocalTask {
     createdAt: timestampOf(stored.createdAtMs),
     accessedAt: timestampOf(stored.accessedAtMs),
     finishedAt: stored.finishedAtMs === undefined ? undefined : timestampOf(stored.finishedAtMs),
+    pinned: pinnedUntilMs !== undefined,
+    pinnedUntil: pinnedUntilMs === undefined || pinnedUntilMs === PINNED_FOR_GOOD ? undefined : timestampOf(pinnedUntilMs),
   };
 }
 

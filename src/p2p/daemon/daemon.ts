@@ -152,7 +152,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
     ],
     blocks: mesh?.handOver,
     localServices: [
-      createDownloadService({ downloads, store, queries, schedulers, host, clock }),
+      createDownloadService({ ...parts, downloads, queries, schedulers, host, stories, limits: parts.rates }),
       createAnaxService({ ...parts, stories, schedulers, peerIds, host }),
     ],
     get schedulers() {

@@ -514,7 +514,7 @@ export class DownloadRun {
   // --- the task on disk
 
   async #open(meta: TaskMeta): Promise<void> {
-    const stored = await this.#task.open(meta);
+    const stored = await this.#task.open(meta, this.#scope.signal);
     if (stored.finished.count === stored.meta.pieceCount) this.#happened({ on: "complete" });
   }
 

@@ -1,5 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
-import { AnaxError } from "../../base/errors.ts";
+import { AnaxError, errorOf } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
 import type { Download as WireDownload } from "../../wire/grpc/gen/common/v2/common.ts";
 import { DfdaemonDownloadService, type DownloadTaskRequest, type DownloadTaskResponse } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
 import { serviceOf, type GrpcService } from "../../wire/grpc/service.ts";
@@ -9,7 +10,12 @@ import { rangeWithin, requestOf, wireStatOf } from "./api.ts";
 import type { RunningDownloads } from "./downloads.ts";
 import { checkOutput, exportOutput } from "./export-output.ts";
 import type { HostFacts } from "./host.ts";
+import { orAborted } from "./linked-signal.ts";
+import { passThrough } from "./pass-through.ts";
+import type { RateLimits } from "./rates/types.ts";
 import type { Schedulers } from "./schedulers.ts";
+import type { TaskStories } from "./task-story.ts";
+import type { Sources } from "../source/types.ts";
 import type { TaskQueries } from "./tasks-service.ts";
 
 export interface DownloadServiceParts {
@@ -19,6 +25,10 @@ export interface DownloadServiceParts {
   readonly schedulers: Pick<Schedulers, "deleteHost">;
   readonly host: HostFacts;
   readonly clock: Clock;
+  readonly sources: Sources;
+  readonly limits: RateLimits;
+  readonly stories: TaskStories;
+  readonly log: Log;
 }
 
 /** `DfdaemonDownload`, for programs on this machine: as dfget uses it. What it does not name answers UNIMPLEMENTED. */
@@ -55,7 +65,25 @@ async function* download(
   if (order === undefined) throw new AnaxError("input.invalid", { reason: "no download in the request" });
   if (order.metadataOnly) throw new AnaxError("rpc.unimplemented", { reason: "metadata_only" });
   if (order.outputPath !== undefined) await checkOutput({ path: order.outputPath, overwrite: order.overwrite });
-  using held = downloads.start(requestOf(order));
+  const wanted = requestOf(order);
+  using held = downloads.start(wanted);
+  try {
+    await orAborted(held.stored, signal);
+  } catch (thrown) {
+    const { outputPath } = order;
+    const passes = errorOf(thrown).code === "disk.full" && outputPath !== undefined && !order.forceHardLink && !order.disableBackToSource;
+    if (!passes) throw thrown;
+    const reason = errorOf(thrown).message;
+    parts.stories.tell(held.taskId, "download.passed-through", { reason });
+    parts.log.warn("download.passed-through", {
+      taskId: held.taskId,
+      output: outputPath,
+      reason,
+      hint: "anax gc --dry-run says what is in use",
+    });
+    const to = { request: wanted, path: outputPath, overwrite: order.overwrite, range: order.range };
+    return yield* passThrough(held, to, { ...parts, hostId: host.id, signal });
+  }
   yield* answerDownload(held, order, { hostId: host.id, signal });
   if (order.outputPath !== undefined) await deliver(await held.stored, order, order.outputPath, signal);
 }

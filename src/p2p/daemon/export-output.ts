@@ -42,15 +42,34 @@ export async function exportOutput(stored: StoredTask, output: Output, signal: A
     await exportFile({ from: stored.path, to: path, hardLink: forceHardLink ? "force" : "prefer", overwrite, signal });
     return;
   }
-  const part = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomUUID()}.part`);
+  await using part = new PartFile({ path, overwrite });
   try {
-    await copyRange(stored, part, range, signal);
-    await exportFile({ from: part, to: path, hardLink: "prefer", overwrite, signal });
+    await copyRange(stored, part.path, range, signal);
+    await part.put(signal);
   } catch (thrown) {
     signal.throwIfAborted();
     throw outputErrorOf(thrown, { path });
-  } finally {
-    await rm(part, { force: true });
+  }
+}
+
+/** A file in the making, beside its output; gone with the scope unless it was put there. */
+export class PartFile implements AsyncDisposable {
+  readonly path: string;
+  readonly #output: Pick<Output, "path" | "overwrite">;
+
+  constructor(output: Pick<Output, "path" | "overwrite">) {
+    this.#output = output;
+    this.path = join(dirname(output.path), `.${basename(output.path).slice(0, 100)}.${randomUUID()}.part`);
+  }
+
+  /** Throws `output.exists`, `output.unwritable`. */
+  async put(signal: AbortSignal): Promise<void> {
+    const { path, overwrite } = this.#output;
+    await exportFile({ from: this.path, to: path, hardLink: "prefer", overwrite, signal });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.path, { force: true });
   }
 }
 

@@ -22,6 +22,21 @@ test("the facts of a host are told every tenth time, and when its link turns out
   assert.deepEqual(told(3), [1]);
 });
 
+test("that the disk fills up, or is free again, is told at once", () => {
+  let disk = { usedPercent: 50, inodesUsedPercent: 1 };
+  const news = new HostNews(() => Host.fromPartial({ disk }));
+  for (const [usedPercent, inodesUsedPercent, isTold] of [
+    [50.5, 1, false],
+    [96, 1, true],
+    [96, 2.5, true],
+    [96, 3, false],
+    [60, 3, true],
+  ] as const) {
+    disk = { usedPercent, inodesUsedPercent };
+    assert.equal(news.next() !== undefined, isTold, `${usedPercent} ${inodesUsedPercent}`);
+  }
+});
+
 test("what is told is what is so at the time", () => {
   let now = hostOf(1, 1);
   const news = new HostNews(() => now);

@@ -95,7 +95,7 @@ async function readFresh(job: SourceJob, state: ReadState, body: SourceBody): Pr
   if (body.contentLength === undefined) return spoolSource(job, body, paceOf(job));
   const { contentLength, responseHeader } = body;
   const meta = metaOf(job.taskId, job.request, { contentLength, pieceLength: job.pieceLengthOf(contentLength), responseHeader });
-  state.stored = await job.store.open(meta);
+  state.stored = await job.store.open(meta, job.signal);
   state.opened = true;
   return readRest(job, state, { body, run: undefined });
 }
@@ -116,7 +116,7 @@ async function readRest(
     state.opened = false;
     return undefined;
   }
-  const stored = state.opened ? known : await job.store.open(metaOf(job.taskId, job.request, known.meta));
+  const stored = state.opened ? known : await job.store.open(metaOf(job.taskId, job.request, known.meta), job.signal);
   state.stored = stored;
   state.opened = true;
   job.onStored(stored, "found");

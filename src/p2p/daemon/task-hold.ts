@@ -27,12 +27,12 @@ export class TaskHold implements Disposable {
   }
 
   /** Opens the task; a part that was cut from another version of the content gives way. Throws `disk.full`, `task.in-use`. */
-  async open(meta: TaskMeta): Promise<StoredTask> {
+  async open(meta: TaskMeta, signal: AbortSignal): Promise<StoredTask> {
     const known = this.#store.find(meta.id);
     if (known !== undefined && (known.meta.contentLength !== meta.contentLength || known.meta.pieceLength !== meta.pieceLength)) {
       await this.drop(known);
     }
-    const stored = await this.#store.open(meta);
+    const stored = await this.#store.open(meta, signal);
     checkFacts(stored.meta, meta);
     this.take(stored);
     return stored;

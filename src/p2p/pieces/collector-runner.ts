@@ -3,11 +3,13 @@ import { AnaxError } from "../../base/errors.ts";
 import { Semaphore } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { freeSpaceOf, type FreeSpace } from "../../disk/free-space.ts";
-import { planEviction, shortageOf, surplusOf, type EvictionPlan, type Room } from "./collector.ts";
+import { planEviction, shortageOf, surplusOf, verdictsOf, type EvictionPlan, type Room, type Victim } from "./collector.ts";
 import type { PiecesConfig } from "./config.ts";
 import type { PiecesMetrics } from "./metrics.ts";
 import type { TaskBytes } from "./store-sums.ts";
 import type { TaskOnDisk } from "./task-on-disk.ts";
+import type { Collection, CollectOptions } from "./types.ts";
+import { withSignal } from "./with-signal.ts";
 
 /** Admissions that wait for their turn; each asks the disk and may delete files. */
 const WAITING_MAX = 4096;
@@ -21,24 +23,54 @@ interface CollectorOptions {
   readonly tasks: () => Iterable<TaskOnDisk>;
   /** Of all of them. */
   readonly sums: TaskBytes;
-  /** Deletes a task unless somebody came to use it meanwhile. */
-  readonly evict: (victim: EvictionPlan["evict"][number]) => Promise<void>;
+  /** Deletes a task unless somebody came to use it meanwhile; tells whether it did. */
+  readonly evict: (victim: Victim) => Promise<boolean>;
 }
+
+/** Those end, and what they leave may be collected. */
+const isHeldByDownloads = (error: unknown): boolean =>
+  error instanceof AnaxError &&
+  error.code === "disk.full" &&
+  Array.isArray(error.details["inUse"]) &&
+  error.details["inUse"].some((kept) => String(kept).startsWith("download:"));
 
 /** Keeps the store within its bounds: makes room for what comes, and deletes what nobody uses. */
 export class Collector {
   readonly #options: CollectorOptions;
   readonly #turn = new Semaphore({ slots: 1, waitingMax: WAITING_MAX });
+  #released = Promise.withResolvers<void>();
 
   constructor(options: CollectorOptions) {
     this.#options = options;
   }
 
   /**
-   * Sets space aside for what a task is still missing, deleting what is not in use. Throws `disk.full` when that does not suffice;
-   * nothing is deleted then, since it would not help.
+   * Sets space aside for what a task is still missing, deleting what is not in use, and waiting for what other downloads hold. Throws `disk.full` when
+   * that does not suffice; nothing is deleted then, since it would not help.
    */
-  async reserve(task: TaskOnDisk, signal?: AbortSignal): Promise<void> {
+  async reserve(task: TaskOnDisk, signal: AbortSignal): Promise<void> {
+    const { clock, config } = this.#options;
+    const untilMs = clock.nowMs() + config.spaceWaitMs;
+    for (;;) {
+      const { promise: released } = this.#released; // of what happens from now on, while it looks
+      try {
+        return await this.#reserveNow(task, signal);
+      } catch (error) {
+        const leftMs = untilMs - clock.nowMs();
+        if (leftMs <= 0 || !isHeldByDownloads(error)) throw error;
+        using patience = clock.deadline(leftMs, signal);
+        await withSignal(released, patience.signal).catch(() => signal.throwIfAborted());
+      }
+    }
+  }
+
+  /** Somebody let go of a task or of space. */
+  released(): void {
+    this.#released.resolve();
+    this.#released = Promise.withResolvers();
+  }
+
+  async #reserveNow(task: TaskOnDisk, signal: AbortSignal): Promise<void> {
     using _ = await this.#turn.acquire(signal); // one at a time, or two would count on the same bytes
     task.reserve();
     try {
@@ -65,20 +97,27 @@ export class Collector {
       try {
         await this.#options.clock.sleep(this.#options.config.collectIntervalMs, signal);
         tick();
-        await this.collect(signal);
+        await this.#pass({}, signal);
       } catch (error) {
         if (!signal.aborted) this.#options.log.warn("store.collection-failed", { reason: String(error) });
       }
     }
   }
 
-  /** One periodic pass: expired tasks, and the surplus over the shares of the disk. */
-  async collect(signal?: AbortSignal): Promise<void> {
+  /** One pass, and what became of each task. */
+  async collect(options: CollectOptions): Promise<Collection> {
+    const { neededBytes, tasks, gone } = await this.#pass(options);
+    return { neededBytes, ...verdictsOf(tasks, gone) };
+  }
+
+  /** Expired tasks go, and the surplus over the shares of the disk. */
+  async #pass({ dryRun = false, freeBytes = 0 }: CollectOptions, signal?: AbortSignal) {
     using _ = await this.#turn.acquire(signal);
     const { config, clock } = this.#options;
-    const room = await this.room();
-    const plan = planEviction(this.#options.tasks(), { bytes: surplusOf(room, config), unusedSinceMs: clock.wallMs() - config.taskTtlMs });
-    await this.#carryOut(plan);
+    const neededBytes = Math.max(freeBytes, surplusOf(await this.room(), config));
+    const tasks = [...this.#options.tasks()];
+    const plan = planEviction(tasks, { bytes: neededBytes, unusedSinceMs: clock.wallMs() - config.taskTtlMs });
+    return { neededBytes, tasks, gone: dryRun ? plan.evict : await this.#carryOut(plan) };
   }
 
   async room(): Promise<Room & { readonly disk: FreeSpace }> {
@@ -116,9 +155,13 @@ export class Collector {
     await this.#carryOut(plan);
   }
 
-  async #carryOut(plan: EvictionPlan): Promise<void> {
-    for (const victim of plan.evict) await this.#options.evict(victim);
-    if (plan.evict.length > 0)
-      this.#options.log.info("store.collected", { tasks: plan.evict.length, freedBytes: plan.freedBytes, kept: plan.kept });
+  /** Returns what went. */
+  async #carryOut(plan: EvictionPlan): Promise<readonly Victim[]> {
+    const { log, metrics, evict } = this.#options;
+    for (const [reason, count] of Object.entries(plan.kept)) metrics.kept.inc({ reason }, count);
+    const gone: Victim[] = [];
+    for (const victim of plan.evict) if (await evict(victim)) gone.push(victim);
+    if (gone.length > 0) log.info("store.collected", { tasks: gone.length, freedBytes: plan.freedBytes, kept: plan.kept });
+    return gone;
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { planEviction, shortageOf, surplusOf, type CollectableTask, type CollectionNeed, type Room } from "./collector.ts";
+import { planEviction, shortageOf, surplusOf, verdictsOf, type CollectableTask, type CollectionNeed, type Room } from "./collector.ts";
 
 const aTask = (id: string, task: Partial<CollectableTask> = {}): CollectableTask => ({
   id,
@@ -9,6 +9,7 @@ const aTask = (id: string, task: Partial<CollectableTask> = {}): CollectableTask
   inUse: [],
   ...task,
 });
+const withUrl = (task: CollectableTask) => ({ ...task, meta: { url: `http://origin/${task.id}` } });
 const NEVER_EXPIRES: CollectionNeed = { bytes: 0, unusedSinceMs: -Infinity };
 
 const PLANS: readonly {
@@ -66,6 +67,21 @@ for (const { title, tasks, need, evict, enough = true, kept = {} } of PLANS) {
     assert.equal(plan.freedBytes, evict.length * 10);
   });
 }
+
+test("what went comes first, and each task that stays says why", () => {
+  const tasks = [
+    aTask("new", { accessedAtMs: 9 }),
+    aTask("linked", { accessedAtMs: 1, inUse: ["hard-link"] }),
+    aTask("old", { accessedAtMs: 2 }),
+  ];
+  const { evict } = planEviction(tasks, { ...NEVER_EXPIRES, bytes: 5 });
+  const { freedBytes, verdicts } = verdictsOf(tasks.map(withUrl), evict);
+  assert.equal(freedBytes, 10);
+  assert.deepEqual(
+    verdicts.map(({ id, url, verdict, inUse }) => [id, url, verdict, ...inUse].join(" ")),
+    ["old http://origin/old space", "linked http://origin/linked in-use hard-link", "new http://origin/new not-needed"],
+  );
+});
 
 test("use is asked only of those whose turn comes", () => {
   const untouched = {

@@ -1,5 +1,5 @@
 import type { PiecesConfig } from "./config.ts";
-import type { InUseReason } from "./types.ts";
+import type { Collection, InUseReason, Verdict } from "./types.ts";
 
 /** A task as the collector sees it. `inUse` is asked only of those whose turn comes, as the answer costs a system call. */
 export interface CollectableTask {
@@ -50,6 +50,26 @@ export function planEviction(tasks: Iterable<CollectableTask>, need: CollectionN
     freedBytes += task.heldBytes;
   }
   return { evict, freedBytes, enough: freedBytes >= need.bytes, kept };
+}
+
+/** What became of each task, those that went first, and each kind in the order in which they would go. */
+export function verdictsOf(
+  tasks: readonly (CollectableTask & { readonly meta: { readonly url: string } })[],
+  gone: readonly Victim[],
+): Pick<Collection, "freedBytes" | "verdicts"> {
+  const reasons = new Map(gone.map(({ id, reason }) => [id, reason]));
+  const verdicts = tasks.map((task): Verdict => {
+    const facts = { id: task.id, url: task.meta.url, heldBytes: task.heldBytes, accessedAtMs: task.accessedAtMs };
+    const goes = reasons.get(task.id);
+    if (goes !== undefined) return { ...facts, verdict: goes, inUse: [] };
+    const { inUse } = task;
+    return { ...facts, verdict: inUse.length > 0 ? "in-use" : "not-needed", inUse };
+  });
+  const rank = ({ id }: Verdict): number => (reasons.has(id) ? 0 : 1);
+  return {
+    freedBytes: verdicts.reduce((sum, { id, heldBytes }) => sum + (reasons.has(id) ? heldBytes : 0), 0),
+    verdicts: verdicts.toSorted((a, b) => rank(a) - rank(b) || a.accessedAtMs - b.accessedAtMs),
+  };
 }
 
 export interface Room {

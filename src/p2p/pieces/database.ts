@@ -2,7 +2,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { AnaxError } from "../../base/errors.ts";
 
 /** Newer files are refused, older ones are brought up to this step by step. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 /** "ANXP": tells the file from a stranger's. */
 const APPLICATION_ID = 0x41_4e_58_50;
 
@@ -17,6 +17,7 @@ export interface TaskRow {
   readonly accessedAtMs: number;
   readonly finishedAtMs: number | null;
   readonly uploadedBytes: number;
+  readonly pinnedUntilMs: number | null;
 }
 
 export interface SegmentRow {
@@ -31,8 +32,9 @@ export type Operation =
   | { readonly kind: "touch"; readonly id: string; readonly accessedAtMs: number; readonly uploadedBytes: number }
   | { readonly kind: "segment"; readonly row: SegmentRow };
 
-const SCHEMA = `
-  CREATE TABLE tasks (
+/** What makes each version of the one before; the first makes it of nothing. */
+const STEPS: readonly string[] = [
+  `CREATE TABLE tasks (
     id TEXT PRIMARY KEY,
     content_length INTEGER NOT NULL,
     piece_length INTEGER NOT NULL,
@@ -48,8 +50,9 @@ const SCHEMA = `
     segment INTEGER NOT NULL,
     records BLOB NOT NULL,
     PRIMARY KEY (id, segment)
-  ) STRICT;
-`;
+  ) STRICT;`,
+  "ALTER TABLE tasks ADD COLUMN pinned_until_ms INTEGER",
+];
 
 /** The records of a store; synchronous, so it lives in a worker thread. */
 export class PieceDatabase {
@@ -112,7 +115,7 @@ export class PieceDatabase {
       case "task": {
         const row = operation.row;
         const times = [row.createdAtMs, row.accessedAtMs, row.finishedAtMs] as const;
-        run.putTask.run(row.id, row.contentLength, row.pieceLength, row.meta, row.parents, ...times, row.uploadedBytes);
+        run.putTask.run(row.id, row.contentLength, row.pieceLength, row.meta, row.parents, ...times, row.uploadedBytes, row.pinnedUntilMs);
         return;
       }
       case "touch":
@@ -128,7 +131,8 @@ function migrate(database: DatabaseSync, path: string): void {
   const version = numberOf(database, "PRAGMA user_version");
   if (version > SCHEMA_VERSION) throw new AnaxError("disk.newer-format", { path, version, supported: SCHEMA_VERSION });
   if (version === SCHEMA_VERSION) return;
-  database.exec(`BEGIN IMMEDIATE; ${SCHEMA} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`);
+  const steps = STEPS.slice(version).join("; ");
+  database.exec(`BEGIN IMMEDIATE; ${steps}; PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`);
 }
 
 function numberOf(database: DatabaseSync, pragma: string): number {
@@ -141,9 +145,10 @@ function prepare(database: DatabaseSync) {
   return {
     listTasks:
       statement(`SELECT id, content_length AS contentLength, piece_length AS pieceLength, meta, parents, created_at_ms AS createdAtMs,
-      accessed_at_ms AS accessedAtMs, finished_at_ms AS finishedAtMs, uploaded_bytes AS uploadedBytes FROM tasks`),
+      accessed_at_ms AS accessedAtMs, finished_at_ms AS finishedAtMs, uploaded_bytes AS uploadedBytes,
+      pinned_until_ms AS pinnedUntilMs FROM tasks`),
     listSegments: statement("SELECT id, segment, records FROM segments"),
-    putTask: statement("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+    putTask: statement("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
     touch: statement("UPDATE tasks SET accessed_at_ms = ?, uploaded_bytes = ? WHERE id = ?"),
     putSegment: statement("INSERT OR REPLACE INTO segments VALUES (?, ?, ?)"),
     deleteTask: statement("DELETE FROM tasks WHERE id = ?"),

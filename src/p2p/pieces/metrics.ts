@@ -23,6 +23,12 @@ export const PIECES_METRICS = {
     help: "Bytes of tasks deleted from disk, by reason.",
     labels: ["reason"],
   },
+  kept: {
+    kind: "counter",
+    name: "anax_pieces_kept_tasks_total",
+    help: "Tasks that a collection passed over since they were in use, by the first reason.",
+    labels: ["reason"],
+  },
   tasks: { kind: "gauge", name: "anax_pieces_tasks", help: "Tasks on disk." },
   heldBytes: { kind: "gauge", name: "anax_pieces_held_bytes", help: "Bytes of content on disk." },
   reservedBytes: { kind: "gauge", name: "anax_pieces_reserved_bytes", help: "Bytes promised to running downloads and not yet written." },

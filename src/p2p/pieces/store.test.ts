@@ -18,10 +18,12 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { realClock } from "../../base/clock.ts";
+import { AnaxError } from "../../base/errors.ts";
 import { silentLog, type Log } from "../../base/log.ts";
 import { VirtualClock } from "../../base/virtual-clock.ts";
 import { PiecesConfig } from "./config.ts";
 import {
+  type TestContent,
   aContent,
   digestOf,
   never,
@@ -33,7 +35,7 @@ import {
   testPieceStore,
 } from "./piece-store.conformance.ts";
 import { openPieceStore, type PieceStoreOptions } from "./store.ts";
-import type { PieceStore } from "./types.ts";
+import { PINNED_FOR_GOOD, type PieceStore } from "./types.ts";
 
 type Settings = Partial<Omit<PieceStoreOptions, "dir" | "config">> & { readonly config?: Readonly<Record<string, unknown>> };
 
@@ -142,10 +144,63 @@ test("a database from a newer version is refused and left alone", async () => {
   await using place = await aDirectory();
   await (await openIn(place.dir))[Symbol.asyncDispose]();
   const database = new DatabaseSync(join(place.dir, "pieces.db"));
-  database.exec("PRAGMA user_version = 2");
+  database.exec("PRAGMA user_version = 3");
   database.close();
   await rejectsWith(openIn(place.dir), "disk.newer-format");
   await rejectsWith(openIn(place.dir), "disk.newer-format"); // the lock was given back
+});
+
+test("a database of version 1 is brought up to date, with nothing pinned", async () => {
+  await using place = await aDirectory();
+  const content = aContent();
+  {
+    await using store = await openIn(place.dir);
+    await storeAll(await store.open(content.meta), content);
+  }
+  const database = new DatabaseSync(join(place.dir, "pieces.db"));
+  database.exec("ALTER TABLE tasks DROP COLUMN pinned_until_ms; PRAGMA user_version = 1");
+  database.close();
+  await using store = await openIn(place.dir);
+  const [task] = store.list();
+  assert.deepEqual([task?.meta.id, task?.pinnedUntilMs], [content.meta.id, undefined]);
+  await store.pin(content.meta.id, PINNED_FOR_GOOD);
+  assert.equal(task?.pinnedUntilMs, PINNED_FOR_GOOD);
+});
+
+test("a pin outlives a restart, keeps the task whatever happens, and ends when its time is over", async () => {
+  await using place = await aDirectory();
+  const clock = new VirtualClock();
+  const [forGood, forADay] = [1, 2].map((seed) => aContent({ seed })) as [TestContent, TestContent];
+  {
+    await using store = await openIn(place.dir, { clock });
+    for (const content of [forGood, forADay]) {
+      const task = await store.open(content.meta);
+      await storeAll(task, content);
+      await task.finish(never());
+    }
+    await store.pin(forGood.meta.id, PINNED_FOR_GOOD);
+    await store.pin(forADay.meta.id, clock.wallMs() + 86_400_000);
+  }
+  const log = recordingLog();
+  await using store = await openIn(place.dir, { clock, log });
+  assert.equal(store.find(forGood.meta.id)?.pinnedUntilMs, PINNED_FOR_GOOD);
+  await rejectsWith(store.remove(forADay.meta.id), "task.in-use");
+  const kept = await store.collect({ freeBytes: 1e9 });
+  assert.deepEqual(
+    kept.verdicts.map(({ verdict, inUse }) => [verdict, ...inUse].join(" ")),
+    ["in-use pin", "in-use pin"],
+  );
+  await clock.advance(86_400_000);
+  const wouldGo = await store.collect({ freeBytes: 1e9, dryRun: true });
+  assert.deepEqual(
+    wouldGo.verdicts.map(({ id, verdict }) => `${id === forADay.meta.id} ${verdict}`),
+    ["true space", "false in-use"],
+  );
+  assert.equal(store.list().length, 2);
+  assert.equal((await store.collect({ freeBytes: 1e9 })).freedBytes, forADay.bytes.length);
+  await store.unpin(forGood.meta.id);
+  await store.remove(forGood.meta.id);
+  await rejectsWith(store.pin(forGood.meta.id, PINNED_FOR_GOOD), "task.not-found");
 });
 
 test("a damaged database costs the content, not the service", async () => {
@@ -277,8 +332,31 @@ test("the quota evicts the least recently used of what is idle, then refuses", a
   await rejectsWith(store.adopt(five!.meta, await spooled(store, five!.bytes)), "disk.full");
 });
 
+test("a download waits for the space of another, and gets it when that one ends and is used no more", async () => {
+  await using opened = await aStore({ config: { quotaBytes: 150_000, spaceWaitMs: "1h" } });
+  const [one, two, three] = [1, 2, 3].map((seed) => aContent({ seed }));
+  const first = await opened.store.open(one!.meta);
+  const lease = first.lease("download");
+  const waiting = opened.store.open(two!.meta);
+  const impatient = new AbortController();
+  const leaves = rejectsWith(opened.store.open(three!.meta, impatient.signal), "download.cancelled");
+  impatient.abort(new AnaxError("download.cancelled"));
+  await leaves;
+  await storeAll(first, one!);
+  await first.finish(never());
+  lease[Symbol.dispose]();
+  assert.equal((await waiting).meta.id, two!.meta.id);
+  assert.deepEqual(idsIn(opened.store), idsOf(two!));
+});
+
+test("a download does not wait for longer than it is told to for space that another keeps", async () => {
+  await using opened = await aStore({ config: { quotaBytes: 150_000, spaceWaitMs: "50ms" } });
+  using _ = (await opened.store.open(aContent({ seed: 1 }).meta)).lease("download");
+  await rejectsWith(opened.store.open(aContent({ seed: 2 }).meta), "disk.full");
+});
+
 test("two downloads cannot count on the same space", async () => {
-  await using opened = await aStore({ config: { quotaBytes: 150_000 } });
+  await using opened = await aStore({ config: { quotaBytes: 150_000, spaceWaitMs: "0ms" } });
   const [one, two] = [1, 2].map((seed) => aContent({ seed }));
   const outcomes = await Promise.allSettled([opened.store.open(one!.meta), opened.store.open(two!.meta)]);
   assert.deepEqual(outcomes.map((outcome) => outcome.status).toSorted(), ["fulfilled", "rejected"]);

@@ -29,7 +29,7 @@ import { StoreSums } from "./store-sums.ts";
 import type { TaskServices } from "./task-services.ts";
 import { decodeRow } from "./task-row.ts";
 import { withSignal } from "./with-signal.ts";
-import type { InUseReason, PieceStore, StoredTask, StoreEvents, StoreUsage } from "./types.ts";
+import type { Collection, CollectOptions, InUseReason, PieceStore, StoredTask, StoreEvents, StoreUsage } from "./types.ts";
 
 export interface PieceStoreOptions {
   readonly dir: string;
@@ -116,6 +116,7 @@ class DiskPieceStore implements PieceStore {
       onWanted: (task, index) => {
         for (const listen of this.#wantedListeners) listen(task, index);
       },
+      onReleased: () => this.#collector.released(),
       inBackground: (work) => this.#inBackground(work),
     };
     this.#collector = new Collector({
@@ -140,10 +141,10 @@ class DiskPieceStore implements PieceStore {
 
   open(meta: TaskMeta, signal?: AbortSignal): Promise<StoredTask> {
     return this.#alone(meta.id, async () => {
-      const task = this.#tasks.get(meta.id) ?? (await this.#create(meta));
+      const stop = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
+      const task = this.#tasks.get(meta.id) ?? (await this.#create(meta, stop));
       mustAgree(task.meta, meta);
       task.touch();
-      const stop = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
       await withSignal(task.verify(), stop);
       await this.#agreeOnDigest(task, meta, stop);
       if (task.state !== "finished" && !task.reserved) await this.#reserve(task, stop);
@@ -177,6 +178,21 @@ class DiskPieceStore implements PieceStore {
       mustBeIdle(task, options.ignore ?? []);
       await this.#delete(task, "asked");
     });
+  }
+
+  pin(id: TaskId, untilMs: number): Promise<void> {
+    return this.#pin(id, untilMs);
+  }
+
+  unpin(id: TaskId): Promise<void> {
+    return this.#pin(id, undefined);
+  }
+
+  async collect(options: CollectOptions = {}): Promise<Collection> {
+    if (options.dryRun !== true) this.#flushTouched();
+    const collection = await this.#collector.collect(options);
+    this.#measure();
+    return collection;
   }
 
   async usage(): Promise<StoreUsage> {
@@ -236,7 +252,9 @@ class DiskPieceStore implements PieceStore {
     const finishedAtMs = row.finishedAtMs !== null && table.held.full ? row.finishedAtMs : undefined;
     const file = this.#fileOf(row.id, finishedAtMs === undefined);
     const { createdAtMs, accessedAtMs, uploadedBytes } = row;
-    return new TaskOnDisk({ meta: decoded.meta, table, file, createdAtMs, accessedAtMs, finishedAtMs, uploadedBytes }, this.#services);
+    const pinnedUntilMs = row.pinnedUntilMs ?? undefined;
+    const state = { createdAtMs, accessedAtMs, finishedAtMs, uploadedBytes, pinnedUntilMs };
+    return new TaskOnDisk({ meta: decoded.meta, table, file, ...state }, this.#services);
   }
 
   /** A record that makes no sense goes, with its file. */
@@ -264,15 +282,23 @@ class DiskPieceStore implements PieceStore {
     for (const task of this.#tasks.values()) task.flushTouched();
   }
 
+  #pin(id: TaskId, untilMs: number | undefined): Promise<void> {
+    return this.#alone(id, async () => {
+      const task = this.#tasks.get(id);
+      if (task === undefined) throw new AnaxError("task.not-found", { taskId: id });
+      await task.pin(untilMs);
+    });
+  }
+
   // Making and deleting
 
-  async #create(meta: TaskMeta): Promise<TaskOnDisk> {
+  async #create(meta: TaskMeta, signal: AbortSignal): Promise<TaskOnDisk> {
     const task = this.#newTask(meta);
     await task.createFile(); // sparse: it takes no space yet
     this.#list(task);
     task.markNew();
     try {
-      await this.#reserve(task);
+      await this.#reserve(task, signal);
     } catch (error) {
       await this.#delete(task, "failed");
       throw error;
@@ -306,7 +332,7 @@ class DiskPieceStore implements PieceStore {
   #newTask(meta: TaskMeta, filled?: PieceTable): TaskOnDisk {
     const createdAtMs = this.#options.clock.wallMs();
     const table = filled ?? new PieceTable({ layout: checkedLayout(meta), createdAtMs });
-    const state = { createdAtMs, accessedAtMs: createdAtMs, finishedAtMs: undefined, uploadedBytes: 0 };
+    const state = { createdAtMs, accessedAtMs: createdAtMs, finishedAtMs: undefined, uploadedBytes: 0, pinnedUntilMs: undefined };
     return new TaskOnDisk({ meta, table, file: this.#fileOf(meta.id, true), ...state }, this.#services);
   }
 
@@ -327,16 +353,18 @@ class DiskPieceStore implements PieceStore {
     }
   }
 
-  async #reserve(task: TaskOnDisk, signal?: AbortSignal): Promise<void> {
+  async #reserve(task: TaskOnDisk, signal: AbortSignal): Promise<void> {
     await this.#collector.reserve(task, signal);
     this.#measure();
   }
 
-  async #evict(victim: Victim): Promise<void> {
+  async #evict(victim: Victim): Promise<boolean> {
     const task = this.#tasks.get(victim.id);
     const idle = task !== undefined && task.accessedAtMs === victim.accessedAtMs && task.inUse.length === 0;
     // Somebody who is about to open it waits for our turn to end, so we must not wait for him.
-    if (idle && !this.#changing.has(victim.id)) await this.#alone(victim.id, () => this.#delete(task, victim.reason));
+    const goes = idle && !this.#changing.has(victim.id);
+    if (goes) await this.#alone(victim.id, () => this.#delete(task, victim.reason));
+    return goes;
   }
 
   /** From its first line on the task is gone for everybody. */

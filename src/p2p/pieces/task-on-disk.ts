@@ -29,6 +29,7 @@ export interface TaskState {
   /** Set: the content was verified and synced in an earlier life. */
   readonly finishedAtMs: number | undefined;
   readonly uploadedBytes: number;
+  readonly pinnedUntilMs: number | undefined;
 }
 
 /** A task of the store: the only one who changes its records and its file. */
@@ -44,6 +45,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
 
   #accessedAtMs: number;
   #uploadedBytes: number;
+  #pinnedUntilMs: number | undefined;
   #removed = false;
   #failures = 0;
   #lastFailure: Error | undefined;
@@ -68,6 +70,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     this.createdAtMs = state.createdAtMs;
     this.#accessedAtMs = state.accessedAtMs;
     this.#uploadedBytes = state.uploadedBytes;
+    this.#pinnedUntilMs = state.pinnedUntilMs;
     this.#changes = new TaskChanges({ id: state.meta.id, table: state.table, row: () => this.#row() }, services.commits);
     this.#completion = new TaskCompletion(this, { file: state.file, changes: this.#changes, services }, state.finishedAtMs);
     this.#unverifiedLeft = !this.verified && this.#indices().some((index) => this.isUnverified(index));
@@ -145,6 +148,11 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     return this.#uploadedBytes;
   }
 
+  get pinnedUntilMs(): number | undefined {
+    const until = this.#pinnedUntilMs;
+    return until !== undefined && until > this.wallMs() ? until : undefined;
+  }
+
   get failures(): number {
     return this.#failures;
   }
@@ -176,6 +184,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     return this.#leases.add(reason, () => {
       open[Symbol.dispose]();
       if (reason === "download" && this.#leases.count("download") === 0) this.unreserve();
+      this.#services.onReleased();
     });
   }
 
@@ -183,8 +192,23 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     const reasons = this.#leases.reasons();
     const working = this.#reserved || this.#writers.size > 0 || this.#completion.underWay;
     if (working && !reasons.includes("download")) reasons.push("download");
+    if (this.pinnedUntilMs !== undefined && !reasons.includes("pin")) reasons.push("pin");
     if ((statSync(this.path, { throwIfNoEntry: false })?.nlink ?? 0) > 1) reasons.push("hard-link");
     return reasons;
+  }
+
+  /** Undefined: not any more. Throws `disk.full`, `disk.io`; it is as before then. */
+  async pin(untilMs: number | undefined): Promise<void> {
+    this.#mustExist();
+    const before = this.#pinnedUntilMs;
+    this.#pinnedUntilMs = untilMs;
+    this.#changes.row();
+    try {
+      await this.#services.commits.durable();
+    } catch (error) {
+      this.#pinnedUntilMs = before;
+      throw error;
+    }
   }
 
   addUploadedBytes(bytes: number): void {
@@ -200,6 +224,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   unreserve(): void {
     this.#reserved = false;
     this.#count();
+    this.#services.onReleased();
   }
 
   /** It is one of the store's tasks from now on, until it is removed. */
@@ -460,6 +485,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
       accessedAtMs: this.#accessedAtMs,
       finishedAtMs: this.#completion.syncedAtMs ?? null,
       uploadedBytes: this.#uploadedBytes,
+      pinnedUntilMs: this.#pinnedUntilMs ?? null,
     };
   }
 

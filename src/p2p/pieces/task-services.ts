@@ -25,6 +25,8 @@ export interface TaskServices {
   onPiece(task: StoredTask, index: number): void;
   onDropped(task: StoredTask, index: number): void;
   onWanted(task: StoredTask, index: number): void;
+  /** Somebody has let go of a task, or of space: what waits for space may find it now. */
+  onReleased(): void;
   /** Work that nobody waits for but the store's end. */
   inBackground(work: Promise<void>): void;
 }

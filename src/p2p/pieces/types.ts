@@ -17,8 +17,8 @@ export interface PieceStore extends AsyncDisposable {
   list(): readonly StoredTask[];
   find(id: TaskId): StoredTask | undefined;
   /**
-   * The task of this id, made if it is new. Space for what is missing is reserved first, evicting what is not in use; it stays reserved
-   * until the task is finished, failed, or has lost its last `download` lease. Pieces kept from before a restart are verified when this resolves.
+   * The task of this id, made if it is new. Space for what is missing is reserved first, evicting what is not in use, and waiting for a while
+   * where other downloads have it; it stays reserved until the task is finished, failed, or has lost its last `download` lease. Pieces kept from before a restart are verified when this resolves.
    * A digest in `meta` is checked against a finished task and remembered for a partial one that is not being downloaded.
    * Throws `disk.full` when space does not suffice, `input.invalid` when the task exists with another length, piece length or digest,
    * `task.digest-mismatch` when finished content has another digest (it is kept).
@@ -37,9 +37,46 @@ export interface PieceStore extends AsyncDisposable {
    * removes a task may well keep the hard link that was made from it.
    */
   remove(id: TaskId, options?: { readonly ignore?: readonly InUseReason[] }): Promise<void>;
+  /**
+   * Keeps a task until this moment (Unix time in milliseconds), or with `PINNED_FOR_GOOD` until it is unpinned: durable when this resolves. An earlier
+   * pin is replaced. Throws `task.not-found`, `disk.full`, `disk.io`.
+   */
+  pin(id: TaskId, untilMs: number): Promise<void>;
+  unpin(id: TaskId): Promise<void>;
+  /** What the periodic collection does, now, and what became of each task. */
+  collect(options?: CollectOptions): Promise<Collection>;
   usage(): Promise<StoreUsage>;
   /** Called after a task was evicted or removed, and at once for each piece that is held, before it is durable. */
   readonly events: StoreEvents;
+}
+
+/** Later than any date that JavaScript or SQLite knows. */
+export const PINNED_FOR_GOOD = Number.MAX_SAFE_INTEGER;
+
+export interface CollectOptions {
+  /** Nothing is deleted. */
+  readonly dryRun?: boolean;
+  /** So much goes in any case, if it is not in use. */
+  readonly freeBytes?: number;
+}
+
+export interface Collection {
+  /** What had to go: asked for, or over the limits. Expired tasks go besides. */
+  readonly neededBytes: number;
+  /** What became free, or with `dryRun` would. */
+  readonly freedBytes: number;
+  /** Every task, those that go first. */
+  readonly verdicts: readonly Verdict[];
+}
+
+export interface Verdict {
+  readonly id: string;
+  readonly url: string;
+  readonly heldBytes: number;
+  readonly accessedAtMs: number;
+  /** `expired`, `space`: it goes, for this reason. */
+  readonly verdict: "expired" | "space" | "in-use" | "not-needed";
+  readonly inUse: readonly InUseReason[];
 }
 
 export interface StoreEvents {
@@ -89,6 +126,8 @@ export interface StoredTask {
   readonly finishedAtMs: number | undefined;
   readonly bytesFrom: Readonly<Record<TrafficType, number>>;
   readonly uploadedBytes: number;
+  /** It is pinned until then, or with `PINNED_FOR_GOOD` until it is unpinned. */
+  readonly pinnedUntilMs: number | undefined;
   piece(index: number): PieceInfo | undefined;
   /** Starts to write a piece. A piece may have several writers; the first that finishes wins, the others are told `duplicate`. */
   writePiece(options: {

@@ -56,6 +56,18 @@ export const SchedulerConfig = z.strictObject({
     .prefault("3s")
     .describe("How long a seed may take from the order to its first report."),
   seedTroubleMs: duration({ min: "0ms", max: "1h" }).prefault("15s").describe("How long a seed that failed an order gets no other."),
+  diskBusyPercent: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(85)
+    .describe("A seed whose disk is used (bytes or inodes) to this share gets new tasks only where no other can take them."),
+  diskFullPercent: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(95)
+    .describe("A host whose disk is used to this share is given nothing new to read from a source; what it has it still serves."),
   sourceStallTimeoutMs: duration({ min: "1s", max: "1h" })
     .prefault("30s")
     .describe("Time without a piece after which a second peer may read the source."),

@@ -108,6 +108,15 @@ function isDistrusted(parent: Peer, { nowMs, config }: Moment): boolean {
 
 const NEIGHBOURS_PER_COMPLAINT = 4;
 
+/** Percent of the disk, or of its inodes, that is used, as the host says; 0: it does not say. */
+export function diskUsedPercentOf(host: Host): number {
+  const { usedPercent = 0, inodesUsedPercent = 0 } = host.facts.announced.disk ?? {};
+  return Math.max(usedPercent, inodesUsedPercent);
+}
+
+/** It could not keep what it reads. */
+export const isDiskFull = (host: Host, { config }: Moment): boolean => diskUsedPercentOf(host) >= config.diskFullPercent;
+
 function isBlocked(child: Peer, parent: Peer, { moment, relaxation }: Pair): boolean {
   const block = child.blocked?.get(parent.id);
   if (block === undefined || moment.nowMs >= block.untilMs) return false;

@@ -1,4 +1,5 @@
 import { hashOf } from "../../base/fnv.ts";
+import { isDiskFull, type Moment } from "./rules.ts";
 import { admitToPart } from "./source.ts";
 import { isActive, isOurs, isPushable, isReading, mayReadSource, type Fields, type Peer, type SourceSpan, type Task } from "./state.ts";
 import { note, type Turn } from "./turn.ts";
@@ -88,20 +89,21 @@ function divided(turn: Turn, task: Task, pieceCount: number): readonly SourceSpa
   if (whole === undefined) return [];
   const reason = reasonToDivide(task, whole, nowMs);
   if (reason === undefined) return [whole.told === undefined ? { ...whole, told: toldOf(whole) } : whole];
-  const parts = evenly(task, whole, helpersOf(task, [whole]).slice(0, config.sourceShareMax - 1), nowMs);
+  const parts = evenly(task, whole, helpersOf(task, [whole], turn.moment).slice(0, config.sourceShareMax - 1), nowMs);
   if (parts.length > 1) note(turn, task, "source-divided", { peer: whole.reader!, fields: reason }); // a whole has one
   return parts;
 }
 
 /** Undefined: nobody is there to read, which others see to. */
-function dividedAnew({ moment: { nowMs, config } }: Turn, task: Task): readonly SourceSpan[] | undefined {
+function dividedAnew({ moment }: Turn, task: Task): readonly SourceSpan[] | undefined {
+  const { nowMs, config } = moment;
   const spans = task.spans.map(withoutLost);
   const read = spans.filter((span) => isRead(task, span));
   const open = spans.filter((span) => !read.includes(span));
   const lost = open.filter(({ reader }) => reader === undefined);
   const placesIn = (parts: readonly SourceSpan[]): number => config.sourceShareMax - new Set(parts.map(({ reader }) => reader)).size;
   if (lost.length === 0 && (placesIn(open) <= 0 || open.every((part) => leftOf(task, part) < CUT_PIECES_MIN))) return spans;
-  const helpers = helpersOf(task, open);
+  const helpers = helpersOf(task, open, moment);
   let parts: readonly SourceSpan[] = open;
   for (const part of lost) {
     const reader = helpers.shift() ?? parts.find((each) => each.reader !== undefined)?.reader;
@@ -230,7 +232,7 @@ function paceOf(task: Task, span: SourceSpan, nowMs: number): number {
 }
 
 /** Peers that may read and have nothing to read, the same order for everybody who looks. */
-function helpersOf(task: Task, parts: readonly SourceSpan[]): Peer[] {
+function helpersOf(task: Task, parts: readonly SourceSpan[], moment: Moment): Peer[] {
   const busy = new Set(parts.map(({ reader }) => reader));
   const quickest = Math.max(...parts.map(({ reader }) => rateOf(reader)));
   // One that has read its small part through is no help to those with quick links. Who does not know its link may be quick.
@@ -238,6 +240,7 @@ function helpersOf(task: Task, parts: readonly SourceSpan[]): Peer[] {
   const isAble = (peer: Peer): boolean =>
     isPushable(peer) &&
     mayReadSource(peer) &&
+    !isDiskFull(peer.host, moment) &&
     !busy.has(peer) &&
     (isQuick(peer) || !isDivided(task)) &&
     peer.sourceError === undefined &&

@@ -3,7 +3,7 @@ import type { ErrorCode, ErrorDetails } from "../../base/errors.ts";
 import type { Download } from "../../wire/grpc/gen/common/v2/common.ts";
 import { hasProspect } from "./choose.ts";
 import type { SourceBecause } from "./events.ts";
-import type { Rejections } from "./rules.ts";
+import { diskUsedPercentOf, isDiskFull, type Rejections } from "./rules.ts";
 import {
   beDue,
   isActive,
@@ -43,7 +43,7 @@ export function appointReader(turn: Turn, task: Task, hopeless: readonly Peer[])
   if (again?.permit !== undefined) return grant(turn, again, again.permit.kind, "asked-for");
   const first = waiting[0];
   if (first === undefined || task.trigger !== undefined || liveReaders(task) >= config.sourceReadersMax) return false;
-  const able = waiting.filter(mayReadSource);
+  const able = withRoom(waiting.filter(mayReadSource), turn);
   const asked = able.find((peer) => peer.order?.needBackToSource);
   if (asked !== undefined) return grant(turn, asked, "granted", "asked-for");
   if (nowMs < turn.cluster.startedAtMs + config.settleMs) return false; // who has it may be about to come back
@@ -56,6 +56,12 @@ export function appointReader(turn: Turn, task: Task, hopeless: readonly Peer[])
     if (waitedMs(turn, peer) >= config.prospectTimeoutMs)
       failPeer(turn, peer, "download.no-source", { reason: "no peer has it, and this download may not read the source" });
   return false;
+}
+
+/** Those whose disks can take it; all of them where none can: one may find room yet, or passes it on only. */
+function withRoom(peers: readonly Peer[], { moment }: Turn): readonly Peer[] {
+  const roomy = peers.filter(({ host }) => !isDiskFull(host, moment));
+  return roomy.length === 0 ? peers : roomy;
 }
 
 /** A way out for one that has waited or tried in vain although others have the content. False when there is none now. */
@@ -122,7 +128,9 @@ export function endPeer(turn: Turn, peer: Peer): void {
 /** The same seed for a task whoever asks, as long as it is well: rendezvous hashing. */
 function triggerSeed(turn: Turn, task: Task, order: Download | undefined): boolean {
   if (order === undefined) return false;
-  const seed = seedsOf(turn, task).toSorted((a, b) => hashOf(`${task.id}\0${b.facts.id}`) - hashOf(`${task.id}\0${a.facts.id}`))[0];
+  const isBusy = (host: Host): number => (diskUsedPercentOf(host) >= turn.moment.config.diskBusyPercent ? 1 : 0);
+  const rankOf = (host: Host): number => hashOf(`${task.id}\0${host.facts.id}`);
+  const seed = seedsOf(turn, task).toSorted((a, b) => isBusy(a) - isBusy(b) || rankOf(b) - rankOf(a))[0];
   if (seed === undefined) return false;
   task.trigger = { hostId: seed.facts.id, sinceMs: turn.moment.nowMs, order };
   note(turn, task, "seed-triggered", { fields: { hostId: seed.facts.id } });
@@ -135,7 +143,13 @@ function seedsOf(turn: Turn, task: Task): Host[] {
   const isFit = (host: Host): boolean =>
     host.facts.sharing && isLive(host) && host.troubledUntilMs <= nowMs && (task.triedSeeds.get(host.facts.id) ?? -Infinity) <= nowMs;
   const downloads = (host: Host): boolean => host.peers.get(task)?.some(isActive) === true;
-  return [...turn.cluster.seeds].filter((host) => isFit(host) && !downloads(host));
+  const fit = [...turn.cluster.seeds].filter((host) => isFit(host) && !downloads(host));
+  const full = fit.filter((host) => isDiskFull(host, turn.moment));
+  for (const host of full) {
+    const fields = { hostId: host.facts.id, because: "disk-full", usedPercent: Math.floor(diskUsedPercentOf(host)) };
+    note(turn, task, "seed-passed-over", { level: "warn", fields });
+  }
+  return fit.filter((host) => !full.includes(host));
 }
 
 /** One of ours that has pieces already: what it has need not leave the source again. */

@@ -24,6 +24,7 @@ interface Joining {
   readonly signingKey?: Uint8Array;
   readonly maxRxBandwidth?: number;
   readonly maxTxBandwidth?: number;
+  readonly diskUsedPercent?: number;
 }
 
 /** A cluster whose time a test moves by hand. Hosts are `h1`, `h2`…; each has at most one peer, `h1-p`. */
@@ -162,7 +163,7 @@ const namesOf = (ids: readonly PeerId[]): string => ids.map(nameOf).toSorted().j
 
 function hostFacts(
   name: string,
-  { seed = false, sharing = true, idc = "", location = "", maxRxBandwidth = 0, maxTxBandwidth = 0 }: Joining,
+  { seed = false, sharing = true, idc = "", location = "", maxRxBandwidth = 0, maxTxBandwidth = 0, diskUsedPercent = 0 }: Joining,
 ): HostFacts {
   const id = name as HostId;
   const place = placeOf(idc, location);
@@ -174,6 +175,6 @@ function hostFacts(
     seed,
     sharing,
     place,
-    announced: Host.fromPartial({ id, network: { maxRxBandwidth, maxTxBandwidth } }),
+    announced: Host.fromPartial({ id, network: { maxRxBandwidth, maxTxBandwidth }, disk: { usedPercent: diskUsedPercent } }),
   };
 }

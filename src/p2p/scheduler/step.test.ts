@@ -195,6 +195,33 @@ test("a seed that refuses an order is passed over at once, and gets none for a w
   assert.deepEqual(told(bench.tell({ kind: "seedTriggerEnded", taskId: TASK, hostId: "s1" as HostId, failure })), ["h1: source first"]);
 });
 
+test("a seed whose disk is full gets no new task, and one whose disk is nearly full only where there is no other", () => {
+  for (const [first, second, chosen] of [
+    [96, 90, "seed s2"],
+    [90, 80, "seed s2"],
+    [80, 90, "seed s1"],
+    [97, 95, "h1: source first"],
+    [90, 96, "seed s1"],
+  ] as const) {
+    const bench = new Bench();
+    bench.host("s1", { seed: true, diskUsedPercent: first });
+    bench.host("s2", { seed: true, diskUsedPercent: second });
+    assert.equal(told(bench.join("h1"))[1], chosen, `${first} ${second}`);
+  }
+});
+
+test("of those that wait one whose disk is not full reads the source, and where all are full one that is", () => {
+  for (const [first, second, reader] of [
+    [96, 50, "h2"],
+    [96, 99, "h1"],
+  ] as const) {
+    const bench = new Bench({ settleMs: "1s" });
+    bench.join("h1", { diskUsedPercent: first });
+    bench.join("h2", { diskUsedPercent: second });
+    assert.ok(told(bench.pass(1200)).includes(`${reader}: source first`), `${first} ${second}`);
+  }
+});
+
 const PRIORITIES = [
   [0, ["h1: wait", "seed s1"]],
   [1, ["h1: wait", "h1: failed download.forbidden"]],

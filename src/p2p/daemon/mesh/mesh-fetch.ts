@@ -39,6 +39,14 @@ export interface MeshFetchOptions {
 const LOOK_MS = 50;
 /** A neighbour that failed so often in a row is given up. */
 const FAILURES_MAX = 4;
+/**
+ * One whose disk damages its content still has the rest, and may be the only one: it is given up once this many pieces were damaged, and more of them
+ * than one in so many that were not. Until then each costs the transfer of a piece.
+ */
+const DAMAGED_MAX = 4;
+const DAMAGED_ONE_IN = 4;
+/** Where all that is missing is damaged at those who had it, there is not much to wait for. */
+const DAMAGED_MS = 1000;
 /** A neighbour that had nothing for us is left alone so long. */
 const WAIT_AGAIN_MS = 250;
 /** After so many times the patience with one piece without any, neighbours are asked to tell anew what they have; again after twice as long. */
@@ -70,6 +78,8 @@ export class MeshFetch implements AsyncDisposable {
   #ended = false;
   #progressMs: number;
   #rescheduledMs = 0;
+  /** Since something came: a piece that nobody else is known to have was damaged. */
+  #onlyDamaged = false;
   /** Until when something was asked for, or neighbours were asked anew. */
   #stillMs: number;
   #retellPauseMs: number;
@@ -145,6 +155,7 @@ export class MeshFetch implements AsyncDisposable {
     for (const { receiver } of this.#asked)
       if (receiver.receivedBytes > 0 && this.#patience.came(receiver.progressMs)) this.#progressMs = nowMs;
     if (swarm.missingCount === this.#missing) return;
+    this.#onlyDamaged = false;
     this.#missing = swarm.missingCount;
     this.#progressMs = nowMs;
     this.#retellPauseMs = config.stallMs * RETELL_PATIENCE;
@@ -178,7 +189,8 @@ export class MeshFetch implements AsyncDisposable {
 
   #noticeNoProgress(): void {
     const { clock, noProgressMs, listener } = this.#options;
-    if (clock.nowMs() - Math.max(this.#progressMs, this.#rescheduledMs) < noProgressMs) return;
+    const patienceMs = this.#onlyDamaged && !this.#isWorking ? Math.min(noProgressMs, DAMAGED_MS) : noProgressMs;
+    if (clock.nowMs() - Math.max(this.#progressMs, this.#rescheduledMs) < patienceMs) return;
     this.#rescheduledMs = clock.nowMs();
     listener.onNoProgress();
   }
@@ -258,6 +270,7 @@ export class MeshFetch implements AsyncDisposable {
     metrics.requests.inc({ outcome: received.kind === "ended" ? received.end : received.kind });
     if (received.kind !== "ended") {
       neighbour.failures = 0;
+      neighbour.given++;
       this.#patience.came(this.#patience.nowMs);
       this.#progressMs = clock.nowMs();
       swarm.free(neighbour);
@@ -280,17 +293,22 @@ export class MeshFetch implements AsyncDisposable {
       this.#end();
       return listener.onFailed(error);
     }
-    const lied = error.code === "piece.digest-mismatch" || error.code === "vortex.malformed";
+    const isDamaged = error.code === "piece.digest-mismatch";
+    if (isDamaged) neighbour.damaged++;
+    const lied = error.code === "vortex.malformed" || neighbour.damaged > DAMAGED_MAX + neighbour.given / DAMAGED_ONE_IN;
     // Requests that were on their way together tell of the same trouble.
     if (neighbour.failures === 0 || startedMs >= neighbour.failedMs) {
       neighbour.failures++;
       neighbour.failedMs = clock.nowMs();
     }
     const givenUp = lied || neighbour.failures >= FAILURES_MAX;
-    neighbour.waitAgainMs = clock.nowMs() + config.avoidMs;
+    // A damaged piece says nothing of the next one.
+    const avoidMs = isDamaged ? 0 : config.avoidMs * 2 ** (neighbour.failures - 1);
+    neighbour.waitAgainMs = clock.nowMs() + (isDamaged ? 0 : config.avoidMs);
     listener.onPieceFailed({ index: piece ?? 0, peerId: neighbour.peerId, error, temporary: !givenUp });
-    swarm.avoid(neighbour, clock.nowMs() + config.avoidMs * 2 ** (neighbour.failures - 1));
+    swarm.avoid(neighbour, clock.nowMs() + avoidMs);
     if (piece !== undefined) swarm.hasNot(neighbour, piece);
+    this.#onlyDamaged ||= isDamaged && piece !== undefined && !swarm.isThere(piece);
     if (givenUp) onUseless(neighbour, error);
   }
 }

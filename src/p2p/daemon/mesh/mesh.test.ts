@@ -97,6 +97,18 @@ test("five that start at once share one reading of the origin, and pass on what 
   assert.equal(await metricOfAll(daemons, "anax_mesh_requests_total", { outcome: "failed" }), 0);
 });
 
+test("a holder whose disk damages some of its pieces gives the others, and only what it damaged is read from the source", async () => {
+  await using scope = new AsyncDisposableStack();
+  const site = await aSite(scope);
+  const holder = await site.start("holder");
+  await traffic([site.begin(holder)]);
+  const damaged = [3, 14, 15, 26, 35, 44];
+  await alter(holder, damaged);
+  const download = site.begin(await site.start("late"));
+  const { fromSource } = await traffic([download]);
+  assert.equal(fromSource, damaged.length * PIECE_BYTES);
+});
+
 test("a late one gets everything from those who have finished, and the origin is not asked", async () => {
   await using scope = new AsyncDisposableStack();
   const site = await aSite(scope);

@@ -31,6 +31,9 @@ export interface Neighbour {
   waitAgainMs: number;
   /** Pieces on their way from us to it. */
   sending: number;
+  /** Pieces that it gave us, and such that were not what they were said to be. */
+  given: number;
+  damaged: number;
   /** Failures in a row, of which the last was then; requests that were on their way by then are not counted again. */
   failures: number;
   failedMs: number;

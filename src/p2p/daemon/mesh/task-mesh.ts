@@ -273,6 +273,8 @@ export class TaskMesh implements AsyncDisposable {
       waiting: false,
       waitAgainMs: 0,
       sending: 0,
+      given: 0,
+      damaged: 0,
       failures: 0,
       failedMs: 0,
     };

@@ -44,6 +44,46 @@ export interface LocalTask {
   readonly accessedAt?: Timestamp | undefined;
   readonly finishedAt?: Timestamp | undefined;
   readonly errorCode?: string | undefined;
+  readonly pinned: boolean;
+  /** Absent: until it is unpinned. */
+  readonly pinnedUntil?: Timestamp | undefined;
+}
+
+export interface PinTaskRequest {
+  readonly taskId: string;
+  /** Absent: until it is unpinned. */
+  readonly until?: Timestamp | undefined;
+}
+
+export interface UnpinTaskRequest {
+  readonly taskId: string;
+}
+
+export interface CollectTasksRequest {
+  /** Nothing is deleted. */
+  readonly dryRun: boolean;
+  /** So much goes in any case, if it is not in use. */
+  readonly freeBytes: number;
+}
+
+export interface CollectTasksResponse {
+  /** What had to go: asked for, or over the limits. Expired tasks go besides. */
+  readonly neededBytes: number;
+  readonly freedBytes: number;
+  /** Those that go first, then those that stay, the next to go first. */
+  readonly verdicts: readonly TaskVerdict[];
+}
+
+export interface TaskVerdict {
+  readonly taskId: string;
+  readonly url: string;
+  readonly heldBytes: number;
+  readonly accessedAt?:
+    | Timestamp
+    | undefined;
+  /** "expired" or "space": it goes. "in-use" or "not-needed": it stays. */
+  readonly verdict: string;
+  readonly inUse: readonly string[];
 }
 
 export interface DaemonInfo {
@@ -220,6 +260,8 @@ function createBaseLocalTask(): LocalTask {
     accessedAt: undefined,
     finishedAt: undefined,
     errorCode: undefined,
+    pinned: false,
+    pinnedUntil: undefined,
   };
 }
 
@@ -278,6 +320,12 @@ export const LocalTask: MessageFns<LocalTask> = {
     }
     if (message.errorCode !== undefined) {
       writer.uint32(146).string(message.errorCode);
+    }
+    if (message.pinned !== false) {
+      writer.uint32(152).bool(message.pinned);
+    }
+    if (message.pinnedUntil !== undefined) {
+      Timestamp.encode(message.pinnedUntil, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -439,6 +487,22 @@ export const LocalTask: MessageFns<LocalTask> = {
             message.errorCode = reader.string();
             continue;
           }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.pinned = reader.bool();
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.pinnedUntil = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -480,6 +544,397 @@ export const LocalTask: MessageFns<LocalTask> = {
       ? Timestamp.fromPartial(object.finishedAt)
       : undefined;
     message.errorCode = object.errorCode ?? undefined;
+    message.pinned = object.pinned ?? false;
+    message.pinnedUntil = (object.pinnedUntil !== undefined && object.pinnedUntil !== null)
+      ? Timestamp.fromPartial(object.pinnedUntil)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePinTaskRequest(): PinTaskRequest {
+  return { taskId: "", until: undefined };
+}
+
+export const PinTaskRequest: MessageFns<PinTaskRequest> = {
+  encode(message: PinTaskRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.until !== undefined) {
+      Timestamp.encode(message.until, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PinTaskRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePinTaskRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.until = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PinTaskRequest>): PinTaskRequest {
+    return PinTaskRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PinTaskRequest>): PinTaskRequest {
+    const message = createBasePinTaskRequest() as any;
+    message.taskId = object.taskId ?? "";
+    message.until = (object.until !== undefined && object.until !== null)
+      ? Timestamp.fromPartial(object.until)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUnpinTaskRequest(): UnpinTaskRequest {
+  return { taskId: "" };
+}
+
+export const UnpinTaskRequest: MessageFns<UnpinTaskRequest> = {
+  encode(message: UnpinTaskRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnpinTaskRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnpinTaskRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UnpinTaskRequest>): UnpinTaskRequest {
+    return UnpinTaskRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UnpinTaskRequest>): UnpinTaskRequest {
+    const message = createBaseUnpinTaskRequest() as any;
+    message.taskId = object.taskId ?? "";
+    return message;
+  },
+};
+
+function createBaseCollectTasksRequest(): CollectTasksRequest {
+  return { dryRun: false, freeBytes: 0 };
+}
+
+export const CollectTasksRequest: MessageFns<CollectTasksRequest> = {
+  encode(message: CollectTasksRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dryRun !== false) {
+      writer.uint32(8).bool(message.dryRun);
+    }
+    if (message.freeBytes !== 0) {
+      writer.uint32(16).uint64(message.freeBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CollectTasksRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCollectTasksRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.freeBytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CollectTasksRequest>): CollectTasksRequest {
+    return CollectTasksRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CollectTasksRequest>): CollectTasksRequest {
+    const message = createBaseCollectTasksRequest() as any;
+    message.dryRun = object.dryRun ?? false;
+    message.freeBytes = object.freeBytes ?? 0;
+    return message;
+  },
+};
+
+function createBaseCollectTasksResponse(): CollectTasksResponse {
+  return { neededBytes: 0, freedBytes: 0, verdicts: [] };
+}
+
+export const CollectTasksResponse: MessageFns<CollectTasksResponse> = {
+  encode(message: CollectTasksResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.neededBytes !== 0) {
+      writer.uint32(8).uint64(message.neededBytes);
+    }
+    if (message.freedBytes !== 0) {
+      writer.uint32(16).uint64(message.freedBytes);
+    }
+    for (const v of message.verdicts) {
+      TaskVerdict.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CollectTasksResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCollectTasksResponse() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.neededBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.freedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.verdicts.push(TaskVerdict.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CollectTasksResponse>): CollectTasksResponse {
+    return CollectTasksResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CollectTasksResponse>): CollectTasksResponse {
+    const message = createBaseCollectTasksResponse() as any;
+    message.neededBytes = object.neededBytes ?? 0;
+    message.freedBytes = object.freedBytes ?? 0;
+    message.verdicts = object.verdicts?.map((e) => TaskVerdict.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseTaskVerdict(): TaskVerdict {
+  return { taskId: "", url: "", heldBytes: 0, accessedAt: undefined, verdict: "", inUse: [] };
+}
+
+export const TaskVerdict: MessageFns<TaskVerdict> = {
+  encode(message: TaskVerdict, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.url !== "") {
+      writer.uint32(18).string(message.url);
+    }
+    if (message.heldBytes !== 0) {
+      writer.uint32(24).uint64(message.heldBytes);
+    }
+    if (message.accessedAt !== undefined) {
+      Timestamp.encode(message.accessedAt, writer.uint32(34).fork()).join();
+    }
+    if (message.verdict !== "") {
+      writer.uint32(42).string(message.verdict);
+    }
+    for (const v of message.inUse) {
+      writer.uint32(50).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskVerdict {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskVerdict() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.url = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.heldBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.accessedAt = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.verdict = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.inUse.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TaskVerdict>): TaskVerdict {
+    return TaskVerdict.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskVerdict>): TaskVerdict {
+    const message = createBaseTaskVerdict() as any;
+    message.taskId = object.taskId ?? "";
+    message.url = object.url ?? "";
+    message.heldBytes = object.heldBytes ?? 0;
+    message.accessedAt = (object.accessedAt !== undefined && object.accessedAt !== null)
+      ? Timestamp.fromPartial(object.accessedAt)
+      : undefined;
+    message.verdict = object.verdict ?? "";
+    message.inUse = object.inUse?.map((e) => e) || [];
     return message;
   },
 };
@@ -701,6 +1156,36 @@ export const DaemonService = {
     responseSerialize: (value: LocalTask): Buffer => Buffer.from(LocalTask.encode(value).finish()),
     responseDeserialize: (value: Buffer): LocalTask => LocalTask.decode(value),
   },
+  /** Keeps a task from being collected or removed; durable once it is answered. */
+  pinTask: {
+    path: "/anax.v1.Daemon/PinTask" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PinTaskRequest): Buffer => Buffer.from(PinTaskRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PinTaskRequest => PinTaskRequest.decode(value),
+    responseSerialize: (value: LocalTask): Buffer => Buffer.from(LocalTask.encode(value).finish()),
+    responseDeserialize: (value: Buffer): LocalTask => LocalTask.decode(value),
+  },
+  unpinTask: {
+    path: "/anax.v1.Daemon/UnpinTask" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UnpinTaskRequest): Buffer => Buffer.from(UnpinTaskRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UnpinTaskRequest => UnpinTaskRequest.decode(value),
+    responseSerialize: (value: LocalTask): Buffer => Buffer.from(LocalTask.encode(value).finish()),
+    responseDeserialize: (value: Buffer): LocalTask => LocalTask.decode(value),
+  },
+  /** Deletes what the daemon would delete now and then, and says what becomes of each task. Several answers, for as many tasks each as fit. */
+  collectTasks: {
+    path: "/anax.v1.Daemon/CollectTasks" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: CollectTasksRequest): Buffer => Buffer.from(CollectTasksRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CollectTasksRequest => CollectTasksRequest.decode(value),
+    responseSerialize: (value: CollectTasksResponse): Buffer =>
+      Buffer.from(CollectTasksResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CollectTasksResponse => CollectTasksResponse.decode(value),
+  },
   info: {
     path: "/anax.v1.Daemon/Info" as const,
     requestStream: false as const,
@@ -715,6 +1200,11 @@ export const DaemonService = {
 export interface DaemonServer extends UntypedServiceImplementation {
   explain: handleUnaryCall<ExplainTaskRequest, ExplainDaemonResponse>;
   listTasks: handleServerStreamingCall<ListTasksRequest, LocalTask>;
+  /** Keeps a task from being collected or removed; durable once it is answered. */
+  pinTask: handleUnaryCall<PinTaskRequest, LocalTask>;
+  unpinTask: handleUnaryCall<UnpinTaskRequest, LocalTask>;
+  /** Deletes what the daemon would delete now and then, and says what becomes of each task. Several answers, for as many tasks each as fit. */
+  collectTasks: handleServerStreamingCall<CollectTasksRequest, CollectTasksResponse>;
   info: handleUnaryCall<Empty, DaemonInfo>;
 }
 

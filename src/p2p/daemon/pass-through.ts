@@ -1,0 +1,133 @@
+import { createHash, type Hash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import { AnaxError } from "../../base/errors.ts";
+import { closeDescriptor, openDescriptor, writeFully } from "../../disk/descriptor.ts";
+import type { DownloadTaskResponse } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
+import { formatDigest, parseDigest, pieceLengthOf, type Digest } from "../model/piece.ts";
+import type { ByteRange } from "../model/types.ts";
+import type { Sources } from "../source/types.ts";
+import { rangeWithin, wirePieceOf } from "./api.ts";
+import { PartFile } from "./export-output.ts";
+import { rateClassOf, type RateLimits } from "./rates/types.ts";
+import { sourceRequestOf } from "./source-read.ts";
+import type { Download, DownloadRequest } from "./types.ts";
+
+export interface PassThrough {
+  readonly request: DownloadRequest;
+  readonly path: string;
+  readonly overwrite: boolean;
+  readonly range: { readonly start: number; readonly length: number } | undefined;
+}
+
+/**
+ * Brings content that cannot be kept here straight from its source to the output, with the answers that a download gives: a machine whose store is
+ * full of what is in use still gets what it asks for. Nothing is shared with peers. Throws the source's errors, `task.digest-mismatch`,
+ * `output.unwritable`, and `disk.full` also where the source does not say how long the content is.
+ */
+export async function* passThrough(
+  { taskId, peerId }: Pick<Download, "taskId" | "peerId">,
+  { request, path, overwrite, range: wanted }: PassThrough,
+  parts: { readonly sources: Sources; readonly limits: RateLimits; readonly hostId: string; readonly signal: AbortSignal },
+): AsyncGenerator<DownloadTaskResponse> {
+  const { sources, limits, hostId, signal } = parts;
+  const ids = { hostId, taskId, peerId };
+  const source = sourceRequestOf(request, signal);
+  const range = wanted === undefined ? undefined : rangeWithin(wanted, lengthOf((await sources.stat(source)).contentLength, request));
+  const body = await sources.read({ ...source, range });
+  const { responseHeader } = body;
+  const contentLength = lengthOf(range === undefined ? body.contentLength : body.totalLength, request);
+  yield {
+    ...ids,
+    response: {
+      $case: "downloadTaskStartedResponse",
+      value: { contentLength, range, responseHeader: { ...responseHeader }, pieces: [], isFinished: false },
+    },
+  };
+  const digest = range === undefined && request.digest !== undefined ? new Check(parseDigest(request.digest)) : undefined;
+  const pieces = new Pieces(range ?? { start: 0, length: contentLength }, pieceLengthOf(contentLength));
+  await using part = new PartFile({ path, overwrite });
+  const fd = await openDescriptor(part.path, "wx", 0o666);
+  try {
+    let at = 0;
+    for await (const chunk of body.chunks) {
+      await limits.source(taskId, rateClassOf(request.priority), chunk.length, signal);
+      await writeFully(fd, chunk, at);
+      at += chunk.length;
+      digest?.update(chunk);
+      for (const piece of pieces.of(chunk)) yield { ...ids, response: { $case: "downloadPieceFinishedResponse", value: { piece } } };
+    }
+  } finally {
+    await closeDescriptor(fd);
+  }
+  digest?.agree(taskId);
+  await part.put(signal);
+}
+
+function lengthOf(contentLength: number | undefined, { url }: DownloadRequest): number {
+  if (contentLength === undefined) throw new AnaxError("disk.full", { url, reason: "its length is not known, so it has to be kept first" });
+  return contentLength;
+}
+
+/** The pieces that pass by, as progress. */
+class Pieces {
+  readonly #pieceLength: number;
+  readonly #end: number;
+  #at: number;
+  #length = 0;
+  #crc32 = 0;
+
+  constructor({ start, length }: ByteRange, pieceLength: number) {
+    this.#at = start;
+    this.#end = start + length;
+    this.#pieceLength = pieceLength;
+  }
+
+  /** Those that end within the next bytes. */
+  *of(chunk: Uint8Array) {
+    for (let from = 0; from < chunk.length;) {
+      const position = this.#at + this.#length;
+      const end = Math.min(this.#end, (Math.floor(position / this.#pieceLength) + 1) * this.#pieceLength);
+      const bytes = chunk.subarray(from, from + end - position);
+      if (bytes.length === 0) return; // more than was announced
+      from += bytes.length;
+      this.#crc32 = crc32(bytes, this.#crc32);
+      this.#length += bytes.length;
+      if (position + bytes.length < end) continue;
+      yield wirePieceOf({
+        index: Math.floor(this.#at / this.#pieceLength),
+        offsetBytes: this.#at,
+        lengthBytes: this.#length,
+        crc32: this.#crc32,
+        traffic: "back-to-source",
+        parentId: "",
+      });
+      this.#at = end;
+      this.#length = this.#crc32 = 0;
+    }
+  }
+}
+
+/** The digest of what passes by. */
+class Check {
+  readonly #expected: Digest;
+  readonly #hash: Hash | undefined;
+  #crc32 = 0;
+
+  constructor(expected: Digest) {
+    this.#expected = expected;
+    this.#hash = expected.algorithm === "crc32" ? undefined : createHash(expected.algorithm);
+  }
+
+  update(chunk: Uint8Array): void {
+    if (this.#hash === undefined) this.#crc32 = crc32(chunk, this.#crc32);
+    else this.#hash.update(chunk);
+  }
+
+  /** Throws `task.digest-mismatch`. */
+  agree(task: string): void {
+    const value = this.#hash?.digest("hex") ?? String(this.#crc32 >>> 0);
+    if (value === this.#expected.value) return;
+    const actual = formatDigest({ ...this.#expected, value });
+    throw new AnaxError("task.digest-mismatch", { task, expected: formatDigest(this.#expected), actual });
+  }
+}

@@ -1,0 +1,210 @@
+import { spawn } from "node:child_process";
+import { mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createLog } from "../../src/base/log.ts";
+import { realClock } from "../../src/base/clock.ts";
+import { createRandom } from "../../src/base/random.ts";
+import { contentTaskIdOf } from "../../src/p2p/model/ids.ts";
+import { PiecesConfig } from "../../src/p2p/pieces/config.ts";
+import { openPieceStore } from "../../src/p2p/pieces/store.ts";
+import { runAnax, spawnAnax, type AnaxProcess } from "../kit/anax.ts";
+import { socketOf } from "../kit/cli.ts";
+import { CannotHost, type Incident } from "./incident.ts";
+import { aDaemon, anax, aScene, demand, fetched, MIB, slay, urlOf, within, type Scene } from "./scene.ts";
+
+const FILE = { bytes: 64 * MIB, seed: 11 };
+const READY_SECONDS = 2;
+
+/** What had not been recorded when the process died: one interval of commits at this rate, and the pieces that were under way. */
+const lostBytesMax = (bytesPerSecond: number, files: number): number => bytesPerSecond * 0.5 + files * 4 * MIB;
+
+export const RESTARTS: readonly Incident[] = [
+  {
+    name: "killed-in-a-download",
+    fault: "SIGKILL to a daemon in the middle of a download",
+    async run(scope) {
+      const scene = await aScene(scope, { "/file": FILE });
+      const bytesPerSecond = 32 * MIB;
+      scene.origin.setFault("/file", { bytesPerSecond });
+      const first = await aDaemon(scope, scene, "a");
+      abandon(first, scene, "/file");
+      await scene.origin.until(() => scene.origin.totals().bytesSent >= FILE.bytes / 2);
+      await slay(first);
+      const before = scene.origin.totals().bytesSent;
+      const again = await aDaemon(scope, scene, "a");
+      demand(again.readyMs < READY_SECONDS * 1000, `ready after ${again.readyMs} ms`);
+      const seconds = await fetched(scene, again, "/file");
+      const originBytes = scene.origin.totals().bytesSent - before;
+      const lost = before + originBytes - FILE.bytes;
+      demand(lost <= lostBytesMax(bytesPerSecond, 1), `${lost} bytes were fetched twice`);
+      return {
+        recoverSeconds: again.readyMs / 1000 + seconds,
+        originBytes,
+        note: `ready in ${Math.round(again.readyMs)} ms, ${kib(lost)} KiB twice`,
+      };
+    },
+  },
+  {
+    name: "second-daemon",
+    fault: "another daemon is started beside a live one, on its data directory and on its socket",
+    async run(scope) {
+      const scene = await aScene(scope, { "/file": FILE });
+      const live = await aDaemon(scope, scene, "a");
+      const beside = [
+        ["--data-dir", live.dataDir],
+        ["--data-dir", join(scene.dir, "other"), "--set", `p2p.daemon.socketPath=${socketOf(live)}`],
+      ];
+      for (const where of beside) {
+        const ports = ["p2p.daemon.uploadPort", "p2p.daemon.transferPort", "p2p.proxy.port", "status.port"];
+        const ran = await runAnax(["daemon", ...where, "--log-level", "error", ...ports.flatMap((port) => ["--set", `${port}=0`])], {
+          timeoutMs: 30_000,
+        });
+        demand(ran.code === 8 && ran.stderr.includes(`pid=${live.pid}`), `ended with ${ran.code}: ${ran.stderr.trim()}`);
+        await fetched(scene, live, "/file");
+      }
+      return { note: "refused with the other's pid; the live one went on" };
+    },
+  },
+  {
+    name: "out-of-memory",
+    fault: "the kernel kills a daemon whose memory cgroup is too small for what it does",
+    async run(scope) {
+      const scene = await aScene(scope, { "/file": FILE });
+      const group = await aMemoryGroup(scope);
+      const first = await aDaemon(scope, scene, "a");
+      scene.origin.setFault("/file", { bytesPerSecond: 32 * MIB });
+      abandon(first, scene, "/file");
+      await scene.origin.until(() => scene.origin.totals().bytesSent >= FILE.bytes / 4);
+      await writeFile(join(group, "cgroup.procs"), String(first.pid));
+      await writeFile(join(group, "memory.limit_in_bytes"), String(8 * MIB));
+      await eatIn(group, first);
+      const before = scene.origin.totals().bytesSent;
+      const again = await aDaemon(scope, scene, "a");
+      const seconds = await fetched(scene, again, "/file");
+      const originBytes = scene.origin.totals().bytesSent - before;
+      return { recoverSeconds: again.readyMs / 1000 + seconds, originBytes, note: `ready in ${Math.round(again.readyMs)} ms` };
+    },
+  },
+  {
+    name: "many-tasks",
+    fault: "SIGKILL to a daemon that holds 10,000 tasks",
+    async run(scope) {
+      const scene = await aScene(scope, { "/file": FILE });
+      await storeMany(join(scene.dir, "a", "pieces"), 10_000);
+      const first = await aDaemon(scope, scene, "a");
+      await slay(first);
+      const again = await aDaemon(scope, scene, "a");
+      const { stdout } = await anax(again, ["ls", "--json"]);
+      demand(stdout.split("\n").length > 10_000, "tasks are missing");
+      demand(again.readyMs < READY_SECONDS * 1000, `ready after ${again.readyMs} ms`);
+      return { recoverSeconds: again.readyMs / 1000 };
+    },
+  },
+  {
+    name: "killed-at-random",
+    fault: "200 times SIGKILL at random points of downloads and uploads, with restarts (ANAX_KILLS: another number)",
+    async run(scope) {
+      const content = Object.fromEntries([1, 2, 3].map((seed) => [`/${seed}`, { bytes: 48 * MIB, seed }]));
+      const scene = await aScene(scope, content);
+      const paths = Object.keys(content);
+      const kills = Number(process.env["ANAX_KILLS"] ?? 200);
+      const seed = Number(process.env["ANAX_SEED"] ?? Date.now() % 1e6);
+      const random = createRandom(seed);
+      // So slow that what is to be downloaded lasts for all of the kills.
+      const bytesPerSecond = Math.ceil((3 * 48 * MIB) / (kills * 0.35)) + 64 * 1024;
+      for (const path of paths) scene.origin.setFault(path, { bytesPerSecond: Math.ceil(bytesPerSecond / paths.length) });
+      let slowestMs = 0;
+      for (let kill = 0; kill < kills; kill++) {
+        const daemon = await aDaemon(scope, scene, "a");
+        slowestMs = Math.max(slowestMs, daemon.readyMs);
+        for (const path of paths) abandon(daemon, scene, path);
+        await sleep(random.below(700));
+        await slay(daemon);
+      }
+      for (const path of paths) scene.origin.setFault(path, undefined);
+      const last = await aDaemon(scope, scene, "a");
+      for (const path of paths) await fetched(scene, last, path);
+      const twice = scene.origin.totals().bytesSent - 3 * 48 * MIB;
+      const most = kills * lostBytesMax(bytesPerSecond, 0) + kills * paths.length * PIECE_BYTES;
+      demand(twice <= most, `${twice} bytes were fetched twice, ${most} at most could have been lost (seed ${seed})`);
+      demand(slowestMs < READY_SECONDS * 1000, `once ready after ${slowestMs} ms`);
+      return {
+        recoverSeconds: slowestMs / 1000,
+        originBytes: twice,
+        note: `slowest start; ${kib(twice / kills)} KiB twice per kill; seed ${seed}`,
+      };
+    },
+  },
+];
+
+/** Of our own rule, for files of this size; one that is cut off is fetched again. */
+const PIECE_BYTES = 512 * 1024;
+const kib = (bytes: number): number => Math.round(bytes / 1024);
+
+/** A download that nobody waits for: its daemon is about to die. */
+function abandon(daemon: AnaxProcess, scene: Scene, path: string): void {
+  const child = spawnAnax([
+    "get",
+    urlOf(scene, path),
+    "-O",
+    join(scene.dir, `abandoned-${daemon.pid}${path.replace("/", "-")}`),
+    "-e",
+    socketOf(daemon),
+  ]);
+  child.stdout!.resume();
+  child.stderr!.resume();
+}
+
+/** A memory cgroup, of either version's making that this kernel has; gone with the scope. */
+async function aMemoryGroup(scope: AsyncDisposableStack): Promise<string> {
+  const group = `/sys/fs/cgroup/memory/anax-incident-${process.pid}`;
+  try {
+    await mkdir(group);
+    await readFile(join(group, "memory.limit_in_bytes"), "utf8");
+  } catch (thrown) {
+    throw new CannotHost(`no memory cgroup can be made: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+  }
+  scope.defer(async () =>
+    within(10, "the cgroup is empty", async () =>
+      rmdir(group).then(
+        () => true,
+        () => false,
+      ),
+    ).then(() => undefined),
+  );
+  return group;
+}
+
+/** Something else in the same container takes all of its memory, until the kernel kills the daemon for it. */
+async function eatIn(group: string, victim: AnaxProcess): Promise<void> {
+  const eater = spawn("sh", ["-c", `echo $$ > ${group}/cgroup.procs; tail /dev/zero`], { stdio: "ignore" });
+  await Promise.race([victim.exited, sleep(30_000)]);
+  eater.kill("SIGKILL");
+  demand((await Promise.race([victim.exited, sleep(1000)])) === "SIGKILL", "the kernel did not kill it");
+}
+
+/** Small finished tasks, as downloads leave them. */
+async function storeMany(dir: string, count: number): Promise<void> {
+  await mkdir(dir, { recursive: true });
+  await using store = await openPieceStore({
+    dir,
+    config: PiecesConfig.parse({ syncOnFinish: false }),
+    clock: realClock,
+    log: createLog("silent"),
+    lockOwner: false,
+  });
+  const bytes = Buffer.alloc(64);
+  const layout = { contentLength: bytes.length, pieceLength: 4 * MIB, pieceCount: 1 };
+  for (let from = 0; from < count; from += 100) {
+    const batch = Array.from({ length: 100 }, async (_, i) => {
+      const id = contentTaskIdOf(`task ${from + i}`);
+      const task = await store.open({ id, url: `http://origin.test/${from + i}`, filteredQueryParams: [], responseHeader: {}, ...layout });
+      const writer = task.writePiece({ index: 0, traffic: "remote-peer", parentId: "" });
+      await writer.write(bytes);
+      await writer.finish();
+      await task.finish(AbortSignal.timeout(60_000));
+    });
+    await Promise.all(batch);
+  }
+}
