@@ -5,12 +5,13 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createRandom, type Random } from "../../src/base/random.ts";
+import { taskIdOf } from "../../src/p2p/model/ids.ts";
 import { DaemonService } from "../../src/wire/grpc/gen/anax/v1/daemon.ts";
 import { DfdaemonDownloadService, DfdaemonUploadService } from "../../src/wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
 import { SchedulerService } from "../../src/wire/grpc/gen/scheduler/v2/scheduler.ts";
 import { exitOf, spawnAnax, type AnaxProcess } from "../kit/anax.ts";
 import { aDesk, errorCodeOf, jsonLines, type Desk } from "../kit/cli.ts";
-import { sha256OfGenerated } from "../kit/generated-content.ts";
+import { generate, sha256OfGenerated } from "../kit/generated-content.ts";
 import type { Fault } from "../kit/origin.ts";
 import { freePort } from "../kit/process.ts";
 import { aSmallDisk } from "../kit/small-disk.ts";
@@ -19,6 +20,7 @@ import { sha256OfFile } from "../kit/terminal.ts";
 const MIB = 1024 * 1024;
 const FILE = { bytes: 9 * MIB + 1, seed: 51 };
 const SMALL = { bytes: 100_000, seed: 52 };
+const LARGE = { bytes: 40 * MIB, seed: 1 };
 
 /** Short patience, so that what is hopeless ends soon. */
 const IMPATIENT = {
@@ -143,19 +145,37 @@ test("an output that cannot be written is refused before anything is downloaded"
   assert.equal(await readFile(file, "utf8"), "mine");
 });
 
-test("a full disk under the data directory ends as disk.full, and what fits still arrives", async (t) => {
+test("what does not fit under the data directory comes straight from its source, else it ends as disk.full, and what fits still arrives", async (t) => {
   await using disk = await aSmallDisk(t, { bytes: 24 * MIB });
   if (disk === undefined) return;
   await using small = await aDesk({
     dataDir: join(disk.dir, "data"),
     set: IMPATIENT,
-    content: { "/good": FILE, "/large": { bytes: 40 * MIB, seed: 1 } },
+    content: { "/good": FILE, "/large": LARGE },
   });
-  for (const fault of [undefined, { chunked: true }]) {
+  const digest = sha256OfGenerated(LARGE);
+  const passed = await small.get("/large", "large", "--digest", `sha256:${digest}`);
+  assert.equal(passed.code, 0, passed.stderr);
+  assert.equal(await sha256OfFile(join(small.out, "large")), digest);
+  assert.match(
+    (await small.run(["explain", taskIdOf({ url: small.origin.url("/large") })])).stdout,
+    /download\.passed-through +.*no space left/,
+  );
+  assert.equal((await small.get("/large", "part", "--range", "5000000-5000999")).code, 0);
+  assert.deepEqual(await readFile(join(small.out, "part")), generate(LARGE).subarray(5_000_000, 5_001_000));
+  const wrong = await small.get("/large", "wrong", "--digest", `sha256:${"0".repeat(64)}`);
+  assert.equal(errorCodeOf(wrong), "task.digest-mismatch");
+  for (const [fault, ...how] of [
+    [{ chunked: true }], // its length is not known before all of it is here
+    [undefined, "--transfer-from-daemon"],
+    [undefined, "--force-hard-link"],
+  ] as const) {
     small.origin.setFault("/large", fault);
-    const ran = await small.get("/large", "large");
+    const ran = await small.get("/large", "refused", ...how);
     assert.deepEqual([errorCodeOf(ran), ran.code], ["disk.full", 7], ran.stderr);
   }
+  assert.deepEqual(await small.outputs(), ["large", "part"]);
+  for (const name of ["large", "part"]) await rm(join(small.out, name));
   await assertUnharmed(small, "disk");
 });
 

@@ -3,17 +3,31 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { jsonLines } from "../kit/cli.ts";
 import type { Incident } from "./incident.ts";
+import { storeAgainstModel } from "./store-model.ts";
 import { aDaemon, anax, aScene, demand, fetched, MIB, urlOf, type Scene } from "./scene.ts";
 
 const QUOTA = 50 * MIB;
+/** Stores at a time; each has threads of its own. */
+const AT_ONCE = 8;
 const QUOTA_SET = { "p2p.pieces.quotaBytes": String(QUOTA) };
 const LAYERS = Object.fromEntries(["/base", "/app"].map((path, i) => [path, { bytes: 12 * MIB, seed: 20 + i }]));
 const OTHERS = Object.fromEntries([1, 2, 3, 4, 5, 6].map((i) => [`/other-${i}`, { bytes: 12 * MIB, seed: 30 + i }]));
 
 export const COLLECTION: readonly Incident[] = [
   {
+    name: "random-operations",
+    fault: "40 random operations and faults with each of 1,000 seeds (ANAX_SEEDS)",
+    async run() {
+      const count = Number(process.env["ANAX_SEEDS"] ?? 1000);
+      const first = Number(process.env["ANAX_SEED"] ?? Date.now() % 1e6);
+      for (let from = first; from < first + count; from += AT_ONCE)
+        await Promise.all(Array.from({ length: Math.min(AT_ONCE, first + count - from) }, (_, i) => storeAgainstModel(from + i)));
+      return { note: `seeds ${first} to ${first + count - 1}; nothing in use was lost, nor the quota exceeded` };
+    },
+  },
+  {
     name: "running-image-stays",
-    fault: "50 MB quota; two layers that a running container has unpacked from hard links, or that are pinned; then pulls beyond the quota",
+    fault: "50 MiB quota, one layer linked, one pinned; pulls beyond it",
     async run(scope) {
       const scene = await aScene(scope, { ...LAYERS, ...OTHERS });
       const a = await aDaemon(scope, scene, "a", { set: QUOTA_SET });
@@ -33,7 +47,7 @@ export const COLLECTION: readonly Incident[] = [
   },
   {
     name: "everything-in-use",
-    fault: "50 MB quota, all of it pinned; pulls beyond the quota",
+    fault: "50 MiB quota, all of it pinned; pulls beyond it",
     async run(scope) {
       const scene = await aScene(scope, { ...LAYERS, ...OTHERS });
       const a = await aDaemon(scope, scene, "a", { set: QUOTA_SET });
@@ -50,7 +64,7 @@ export const COLLECTION: readonly Incident[] = [
   },
   {
     name: "twenty-at-once",
-    fault: "20 downloads of 12 MiB at once against a quota of 50 MB",
+    fault: "20 downloads of 12 MiB at once, 50 MiB quota",
     async run(scope) {
       const content = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`/${i}`, { bytes: 12 * MIB, seed: 100 + i }]));
       const scene = await aScene(scope, content);

@@ -1,4 +1,4 @@
-/** What went wrong once at somebody's, as a program that makes it happen and sees how it ends. */
+/** What went wrong once at somebody's, as a program that makes it happen and sees how it ends. In those about nodes, B comes and asks for what A has. */
 export interface Incident {
   readonly name: string;
   /** What is really done to whom. */

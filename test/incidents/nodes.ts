@@ -24,7 +24,7 @@ const BOUND_SECONDS = 20;
 const ONE_NODE: readonly Incident[] = [
   {
     name: "seed-disk-full",
-    fault: "disk of the seed is filled after A has the content; B asks",
+    fault: "the seed's disk is full; A has it",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const disk = await aSmallDisk(scope, scene, "seed-disk", 96 * MIB);
@@ -39,7 +39,7 @@ const ONE_NODE: readonly Incident[] = [
   },
   {
     name: "seed-disk-full-nobody-has-it",
-    fault: "disk of the seed is full; nobody has the content; B asks",
+    fault: "the seed's disk is full; nobody has it",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const disk = await aSmallDisk(scope, scene, "seed-disk", 64 * MIB);
@@ -53,7 +53,7 @@ const ONE_NODE: readonly Incident[] = [
   },
   {
     name: "seed-frozen",
-    fault: "SIGSTOP to the seed after A has the content; B asks",
+    fault: "SIGSTOP to the seed; A has it",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const scheduler = await aScheduler(scope, scene);
@@ -67,7 +67,7 @@ const ONE_NODE: readonly Incident[] = [
   },
   {
     name: "seed-frozen-nobody-has-it",
-    fault: "SIGSTOP to the seed; nobody has the content; B asks",
+    fault: "SIGSTOP to the seed; nobody has it",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const scheduler = await aScheduler(scope, scene);
@@ -80,7 +80,7 @@ const ONE_NODE: readonly Incident[] = [
   },
   {
     name: "holder-disk-full",
-    fault: "disk of A, the only holder, is filled after its download; B asks",
+    fault: "the disk of A, the only holder, is full",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const disk = await aSmallDisk(scope, scene, "a-disk", 96 * MIB);
@@ -94,7 +94,7 @@ const ONE_NODE: readonly Incident[] = [
   },
   {
     name: "holder-frozen",
-    fault: "SIGSTOP to A, one of two holders; B asks",
+    fault: "SIGSTOP to A, one of two holders",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const scheduler = await aScheduler(scope, scene);
@@ -108,7 +108,7 @@ const ONE_NODE: readonly Incident[] = [
   },
   {
     name: "only-holder-frozen",
-    fault: "SIGSTOP to A, the only holder; B asks",
+    fault: "SIGSTOP to A, the only holder",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const scheduler = await aScheduler(scope, scene);
@@ -121,7 +121,7 @@ const ONE_NODE: readonly Incident[] = [
   },
   {
     name: "holder-corrupting",
-    fault: "bytes of A's content change on its disk; C has it right; B asks",
+    fault: "bytes change on A's disk; C has it right",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const scheduler = await aScheduler(scope, scene);
@@ -135,7 +135,7 @@ const ONE_NODE: readonly Incident[] = [
   },
   {
     name: "only-holder-corrupting",
-    fault: "bytes of eight pieces change on the disk of A, the only holder; B asks",
+    fault: "bytes of 8 of 64 pieces change on A's disk; nobody else has it",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const scheduler = await aScheduler(scope, scene);
@@ -148,7 +148,7 @@ const ONE_NODE: readonly Incident[] = [
   },
   {
     name: "stale-holders",
-    fault: "SIGKILL to three of four holders at the moment at which B asks",
+    fault: "SIGKILL to three of four holders",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const scheduler = await aScheduler(scope, scene);
@@ -162,7 +162,7 @@ const ONE_NODE: readonly Incident[] = [
   },
   {
     name: "alone",
-    fault: "B is the only peer of the task, and a seed was never there",
+    fault: "only B is there, and no seed",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const scheduler = await aScheduler(scope, scene);
@@ -174,7 +174,7 @@ const ONE_NODE: readonly Incident[] = [
 const SCHEDULERS: readonly Incident[] = [
   {
     name: "scheduler-restarted",
-    fault: "SIGKILL to the scheduler, which comes back without memory; A has the content; B asks at once",
+    fault: "SIGKILL to the scheduler, which comes back; A has it",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const port = await freePort();
@@ -189,7 +189,7 @@ const SCHEDULERS: readonly Incident[] = [
   },
   {
     name: "scheduler-gone",
-    fault: "SIGKILL to the only scheduler while B downloads from A",
+    fault: "SIGKILL to the scheduler while B downloads from A",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const scheduler = await aScheduler(scope, scene);
@@ -208,7 +208,7 @@ const SCHEDULERS: readonly Incident[] = [
   },
   {
     name: "two-of-three-schedulers-down",
-    fault: "SIGKILL to two of three schedulers; A has the content; B asks",
+    fault: "SIGKILL to two of three schedulers; A has it",
     async run(scope) {
       const scene = await aScene(scope, CONTENT);
       const three = [await aScheduler(scope, scene), await aScheduler(scope, scene), await aScheduler(scope, scene)];

@@ -22,7 +22,7 @@ const lostBytesMax = (bytesPerSecond: number, files: number): number => bytesPer
 export const RESTARTS: readonly Incident[] = [
   {
     name: "killed-in-a-download",
-    fault: "SIGKILL to a daemon in the middle of a download",
+    fault: "SIGKILL in the middle of a download",
     async run(scope) {
       const scene = await aScene(scope, { "/file": FILE });
       const bytesPerSecond = 32 * MIB;
@@ -47,7 +47,7 @@ export const RESTARTS: readonly Incident[] = [
   },
   {
     name: "second-daemon",
-    fault: "another daemon is started beside a live one, on its data directory and on its socket",
+    fault: "a second daemon beside a live one: same directory, same socket",
     async run(scope) {
       const scene = await aScene(scope, { "/file": FILE });
       const live = await aDaemon(scope, scene, "a");
@@ -68,7 +68,7 @@ export const RESTARTS: readonly Incident[] = [
   },
   {
     name: "out-of-memory",
-    fault: "the kernel kills a daemon whose memory cgroup is too small for what it does",
+    fault: "the kernel's OOM killer, in a memory cgroup",
     async run(scope) {
       const scene = await aScene(scope, { "/file": FILE });
       const group = await aMemoryGroup(scope);
@@ -88,7 +88,7 @@ export const RESTARTS: readonly Incident[] = [
   },
   {
     name: "many-tasks",
-    fault: "SIGKILL to a daemon that holds 10,000 tasks",
+    fault: "SIGKILL to a daemon with 10,000 tasks",
     async run(scope) {
       const scene = await aScene(scope, { "/file": FILE });
       await storeMany(join(scene.dir, "a", "pieces"), 10_000);
@@ -103,7 +103,7 @@ export const RESTARTS: readonly Incident[] = [
   },
   {
     name: "killed-at-random",
-    fault: "200 times SIGKILL at random points of downloads and uploads, with restarts (ANAX_KILLS: another number)",
+    fault: "SIGKILL at 200 random points of three downloads (ANAX_KILLS)",
     async run(scope) {
       const content = Object.fromEntries([1, 2, 3].map((seed) => [`/${seed}`, { bytes: 48 * MIB, seed }]));
       const scene = await aScene(scope, content);

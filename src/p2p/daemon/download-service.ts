@@ -82,7 +82,8 @@ async function* download(
       hint: "anax gc --dry-run says what is in use",
     });
     const to = { request: wanted, path: outputPath, overwrite: order.overwrite, range: order.range };
-    return yield* passThrough(held, to, { ...parts, hostId: host.id, signal });
+    using deadline = parts.clock.deadline(wanted.timeoutMs, signal);
+    return yield* passThrough(held, to, { ...parts, hostId: host.id, signal: deadline.signal });
   }
   yield* answerDownload(held, order, { hostId: host.id, signal });
   if (order.outputPath !== undefined) await deliver(await held.stored, order, order.outputPath, signal);

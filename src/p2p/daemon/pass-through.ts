@@ -7,6 +7,7 @@ import { formatDigest, parseDigest, pieceLengthOf, type Digest } from "../model/
 import type { ByteRange } from "../model/types.ts";
 import type { Sources } from "../source/types.ts";
 import { rangeWithin, wirePieceOf } from "./api.ts";
+import { linkedSignal } from "./linked-signal.ts";
 import { PartFile } from "./export-output.ts";
 import { rateClassOf, type RateLimits } from "./rates/types.ts";
 import { sourceRequestOf } from "./source-read.ts";
@@ -29,8 +30,11 @@ export async function* passThrough(
   { request, path, overwrite, range: wanted }: PassThrough,
   parts: { readonly sources: Sources; readonly limits: RateLimits; readonly hostId: string; readonly signal: AbortSignal },
 ): AsyncGenerator<DownloadTaskResponse> {
-  const { sources, limits, hostId, signal } = parts;
+  const { sources, limits, hostId } = parts;
   const ids = { hostId, taskId, peerId };
+  using scope = linkedSignal(parts.signal);
+  using _source = { [Symbol.dispose]: () => scope.abort(NOT_NEEDED) }; // frees the connection of a body left unread
+  const { signal } = scope;
   const source = sourceRequestOf(request, signal);
   const range = wanted === undefined ? undefined : rangeWithin(wanted, lengthOf((await sources.stat(source)).contentLength, request));
   const body = await sources.read({ ...source, range });
@@ -67,6 +71,8 @@ function lengthOf(contentLength: number | undefined, { url }: DownloadRequest): 
   if (contentLength === undefined) throw new AnaxError("disk.full", { url, reason: "its length is not known, so it has to be kept first" });
   return contentLength;
 }
+
+const NOT_NEEDED = new AnaxError("download.cancelled", { reason: "the body is not needed any more" });
 
 /** The pieces that pass by, as progress. */
 class Pieces {

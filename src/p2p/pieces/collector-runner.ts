@@ -76,7 +76,7 @@ export class Collector {
     try {
       await this.#makeRoom(task.reservedBytes, task);
     } catch (error) {
-      task.unreserve();
+      task.unreserveQuietly();
       throw error;
     }
   }

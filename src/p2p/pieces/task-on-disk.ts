@@ -222,9 +222,14 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   }
 
   unreserve(): void {
+    this.unreserveQuietly();
+    this.#services.onReleased();
+  }
+
+  /** There was no space to set aside, so none is free now that was not before. */
+  unreserveQuietly(): void {
     this.#reserved = false;
     this.#count();
-    this.#services.onReleased();
   }
 
   /** It is one of the store's tasks from now on, until it is removed. */
