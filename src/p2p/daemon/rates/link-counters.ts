@@ -1,5 +1,4 @@
-import { readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { closeSync, openSync, readSync } from "node:fs";
 
 export interface LinkBytes {
   readonly receivedBytes: number;
@@ -11,17 +10,30 @@ export type LinkCounters = ReadonlyMap<string, LinkBytes>;
 
 /** Reads the kernel's counters of `interfaces`; of those with a default route (else of all but loopback) when none are named. */
 export async function readLinkCounters(interfaces: readonly string[] = []): Promise<LinkCounters> {
-  if (interfaces.length > 0) return countersNow((name) => interfaces.includes(name));
-  const routed = defaultRoutesOf(await readFile("/proc/net/route", "utf8").catch(() => ""));
-  return countersNow(routed.length === 0 ? undefined : (name) => routed.includes(name));
+  const dev = textOf("/proc/net/dev");
+  if (interfaces.length > 0) return countersOf(dev, (name) => interfaces.includes(name));
+  const routed = defaultRoutesOf(textOf("/proc/net/route"));
+  return countersOf(dev, routed.length === 0 ? undefined : (name) => routed.includes(name));
 }
 
-/** Made by the kernel in no time. Whoever waited for it would not know when it was: rates over moments would be off by the delay. */
-function countersNow(counts?: (name: string) => boolean): LinkCounters {
+/** One for all readings: `readFile` makes 64 KiB for each, as these files say that they are empty, and those outlive many collections. */
+const scratch = Buffer.allocUnsafe(16 * 1024);
+
+/**
+ * A file that the kernel makes in no time; empty where there is none. Whoever waited for it would not know when it was: rates over moments would be
+ * off by the delay.
+ */
+function textOf(path: string): string {
+  let file: number | undefined;
   try {
-    return countersOf(readFileSync("/proc/net/dev", "utf8"), counts);
+    file = openSync(path, "r");
+    let text = "";
+    for (let count = readSync(file, scratch); count > 0; count = readSync(file, scratch)) text += scratch.toString("latin1", 0, count);
+    return text;
   } catch {
-    return new Map(); // none of the kernel's files here
+    return "";
+  } finally {
+    if (file !== undefined) closeSync(file);
   }
 }
 
