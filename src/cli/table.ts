@@ -14,6 +14,9 @@ export function printTable(head: readonly string[], rows: readonly (readonly str
   for (const line of table.toString().split("\n")) printLine(line.trimEnd());
 }
 
+/** The beginning of a text that is too long for its column. */
+export const cut = (text: string, width: number): string => (text.length <= width ? text : `${text.slice(0, width - 1)}…`);
+
 const NO_LINES = Object.fromEntries(
   [
     "top",

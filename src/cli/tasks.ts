@@ -1,7 +1,8 @@
 import { isoText } from "../base/clock.ts";
 import { AnaxError } from "../base/errors.ts";
 import { DaemonService, type LocalTask } from "../wire/grpc/gen/anax/v1/daemon.ts";
-import { CALL_TIMEOUT_MS, type LocalDaemon } from "./connect.ts";
+import { CALL_TIMEOUT_MS, withDaemon, type EndpointOptions, type LocalDaemon } from "./connect.ts";
+import { printJson, printLine } from "./output.ts";
 
 /** Every task on this machine, the last used first. */
 export async function listTasks(daemon: LocalDaemon): Promise<readonly LocalTask[]> {
@@ -23,6 +24,24 @@ export async function findTask(daemon: LocalDaemon, text: string): Promise<Local
   const [found] = fitting;
   if (found === undefined) throw new AnaxError("task.not-found", { task: text, hint: "anax ls shows what is here" });
   return found;
+}
+
+/** Does the same to each task that a person names, and prints what became of it. */
+export async function changeEach(
+  texts: readonly string[],
+  options: EndpointOptions & { readonly json?: boolean },
+  {
+    change,
+    lineOf,
+  }: { readonly change: (daemon: LocalDaemon, taskId: string) => Promise<LocalTask>; readonly lineOf: (task: LocalTask) => string },
+): Promise<void> {
+  await withDaemon(options, async (daemon) => {
+    for (const { taskId } of await Promise.all(texts.map((text) => findTask(daemon, text)))) {
+      const task = await change(daemon, taskId);
+      if (options.json === true) printJson(taskJsonOf(task));
+      else printLine(lineOf(task));
+    }
+  });
 }
 
 /** Undefined: it is not pinned. */

@@ -1,6 +1,7 @@
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { AnaxProcess } from "../kit/anax.ts";
 import { freePort } from "../kit/process.ts";
 import { contentPathOf, layoutOf } from "../../src/p2p/pieces/layout.ts";
 import { taskIdOf } from "../../src/p2p/model/ids.ts";
@@ -9,6 +10,54 @@ import { aDaemon, anax, aScene, aScheduler, aSmallDisk, demand, fetched, fill, M
 
 const FILE = { bytes: 32 * MIB, seed: 7 };
 const CONTENT = { "/file": FILE };
+
+interface Cluster {
+  readonly scene: Scene;
+  readonly schedulers: readonly string[];
+  /** Present where there is one. */
+  readonly seed: AnaxProcess | undefined;
+  /** Who has the content; the first is A. */
+  readonly holders: readonly AnaxProcess[];
+}
+
+interface Trouble {
+  readonly name: string;
+  readonly fault: string;
+  /** Has a small disk, named `disk`, or an ordinary one. */
+  readonly seed?: "ordinary" | "small-disk";
+  readonly holders?: number;
+  /** A's data directory is on the small disk. */
+  readonly isHolderSmall?: boolean;
+  /** What the origin may send; default: nothing, as somebody has the content. */
+  readonly originBytesMax?: number;
+  readonly cause: (cluster: Cluster, disk: string) => Promise<void> | void;
+}
+
+/** Room for the content and some more. */
+const SMALL_DISK_BYTES = 96 * MIB;
+
+/** A cluster in which that happens, and then B asks. */
+const after = ({ name, fault, seed, holders = 0, isHolderSmall = false, originBytesMax = 0, cause }: Trouble): Incident => ({
+  name,
+  fault,
+  async run(scope) {
+    const scene = await aScene(scope, CONTENT);
+    const disk = seed === "small-disk" || isHolderSmall ? await aSmallDisk(scope, SMALL_DISK_BYTES) : "";
+    const onDisk = { dataDir: join(disk, "data") };
+    const schedulers = [(await aScheduler(scope, scene)).address];
+    const started =
+      seed === undefined
+        ? undefined
+        : await aDaemon(scope, scene, "seed", { seed: true, schedulers, ...(seed === "small-disk" ? onDisk : {}) });
+    const others: AnaxProcess[] = [];
+    for (let i = 0; i < holders; i++)
+      others.push(await aDaemon(scope, scene, `a${i}`, { schedulers, ...(isHolderSmall && i === 0 ? onDisk : {}) }));
+    for (const holder of others) await fetched(scene, holder, "/file");
+    if (others.length === 0 && started !== undefined) await sleep(TAKES_EFFECT_MS); // so that the scheduler counts on it
+    await cause({ scene, schedulers, seed: started, holders: others }, disk);
+    return asks(scope, scene, schedulers, originBytesMax);
+  },
+});
 
 /** B's bytes must come from peers: what the origin sent since. */
 function fromOrigin(scene: Scene): () => number {
@@ -21,155 +70,83 @@ const TAKES_EFFECT_MS = 3000;
 /** The bound that a user may rely on; usually it is a second or two. */
 const BOUND_SECONDS = 20;
 
-const ONE_NODE: readonly Incident[] = [
-  {
-    name: "seed-disk-full",
-    fault: "the seed's disk is full; A has it",
-    async run(scope) {
-      const scene = await aScene(scope, CONTENT);
-      const disk = await aSmallDisk(scope, scene, "seed-disk", 96 * MIB);
-      const scheduler = await aScheduler(scope, scene);
-      const schedulers = [scheduler.address];
-      await aDaemon(scope, scene, "seed", { seed: true, schedulers, dataDir: join(disk, "data") });
-      const a = await aDaemon(scope, scene, "a", { schedulers });
-      await fetched(scene, a, "/file");
-      await fill(disk);
-      return asks(scope, scene, schedulers);
+const ONE_NODE: readonly Incident[] = (
+  [
+    {
+      name: "seed-disk-full",
+      fault: "the seed's disk is full; A has it",
+      seed: "small-disk",
+      holders: 1,
+      cause: (_, disk) => fill(disk),
     },
-  },
-  {
-    name: "seed-disk-full-nobody-has-it",
-    fault: "the seed's disk is full; nobody has it",
-    async run(scope) {
-      const scene = await aScene(scope, CONTENT);
-      const disk = await aSmallDisk(scope, scene, "seed-disk", 64 * MIB);
-      const scheduler = await aScheduler(scope, scene);
-      const schedulers = [scheduler.address];
-      await aDaemon(scope, scene, "seed", { seed: true, schedulers, dataDir: join(disk, "data") });
-      await fill(disk);
-      await sleep(TAKES_EFFECT_MS);
-      return asks(scope, scene, schedulers, FILE.bytes);
+    {
+      name: "seed-disk-full-nobody-has-it",
+      fault: "the seed's disk is full; nobody has it",
+      seed: "small-disk",
+      originBytesMax: FILE.bytes,
+      async cause(_, disk) {
+        await fill(disk);
+        await sleep(TAKES_EFFECT_MS);
+      },
     },
-  },
-  {
-    name: "seed-frozen",
-    fault: "SIGSTOP to the seed; A has it",
-    async run(scope) {
-      const scene = await aScene(scope, CONTENT);
-      const scheduler = await aScheduler(scope, scene);
-      const schedulers = [scheduler.address];
-      const seed = await aDaemon(scope, scene, "seed", { seed: true, schedulers });
-      const a = await aDaemon(scope, scene, "a", { schedulers });
-      await fetched(scene, a, "/file");
-      seed.kill("SIGSTOP");
-      return asks(scope, scene, schedulers);
+    {
+      name: "seed-frozen",
+      fault: "SIGSTOP to the seed; A has it",
+      seed: "ordinary",
+      holders: 1,
+      cause: ({ seed }) => seed?.kill("SIGSTOP"),
     },
-  },
-  {
-    name: "seed-frozen-nobody-has-it",
-    fault: "SIGSTOP to the seed; nobody has it",
-    async run(scope) {
-      const scene = await aScene(scope, CONTENT);
-      const scheduler = await aScheduler(scope, scene);
-      const schedulers = [scheduler.address];
-      const seed = await aDaemon(scope, scene, "seed", { seed: true, schedulers });
-      await sleep(TAKES_EFFECT_MS); // so that the scheduler counts on it
-      seed.kill("SIGSTOP");
-      return asks(scope, scene, schedulers, FILE.bytes * 1.1);
+    {
+      name: "seed-frozen-nobody-has-it",
+      fault: "SIGSTOP to the seed; nobody has it",
+      seed: "ordinary",
+      originBytesMax: FILE.bytes * 1.1,
+      cause: ({ seed }) => seed?.kill("SIGSTOP"),
     },
-  },
-  {
-    name: "holder-disk-full",
-    fault: "the disk of A, the only holder, is full",
-    async run(scope) {
-      const scene = await aScene(scope, CONTENT);
-      const disk = await aSmallDisk(scope, scene, "a-disk", 96 * MIB);
-      const scheduler = await aScheduler(scope, scene);
-      const schedulers = [scheduler.address];
-      const a = await aDaemon(scope, scene, "a", { schedulers, dataDir: join(disk, "data") });
-      await fetched(scene, a, "/file");
-      await fill(disk);
-      return asks(scope, scene, schedulers);
+    {
+      name: "holder-disk-full",
+      fault: "the disk of A, the only holder, is full",
+      holders: 1,
+      isHolderSmall: true,
+      cause: (_, disk) => fill(disk),
     },
-  },
-  {
-    name: "holder-frozen",
-    fault: "SIGSTOP to A, one of two holders",
-    async run(scope) {
-      const scene = await aScene(scope, CONTENT);
-      const scheduler = await aScheduler(scope, scene);
-      const schedulers = [scheduler.address];
-      const [a, c] = [await aDaemon(scope, scene, "a", { schedulers }), await aDaemon(scope, scene, "c", { schedulers })];
-      await fetched(scene, a, "/file");
-      await fetched(scene, c, "/file");
-      a.kill("SIGSTOP");
-      return asks(scope, scene, schedulers);
+    {
+      name: "holder-frozen",
+      fault: "SIGSTOP to A, one of two holders",
+      holders: 2,
+      cause: ({ holders }) => holders[0]?.kill("SIGSTOP"),
     },
-  },
-  {
-    name: "only-holder-frozen",
-    fault: "SIGSTOP to A, the only holder",
-    async run(scope) {
-      const scene = await aScene(scope, CONTENT);
-      const scheduler = await aScheduler(scope, scene);
-      const schedulers = [scheduler.address];
-      const a = await aDaemon(scope, scene, "a", { schedulers });
-      await fetched(scene, a, "/file");
-      a.kill("SIGSTOP");
-      return asks(scope, scene, schedulers, FILE.bytes * 1.1);
+    {
+      name: "only-holder-frozen",
+      fault: "SIGSTOP to A, the only holder",
+      holders: 1,
+      originBytesMax: FILE.bytes * 1.1,
+      cause: ({ holders }) => holders[0]?.kill("SIGSTOP"),
     },
-  },
-  {
-    name: "holder-corrupting",
-    fault: "bytes change on A's disk; C has it right",
-    async run(scope) {
-      const scene = await aScene(scope, CONTENT);
-      const scheduler = await aScheduler(scope, scene);
-      const schedulers = [scheduler.address];
-      const [a, c] = [await aDaemon(scope, scene, "a", { schedulers }), await aDaemon(scope, scene, "c", { schedulers })];
-      await fetched(scene, a, "/file");
-      await fetched(scene, c, "/file");
-      await corrupt(join(scene.dir, "a"), taskIdOf({ url: urlOf(scene, "/file") }));
-      return asks(scope, scene, schedulers);
+    {
+      name: "holder-corrupting",
+      fault: "bytes change on A's disk; C has it right",
+      holders: 2,
+      cause: corrupt,
     },
-  },
-  {
-    name: "only-holder-corrupting",
-    fault: "bytes of 8 of 64 pieces change on A's disk; nobody else has it",
-    async run(scope) {
-      const scene = await aScene(scope, CONTENT);
-      const scheduler = await aScheduler(scope, scene);
-      const schedulers = [scheduler.address];
-      const a = await aDaemon(scope, scene, "a", { schedulers });
-      await fetched(scene, a, "/file");
-      await corrupt(join(scene.dir, "a"), taskIdOf({ url: urlOf(scene, "/file") }));
-      return asks(scope, scene, schedulers, FILE.bytes / 2);
+    {
+      name: "only-holder-corrupting",
+      fault: "bytes of 8 of 64 pieces change on A's disk; nobody else has it",
+      holders: 1,
+      originBytesMax: FILE.bytes / 2,
+      cause: corrupt,
     },
-  },
-  {
-    name: "stale-holders",
-    fault: "SIGKILL to three of four holders",
-    async run(scope) {
-      const scene = await aScene(scope, CONTENT);
-      const scheduler = await aScheduler(scope, scene);
-      const schedulers = [scheduler.address];
-      const holders = [];
-      for (const name of ["a1", "a2", "a3", "a4"]) holders.push(await aDaemon(scope, scene, name, { schedulers }));
-      for (const holder of holders) await fetched(scene, holder, "/file");
-      await Promise.all(holders.slice(1).map(slay));
-      return asks(scope, scene, schedulers);
+    {
+      name: "stale-holders",
+      fault: "SIGKILL to three of four holders",
+      holders: 4,
+      async cause({ holders }) {
+        await Promise.all(holders.slice(1).map(slay));
+      },
     },
-  },
-  {
-    name: "alone",
-    fault: "only B is there, and no seed",
-    async run(scope) {
-      const scene = await aScene(scope, CONTENT);
-      const scheduler = await aScheduler(scope, scene);
-      return asks(scope, scene, [scheduler.address], FILE.bytes * 1.01);
-    },
-  },
-];
+    { name: "alone", fault: "only B is there, and no seed", originBytesMax: FILE.bytes * 1.01, cause: () => undefined },
+  ] satisfies readonly Trouble[]
+).map(after);
 
 const SCHEDULERS: readonly Incident[] = [
   {
@@ -235,9 +212,10 @@ async function asks(scope: AsyncDisposableStack, scene: Scene, schedulers: reado
   return { recoverSeconds: seconds, originBytes };
 }
 
-/** Changes a byte in each of eight pieces of a finished file, behind the back of its daemon. */
-async function corrupt(dataDir: string, taskId: string): Promise<void> {
-  await using file = await open(contentPathOf(layoutOf(join(dataDir, "pieces")), taskId), "r+");
+/** Changes a byte in each of eight pieces of A's finished file, behind the back of its daemon. */
+async function corrupt({ scene, holders }: Cluster): Promise<void> {
+  const taskId = taskIdOf({ url: urlOf(scene, "/file") });
+  await using file = await open(contentPathOf(layoutOf(join(holders[0]!.dataDir, "pieces")), taskId), "r+"); // there is an A
   for (let i = 0; i < 8; i++) {
     const at = Math.floor(((i + 0.5) * FILE.bytes) / 8);
     const byte = Buffer.alloc(1);

@@ -2,16 +2,17 @@ import { spawn } from "node:child_process";
 import { mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createLog } from "../../src/base/log.ts";
+import { silentLog } from "../../src/base/log.ts";
 import { realClock } from "../../src/base/clock.ts";
 import { createRandom } from "../../src/base/random.ts";
-import { contentTaskIdOf } from "../../src/p2p/model/ids.ts";
+import { aContent, never, storeAll } from "../../src/p2p/pieces/piece-store.conformance.ts";
 import { PiecesConfig } from "../../src/p2p/pieces/config.ts";
 import { openPieceStore } from "../../src/p2p/pieces/store.ts";
 import { runAnax, spawnAnax, type AnaxProcess } from "../kit/anax.ts";
 import { socketOf } from "../kit/cli.ts";
+import { waitFor } from "../kit/process.ts";
 import { CannotHost, type Incident } from "./incident.ts";
-import { aDaemon, anax, aScene, demand, fetched, MIB, slay, urlOf, within, type Scene } from "./scene.ts";
+import { aDaemon, anax, aScene, demand, fetched, MIB, slay, urlOf, type Scene } from "./scene.ts";
 
 const FILE = { bytes: 64 * MIB, seed: 11 };
 const READY_SECONDS = 2;
@@ -165,14 +166,12 @@ async function aMemoryGroup(scope: AsyncDisposableStack): Promise<string> {
   } catch (thrown) {
     throw new CannotHost(`no memory cgroup can be made: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
   }
-  scope.defer(async () =>
-    within(10, "the cgroup is empty", async () =>
-      rmdir(group).then(
-        () => true,
-        () => false,
-      ),
-    ).then(() => undefined),
-  );
+  const isRemoved = (): Promise<boolean> =>
+    rmdir(group).then(
+      () => true,
+      () => false, // somebody is still leaving it
+    );
+  scope.defer(() => waitFor(isRemoved));
   return group;
 }
 
@@ -191,19 +190,15 @@ async function storeMany(dir: string, count: number): Promise<void> {
     dir,
     config: PiecesConfig.parse({ syncOnFinish: false }),
     clock: realClock,
-    log: createLog("silent"),
+    log: silentLog,
     lockOwner: false,
   });
-  const bytes = Buffer.alloc(64);
-  const layout = { contentLength: bytes.length, pieceLength: 4 * MIB, pieceCount: 1 };
   for (let from = 0; from < count; from += 100) {
     const batch = Array.from({ length: 100 }, async (_, i) => {
-      const id = contentTaskIdOf(`task ${from + i}`);
-      const task = await store.open({ id, url: `http://origin.test/${from + i}`, filteredQueryParams: [], responseHeader: {}, ...layout });
-      const writer = task.writePiece({ index: 0, traffic: "remote-peer", parentId: "" });
-      await writer.write(bytes);
-      await writer.finish();
-      await task.finish(AbortSignal.timeout(60_000));
+      const content = aContent({ seed: from + i, bytes: 64 });
+      const task = await store.open(content.meta);
+      await storeAll(task, content);
+      await task.finish(never());
     });
     await Promise.all(batch);
   }

@@ -1,12 +1,11 @@
-import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, statfs, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { promisify } from "node:util";
 import { runAnax, startAnax, type AnaxOptions, type AnaxProcess, type Ran } from "../kit/anax.ts";
 import { socketOf } from "../kit/cli.ts";
 import { sha256OfGenerated, type GeneratedContent } from "../kit/generated-content.ts";
 import { startOrigin, type Origin } from "../kit/origin.ts";
+import { mountSmallDisk } from "../kit/small-disk.ts";
 import { sha256OfFile } from "../kit/terminal.ts";
 import { CannotHost } from "./incident.ts";
 
@@ -81,33 +80,15 @@ export async function fetched(scene: Scene, daemon: AnaxProcess, path: string, m
 export const anax = (daemon: AnaxProcess, [command, ...args]: readonly string[]): Promise<Ran> =>
   runAnax([command ?? "", "-e", socketOf(daemon), ...args]);
 
-/** Until it holds; throws after so long. */
-export async function within(seconds: number, what: string, holds: () => Promise<boolean> | boolean): Promise<number> {
-  const startedMs = performance.now();
-  while (!(await holds())) {
-    if (performance.now() - startedMs > seconds * 1000) throw new Error(`not within ${seconds} s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  return (performance.now() - startedMs) / 1000;
-}
-
 export function demand(holds: boolean, what: string): void {
   if (!holds) throw new Error(what);
 }
 
-const run = promisify(execFile);
-
-/** A real file system of so many bytes, which can really be full. */
-export async function aSmallDisk(scope: AsyncDisposableStack, scene: Scene, name: string, bytes: number): Promise<string> {
-  const dir = join(scene.dir, name);
-  await mkdir(dir);
-  try {
-    await run("mount", ["-t", "tmpfs", "-o", `size=${bytes}`, "tmpfs", dir], { timeout: 10_000 });
-  } catch (thrown) {
-    throw new CannotHost(`a tmpfs cannot be mounted: ${thrown instanceof Error ? thrown.message.trim() : String(thrown)}`);
-  }
-  scope.defer(async () => void (await run("umount", ["-l", dir], { timeout: 10_000 })));
-  return dir;
+/** A real file system of so many bytes, which can really be full; for a data directory. */
+export async function aSmallDisk(scope: AsyncDisposableStack, bytes: number): Promise<string> {
+  const disk = await mountSmallDisk(bytes);
+  if (typeof disk === "string") throw new CannotHost(disk);
+  return scope.use(disk).dir;
 }
 
 /** Takes every byte that is left, as another program's log would. */

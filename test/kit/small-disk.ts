@@ -16,13 +16,20 @@ export interface SmallDisk extends AsyncDisposable {
  * reason that begins with `needs root:`, and this is undefined.
  */
 export async function aSmallDisk(test: TestContext, options: { readonly bytes: number }): Promise<SmallDisk | undefined> {
+  const disk = await mountSmallDisk(options.bytes);
+  if (typeof disk !== "string") return disk;
+  test.skip(`needs root: ${disk}`);
+  return undefined;
+}
+
+/** As above, or the reason why it cannot be mounted. */
+export async function mountSmallDisk(bytes: number): Promise<SmallDisk | string> {
   const dir = await mkdtemp(join(tmpdir(), "anax-small-disk-"));
   try {
-    await run("mount", ["-t", "tmpfs", "-o", `size=${options.bytes}`, "tmpfs", dir], { timeout: 10_000 });
+    await run("mount", ["-t", "tmpfs", "-o", `size=${bytes}`, "tmpfs", dir], { timeout: 10_000 });
   } catch (error) {
     await rmdir(dir);
-    test.skip(`needs root: a tmpfs cannot be mounted (${error instanceof Error ? error.message.trim() : String(error)})`);
-    return undefined;
+    return `a tmpfs cannot be mounted (${error instanceof Error ? error.message.trim() : String(error)})`;
   }
   return {
     dir,

@@ -4,7 +4,7 @@ import { DaemonService, type CollectTasksResponse, type TaskVerdict } from "../.
 import { withDaemon, withEndpoint, type EndpointOptions, type LocalDaemon } from "../connect.ts";
 import { bytesOption } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
-import { printTable } from "../table.ts";
+import { cut, printTable } from "../table.ts";
 import { isoOf } from "../tasks.ts";
 
 interface GcOptions extends EndpointOptions {
@@ -52,8 +52,6 @@ function show({ neededBytes, freedBytes, verdicts }: CollectTasksResponse, optio
     for (const { accessedAt, ...verdict } of verdicts) printJson({ ...verdict, accessedAt: isoOf(accessedAt) });
     return printJson({ dryRun: options.dryRun === true, neededBytes, freedBytes, collected: gone, kept: verdicts.length - gone });
   }
-  const cut = (text: string, width: number): string =>
-    options.wide === true || text.length <= width ? text : `${text.slice(0, width - 1)}…`;
   if (verdicts.length > 0)
     printTable(
       ["TASK", "HELD", "LAST USED", "WHAT", "WHY", "URL"],
@@ -63,7 +61,7 @@ function show({ neededBytes, freedBytes, verdicts }: CollectTasksResponse, optio
         isoOf(each.accessedAt) ?? "-",
         goes(each) ? (options.dryRun === true ? "would go" : "collected") : "kept",
         whyOf(each),
-        cut(each.url, 60),
+        options.wide === true ? each.url : cut(each.url, 60),
       ]),
       [1],
     );

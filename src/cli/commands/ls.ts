@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { formatBytes } from "../../base/units.ts";
 import { withDaemon, withEndpoint, type EndpointOptions } from "../connect.ts";
 import { printJson, printLine } from "../output.ts";
-import { printTable } from "../table.ts";
+import { cut, printTable } from "../table.ts";
 import { listTasks, percentOf, taskJsonOf } from "../tasks.ts";
 
 interface LsOptions extends EndpointOptions {
@@ -21,8 +21,6 @@ export function command(): Command {
 function show(tasks: Awaited<ReturnType<typeof listTasks>>, options: LsOptions): void {
   if (options.json === true) return tasks.forEach((task) => printJson(taskJsonOf(task)));
   if (tasks.length === 0) return printLine("No tasks on this machine yet.");
-  const cut = (text: string, width: number): string =>
-    options.wide === true || text.length <= width ? text : `${text.slice(0, width - 1)}…`;
   printTable(
     ["TASK", "STATE", "HELD", "SIZE", "FROM PEERS", "FROM SOURCE", "IN USE", "URL"],
     tasks.map((task) => [
@@ -33,7 +31,7 @@ function show(tasks: Awaited<ReturnType<typeof listTasks>>, options: LsOptions):
       formatBytes(task.bytesFromPeers),
       formatBytes(task.bytesFromSource),
       task.inUse.join(",") || "-",
-      cut(task.url, 60),
+      options.wide === true ? task.url : cut(task.url, 60),
     ]),
     [2, 3, 4, 5],
   );

@@ -2,10 +2,9 @@ import { Command } from "commander";
 import { AnaxError } from "../../base/errors.ts";
 import { DaemonService } from "../../wire/grpc/gen/anax/v1/daemon.ts";
 import { timestampOf } from "../../wire/grpc/time.ts";
-import { CALL_TIMEOUT_MS, withDaemon, withEndpoint, type EndpointOptions } from "../connect.ts";
+import { CALL_TIMEOUT_MS, withEndpoint, type EndpointOptions } from "../connect.ts";
 import { durationOption } from "../options.ts";
-import { printJson, printLine } from "../output.ts";
-import { findTask, pinTextOf, taskJsonOf } from "../tasks.ts";
+import { changeEach, pinTextOf } from "../tasks.ts";
 
 interface PinOptions extends EndpointOptions {
   readonly for?: number;
@@ -22,13 +21,10 @@ export function command(): Command {
     .option("--json", "JSON lines, one per task")
     .action(async (texts: readonly string[], options: PinOptions) => {
       if (options.for === 0) throw new AnaxError("input.invalid", { option: "--for", reason: "it would be over at once" });
-      await withDaemon(options, async (daemon) => {
-        const until = options.for === undefined ? undefined : timestampOf(Date.now() + options.for);
-        for (const { taskId } of await Promise.all(texts.map((text) => findTask(daemon, text)))) {
-          const task = await daemon.channel.unary(DaemonService.pinTask, { taskId, until }, { timeoutMs: CALL_TIMEOUT_MS });
-          if (options.json === true) printJson(taskJsonOf(task));
-          else printLine(`${task.taskId} ${pinTextOf(task)} ${task.url}`);
-        }
+      const until = options.for === undefined ? undefined : timestampOf(Date.now() + options.for);
+      await changeEach(texts, options, {
+        change: ({ channel }, taskId) => channel.unary(DaemonService.pinTask, { taskId, until }, { timeoutMs: CALL_TIMEOUT_MS }),
+        lineOf: (task) => `${task.taskId} ${pinTextOf(task)} ${task.url}`,
       });
     });
 }

@@ -1,9 +1,9 @@
-import { createHash, type Hash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { AnaxError } from "../../base/errors.ts";
 import { closeDescriptor, openDescriptor, writeFully } from "../../disk/descriptor.ts";
 import type { DownloadTaskResponse } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
-import { formatDigest, parseDigest, pieceLengthOf, type Digest } from "../model/piece.ts";
+import { hasherOf } from "../model/hasher.ts";
+import { parseDigest, pieceLengthOf } from "../model/piece.ts";
 import type { ByteRange } from "../model/types.ts";
 import type { Sources } from "../source/types.ts";
 import { rangeWithin, wirePieceOf } from "./api.ts";
@@ -11,6 +11,7 @@ import { linkedSignal } from "./linked-signal.ts";
 import { PartFile } from "./export-output.ts";
 import { rateClassOf, type RateLimits } from "./rates/types.ts";
 import { sourceRequestOf } from "./source-read.ts";
+import { mustMatch } from "./task-digest.ts";
 import type { Download, DownloadRequest } from "./types.ts";
 
 export interface PassThrough {
@@ -47,7 +48,8 @@ export async function* passThrough(
       value: { contentLength, range, responseHeader: { ...responseHeader }, pieces: [], isFinished: false },
     },
   };
-  const digest = range === undefined && request.digest !== undefined ? new Check(parseDigest(request.digest)) : undefined;
+  const expected = range === undefined && request.digest !== undefined ? parseDigest(request.digest) : undefined;
+  const hasher = expected && hasherOf(expected.algorithm);
   const pieces = new Pieces(range ?? { start: 0, length: contentLength }, pieceLengthOf(contentLength));
   await using part = new PartFile({ path, overwrite });
   const fd = await openDescriptor(part.path, "wx", 0o666);
@@ -57,13 +59,13 @@ export async function* passThrough(
       await limits.source(taskId, rateClassOf(request.priority), chunk.length, signal);
       await writeFully(fd, chunk, at);
       at += chunk.length;
-      digest?.update(chunk);
+      hasher?.update(chunk);
       for (const piece of pieces.of(chunk)) yield { ...ids, response: { $case: "downloadPieceFinishedResponse", value: { piece } } };
     }
   } finally {
     await closeDescriptor(fd);
   }
-  digest?.agree(taskId);
+  if (expected !== undefined && hasher !== undefined) mustMatch(taskId, expected, hasher.value());
   await part.put(signal);
 }
 
@@ -110,30 +112,5 @@ class Pieces {
       this.#at = end;
       this.#length = this.#crc32 = 0;
     }
-  }
-}
-
-/** The digest of what passes by. */
-class Check {
-  readonly #expected: Digest;
-  readonly #hash: Hash | undefined;
-  #crc32 = 0;
-
-  constructor(expected: Digest) {
-    this.#expected = expected;
-    this.#hash = expected.algorithm === "crc32" ? undefined : createHash(expected.algorithm);
-  }
-
-  update(chunk: Uint8Array): void {
-    if (this.#hash === undefined) this.#crc32 = crc32(chunk, this.#crc32);
-    else this.#hash.update(chunk);
-  }
-
-  /** Throws `task.digest-mismatch`. */
-  agree(task: string): void {
-    const value = this.#hash?.digest("hex") ?? String(this.#crc32 >>> 0);
-    if (value === this.#expected.value) return;
-    const actual = formatDigest({ ...this.#expected, value });
-    throw new AnaxError("task.digest-mismatch", { task, expected: formatDigest(this.#expected), actual });
   }
 }

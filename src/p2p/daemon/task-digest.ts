@@ -1,6 +1,5 @@
-import { createHash } from "node:crypto";
-import { crc32 } from "node:zlib";
 import { AnaxError } from "../../base/errors.ts";
+import { hasherOf } from "../model/hasher.ts";
 import { formatDigest, parseDigest, type Digest } from "../model/piece.ts";
 import type { StoredTask } from "../pieces/types.ts";
 
@@ -13,12 +12,14 @@ export async function expectDigest(stored: StoredTask, expected: string | undefi
   const wanted = parseDigest(expected);
   const own = stored.meta.digest === undefined ? undefined : parseDigest(stored.meta.digest);
   const actual = own?.algorithm === wanted.algorithm ? own.value : await digestOf(stored, wanted.algorithm, signal);
-  if (actual === wanted.value) return;
-  throw new AnaxError("task.digest-mismatch", {
-    task: stored.meta.id,
-    expected: formatDigest(wanted),
-    actual: formatDigest({ ...wanted, value: actual }),
-  });
+  mustMatch(stored.meta.id, wanted, actual);
+}
+
+/** Throws `task.digest-mismatch`. */
+export function mustMatch(task: string, expected: Digest, actual: string): void {
+  if (actual === expected.value) return;
+  const wrong = formatDigest({ ...expected, value: actual });
+  throw new AnaxError("task.digest-mismatch", { task, expected: formatDigest(expected), actual: wrong });
 }
 
 function digestOf(stored: StoredTask, algorithm: Digest["algorithm"], signal: AbortSignal): Promise<string> {
@@ -35,12 +36,7 @@ async function compute(stored: StoredTask, algorithm: Digest["algorithm"], signa
   void lease;
   const { contentLength } = stored.meta;
   const content = contentLength === 0 ? [] : stored.stream({ start: 0, length: contentLength }, signal);
-  if (algorithm === "crc32") {
-    let sum = 0;
-    for await (const chunk of content) sum = crc32(chunk, sum);
-    return String(sum >>> 0);
-  }
-  const hash = createHash(algorithm);
-  for await (const chunk of content) hash.update(chunk);
-  return hash.digest("hex");
+  const hasher = hasherOf(algorithm);
+  for await (const chunk of content) hasher.update(chunk);
+  return hasher.value();
 }

@@ -38,7 +38,8 @@ const isHeldByDownloads = (error: unknown): boolean =>
 export class Collector {
   readonly #options: CollectorOptions;
   readonly #turn = new Semaphore({ slots: 1, waitingMax: WAITING_MAX });
-  #released = Promise.withResolvers<void>();
+  /** Set while somebody waits for it. */
+  #released: PromiseWithResolvers<void> | undefined;
 
   constructor(options: CollectorOptions) {
     this.#options = options;
@@ -52,7 +53,7 @@ export class Collector {
     const { clock, config } = this.#options;
     const untilMs = clock.nowMs() + config.spaceWaitMs;
     for (;;) {
-      const { promise: released } = this.#released; // of what happens from now on, while it looks
+      const { promise: released } = (this.#released ??= Promise.withResolvers()); // from now on, also while it looks
       try {
         return await this.#reserveNow(task, signal);
       } catch (error) {
@@ -66,8 +67,8 @@ export class Collector {
 
   /** Somebody let go of a task or of space. */
   released(): void {
-    this.#released.resolve();
-    this.#released = Promise.withResolvers();
+    this.#released?.resolve();
+    this.#released = undefined;
   }
 
   async #reserveNow(task: TaskOnDisk, signal: AbortSignal): Promise<void> {

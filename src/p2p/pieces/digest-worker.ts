@@ -1,9 +1,7 @@
-import { createHash, type Hash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
-import { crc32 } from "node:zlib";
 import { invariant } from "../../base/errors.ts";
-import type { Digest } from "../model/piece.ts";
+import { hasherOf, type Hasher } from "../model/hasher.ts";
 import type { DigestReply, DigestRequest } from "./digest-thread.ts";
 
 // The thread that computes whole-content digests. It follows the finished front of each file by reading it back, mostly from
@@ -21,11 +19,6 @@ interface Job {
   frontBytes: number;
   /** The digest is wanted once this many bytes are done. */
   totalBytes: number | undefined;
-}
-
-interface Hasher {
-  update(bytes: Uint8Array): void;
-  value(): string;
 }
 
 invariant(parentPort !== null, "runs as a worker");
@@ -93,13 +86,4 @@ function slice(job: Job): void {
 function end(job: Job, reply: DigestReply): void {
   jobs.delete(job.key);
   port.postMessage(reply);
-}
-
-function hasherOf(algorithm: Digest["algorithm"]): Hasher {
-  if (algorithm === "crc32") {
-    let sum = 0;
-    return { update: (bytes) => void (sum = crc32(bytes, sum)), value: () => String(sum) };
-  }
-  const hash: Hash = createHash(algorithm);
-  return { update: (bytes) => void hash.update(bytes), value: () => hash.digest("hex") };
 }

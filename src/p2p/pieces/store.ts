@@ -189,7 +189,6 @@ class DiskPieceStore implements PieceStore {
   }
 
   async collect(options: CollectOptions = {}): Promise<Collection> {
-    if (options.dryRun !== true) this.#flushTouched();
     const collection = await this.#collector.collect(options);
     this.#measure();
     return collection;

@@ -145,12 +145,19 @@ function seedsOf(turn: Turn, task: Task): Host[] {
   const downloads = (host: Host): boolean => host.peers.get(task)?.some(isActive) === true;
   const fit = [...turn.cluster.seeds].filter((host) => isFit(host) && !downloads(host));
   const full = fit.filter((host) => isDiskFull(host, turn.moment));
-  for (const host of full) {
-    const fields = { hostId: host.facts.id, because: "disk-full", usedPercent: Math.floor(diskUsedPercentOf(host)) };
-    note(turn, task, "seed-passed-over", { level: "warn", fields });
-  }
+  for (const host of full) notePassedOver(turn, task, host);
   return fit.filter((host) => !full.includes(host));
 }
+
+/** Once for as long as the task remembers: a task is looked at again and again. */
+function notePassedOver(turn: Turn, task: Task, host: Host): void {
+  const hostId = host.facts.id;
+  if (task.notes.some(({ event, fields }) => event === PASSED_OVER && fields["hostId"] === hostId)) return;
+  const fields = { hostId, because: "disk-full", usedPercent: Math.floor(diskUsedPercentOf(host)) };
+  note(turn, task, PASSED_OVER, { level: "warn", fields });
+}
+
+const PASSED_OVER = "seed-passed-over";
 
 /** One of ours that has pieces already: what it has need not leave the source again. */
 function mostAdvanced(peers: readonly Peer[]): Peer | undefined {

@@ -210,6 +210,18 @@ test("a seed whose disk is full gets no new task, and one whose disk is nearly f
   }
 });
 
+test("that a seed is passed over is said once, however long somebody waits", () => {
+  const bench = new Bench();
+  bench.host("s1", { seed: true, diskUsedPercent: 97 });
+  bench.join("h1", { order: { disableBackToSource: true } });
+  bench.pass(4000);
+  const { notes } = bench.peer("h1").task;
+  assert.deepEqual(
+    notes.filter(({ event }) => event === "seed-passed-over").map(({ fields }) => fields),
+    [{ hostId: "s1", because: "disk-full", usedPercent: 97 }],
+  );
+});
+
 test("of those that wait one whose disk is not full reads the source, and where all are full one that is", () => {
   for (const [first, second, reader] of [
     [96, 50, "h2"],

@@ -303,10 +303,10 @@ export class MeshFetch implements AsyncDisposable {
     }
     const givenUp = lied || neighbour.failures >= FAILURES_MAX;
     // A damaged piece says nothing of the next one.
-    const avoidMs = isDamaged ? 0 : config.avoidMs * 2 ** (neighbour.failures - 1);
-    neighbour.waitAgainMs = clock.nowMs() + (isDamaged ? 0 : config.avoidMs);
+    const pauseMs = isDamaged ? 0 : config.avoidMs;
+    neighbour.waitAgainMs = clock.nowMs() + pauseMs;
     listener.onPieceFailed({ index: piece ?? 0, peerId: neighbour.peerId, error, temporary: !givenUp });
-    swarm.avoid(neighbour, clock.nowMs() + avoidMs);
+    swarm.avoid(neighbour, clock.nowMs() + pauseMs * 2 ** (neighbour.failures - 1));
     if (piece !== undefined) swarm.hasNot(neighbour, piece);
     this.#onlyDamaged ||= isDamaged && piece !== undefined && !swarm.isThere(piece);
     if (givenUp) onUseless(neighbour, error);

@@ -44,7 +44,6 @@ export class Direction {
   #link: LinkState = UNKNOWN_LINK;
   /** Bytes per second in the best moment, fading as what is known of the link does. */
   #atBest = 0;
-  #known = false;
 
   constructor(options: DirectionOptions) {
     this.#options = options;
@@ -90,7 +89,7 @@ export class Direction {
 
   /** What one can count on to pass: the limit, or else what the link is known to carry; 0 while neither is known. */
   get capacity(): number {
-    const seen = this.#known ? this.#link.capacity : Math.max(this.#link.capacity, this.#atBest);
+    const seen = Math.max(this.#link.capacity, this.#atBest);
     const known = seen < SEEN_MIN ? Infinity : seen;
     const most = Math.min(known, this.limiter.bytesPerSecond);
     return most === Infinity ? 0 : Math.round(most);
@@ -128,7 +127,6 @@ export class Direction {
     options: { readonly known: number | undefined; readonly adapt: boolean },
   ): void {
     this.#link = makeRoom(this.#link, { ...sample, backgroundBytes: this.#backgroundBytes }, options.known);
-    this.#known = options.known !== undefined;
     this.#atBest *= 0.5 ** (sample.elapsedMs / HALF_LIFE_MS);
     this.#backgroundBytes = 0;
     if (options.adapt) this.limiter.setClassRate(PLACES.background, this.#link.allowance);

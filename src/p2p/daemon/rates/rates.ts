@@ -101,7 +101,7 @@ async function sample(
   let beforeMs = clock.nowMs();
   for (;;) {
     report(directions, metrics);
-    const moments = upload.isMoving || download.isMoving ? MOMENTS : 1;
+    const moments = options.known === undefined && (upload.isMoving || download.isMoving) ? MOMENTS : 1;
     let [now, nowMs] = [before, beforeMs];
     for (let moment = 0; moment < moments; moment++) {
       await clock.sleep(SAMPLE_MS / moments, signal).catch(() => undefined);
