@@ -1,0 +1,80 @@
+import { CommandError } from "../command-error.ts";
+import type { Client } from "../client.ts";
+import { integerAt } from "../numbers.ts";
+import type { Command } from "./command.ts";
+import { endTransaction } from "./transaction.ts";
+
+const ping: Command = {
+  name: "ping",
+  arity: -1,
+  flags: ["fast"],
+  group: "connection",
+  summary: "Answers PONG, or what it was given.",
+  since: "1.0.0",
+  run(client, request) {
+    if (request.count > 2) throw new CommandError("ERR wrong number of arguments for 'ping' command");
+    if (request.count === 2) client.reply.bulkBytes(request.slice(1));
+    else client.reply.simple("PONG");
+  },
+};
+
+const echo: Command = {
+  name: "echo",
+  arity: 2,
+  flags: ["loading", "stale", "fast"],
+  group: "connection",
+  summary: "Answers what it was given.",
+  since: "1.0.0",
+  run: (client, request) => client.reply.bulkBytes(request.slice(1)),
+};
+
+const select: Command = {
+  name: "select",
+  arity: 2,
+  flags: ["loading", "stale", "fast"],
+  group: "connection",
+  summary: "Changes to another database.",
+  since: "1.0.0",
+  run(client, request) {
+    client.db = databaseAt(client, integerAt(request, 1));
+    client.reply.ok();
+  },
+};
+
+export function databaseAt(client: Client, index: number): Client["db"] {
+  const db = client.store.databases[index];
+  if (db === undefined) throw new CommandError("ERR DB index is out of range");
+  return db;
+}
+
+const quit: Command = {
+  name: "quit",
+  arity: -1,
+  flags: ["allow_busy", "noscript", "loading", "stale", "fast", "no_auth"],
+  group: "connection",
+  summary: "Closes the connection.",
+  since: "1.0.0",
+  run(client) {
+    client.closing = true;
+    client.reply.ok();
+  },
+};
+
+const reset: Command = {
+  name: "reset",
+  arity: 1,
+  flags: ["noscript", "loading", "stale", "fast", "no_auth", "allow_busy"],
+  group: "connection",
+  summary: "Makes the connection what it was when it began.",
+  since: "6.2.0",
+  run(client) {
+    endTransaction(client);
+    client.db = client.store.databases[0]!;
+    client.name = "";
+    client.reply.protocol = 2;
+    client.known = client.store.parameters.requirepass === "";
+    client.reply.simple("RESET");
+  },
+};
+
+export const CONNECTION_COMMANDS: readonly Command[] = [ping, echo, select, quit, reset];

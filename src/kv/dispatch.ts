@@ -1,0 +1,71 @@
+import type { Request } from "../wire/resp/request.ts";
+import type { Client } from "./client.ts";
+import { CommandError } from "./command-error.ts";
+import type { Command } from "./commands/command.ts";
+
+/** What an unknown command's error shows of it. */
+const SHOWN_CHARS = 128;
+
+/**
+ * Runs a command of a client, or queues it, or answers why not. False: the client waits for something now, and its next command with it.
+ */
+export function dispatch(client: Client, request: Request): boolean {
+  const { store } = client;
+  const command = store.commands.find(request);
+  const refusal = command === undefined ? unknown(request) : refusalOf(client, command, request);
+  if (refusal !== undefined) {
+    if (client.transaction !== undefined) client.transaction.refused = true;
+    client.reply.error(refusal);
+    return true;
+  }
+  if (client.transaction !== undefined && !runsAtOnce(command!)) {
+    client.transaction.queue.push({ command: command!, request: request.copy() });
+    client.reply.simple("QUEUED");
+    return true;
+  }
+  store.tick();
+  run(client, command!, request);
+  if (store.blocked.count > 0) store.blocked.serve();
+  return client.blocked === undefined && !client.closing;
+}
+
+/** Runs a command that may run, and hands on what it changed. Its reply, or its error, is in `client.reply` afterwards. */
+export function run(client: Client, command: Command, request: Request): void {
+  const { store, db } = client;
+  const before = store.dirty;
+  const written = client.reply.length;
+  client.lastCommand = command.name;
+  store.commandsProcessed++;
+  try {
+    command.run!(client, request);
+  } catch (thrown) {
+    if (!(thrown instanceof CommandError)) throw thrown;
+    client.reply.truncate(written);
+    client.reply.error(thrown.message);
+  }
+  if (store.dirty !== before) store.propagate(db, request);
+  else store.effects = undefined;
+}
+
+/** What control the transaction itself. */
+const AT_ONCE: ReadonlySet<string> = new Set(["exec", "discard", "multi", "watch", "quit", "reset"]);
+const runsAtOnce = (command: Command): boolean => AT_ONCE.has(command.name);
+
+function refusalOf(client: Client, command: Command, request: Request): string | undefined {
+  const { arity } = command;
+  if (command.run === undefined) {
+    if (request.count < 2) return `ERR wrong number of arguments for '${command.name}' command`;
+    return `ERR unknown subcommand '${shown(request.text(1))}'. Try ${command.name.toUpperCase()} HELP.`;
+  }
+  if (arity > 0 ? request.count !== arity : request.count < -arity) return `ERR wrong number of arguments for '${command.name}' command`;
+  if (!client.known && !command.flags.includes("no_auth")) return "NOAUTH Authentication required.";
+  return undefined;
+}
+
+function unknown(request: Request): string {
+  let args = "";
+  for (let i = 1; i < request.count && args.length < SHOWN_CHARS; i++) args += `'${request.text(i).slice(0, SHOWN_CHARS - args.length)}' `;
+  return `ERR unknown command '${shown(request.text(0))}', with args beginning with: ${args}`;
+}
+
+const shown = (text: string): string => text.slice(0, SHOWN_CHARS);

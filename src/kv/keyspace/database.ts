@@ -1,0 +1,462 @@
+import { latin1Of, writeLatin1 } from "../../base/latin1.ts";
+import type { Request } from "../../wire/resp/request.ts";
+import { copyInto } from "../../wire/resp/reply-writer.ts";
+import { Arena, byteOf, recordBytesOf, sameRecord, segmentOf, wordOf, type Address } from "./arena.ts";
+import { Dictionary, EXPIRY, HASH, HEADER_BYTES, KEY_BYTES, META, VALUE } from "./dictionary.ts";
+import { Expiries } from "./expiries.ts";
+import { hashOf } from "./hash.ts";
+import { LargeString, STRING, TYPES, type TypeName, type Value } from "./value.ts";
+
+const TYPE_MASK = 7;
+/** The value is an object, not bytes in the record. */
+const OBJECT_FLAG = 8;
+/** A string that was changed in place: its encoding is `raw` however short it is. */
+const RAW_FLAG = 16;
+const FLAGS_MASK = 0xff;
+/** Above the flags: 24 bits of when it was used, or how often. */
+const USE_SHIFT = 8;
+/** Key and value together; what is larger becomes an object. */
+const INLINE_BYTES_MAX = 16 * 1024;
+
+export interface DatabaseEvents {
+  /** A key has expired and is gone. */
+  expired(database: Database, key: string): void;
+  /** A key is read that is not there. */
+  missed(database: Database, key: string): void;
+}
+
+/** What is done with a key whose time has come. A replica waits for its primary to say so, and hides it; while loading nothing expires. */
+export type ExpiryMode = "delete" | "hide" | "keep";
+
+/** The use of records: what the clock of LRU or the counter of LFU makes of one that is used. */
+export type UseOf = (before: number) => number;
+
+/**
+ * The keys of one database. Keys and strings lie in an arena, everything else is an object that a record names. A record is known by its `Address` until
+ * something is written: then it may lie elsewhere.
+ *
+ * Every lookup looks whether the key has expired. Text is latin-1, one character for one byte.
+ */
+export class Database {
+  readonly index: number;
+  readonly #arena = new Arena();
+  readonly #dictionary = new Dictionary(this.#arena);
+  readonly #expiries = new Expiries();
+  readonly #objects: (Value | undefined)[] = [];
+  readonly #freeObjects: number[] = [];
+  readonly #events: DatabaseEvents;
+  #scratch = Buffer.allocUnsafeSlow(256);
+  /** The time that expiry goes by, Unix milliseconds: set before each command, so that within one nothing changes. */
+  nowMs = 0;
+  expiryMode: ExpiryMode = "delete";
+  useOf: UseOf = (before) => before;
+  hits = 0;
+  misses = 0;
+
+  constructor(index: number, events: DatabaseEvents) {
+    this.index = index;
+    this.#events = events;
+  }
+
+  get count(): number {
+    return this.#dictionary.count;
+  }
+
+  get expiryCount(): number {
+    return this.#expiries.count;
+  }
+
+  /** Bytes of records and tables; objects say theirs themselves. */
+  get recordBytes(): number {
+    return this.#arena.usedBytes + this.#dictionary.tableBytes + this.#expiries.bytes;
+  }
+
+  get allocatedBytes(): number {
+    return this.#arena.allocatedBytes + this.#dictionary.tableBytes + this.#expiries.bytes;
+  }
+
+  // --- looking up -------------------------------------------------------------------------------------------------------------------
+
+  /** For a command that reads: counts as a use, and as hit or miss. 0 where there is no such key. */
+  read(request: Request, index: number): Address {
+    return this.#counted(this.#used(this.#live(request.bytes, request.offsets[index]!, request.lengths[index]!)), request, index);
+  }
+
+  /** For a command that writes: counts as a use. */
+  find(request: Request, index: number): Address {
+    return this.#used(this.#live(request.bytes, request.offsets[index]!, request.lengths[index]!));
+  }
+
+  /** Does not count as a use: `TYPE`, `TTL`, `OBJECT`, `EXISTS`. */
+  peek(request: Request, index: number): Address {
+    return this.#live(request.bytes, request.offsets[index]!, request.lengths[index]!);
+  }
+
+  findText(key: string): Address {
+    return this.#used(this.peekText(key));
+  }
+
+  peekText(key: string): Address {
+    return this.#live(this.#encoded(key), 0, key.length);
+  }
+
+  /** A record that has expired is still there until something looks for it by its key; this one is not looked at. */
+  isExpired(address: Address): boolean {
+    const index = this.#word(address, EXPIRY);
+    return index !== 0 && this.#expiries.atMs(index - 1) <= this.nowMs;
+  }
+
+  #live(bytes: Uint8Array, from: number, length: number): Address {
+    const address = this.#dictionary.find(bytes, from, length, hashOf(bytes, from, length));
+    if (address === 0 || this.expiryMode === "keep" || !this.isExpired(address)) return address;
+    if (this.expiryMode === "delete") this.expire(address);
+    return 0;
+  }
+
+  /** Removes a record because its time has come. */
+  expire(address: Address): void {
+    const key = this.keyOf(address);
+    this.remove(address);
+    this.#events.expired(this, key);
+  }
+
+  #used(address: Address): Address {
+    if (address === 0) return 0;
+    const record = this.#arena.words[segmentOf(address)]!;
+    const word = wordOf(address) + META;
+    const meta = record[word]!;
+    record[word] = (meta & FLAGS_MASK) | (this.useOf(meta >>> USE_SHIFT) << USE_SHIFT);
+    return address;
+  }
+
+  #counted(address: Address, request: Request, index: number): Address {
+    if (address === 0) {
+      this.misses++;
+      this.#events.missed(this, request.text(index));
+    } else this.hits++;
+    return address;
+  }
+
+  // --- what a record holds ----------------------------------------------------------------------------------------------------------
+
+  keyOf(address: Address): string {
+    const from = byteOf(address) + HEADER_BYTES;
+    return latin1Of(this.#arena.bytes[segmentOf(address)]!, from, from + this.#word(address, KEY_BYTES));
+  }
+
+  /** Number in `TYPES`. */
+  typeOf(address: Address): number {
+    return this.#word(address, META) & TYPE_MASK;
+  }
+
+  typeNameOf(address: Address): TypeName {
+    return TYPES[this.typeOf(address)]!;
+  }
+
+  /** The object of a record that is no string in the arena. */
+  objectOf(address: Address): Value | undefined {
+    return (this.#word(address, META) & OBJECT_FLAG) === 0 ? undefined : this.#objects[this.#word(address, VALUE)];
+  }
+
+  /** 24 bits: when it was used, or how often, as `useOf` made them. */
+  useBitsOf(address: Address): number {
+    return this.#word(address, META) >>> USE_SHIFT;
+  }
+
+  setUseBits(address: Address, bits: number): void {
+    this.#setWord(address, META, (this.#word(address, META) & FLAGS_MASK) | (bits << USE_SHIFT));
+  }
+
+  isRaw(address: Address): boolean {
+    return (this.#word(address, META) & RAW_FLAG) !== 0;
+  }
+
+  /** Length of a string, in bytes. */
+  stringBytesOf(address: Address): number {
+    return this.objectOf(address)?.size ?? this.#word(address, VALUE);
+  }
+
+  /** Where the bytes of a string lie, until the next write. */
+  stringOf(address: Address): Buffer {
+    const object = this.objectOf(address);
+    if (object !== undefined) return (object as LargeString).content;
+    const from = this.stringFrom(address);
+    return this.segmentOf(address).subarray(from, from + this.#word(address, VALUE));
+  }
+
+  stringTextOf(address: Address): string {
+    const object = this.objectOf(address);
+    if (object !== undefined) return latin1Of((object as LargeString).content);
+    const from = this.stringFrom(address);
+    return latin1Of(this.segmentOf(address), from, from + this.#word(address, VALUE));
+  }
+
+  /** For the hot path, of a string that is no object: the buffer that it lies in, … */
+  segmentOf(address: Address): Buffer {
+    return this.#arena.bytes[segmentOf(address)]!;
+  }
+
+  /** … and from where on. */
+  stringFrom(address: Address): number {
+    return byteOf(address) + HEADER_BYTES + this.#word(address, KEY_BYTES);
+  }
+
+  // --- writing ----------------------------------------------------------------------------------------------------------------------
+
+  /** Sets a string; what the key held before is gone, its expiry too unless it is to be kept. */
+  setString(request: Request, key: number, value: number, keepExpiry = false): Address {
+    const from = request.offsets[key]!;
+    const length = request.lengths[key]!;
+    return this.#putString(request.bytes, from, length, request.bytes, request.offsets[value]!, request.lengths[value]!, keepExpiry);
+  }
+
+  setStringText(key: string, value: Uint8Array, keepExpiry = false): Address {
+    const bytes = this.#encoded(key);
+    return this.#putString(bytes, 0, key.length, value, 0, value.length, keepExpiry);
+  }
+
+  /** Sets an object; what the key held before is gone, its expiry too unless it is to be kept. */
+  setObject(request: Request, key: number, value: Value, keepExpiry = false): Address {
+    return this.#putObject(request.bytes, request.offsets[key]!, request.lengths[key]!, value, keepExpiry);
+  }
+
+  setObjectText(key: string, value: Value, keepExpiry = false): Address {
+    return this.#putObject(this.#encoded(key), 0, key.length, value, keepExpiry);
+  }
+
+  /** Changes a string where it is. `raw`: its encoding is `raw` from now on. The record may move. */
+  changeString(address: Address, value: Uint8Array, raw: boolean): Address {
+    const large = this.objectOf(address) as LargeString | undefined;
+    if (large !== undefined) {
+      // `value` may lie in the string itself.
+      if (value.buffer !== large.content.buffer) {
+        large.resize(value.length);
+        large.content.set(value);
+      }
+      return address;
+    }
+    const keyBytes = this.#word(address, KEY_BYTES);
+    if (keyBytes + value.length > INLINE_BYTES_MAX) {
+      this.#setWord(address, META, (this.#word(address, META) & ~TYPE_MASK) | STRING);
+      return this.#becomeObject(address, new LargeString(value));
+    }
+    const to = this.#resized(address, keyBytes, value.length);
+    copyInto(this.segmentOf(to), this.stringFrom(to), value, 0, value.length);
+    if (raw) this.#setWord(to, META, this.#word(to, META) | RAW_FLAG);
+    else this.#setWord(to, META, this.#word(to, META) & ~RAW_FLAG);
+    return to;
+  }
+
+  /** Makes a string so long, with zeros after what was there; its encoding is `raw` from now on. The bytes, to be changed by the caller. */
+  resizeString(address: Address, length: number): Buffer {
+    const large = this.objectOf(address) as LargeString | undefined;
+    if (large !== undefined) {
+      large.resize(length);
+      return large.content;
+    }
+    const keyBytes = this.#word(address, KEY_BYTES);
+    const before = this.#word(address, VALUE);
+    if (keyBytes + length > INLINE_BYTES_MAX) {
+      const grown = new LargeString(this.stringOf(address));
+      grown.resize(length);
+      this.#becomeObject(address, grown);
+      return grown.content;
+    }
+    const kept = Buffer.from(this.stringOf(address).subarray(0, Math.min(before, length)));
+    const to = this.#resized(address, keyBytes, length);
+    this.#setWord(to, META, this.#word(to, META) | RAW_FLAG);
+    const bytes = this.stringOf(to);
+    kept.copy(bytes);
+    bytes.fill(0, kept.length);
+    return bytes;
+  }
+
+  /** Removes a record and what it holds. */
+  remove(address: Address): void {
+    this.#dictionary.remove(address);
+    this.#dropExpiry(address);
+    this.#dropObject(address);
+    this.#free(address);
+  }
+
+  clear(): void {
+    this.#dictionary.clear();
+    this.#arena.clear();
+    this.#expiries.clear();
+    this.#objects.length = 0;
+    this.#freeObjects.length = 0;
+  }
+
+  // --- expiry -----------------------------------------------------------------------------------------------------------------------
+
+  /** Unix milliseconds; undefined: it does not expire. */
+  expiryOf(address: Address): number | undefined {
+    const index = this.#word(address, EXPIRY);
+    return index === 0 ? undefined : this.#expiries.atMs(index - 1);
+  }
+
+  setExpiry(address: Address, atMs: number): void {
+    const index = this.#word(address, EXPIRY);
+    if (index === 0) this.#setWord(address, EXPIRY, this.#expiries.add(address, atMs) + 1);
+    else this.#expiries.setAtMs(index - 1, atMs);
+  }
+
+  /** False where it had no expiry. */
+  persist(address: Address): boolean {
+    return this.#dropExpiry(address);
+  }
+
+  /** Some record that has an expiry: `index` below `expiryCount`. */
+  expiringAt(index: number): Address {
+    return this.#expiries.addressAt(index);
+  }
+
+  // --- going through ----------------------------------------------------------------------------------------------------------------
+
+  /** As `Dictionary.scan`. */
+  scan(cursor: number, visit: (address: Address) => void): number {
+    return this.#dictionary.scan(cursor, visit);
+  }
+
+  each(visit: (address: Address) => void): void {
+    this.#dictionary.each(visit);
+  }
+
+  random(random: () => number): Address {
+    return this.#dictionary.random(random);
+  }
+
+  /** Goes on with growing or shrinking, when there is time. */
+  tidy(buckets: number): void {
+    this.#dictionary.move(buckets);
+  }
+
+  // --- records ----------------------------------------------------------------------------------------------------------------------
+
+  #putString(
+    keyBytes: Uint8Array,
+    keyFrom: number,
+    keyLength: number,
+    bytes: Uint8Array,
+    from: number,
+    length: number,
+    keepExpiry: boolean,
+  ): Address {
+    if (keyLength + length > INLINE_BYTES_MAX)
+      return this.#putObject(keyBytes, keyFrom, keyLength, new LargeString(bytes.subarray(from, from + length)), keepExpiry);
+    const hash = hashOf(keyBytes, keyFrom, keyLength);
+    let address = this.#dictionary.find(keyBytes, keyFrom, keyLength, hash);
+    if (address === 0) address = this.#add(keyBytes, keyFrom, keyLength, hash, length);
+    else {
+      if (!keepExpiry) this.#dropExpiry(address);
+      this.#dropObject(address);
+      address = this.#resized(address, keyLength, length);
+      this.#setWord(address, META, this.#word(address, META) & ~FLAGS_MASK);
+    }
+    copyInto(this.segmentOf(address), byteOf(address) + HEADER_BYTES + keyLength, bytes, from, length);
+    return address;
+  }
+
+  #putObject(keyBytes: Uint8Array, from: number, length: number, value: Value, keepExpiry: boolean): Address {
+    const hash = hashOf(keyBytes, from, length);
+    let address = this.#dictionary.find(keyBytes, from, length, hash);
+    if (address === 0) address = this.#add(keyBytes, from, length, hash, 0);
+    else {
+      if (!keepExpiry) this.#dropExpiry(address);
+      this.#dropObject(address);
+    }
+    this.#setWord(address, META, (this.#word(address, META) & ~FLAGS_MASK) | value.type);
+    return this.#becomeObject(address, value);
+  }
+
+  #becomeObject(address: Address, value: Value): Address {
+    const to = this.#resized(address, this.#word(address, KEY_BYTES), 0);
+    const number = this.#freeObjects.pop() ?? this.#objects.length;
+    this.#objects[number] = value;
+    this.#setWord(to, VALUE, number);
+    this.#setWord(to, META, this.#word(to, META) | OBJECT_FLAG);
+    return to;
+  }
+
+  #add(keyBytes: Uint8Array, from: number, length: number, hash: number, valueBytes: number): Address {
+    const address = this.#arena.allocate(HEADER_BYTES + length + valueBytes);
+    const record = this.#arena.words[segmentOf(address)]!;
+    const word = wordOf(address);
+    record[word + HASH] = hash;
+    record[word + KEY_BYTES] = length;
+    record[word + VALUE] = valueBytes;
+    record[word + EXPIRY] = 0;
+    record[word + META] = this.useOf(-1) << USE_SHIFT;
+    copyInto(this.#arena.bytes[segmentOf(address)]!, byteOf(address) + HEADER_BYTES, keyBytes, from, length);
+    this.#dictionary.insert(address);
+    return address;
+  }
+
+  /** Makes room for a value of so many bytes in the record, elsewhere if need be; the value's bytes are not taken along. */
+  #resized(address: Address, keyBytes: number, valueBytes: number): Address {
+    const before = this.#recordBytes(address);
+    const after = HEADER_BYTES + keyBytes + valueBytes;
+    if (sameRecord(before, after)) {
+      this.#setWord(address, VALUE, valueBytes);
+      return address;
+    }
+    const to = this.#arena.allocate(after);
+    const source = this.#arena.bytes[segmentOf(address)]!;
+    source.copy(this.#arena.bytes[segmentOf(to)]!, byteOf(to), byteOf(address), byteOf(address) + HEADER_BYTES + keyBytes);
+    this.#dictionary.replace(address, to);
+    const expiry = this.#word(to, EXPIRY);
+    if (expiry !== 0) this.#expiries.setAddress(expiry - 1, to);
+    this.#arena.free(address, before);
+    this.#setWord(to, VALUE, valueBytes);
+    return to;
+  }
+
+  #free(address: Address): void {
+    this.#arena.free(address, this.#recordBytes(address));
+  }
+
+  /** What was asked of the arena for it. */
+  #recordBytes(address: Address): number {
+    const value = (this.#word(address, META) & OBJECT_FLAG) === 0 ? this.#word(address, VALUE) : 0;
+    return HEADER_BYTES + this.#word(address, KEY_BYTES) + value;
+  }
+
+  /** Bytes that a key takes: its record and its object. */
+  bytesOf(address: Address): number {
+    return recordBytesOf(this.#recordBytes(address)) + (this.objectOf(address)?.bytes ?? 0);
+  }
+
+  #dropExpiry(address: Address): boolean {
+    const index = this.#word(address, EXPIRY);
+    if (index === 0) return false;
+    const moved = this.#expiries.remove(index - 1);
+    if (moved !== 0) this.#setWord(moved, EXPIRY, index);
+    this.#setWord(address, EXPIRY, 0);
+    return true;
+  }
+
+  #dropObject(address: Address): void {
+    const meta = this.#word(address, META);
+    if ((meta & OBJECT_FLAG) === 0) return;
+    const number = this.#word(address, VALUE);
+    this.#objects[number] = undefined;
+    this.#freeObjects.push(number);
+    this.#setWord(address, VALUE, 0);
+    this.#setWord(address, META, meta & ~OBJECT_FLAG);
+  }
+
+  #word(address: Address, field: number): number {
+    return this.#arena.words[segmentOf(address)]![wordOf(address) + field]!;
+  }
+
+  #setWord(address: Address, field: number, value: number): void {
+    this.#arena.words[segmentOf(address)]![wordOf(address) + field] = value;
+  }
+
+  /** The bytes of a key, until the next one is encoded. */
+  #encoded(key: string): Buffer {
+    if (key.length > this.#scratch.length) this.#scratch = Buffer.allocUnsafeSlow(2 * key.length);
+    writeLatin1(this.#scratch, key);
+    return this.#scratch;
+  }
+}

@@ -1,0 +1,92 @@
+import type { Clock } from "../base/clock.ts";
+import { Request } from "../wire/resp/request.ts";
+import { BlockedClients } from "./blocking.ts";
+import type { Client, EventClass } from "./client.ts";
+import type { CommandTable } from "./commands/table.ts";
+import { Database } from "./keyspace/database.ts";
+import { defaultParameters, type ParameterValues } from "./parameters.ts";
+import { Watches } from "./transaction.ts";
+
+/** Whoever takes what was changed: a journal, a replica. The request is valid only during the call. */
+export type EffectSink = (db: Database, request: Request) => void;
+
+/** What one server is: its data, and everybody who has to do with it. One thread. */
+export class Store {
+  readonly clock: Clock;
+  readonly commands: CommandTable;
+  readonly parameters: ParameterValues;
+  readonly databases: Database[] = [];
+  readonly clients = new Map<number, Client>();
+  readonly watches = new Watches();
+  readonly blocked = new BlockedClients();
+  readonly effectSinks = new Set<EffectSink>();
+  readonly startedMs: number;
+  /** Unix milliseconds, the same all through a command. */
+  nowMs = 0;
+  /** Changes since the last snapshot. */
+  dirty = 0;
+  /** What journal and replicas get instead of the command that runs. */
+  effects: readonly (readonly (string | Uint8Array)[])[] | undefined;
+  commandsProcessed = 0;
+  expiredKeys = 0;
+  /** Bits of `notify-keyspace-events`; none: nobody is told. */
+  notifies = false;
+  #clientId = 0;
+
+  constructor(options: { readonly clock: Clock; readonly commands: CommandTable; readonly parameters?: Partial<ParameterValues> }) {
+    this.clock = options.clock;
+    this.commands = options.commands;
+    this.parameters = { ...defaultParameters(), ...options.parameters };
+    this.nowMs = this.startedMs = this.clock.wallMs();
+    for (let index = 0; index < this.parameters.databases; index++)
+      this.databases.push(
+        new Database(index, {
+          expired: (db, key) => this.#expired(db, key),
+          missed: (db, key) => {
+            if (this.notifies) this.notify("m", "keymiss", key, db);
+          },
+        }),
+      );
+  }
+
+  /** Somebody wants to know of each key that changes. */
+  get watchful(): boolean {
+    return this.watches.any || this.blocked.count > 0;
+  }
+
+  nextClientId(): number {
+    return ++this.#clientId;
+  }
+
+  /** Time goes on; within a command it stands. */
+  tick(): void {
+    const nowMs = this.clock.wallMs();
+    if (nowMs === this.nowMs) return;
+    this.nowMs = nowMs;
+    for (const db of this.databases) db.nowMs = nowMs;
+  }
+
+  /** A key was changed, by this client if by any. */
+  keyChanged(db: Database, key: string, _by?: Client): void {
+    if (this.watches.any) this.watches.changed(db, key);
+    if (this.blocked.count > 0) this.blocked.changed(db, key);
+  }
+
+  notify(_kind: EventClass, _event: string, _key: string, _db: Database): void {}
+
+  /** Hands a change on to journal and replicas. */
+  propagate(db: Database, request: Request): void {
+    const { effects } = this;
+    this.effects = undefined;
+    if (this.effectSinks.size === 0) return;
+    const requests = effects === undefined ? [request] : effects.map((parts) => Request.of(parts));
+    for (const each of requests) for (const sink of this.effectSinks) sink(db, each);
+  }
+
+  #expired(db: Database, key: string): void {
+    this.expiredKeys++;
+    this.keyChanged(db, key);
+    if (this.notifies) this.notify("x", "expired", key, db);
+    if (this.effectSinks.size > 0) for (const sink of this.effectSinks) sink(db, Request.of(["DEL", key]));
+  }
+}
