@@ -4,7 +4,7 @@ import { BlockedClients } from "./blocking.ts";
 import type { Client, EventClass } from "./client.ts";
 import type { CommandTable } from "./commands/table.ts";
 import { Database } from "./keyspace/database.ts";
-import { defaultParameters, type ParameterValues } from "./parameters.ts";
+import { defaultParameters, type ParameterName, type ParameterValues } from "./parameters.ts";
 import { Watches } from "./transaction.ts";
 
 /** Whoever takes what was changed: a journal, a replica. The request is valid only during the call. */
@@ -70,6 +70,23 @@ export class Store {
   keyChanged(db: Database, key: string, _by?: Client): void {
     if (this.watches.any) this.watches.changed(db, key);
     if (this.blocked.count > 0) this.blocked.changed(db, key);
+  }
+
+  /** Deletes all keys of a database. */
+  flush(db: Database): void {
+    this.watches.replaced(db, () => false);
+    db.clear();
+    this.blocked.changedAll(db);
+    this.dirty++;
+  }
+
+  /** Parameters have other values now. */
+  parametersChanged(_names: readonly ParameterName[]): void {}
+
+  resetStatistics(): void {
+    this.commandsProcessed = 0;
+    this.expiredKeys = 0;
+    for (const db of this.databases) db.hits = db.misses = 0;
   }
 
   notify(_kind: EventClass, _event: string, _key: string, _db: Database): void {}

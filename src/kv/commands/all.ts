@@ -1,8 +1,17 @@
 import type { Command } from "./command.ts";
 import { CONNECTION_COMMANDS } from "./connection.ts";
+import { FUNCTION_COMMANDS } from "./function.ts";
 import { GENERIC_COMMANDS } from "./generic.ts";
+import { SERVER_COMMANDS } from "./server.ts";
 import { STRING_COMMANDS } from "./string.ts";
 import { TRANSACTION_COMMANDS } from "./transaction.ts";
 
 /** Every command of the server. */
-export const COMMANDS: readonly Command[] = [...CONNECTION_COMMANDS, ...GENERIC_COMMANDS, ...STRING_COMMANDS, ...TRANSACTION_COMMANDS];
+export const COMMANDS: readonly Command[] = [
+  ...CONNECTION_COMMANDS,
+  ...FUNCTION_COMMANDS,
+  ...GENERIC_COMMANDS,
+  ...SERVER_COMMANDS,
+  ...STRING_COMMANDS,
+  ...TRANSACTION_COMMANDS,
+];

@@ -1,4 +1,7 @@
-import { keysFrom, type Command } from "./command.ts";
+import type { Address } from "../keyspace/arena.ts";
+import type { Database } from "../keyspace/database.ts";
+import { int64Of } from "../numbers.ts";
+import { keyAt, keysFrom, type Command } from "./command.ts";
 
 const deletes = (name: "del" | "unlink", flags: Command["flags"], since: string): Command => ({
   name,
@@ -35,19 +38,61 @@ const exists: Command = {
   },
 };
 
-const dbsize: Command = {
-  name: "dbsize",
-  arity: 1,
+const type: Command = {
+  name: "type",
+  arity: 2,
   flags: ["readonly", "fast"],
-  group: "server",
-  summary: "How many keys the database has.",
+  group: "generic",
+  summary: "The type of what a key holds.",
   since: "1.0.0",
-  run: (client) => client.reply.integer(client.db.count),
+  keys: keyAt(1, "RO"),
+  run(client, request) {
+    const address = client.db.peek(request, 1);
+    client.reply.simple(address === 0 ? "none" : client.db.typeNameOf(address));
+  },
 };
+
+const encoding: Command = {
+  name: "object|encoding",
+  arity: 3,
+  flags: ["readonly"],
+  group: "generic",
+  summary: "How the value of a key is kept.",
+  since: "2.2.3",
+  keys: keyAt(2, "RO"),
+  run(client, request) {
+    const address = client.db.peek(request, 2);
+    client.reply.bulkOrNull(address === 0 ? undefined : encodingOf(client.db, address));
+  },
+};
+
+const object: Command = {
+  name: "object",
+  arity: -2,
+  flags: [],
+  group: "generic",
+  summary: "Details of how a key is kept.",
+  since: "2.2.3",
+  subcommands: [encoding],
+};
+
+/** Up to here Redis keeps a string in one piece with its key's value object. */
+const EMBEDDED_BYTES_MAX = 44;
+
+/** As `OBJECT ENCODING` names it. */
+export function encodingOf(db: Database, address: Address): string {
+  const value = db.objectOf(address);
+  if (value !== undefined) return value.encoding;
+  if (db.isRaw(address)) return "raw";
+  const bytes = db.stringBytesOf(address);
+  if (bytes <= 20 && int64Of(db.stringTextOf(address)) !== undefined) return "int";
+  return bytes <= EMBEDDED_BYTES_MAX ? "embstr" : "raw";
+}
 
 export const GENERIC_COMMANDS: readonly Command[] = [
   deletes("del", ["write"], "1.0.0"),
   deletes("unlink", ["write", "fast"], "4.0.0"),
   exists,
-  dbsize,
+  object,
+  type,
 ];

@@ -1,0 +1,85 @@
+import { matchesGlob } from "../glob.ts";
+import { CommandError } from "../command-error.ts";
+import type { Client } from "../client.ts";
+import { PARAMETERS, type Parameter, type ParameterName } from "../parameters.ts";
+import { parseParameter, textOfParameter } from "../parameter-text.ts";
+import type { Command } from "./command.ts";
+
+const FLAGS = ["admin", "noscript", "loading", "stale"] as const;
+
+/** Names and aliases to the parameter's own name. */
+const NAMES: ReadonlyMap<string, ParameterName> = new Map(
+  (Object.entries(PARAMETERS) as [ParameterName, Parameter][]).flatMap(([name, { alias }]) =>
+    [name, ...(alias === undefined ? [] : [alias])].map((known) => [known, name] as const),
+  ),
+);
+
+const get: Command = {
+  name: "config|get",
+  arity: -3,
+  flags: FLAGS,
+  group: "server",
+  summary: "Values of the parameters that match any of these patterns.",
+  since: "2.0.0",
+  run(client, request) {
+    const patterns = request.texts(2).map((pattern) => pattern.toLowerCase());
+    const found = [...NAMES].filter(([name]) => patterns.some((pattern) => matchesGlob(pattern, name)));
+    client.reply.map(found.length);
+    for (const [known, name] of found) {
+      client.reply.bulk(known);
+      client.reply.bulk(textOfParameter(PARAMETERS[name], client.store.parameters[name]));
+    }
+  },
+};
+
+const set: Command = {
+  name: "config|set",
+  arity: -4,
+  flags: FLAGS,
+  group: "server",
+  summary: "Changes parameters: all of them, or none.",
+  since: "2.0.0",
+  run(client, request) {
+    if (request.count % 2 !== 0) throw new CommandError("ERR wrong number of arguments for 'config|set' command");
+    const changes = new Map<ParameterName, string | number | boolean>();
+    for (let i = 2; i < request.count; i += 2) {
+      const given = request.word(i);
+      const name = NAMES.get(given);
+      if (name === undefined) throw new CommandError(`ERR Unknown option or number of arguments for CONFIG SET - '${request.text(i)}'`);
+      const failed = (why: string): CommandError =>
+        new CommandError(`ERR CONFIG SET failed (possibly related to argument '${request.text(i)}') - ${why}`);
+      const parameter: Parameter = PARAMETERS[name];
+      if (parameter.fixed === true) throw failed("can't set immutable config");
+      if (changes.has(name)) throw failed("duplicate parameter");
+      const value = parseParameter(parameter, request.text(i + 1));
+      if (typeof value === "object") throw failed(value.problem);
+      changes.set(name, value);
+    }
+    Object.assign(client.store.parameters, Object.fromEntries(changes));
+    client.store.parametersChanged([...changes.keys()]);
+    client.reply.ok();
+  },
+};
+
+const resetstat: Command = {
+  name: "config|resetstat",
+  arity: 2,
+  flags: FLAGS,
+  group: "server",
+  summary: "Sets the counters of INFO to zero.",
+  since: "2.0.0",
+  run(client: Client) {
+    client.store.resetStatistics();
+    client.reply.ok();
+  },
+};
+
+export const CONFIG: Command = {
+  name: "config",
+  arity: -2,
+  flags: [],
+  group: "server",
+  summary: "Parameters of the server.",
+  since: "2.0.0",
+  subcommands: [get, set, resetstat],
+};
