@@ -1,7 +1,7 @@
 import { ReplyWriter } from "../wire/resp/reply-writer.ts";
 import type { Request } from "../wire/resp/request.ts";
 import type { Blocked } from "./blocking.ts";
-import { wrongType } from "./command-error.ts";
+import { CommandError, wrongType } from "./command-error.ts";
 import type { Database } from "./keyspace/database.ts";
 import type { Address } from "./keyspace/arena.ts";
 import { STRING, type Value } from "./keyspace/value.ts";
@@ -19,6 +19,44 @@ export interface ClientOutput {
   resume(): void;
   /** Closes the connection, after what was written is sent. */
   close(): void;
+  /** Undefined for one that has no connection. */
+  readonly peer?: Peer;
+}
+
+/** What a client has subscribed to. */
+export interface Subscriptions {
+  readonly channels: Set<string>;
+  readonly patterns: Set<string>;
+  readonly shards: Set<string>;
+}
+
+/** How a client is told of keys that change. */
+export interface Tracking {
+  /** The connection that gets the messages; undefined: this one. */
+  readonly redirect: number | undefined;
+  /** Of BCAST: keys that begin so; undefined: those that it has read. */
+  readonly prefixes: ReadonlySet<string> | undefined;
+  readonly mode: "all" | "optin" | "optout";
+  readonly noLoop: boolean;
+  /** What CLIENT CACHING has said for the next command. */
+  caching: boolean | undefined;
+  /** The connection that got the messages is gone. */
+  broken: boolean;
+}
+
+/** About what a client takes that does nothing. */
+const CLIENT_BYTES = 20_000;
+
+/** What is known of the connection behind a client. */
+export interface Peer {
+  /** `127.0.0.1:50312`. */
+  readonly address: string;
+  readonly localAddress: string;
+  /** Bytes that were received and not run yet, of all that is allocated for them. */
+  readonly queryBytes: number;
+  readonly queryAllocatedBytes: number;
+  /** Bytes of replies that were not taken yet by the other side. */
+  readonly unsentBytes: number;
 }
 
 /** One that sends commands, with all that the server knows of it. */
@@ -30,6 +68,8 @@ export class Client {
   readonly createdMs: number;
   db: Database;
   name = "";
+  /** As `CLIENT SETINFO` has them. */
+  library = { name: "", version: "" };
   /** Signed in, or nobody has to. */
   known: boolean;
   /** Commands queued since MULTI. */
@@ -41,6 +81,20 @@ export class Client {
   lastCommand = "";
   lastUsedMs: number;
   closing = false;
+  /** Answers that are not sent: none, to the command that follows, or to all. */
+  silence: "off" | "next" | "all" = "off";
+  noEvict = false;
+  noTouch = false;
+  /** Arguments of the command that runs which are shown nowhere: passwords. */
+  secrets: Set<number> | undefined;
+  monitors = false;
+  userName = "default";
+  subscriptions: Subscriptions | undefined;
+  tracking: Tracking | undefined;
+  /** The command that runs. */
+  running: Request | undefined;
+  /** A command that waits for the end of CLIENT PAUSE. */
+  postponed: Request | undefined;
 
   constructor(store: Store, id: number, output: ClientOutput) {
     this.store = store;
@@ -49,6 +103,24 @@ export class Client {
     this.db = store.databases[0]!;
     this.known = store.parameters.requirepass === "";
     this.createdMs = this.lastUsedMs = store.nowMs;
+  }
+
+  get address(): string {
+    return this.output.peer?.address ?? "";
+  }
+
+  /** Memory that the client itself takes: what was received and not run, what was not sent, what is queued. */
+  get memoryBytes(): number {
+    const peer = this.output.peer;
+    return CLIENT_BYTES + (peer?.queryAllocatedBytes ?? 0) + (peer?.unsentBytes ?? 0) + this.transactionBytes;
+  }
+
+  get transactionBytes(): number {
+    return (this.transaction?.queue ?? []).reduce((sum, { request }) => sum + request.bytes.length, 0);
+  }
+
+  get isLocal(): boolean {
+    return /^(127\.|::1|::ffff:127\.|\[::1\])/.test(this.address) || this.address === "";
   }
 
   // --- for commands -----------------------------------------------------------------------------------------------------------------
@@ -102,6 +174,24 @@ export class Client {
   removed(request: Request, index: number, address: Address, event = "del"): void {
     this.db.remove(address);
     this.wrote(request, index, "g", event);
+  }
+
+  /** Throws `WRONGPASS`. */
+  signIn(user: string, password: string): void {
+    if (user !== "default" || (this.store.parameters.requirepass !== "" && this.store.parameters.requirepass !== password))
+      throw new CommandError("WRONGPASS invalid username-password pair or user is disabled.");
+    this.known = true;
+  }
+
+  /** An error that is no `CommandError` of the command that runs: of one that waited, say. */
+  fail(message: string): void {
+    this.store.statistics.error(message);
+    this.reply.error(message);
+  }
+
+  /** Does not show this argument of the command that runs, from the log of slow commands to MONITOR. */
+  redact(index: number): void {
+    (this.secrets ??= new Set()).add(index);
   }
 
   /** Journal and replicas get these commands instead of the one that runs; none: nothing. */

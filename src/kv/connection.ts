@@ -1,7 +1,7 @@
 import { Socket, type OnReadOpts } from "node:net";
 import { ProtocolError, RequestParser, type RequestLimits } from "../wire/resp/request-parser.ts";
 import type { Request } from "../wire/resp/request.ts";
-import { Client, type ClientOutput } from "./client.ts";
+import { Client, type ClientOutput, type Peer } from "./client.ts";
 import { dispatch } from "./dispatch.ts";
 import type { Store } from "./store.ts";
 
@@ -25,6 +25,8 @@ export class Connection implements ClientOutput {
   readonly #parser: RequestParser;
   readonly #socket: Socket;
   readonly #onClosed: () => void;
+  /** Kept, as the socket forgets it when it closes. */
+  readonly #address: string;
   readonly #sink = (request: Request): boolean => dispatch(this.client, request);
   #closed = false;
   #paused = false;
@@ -37,8 +39,10 @@ export class Connection implements ClientOutput {
     this.#onClosed = onClosed;
     this.#parser = new RequestParser(shared.request);
     this.client = new Client(shared.store, shared.store.nextClientId(), this);
+    shared.store.statistics.connectionsReceived++;
     shared.store.clients.set(this.client.id, this.client);
     this.#socket = readingInto(accepted, { buffer: shared.buffer, callback: (bytes) => this.#received(bytes) });
+    this.#address = addressOf(this.#socket.remoteAddress, this.#socket.remotePort);
     this.#socket.on("close", () => this.#ended());
     this.#socket.on("error", () => this.#socket.destroy());
     this.#socket.on("drain", () => {
@@ -47,8 +51,15 @@ export class Connection implements ClientOutput {
     });
   }
 
-  get remoteAddress(): string {
-    return `${this.#socket.remoteAddress ?? "?"}:${this.#socket.remotePort ?? 0}`;
+  get peer(): Peer {
+    const socket = this.#socket;
+    return {
+      address: this.#address,
+      localAddress: addressOf(socket.localAddress, socket.localPort),
+      queryBytes: this.#parser.pendingBytes,
+      queryAllocatedBytes: this.#parser.allocatedBytes,
+      unsentBytes: socket.writableLength + this.client.reply.length,
+    };
   }
 
   #received(bytes: number): boolean {
@@ -65,8 +76,12 @@ export class Connection implements ClientOutput {
   }
 
   #resume(): void {
-    if (!this.#closed && this.client.blocked === undefined)
-      this.#run(() => this.#parser.resume(this.#sink, this.#limits(), this.client.known));
+    if (this.#closed || this.client.blocked !== undefined) return;
+    this.#run(() => {
+      const { postponed } = this.client;
+      this.client.postponed = undefined;
+      if (postponed === undefined || this.#sink(postponed)) this.#parser.resume(this.#sink, this.#limits(), this.client.known);
+    });
   }
 
   #run(work: () => void): void {
@@ -131,8 +146,16 @@ export class Connection implements ClientOutput {
     store.clients.delete(this.client.id);
     store.watches.drop(this.client);
     store.blocked.release(this.client);
+    store.paused.delete(this.client);
+    store.monitors.delete(this.client);
     this.#onClosed();
   }
+}
+
+/** As Redis writes it: `127.0.0.1:6379`, `[::1]:6379`. */
+function addressOf(host: string | undefined, port: number | undefined): string {
+  const plain = (host ?? "?").replace(/^::ffff:(?=\d)/, "");
+  return `${plain.includes(":") ? `[${plain}]` : plain}:${port ?? 0}`;
 }
 
 /**

@@ -2,6 +2,8 @@ import type { Request } from "../wire/resp/request.ts";
 import type { Client } from "./client.ts";
 import { CommandError } from "./command-error.ts";
 import type { Command } from "./commands/command.ts";
+import { isPaused } from "./pause.ts";
+import { observe } from "./observe.ts";
 
 /** What an unknown command's error shows of it. */
 const SHOWN_CHARS = 128;
@@ -10,12 +12,27 @@ const SHOWN_CHARS = 128;
  * Runs a command of a client, or queues it, or answers why not. False: the client waits for something now, and its next command with it.
  */
 export function dispatch(client: Client, request: Request): boolean {
+  return client.silence === "off" ? dispatchAloud(client, request) : dispatchSilently(client, request);
+}
+
+/** After CLIENT REPLY: what is answered is thrown away, unless the command has ended that. */
+function dispatchSilently(client: Client, request: Request): boolean {
+  const written = client.reply.length;
+  const wasNext = client.silence === "next";
+  const goesOn = dispatchAloud(client, request);
+  if (client.silence !== "off") client.reply.truncate(written);
+  if (wasNext && client.silence === "next") client.silence = "off";
+  return goesOn;
+}
+
+function dispatchAloud(client: Client, request: Request): boolean {
   const { store } = client;
   const command = store.commands.find(request);
   const refusal = command === undefined ? unknown(request) : refusalOf(client, command, request);
   if (refusal !== undefined) {
     if (client.transaction !== undefined) client.transaction.refused = true;
-    client.reply.error(refusal);
+    if (command !== undefined) store.statistics.of(command).rejected++;
+    client.fail(refusal);
     return true;
   }
   if (client.transaction !== undefined && !runsAtOnce(command!)) {
@@ -23,8 +40,17 @@ export function dispatch(client: Client, request: Request): boolean {
     client.reply.simple("QUEUED");
     return true;
   }
+  if (store.pause !== undefined && isPaused(client, command!)) {
+    client.postponed = request.copy();
+    store.paused.add(client);
+    store.blocked.add(client, { db: client.db, keys: [], serve: () => false, timedOut: () => {}, reason: "pause", timer: undefined });
+    return false;
+  }
   store.tick();
+  client.lastUsedMs = store.nowMs;
+  client.running = request;
   run(client, command!, request);
+  client.running = undefined;
   if (store.blocked.count > 0) store.blocked.serve();
   return client.blocked === undefined && !client.closing;
 }
@@ -34,17 +60,22 @@ export function run(client: Client, command: Command, request: Request): void {
   const { store, db } = client;
   const before = store.dirty;
   const written = client.reply.length;
+  const startedMs = store.clock.nowMs();
+  let failed = false;
   client.lastCommand = command.name;
-  store.commandsProcessed++;
   try {
     command.run!(client, request);
   } catch (thrown) {
     if (!(thrown instanceof CommandError)) throw thrown;
+    failed = true;
     client.reply.truncate(written);
-    client.reply.error(thrown.message);
+    client.fail(thrown.message);
   }
   if (store.dirty !== before) store.propagate(db, request);
   else store.effects = undefined;
+  const durationMs = store.clock.nowMs() - startedMs;
+  store.statistics.ran(command, durationMs * 1000, failed, store.parameters["latency-tracking"]);
+  observe(client, command, request, durationMs);
 }
 
 /** What control the transaction itself. */

@@ -1,51 +1,45 @@
+import { bytesOf, type Refused } from "./parameter-forms.ts";
 import type { Parameter } from "./parameters.ts";
 
-const UNITS: Readonly<Record<string, number>> = {
-  "": 1,
-  b: 1,
-  k: 1000,
-  kb: 1024,
-  m: 1000 ** 2,
-  mb: 1024 ** 2,
-  g: 1000 ** 3,
-  gb: 1024 ** 3,
-};
-
-export interface Refused {
-  readonly problem: string;
-}
+export type ParameterValue = string | number | boolean;
 
 /** A value as redis.conf and CONFIG SET write it: `1gb`, `yes`, `-2`. */
-export function parseParameter(parameter: Parameter, text: string): string | number | boolean | Refused {
+export function parseParameter(parameter: Parameter, text: string, before: ParameterValue): ParameterValue | Refused {
   switch (parameter.kind) {
     case "boolean":
       if (/^yes$/i.test(text)) return true;
       return /^no$/i.test(text) ? false : { problem: "argument must be 'yes' or 'no'" };
     case "choice": {
       const found = parameter.choices.find((choice) => choice === text.toLowerCase());
-      return found ?? { problem: `argument(s) must be one of the following: ${parameter.choices.join(", ")}` };
+      return found ?? { problem: `argument(s) must be one of the following: ${[...new Set(parameter.choices)].join(", ")}` };
     }
     case "text":
-      return text;
+      return parameter.form === undefined ? text : parameter.form(text, String(before));
     case "integer":
+      return bounded(parameter, /^-?\d+$/.test(text) ? Number(text) : undefined, "argument couldn't be parsed into an integer");
     case "memory": {
-      const value = parameter.kind === "memory" ? bytesOf(text) : /^-?\d+$/.test(text) ? Number(text) : undefined;
-      if (value === undefined)
-        return { problem: parameter.kind === "memory" ? "argument must be a memory value" : "argument couldn't be parsed into an integer" };
-      if (value < parameter.min || value > parameter.max)
-        return { problem: `argument must be between ${parameter.min} and ${parameter.max} inclusive` };
-      return value;
+      const percent = parameter.percent === true ? /^(\d{1,3})%$/.exec(text) : null;
+      if (percent !== null) return bounded(parameter, -Number(percent[1]), "");
+      return bounded(
+        { min: Math.max(0, parameter.min), max: parameter.max },
+        bytesOf(text),
+        parameter.percent === true ? "argument must be a memory or percent value" : "argument must be a memory value",
+      );
     }
   }
 }
 
-export function textOfParameter(parameter: Parameter, value: string | number | boolean): string {
-  if (parameter.kind !== "boolean") return String(value);
-  return value === true ? "yes" : "no";
+function bounded(
+  { min, max }: { readonly min: number; readonly max: number },
+  value: number | undefined,
+  problem: string,
+): number | Refused {
+  if (value === undefined) return { problem };
+  return value < min || value > max ? { problem: `argument must be between ${min} and ${max} inclusive` } : value;
 }
 
-function bytesOf(text: string): number | undefined {
-  const found = /^(\d+)([a-z]*)$/i.exec(text);
-  const unit = found === null ? undefined : UNITS[found[2]!.toLowerCase()];
-  return unit === undefined ? undefined : Number(found![1]) * unit;
+export function textOfParameter(parameter: Parameter, value: ParameterValue): string {
+  if (parameter.kind === "boolean") return value === true ? "yes" : "no";
+  if (parameter.kind === "memory" && typeof value === "number" && value < 0) return `${-value}%`;
+  return String(value);
 }

@@ -12,6 +12,13 @@ import { Store } from "./store.ts";
 const READ_BYTES = 64 * 1024;
 const BACKLOG = 511;
 
+/** A store inside a program is that program's own, and its tests': those on this machine may DEBUG it. `anax store` says otherwise. */
+const EMBEDDED: Partial<ParameterValues> = {
+  "enable-debug-command": "local",
+  "enable-protected-configs": "local",
+  "enable-module-command": "local",
+};
+
 export interface StoreOptions {
   readonly host?: string;
   /** 0: a free one. */
@@ -30,7 +37,7 @@ export interface RunningStore extends AsyncDisposable {
 /** Starts a Redis-compatible server in this thread. Throws `listen.address-in-use`, `listen.failed`. */
 export async function startStore(options: StoreOptions = {}): Promise<RunningStore> {
   const clock = options.clock ?? realClock;
-  const store = new Store({ clock, commands: new CommandTable(COMMANDS), ...(options.parameters && { parameters: options.parameters }) });
+  const store = new Store({ clock, commands: new CommandTable(COMMANDS), parameters: { ...EMBEDDED, ...options.parameters } });
   store.tick();
   const shared: ConnectionShared = { store, buffer: Buffer.allocUnsafeSlow(READ_BYTES), request: new Request() };
   const connections = new Set<Connection>();
@@ -43,9 +50,12 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   await once(server, "listening").catch((cause: unknown) => {
     throw new AnaxError(systemCodeOf(cause) === "EADDRINUSE" ? "listen.address-in-use" : "listen.failed", { host, port }, { cause });
   });
+  const bound = (server.address() as AddressInfo).port; // a listening TCP server has one
+  store.listening = { ...store.listening, host, port: bound };
+  store.parameters.port = bound;
   return {
     host,
-    port: (server.address() as AddressInfo).port, // a listening TCP server has one
+    port: bound,
     store,
     async [Symbol.asyncDispose]() {
       for (const connection of connections) connection.close();

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import { Request } from "../wire/resp/request.ts";
 import { BlockedClients } from "./blocking.ts";
@@ -5,10 +6,30 @@ import type { Client, EventClass } from "./client.ts";
 import type { CommandTable } from "./commands/table.ts";
 import { Database } from "./keyspace/database.ts";
 import { defaultParameters, type ParameterName, type ParameterValues } from "./parameters.ts";
+import type { InfoSection } from "./info/sections.ts";
+import { Latencies } from "./latencies.ts";
+import type { Pause } from "./pause.ts";
+import { Rates } from "./rates.ts";
+import { SlowLog } from "./slow-log.ts";
+import { Statistics } from "./statistics.ts";
 import { Watches } from "./transaction.ts";
 
 /** Whoever takes what was changed: a journal, a replica. The request is valid only during the call. */
 export type EffectSink = (db: Database, request: Request) => void;
+
+export interface Listening {
+  readonly host: string;
+  readonly port: number;
+  readonly tlsPort: number;
+  readonly configFile: string;
+}
+
+/** What SHUTDOWN asks for. */
+export interface ShutdownHow {
+  readonly save: boolean | undefined;
+  readonly now: boolean;
+  readonly force: boolean;
+}
 
 /** What one server is: its data, and everybody who has to do with it. One thread. */
 export class Store {
@@ -27,10 +48,37 @@ export class Store {
   dirty = 0;
   /** What journal and replicas get instead of the command that runs. */
   effects: readonly (readonly (string | Uint8Array)[])[] | undefined;
-  commandsProcessed = 0;
-  expiredKeys = 0;
-  /** Bits of `notify-keyspace-events`; none: nobody is told. */
+  statistics = new Statistics();
+  readonly rates = new Rates();
+  /** Sections of INFO that others than this room's defaults know: persistence, replication, … */
+  readonly infoSections = new Map<string, InfoSection>();
+  readonly slowLog = new SlowLog();
+  readonly latencies = new Latencies();
+  readonly monitors = new Set<Client>();
+  /** Keys whose time has come are deleted without being asked for; DEBUG may stop that. */
+  expiresActively = true;
+  pause: Pause | undefined;
+  pauseTimer: Disposable | undefined;
+  readonly paused = new Set<Client>();
+  /** Nothing is done by the clock: a test wants it so. */
+  cronPaused = false;
+  /** Scripts may call what they may not otherwise: a test wants it so. */
+  scriptsMayAll = false;
+  /** Checksums of RESTORE and of files are not looked at: a test wants it so. */
+  skipsChecksums = false;
+  /** Subcommands of DEBUG that other families have. */
+  readonly debug = new Map<string, (client: Client, request: Request) => void>();
+  /** Somebody wants to know of events in the keyspace: `notify-keyspace-events` is not empty. */
   notifies = false;
+  /** Identity of this run: 40 hexadecimal digits. */
+  readonly runId = randomBytes(20).toString("hex");
+  /** Identity of the history of changes, for replicas. */
+  replicationId = randomBytes(20).toString("hex");
+  peakMemoryBytes = 0;
+  /** Where it listens, as far as it does. */
+  listening: Listening = { host: "", port: 0, tlsPort: 0, configFile: "" };
+  /** Ends the process, or whatever runs this store. */
+  shutdown: ((how: ShutdownHow) => void) | undefined;
   #clientId = 0;
 
   constructor(options: { readonly clock: Clock; readonly commands: CommandTable; readonly parameters?: Partial<ParameterValues> }) {
@@ -80,12 +128,22 @@ export class Store {
     this.dirty++;
   }
 
+  /** Two databases change places, for everybody who has one of them selected. */
+  swap(a: Database, b: Database): void {
+    const watched = (db: Database, other: Database): void => this.watches.replaced(db, (key) => other.peekText(key) !== 0);
+    watched(a, b);
+    watched(b, a);
+    a.swapWith(b);
+    this.blocked.changedAll(a);
+    this.blocked.changedAll(b);
+    this.dirty++;
+  }
+
   /** Parameters have other values now. */
   parametersChanged(_names: readonly ParameterName[]): void {}
 
   resetStatistics(): void {
-    this.commandsProcessed = 0;
-    this.expiredKeys = 0;
+    this.statistics = new Statistics();
     for (const db of this.databases) db.hits = db.misses = 0;
   }
 
@@ -101,7 +159,7 @@ export class Store {
   }
 
   #expired(db: Database, key: string): void {
-    this.expiredKeys++;
+    this.statistics.expiredKeys++;
     this.keyChanged(db, key);
     if (this.notifies) this.notify("x", "expired", key, db);
     if (this.effectSinks.size > 0) for (const sink of this.effectSinks) sink(db, Request.of(["DEL", key]));

@@ -1,13 +1,18 @@
 import type { Command } from "./command.ts";
+import { CLIENT } from "./client.ts";
 import { CONNECTION_COMMANDS } from "./connection.ts";
 import { FUNCTION_COMMANDS } from "./function.ts";
 import { GENERIC_COMMANDS } from "./generic.ts";
+import { AUTH, HELLO } from "./hello.ts";
 import { SERVER_COMMANDS } from "./server.ts";
 import { STRING_COMMANDS } from "./string.ts";
 import { TRANSACTION_COMMANDS } from "./transaction.ts";
 
 /** Every command of the server. */
 export const COMMANDS: readonly Command[] = [
+  AUTH,
+  CLIENT,
+  HELLO,
   ...CONNECTION_COMMANDS,
   ...FUNCTION_COMMANDS,
   ...GENERIC_COMMANDS,

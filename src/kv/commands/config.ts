@@ -23,7 +23,9 @@ const get: Command = {
   since: "2.0.0",
   run(client, request) {
     const patterns = request.texts(2).map((pattern) => pattern.toLowerCase());
-    const found = [...NAMES].filter(([name]) => patterns.some((pattern) => matchesGlob(pattern, name)));
+    const found = [...NAMES].filter(([known, name]) =>
+      patterns.some((pattern) => pattern === known || (!isHidden(name) && matchesGlob(pattern, known))),
+    );
     client.reply.map(found.length);
     for (const [known, name] of found) {
       client.reply.bulk(known);
@@ -31,6 +33,8 @@ const get: Command = {
     }
   },
 };
+
+const isHidden = (name: ParameterName): boolean => (PARAMETERS[name] as Parameter).hidden === true;
 
 const set: Command = {
   name: "config|set",
@@ -50,8 +54,9 @@ const set: Command = {
         new CommandError(`ERR CONFIG SET failed (possibly related to argument '${request.text(i)}') - ${why}`);
       const parameter: Parameter = PARAMETERS[name];
       if (parameter.fixed === true) throw failed("can't set immutable config");
+      if (parameter.guarded === true && !isAllowed(client, "enable-protected-configs")) throw failed("can't set protected config");
       if (changes.has(name)) throw failed("duplicate parameter");
-      const value = parseParameter(parameter, request.text(i + 1));
+      const value = parseParameter(parameter, request.text(i + 1), client.store.parameters[name]);
       if (typeof value === "object") throw failed(value.problem);
       changes.set(name, value);
     }
@@ -60,6 +65,12 @@ const set: Command = {
     client.reply.ok();
   },
 };
+
+/** Whether what is dangerous in the wrong hands is switched on, for this client. */
+export function isAllowed(client: Client, name: "enable-protected-configs" | "enable-debug-command" | "enable-module-command"): boolean {
+  const value = client.store.parameters[name];
+  return value === "yes" || (value === "local" && client.isLocal);
+}
 
 const resetstat: Command = {
   name: "config|resetstat",

@@ -1,9 +1,15 @@
 import type { Client } from "../client.ts";
-import { syntaxError } from "../command-error.ts";
+import { CommandError, syntaxError } from "../command-error.ts";
+import { infoText } from "../info/info.ts";
 import type { Database } from "../keyspace/database.ts";
+import { integerAt } from "../numbers.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import type { Command } from "./command.ts";
 import { CONFIG } from "./config.ts";
+import { DEBUG } from "./debug.ts";
+import { LATENCY } from "./latency.ts";
+import { MEMORY } from "./memory.ts";
+import { SLOWLOG } from "./slowlog.ts";
 
 const dbsize: Command = {
   name: "dbsize",
@@ -35,9 +41,112 @@ function checkMode(request: Request): void {
   if (request.count > 2 || (request.count === 2 && !["async", "sync"].includes(request.word(1)))) throw syntaxError();
 }
 
+const info: Command = {
+  name: "info",
+  arity: -1,
+  flags: ["loading", "stale"],
+  group: "server",
+  summary: "What the server is and what it has done.",
+  since: "1.0.0",
+  categories: ["dangerous"],
+  run: (client, request) => client.reply.verbatim(infoText(client.store, request.texts(1))),
+};
+
+const time: Command = {
+  name: "time",
+  arity: 1,
+  flags: ["loading", "stale", "fast"],
+  group: "server",
+  summary: "The server's time: seconds, and microseconds of the second.",
+  since: "2.6.0",
+  run({ store, reply }) {
+    const us = Math.round(store.clock.wallMs() * 1000);
+    reply.bulks([String(Math.floor(us / 1e6)), String(us % 1e6)]);
+  },
+};
+
+const swapdb: Command = {
+  name: "swapdb",
+  arity: 3,
+  flags: ["write", "fast"],
+  group: "server",
+  summary: "Two databases change places.",
+  since: "4.0.0",
+  categories: ["keyspace", "dangerous"],
+  run(client, request) {
+    const { databases } = client.store;
+    const a = integerAt(request, 1, { error: "ERR invalid first DB index" });
+    const b = integerAt(request, 2, { error: "ERR invalid second DB index" });
+    if (databases[a] === undefined || databases[b] === undefined) throw new CommandError("ERR DB index is out of range");
+    client.store.swap(databases[a], databases[b]);
+    client.reply.ok();
+  },
+};
+
+const monitor: Command = {
+  name: "monitor",
+  arity: 1,
+  flags: ["admin", "noscript", "loading", "stale"],
+  group: "server",
+  summary: "Shows every command that the server runs.",
+  since: "1.0.0",
+  run(client) {
+    if (!client.monitors) {
+      client.monitors = true;
+      client.store.monitors.add(client);
+    }
+    client.reply.ok();
+  },
+};
+
+const role: Command = {
+  name: "role",
+  arity: 1,
+  flags: ["noscript", "loading", "stale", "fast"],
+  group: "server",
+  summary: "Primary or replica, and of whom.",
+  since: "2.8.12",
+  categories: ["admin", "dangerous"],
+  run({ reply }) {
+    reply.array(3);
+    reply.bulk("master");
+    reply.integer(0);
+    reply.array(0);
+  },
+};
+
+const shutdown: Command = {
+  name: "shutdown",
+  arity: -1,
+  flags: ["admin", "noscript", "loading", "stale", "no_multi", "allow_busy"],
+  group: "server",
+  summary: "Ends the server.",
+  since: "1.0.0",
+  run(client, request) {
+    const words = request.texts(1).map((word) => word.toLowerCase());
+    const [now, force, abort] = ["now", "force", "abort"].map((word) => words.includes(word)) as [boolean, boolean, boolean];
+    const saves = words.filter((word) => word === "save" || word === "nosave");
+    const known = ["now", "force", "abort", "save", "nosave"];
+    if (words.some((word) => !known.includes(word)) || saves.length > 1 || (abort && words.length > 1)) throw syntaxError();
+    if (abort) throw new CommandError("ERR No shutdown in progress.");
+    if (client.store.shutdown === undefined) throw new CommandError("ERR Errors trying to SHUTDOWN. Check logs.");
+    client.store.shutdown({ save: saves.length === 0 ? undefined : saves[0] === "save", now, force });
+  },
+};
+
 export const SERVER_COMMANDS: readonly Command[] = [
   CONFIG,
+  DEBUG,
+  LATENCY,
+  MEMORY,
+  SLOWLOG,
   dbsize,
   flush("flushdb", (client) => [client.db]),
   flush("flushall", (client) => client.store.databases),
+  info,
+  monitor,
+  role,
+  shutdown,
+  swapdb,
+  time,
 ];

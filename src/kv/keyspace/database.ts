@@ -39,11 +39,11 @@ export type UseOf = (before: number) => number;
  */
 export class Database {
   readonly index: number;
-  readonly #arena = new Arena();
-  readonly #dictionary = new Dictionary(this.#arena);
-  readonly #expiries = new Expiries();
-  readonly #objects: (Value | undefined)[] = [];
-  readonly #freeObjects: number[] = [];
+  #arena = new Arena();
+  #dictionary = new Dictionary(this.#arena);
+  #expiries = new Expiries();
+  #objects: (Value | undefined)[] = [];
+  #freeObjects: number[] = [];
   readonly #events: DatabaseEvents;
   #scratch = Buffer.allocUnsafeSlow(256);
   /** The time that expiry goes by, Unix milliseconds: set before each command, so that within one nothing changes. */
@@ -60,6 +60,11 @@ export class Database {
 
   get count(): number {
     return this.#dictionary.count;
+  }
+
+  /** Buckets of the table that finds keys. */
+  get tableSize(): number {
+    return this.#dictionary.buckets;
   }
 
   get expiryCount(): number {
@@ -285,6 +290,15 @@ export class Database {
     this.#expiries.clear();
     this.#objects.length = 0;
     this.#freeObjects.length = 0;
+  }
+
+  /** Each gets all keys of the other: `SWAPDB`. */
+  swapWith(other: Database): void {
+    [this.#arena, other.#arena] = [other.#arena, this.#arena];
+    [this.#dictionary, other.#dictionary] = [other.#dictionary, this.#dictionary];
+    [this.#expiries, other.#expiries] = [other.#expiries, this.#expiries];
+    [this.#objects, other.#objects] = [other.#objects, this.#objects];
+    [this.#freeObjects, other.#freeObjects] = [other.#freeObjects, this.#freeObjects];
   }
 
   // --- expiry -----------------------------------------------------------------------------------------------------------------------

@@ -21,6 +21,10 @@ export interface Value {
   readonly size: number;
   /** The same content, not shared with this one. */
   copy(): Value;
+  /** Its content for `DEBUG DIGEST`: texts of which no two are the same, in any order; a place in an order is part of the text. Undefined for strings. */
+  parts?(): Iterable<string>;
+  /** What `DEBUG OBJECT` tells of it besides: `ql_nodes:1`. */
+  readonly debug?: string;
 }
 
 /** A string too large for a record. Grows in place. */

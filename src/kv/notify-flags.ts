@@ -1,0 +1,33 @@
+import type { EventClass } from "./client.ts";
+import type { Refused } from "./parameter-forms.ts";
+
+/** The classes that `A` stands for: all but key misses and new keys. */
+const ALL = "g$lshzxetd";
+/** In the order in which `CONFIG GET` shows them. */
+const ORDER = `${ALL}KEmn`;
+
+/** `notify-keyspace-events` in the form in which it is kept: each letter once, `A` where all of its classes are there. */
+export function notifyFlagsText(text: string): string | Refused {
+  const given = new Set(text.replaceAll("A", ALL));
+  if ([...given].some((letter) => !ORDER.includes(letter))) return { problem: "Invalid event class character. Use 'Ag$lshzxeKEtmdn'." };
+  const all = [...ALL].every((letter) => given.has(letter));
+  return (all ? "A" : "") + [...ORDER].filter((letter) => given.has(letter) && !(all && ALL.includes(letter))).join("");
+}
+
+/** What `notify-keyspace-events` asks for. */
+export interface NotifyFlags {
+  /** On `__keyspace@…__`, with the event's name. */
+  readonly keyspace: boolean;
+  /** On `__keyevent@…__`, with the key's name. */
+  readonly keyevent: boolean;
+  readonly classes: ReadonlySet<EventClass>;
+}
+
+export function parseNotifyFlags(text: string): NotifyFlags {
+  const letters = text.replaceAll("A", ALL);
+  return {
+    keyspace: letters.includes("K"),
+    keyevent: letters.includes("E"),
+    classes: new Set([...letters].filter((letter) => letter !== "K" && letter !== "E") as EventClass[]),
+  };
+}

@@ -1,0 +1,58 @@
+import type { Request } from "../wire/resp/request.ts";
+import type { Client } from "./client.ts";
+import type { Command } from "./commands/command.ts";
+import { shownArguments } from "./slow-log.ts";
+
+/** After a command: the log of slow ones, the monitor of latencies, and who watches everything. */
+export function observe(client: Client, command: Command, request: Request, durationMs: number): void {
+  const { store } = client;
+  const { parameters } = store;
+  if (durationMs * 1000 >= parameters["slowlog-log-slower-than"]) logSlow(client, command, request, durationMs * 1000);
+  const thresholdMs = parameters["latency-monitor-threshold"];
+  if (thresholdMs > 0 && durationMs >= thresholdMs)
+    store.latencies.add(command.flags.includes("fast") ? "fast-command" : "command", Math.round(durationMs), store.nowMs);
+  if (store.monitors.size > 0 && !command.flags.includes("skip_monitor") && !command.flags.includes("admin")) monitor(client, request);
+  client.secrets = undefined;
+}
+
+function logSlow(client: Client, command: Command, request: Request, durationUs: number): void {
+  const { store } = client;
+  if (store.parameters["slowlog-log-slower-than"] < 0 || command.flags.includes("skip_slowlog")) return;
+  store.slowLog.add(
+    {
+      at: Math.floor(store.nowMs / 1000),
+      durationUs: Math.round(durationUs),
+      arguments: shownArguments(request, client.secrets),
+      address: client.address,
+      name: client.name,
+    },
+    store.parameters["slowlog-max-len"],
+  );
+}
+
+/** Tells those who asked for it by MONITOR of a command. */
+export function monitor(client: Client, request: Request, from = client.address): void {
+  const words: string[] = [];
+  for (let i = 0; i < request.count; i++) words.push(client.secrets?.has(i) === true ? '"(redacted)"' : quoted(request.text(i)));
+  const { store, db } = client;
+  const line = `${(store.clock.wallMs() / 1000).toFixed(6)} [${db.index} ${from}] ${words.join(" ")}`;
+  for (const each of store.monitors) {
+    each.reply.simple(line);
+    each.output.wake();
+  }
+}
+
+/** As `redis-cli` shows it: what is not printable as `\xff`. */
+export function quoted(text: string): string {
+  return `"${text.replaceAll(/[^ !#-[\]-~]/g, (char) => ESCAPES[char] ?? `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`)}"`;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  "\\": "\\\\",
+  '"': '\\"',
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+  "\x07": "\\a",
+  "\b": "\\b",
+};
