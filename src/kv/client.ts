@@ -77,6 +77,8 @@ export class Client {
   /** Keys that EXEC depends on were changed. */
   spoiled = false;
   blocked: Blocked | undefined;
+  /** Not within a transaction or a script: there a command that would wait answers at once. */
+  mayBlock = true;
   /** Name of the command that runs, or ran last. */
   lastCommand = "";
   lastUsedMs: number;

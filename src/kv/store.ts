@@ -158,10 +158,17 @@ export class Store {
     for (const each of requests) for (const sink of this.effectSinks) sink(db, each);
   }
 
+  /** Hands on a change that no command of its own has made. */
+  propagateParts(db: Database, parts: readonly string[]): void {
+    if (this.effectSinks.size === 0) return;
+    const request = Request.of(parts);
+    for (const sink of this.effectSinks) sink(db, request);
+  }
+
   #expired(db: Database, key: string): void {
     this.statistics.expiredKeys++;
     this.keyChanged(db, key);
     if (this.notifies) this.notify("x", "expired", key, db);
-    if (this.effectSinks.size > 0) for (const sink of this.effectSinks) sink(db, Request.of(["DEL", key]));
+    this.propagateParts(db, ["DEL", key]);
   }
 }

@@ -4,6 +4,8 @@ import { CONNECTION_COMMANDS } from "./connection.ts";
 import { FUNCTION_COMMANDS } from "./function.ts";
 import { GENERIC_COMMANDS } from "./generic.ts";
 import { AUTH, HELLO } from "./hello.ts";
+import { LIST_COMMANDS } from "./list.ts";
+import { LIST_MOVE_COMMANDS } from "./list-move.ts";
 import { SERVER_COMMANDS } from "./server.ts";
 import { STRING_COMMANDS } from "./string.ts";
 import { TRANSACTION_COMMANDS } from "./transaction.ts";
@@ -16,6 +18,8 @@ export const COMMANDS: readonly Command[] = [
   ...CONNECTION_COMMANDS,
   ...FUNCTION_COMMANDS,
   ...GENERIC_COMMANDS,
+  ...LIST_COMMANDS,
+  ...LIST_MOVE_COMMANDS,
   ...SERVER_COMMANDS,
   ...STRING_COMMANDS,
   ...TRANSACTION_COMMANDS,

@@ -48,7 +48,9 @@ const exec: Command = {
     if (transaction.refused) throw new CommandError("EXECABORT Transaction discarded because of previous errors.");
     if (spoiled) return client.reply.nullArray();
     client.reply.array(transaction.queue.length);
+    client.mayBlock = false;
     for (const { command, request } of transaction.queue) run(client, command, request);
+    client.mayBlock = true;
     client.propagateAs(); // each has told its effects itself
   },
 };

@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { List, type End } from "./list.ts";
+
+const end = fc.constantFrom<End>("left", "right");
+const element = fc.integer({ min: 0, max: 9 }).map(String);
+const index = fc.integer({ min: -700, max: 700 });
+const step = fc.oneof(
+  fc.record({ do: fc.constant("push" as const), end, count: fc.integer({ min: 1, max: 300 }), element }),
+  fc.record({ do: fc.constant("pop" as const), end, count: fc.integer({ min: 1, max: 20 }) }),
+  fc.record({ do: fc.constant("set" as const), index, element }),
+  fc.record({ do: fc.constant("insert" as const), side: fc.constantFrom("before" as const, "after" as const), pivot: element, element }),
+  fc.record({ do: fc.constant("drop" as const), end, count: fc.integer({ min: 0, max: 200 }) }),
+  fc.record({ do: fc.constant("remove" as const), element, end, max: fc.integer({ min: 1, max: 100 }) }),
+);
+
+const contentOf = (list: List): string[] => {
+  const content: string[] = [];
+  list.each(0, list.size, (each) => content.push(each));
+  return content;
+};
+
+test("a list does what an array does, whatever is done to it", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), index, (steps, probe) => {
+      const list = new List();
+      let model: string[] = [];
+      for (const each of steps) {
+        switch (each.do) {
+          case "push":
+            for (let i = 0; i < each.count; i++) {
+              const pushed = String((Number(each.element) + i) % 10);
+              list.push(each.end, pushed);
+              if (each.end === "left") model.unshift(pushed);
+              else model.push(pushed);
+            }
+            break;
+          case "pop":
+            for (let i = 0; i < each.count; i++) assert.equal(list.pop(each.end), each.end === "left" ? model.shift() : model.pop());
+            break;
+          case "set": {
+            const at = each.index < 0 ? model.length + each.index : each.index;
+            const there = at >= 0 && at < model.length;
+            assert.equal(list.set(each.index, each.element), there);
+            if (there) model[at] = each.element;
+            break;
+          }
+          case "insert": {
+            const at = model.indexOf(each.pivot);
+            assert.equal(list.insert(each.side, each.pivot, each.element), at >= 0);
+            if (at >= 0) model.splice(each.side === "before" ? at : at + 1, 0, each.element);
+            break;
+          }
+          case "drop":
+            list.drop(each.end, each.count);
+            model = each.end === "left" ? model.slice(each.count) : model.slice(0, Math.max(0, model.length - each.count));
+            break;
+          case "remove": {
+            const all = model.flatMap((value, at) => (value === each.element ? [at] : []));
+            const gone = new Set(each.end === "left" ? all.slice(0, each.max) : all.slice(-each.max));
+            assert.equal(list.remove(each.element, each.end, each.max), gone.size);
+            model = model.filter((_, at) => !gone.has(at));
+            break;
+          }
+        }
+      }
+      assert.equal(list.size, model.length);
+      assert.deepEqual(contentOf(list), model);
+      assert.deepEqual(contentOf(list.copy()), model);
+      assert.equal(list.at(probe), model.at(probe));
+      const rebuilt = new List();
+      for (const value of model) rebuilt.push("right", value);
+      assert.ok(list.bytes >= rebuilt.bytes && list.bytes < 4 * rebuilt.bytes + 1000);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("positions are found from either end, some left out, within so many elements", () => {
+  const list = new List();
+  const model = Array.from({ length: 500 }, (_, i) => String(i % 7));
+  for (const value of model) list.push("right", value);
+  const all = model.flatMap((value, at) => (value === "3" ? [at] : []));
+  const every = { skip: 0, max: Infinity, comparisonsMax: Infinity };
+  assert.deepEqual(list.positions("3", "left", every), all);
+  assert.deepEqual(list.positions("3", "right", every), all.toReversed());
+  assert.deepEqual(list.positions("3", "left", { skip: 2, max: 3, comparisonsMax: Infinity }), all.slice(2, 5));
+  assert.deepEqual(list.positions("3", "right", { ...every, comparisonsMax: 100 }), all.filter((at) => at >= 400).toReversed());
+});

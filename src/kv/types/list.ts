@@ -1,0 +1,227 @@
+import { LIST, type Value } from "../keyspace/value.ts";
+
+/** Elements of a chunk: so few that moving them costs less than looking for them. */
+const CHUNK_MAX = 128;
+/** Two neighbours with together no more than this become one. */
+const MERGED_MAX = CHUNK_MAX / 2;
+/** Memory of an element besides its characters: its header and where it is named. */
+const ELEMENT_BYTES = 24;
+const CHUNK_BYTES = 96;
+const LIST_BYTES = 96;
+
+export type End = "left" | "right";
+
+/** Where elements are put by `List.insert`. */
+export type Side = "before" | "after";
+
+interface Chunk {
+  readonly items: string[];
+  before: Chunk | undefined;
+  after: Chunk | undefined;
+}
+
+/** A list: a chain of chunks, none of them empty. The ends are quick; whatever is done in the middle moves the elements of one chunk. */
+export class List implements Value {
+  readonly type = LIST;
+  readonly encoding = "quicklist";
+  #first: Chunk | undefined;
+  #last: Chunk | undefined;
+  #size = 0;
+  #characters = 0;
+  #chunks = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get bytes(): number {
+    return LIST_BYTES + this.#characters + this.#size * ELEMENT_BYTES + this.#chunks * CHUNK_BYTES;
+  }
+
+  push(end: End, element: string): void {
+    this.#size++;
+    this.#characters += element.length;
+    if (end === "left") {
+      const first = this.#first;
+      if (first !== undefined && first.items.length < CHUNK_MAX) first.items.unshift(element);
+      else this.#link(chunkOf([element]), undefined, first);
+    } else {
+      const last = this.#last;
+      if (last !== undefined && last.items.length < CHUNK_MAX) last.items.push(element);
+      else this.#link(chunkOf([element]), last, undefined);
+    }
+  }
+
+  /** Undefined only where the list is empty. */
+  pop(end: End): string | undefined {
+    const chunk = end === "left" ? this.#first : this.#last;
+    if (chunk === undefined) return undefined;
+    const element = (end === "left" ? chunk.items.shift() : chunk.items.pop())!; // no chunk is empty
+    this.#size--;
+    this.#characters -= element.length;
+    if (chunk.items.length === 0) this.#unlink(chunk);
+    return element;
+  }
+
+  /** `index` from the start, or below 0 from the end. */
+  at(index: number): string | undefined {
+    const found = this.#find(index);
+    return found?.chunk.items[found.at];
+  }
+
+  /** False where there is no such index. */
+  set(index: number, element: string): boolean {
+    const found = this.#find(index);
+    if (found === undefined) return false;
+    this.#characters += element.length - found.chunk.items[found.at]!.length;
+    found.chunk.items[found.at] = element;
+    return true;
+  }
+
+  /** Puts an element beside the first one that equals `pivot`; false where none does. */
+  insert(side: Side, pivot: string, element: string): boolean {
+    for (let chunk = this.#first; chunk !== undefined; chunk = chunk.after) {
+      const found = chunk.items.indexOf(pivot);
+      if (found < 0) continue;
+      chunk.items.splice(side === "before" ? found : found + 1, 0, element);
+      this.#size++;
+      this.#characters += element.length;
+      if (chunk.items.length > CHUNK_MAX) this.#link(chunkOf(chunk.items.splice(CHUNK_MAX / 2)), chunk, chunk.after);
+      return true;
+    }
+    return false;
+  }
+
+  /** Visits `count` elements from `index` on, which are there. */
+  each(index: number, count: number, visit: (element: string) => void): void {
+    const found = this.#find(index);
+    let left = count;
+    for (let chunk = found?.chunk, at = found?.at ?? 0; chunk !== undefined && left > 0; chunk = chunk.after, at = 0)
+      for (const { items } = chunk; at < items.length && left > 0; at++, left--) visit(items[at]!);
+  }
+
+  /** Removes so many elements from the start, or from the end. */
+  drop(end: End, count: number): void {
+    let left = count;
+    while (left > 0) {
+      const chunk = end === "left" ? this.#first : this.#last;
+      if (chunk === undefined) return;
+      const taken = Math.min(left, chunk.items.length);
+      this.#gone(chunk.items.splice(end === "left" ? 0 : chunk.items.length - taken, taken));
+      if (chunk.items.length === 0) this.#unlink(chunk);
+      left -= taken;
+    }
+  }
+
+  /** Removes elements that equal this one, at most `max`, from the given end on; how many there were. */
+  remove(element: string, from: End, max: number): number {
+    let removed = 0;
+    for (let chunk = from === "left" ? this.#first : this.#last; chunk !== undefined && removed < max;) {
+      const next = from === "left" ? chunk.after : chunk.before;
+      const count = removeFrom(chunk.items, element, from, max - removed);
+      removed += count;
+      this.#size -= count;
+      this.#characters -= count * element.length;
+      if (count > 0) this.#tidy(chunk, from);
+      chunk = next;
+    }
+    return removed;
+  }
+
+  /**
+   * Indexes, from the start, of elements that equal this one, in the order in which they are met from the given end on: `skip` of them left out, at most
+   * `max`, among the first `comparisonsMax` elements.
+   */
+  positions(
+    element: string,
+    from: End,
+    limits: { readonly skip: number; readonly max: number; readonly comparisonsMax: number },
+  ): number[] {
+    const found: number[] = [];
+    let { skip, comparisonsMax } = limits;
+    let seen = 0;
+    for (
+      let chunk = from === "left" ? this.#first : this.#last;
+      chunk !== undefined;
+      chunk = from === "left" ? chunk.after : chunk.before
+    ) {
+      const { items } = chunk;
+      for (let i = 0; i < items.length; i++, seen++) {
+        if (comparisonsMax-- <= 0) return found;
+        if (items[from === "left" ? i : items.length - 1 - i] !== element || skip-- > 0) continue;
+        found.push(from === "left" ? seen : this.#size - 1 - seen);
+        if (found.length === limits.max) return found;
+      }
+    }
+    return found;
+  }
+
+  copy(): List {
+    const copy = new List();
+    for (let chunk = this.#first; chunk !== undefined; chunk = chunk.after) copy.#link(chunkOf([...chunk.items]), copy.#last, undefined);
+    copy.#size = this.#size;
+    copy.#characters = this.#characters;
+    return copy;
+  }
+
+  #find(index: number): { readonly chunk: Chunk; readonly at: number } | undefined {
+    let at = index < 0 ? this.#size + index : index;
+    if (at < 0 || at >= this.#size) return undefined;
+    let chunk: Chunk;
+    if (at * 2 < this.#size) {
+      for (chunk = this.#first!; at >= chunk.items.length; chunk = chunk.after!) at -= chunk.items.length;
+    } else {
+      at -= this.#size;
+      for (chunk = this.#last!; at + chunk.items.length < 0; chunk = chunk.before!) at += chunk.items.length;
+      at += chunk.items.length;
+    }
+    return { chunk, at };
+  }
+
+  #gone(elements: readonly string[]): void {
+    this.#size -= elements.length;
+    for (const element of elements) this.#characters -= element.length;
+  }
+
+  /** After elements were taken from its middle: an empty chunk goes, a small one joins the neighbour that was passed already. */
+  #tidy(chunk: Chunk, from: End): void {
+    if (chunk.items.length === 0) return this.#unlink(chunk);
+    const left = from === "left" ? chunk.before : chunk;
+    const right = from === "left" ? chunk : chunk.after;
+    if (left === undefined || right === undefined || left.items.length + right.items.length > MERGED_MAX) return;
+    left.items.push(...right.items);
+    this.#unlink(right);
+  }
+
+  #link(chunk: Chunk, before: Chunk | undefined, after: Chunk | undefined): void {
+    this.#chunks++;
+    chunk.before = before;
+    chunk.after = after;
+    if (before === undefined) this.#first = chunk;
+    else before.after = chunk;
+    if (after === undefined) this.#last = chunk;
+    else after.before = chunk;
+  }
+
+  #unlink({ before, after }: Chunk): void {
+    this.#chunks--;
+    if (before === undefined) this.#first = after;
+    else before.after = after;
+    if (after === undefined) this.#last = before;
+    else after.before = before;
+  }
+}
+
+const chunkOf = (items: string[]): Chunk => ({ items, before: undefined, after: undefined });
+
+function removeFrom(items: string[], element: string, from: End, max: number): number {
+  let removed = 0;
+  let at = from === "left" ? items.indexOf(element) : items.lastIndexOf(element);
+  while (at >= 0 && removed < max) {
+    items.splice(at, 1);
+    removed++;
+    if (from === "left") at = items.indexOf(element, at);
+    else at = at === 0 ? -1 : items.lastIndexOf(element, at - 1);
+  }
+  return removed;
+}
