@@ -197,7 +197,12 @@ export class Client {
   }
 
   /** Journal and replicas get these commands instead of the one that runs; none: nothing. */
-  propagateAs(...commands: readonly (readonly (string | Uint8Array)[])[]): void {
+  propagateAs(...commands: (readonly (string | Uint8Array)[])[]): void {
     this.store.effects = commands;
+  }
+
+  /** One more of these commands. */
+  alsoPropagate(command: readonly string[]): void {
+    (this.store.effects ??= []).push(command);
   }
 }

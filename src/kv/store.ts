@@ -47,7 +47,7 @@ export class Store {
   /** Changes since the last snapshot. */
   dirty = 0;
   /** What journal and replicas get instead of the command that runs. */
-  effects: readonly (readonly (string | Uint8Array)[])[] | undefined;
+  effects: (readonly (string | Uint8Array)[])[] | undefined;
   statistics = new Statistics();
   readonly rates = new Rates();
   /** Sections of INFO that others than this room's defaults know: persistence, replication, … */
@@ -158,8 +158,15 @@ export class Store {
     for (const each of requests) for (const sink of this.effectSinks) sink(db, each);
   }
 
+  /** Hands on what serving a blocked client has changed. */
+  propagateEffects(db: Database): void {
+    const { effects = [] } = this;
+    this.effects = undefined;
+    for (const parts of effects) this.propagateParts(db, parts);
+  }
+
   /** Hands on a change that no command of its own has made. */
-  propagateParts(db: Database, parts: readonly string[]): void {
+  propagateParts(db: Database, parts: readonly (string | Uint8Array)[]): void {
     if (this.effectSinks.size === 0) return;
     const request = Request.of(parts);
     for (const sink of this.effectSinks) sink(db, request);

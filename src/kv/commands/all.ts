@@ -7,6 +7,7 @@ import { AUTH, HELLO } from "./hello.ts";
 import { LIST_COMMANDS } from "./list.ts";
 import { LIST_MOVE_COMMANDS } from "./list-move.ts";
 import { SERVER_COMMANDS } from "./server.ts";
+import { STREAM_COMMANDS } from "./stream/all.ts";
 import { STRING_COMMANDS } from "./string.ts";
 import { TRANSACTION_COMMANDS } from "./transaction.ts";
 
@@ -21,6 +22,7 @@ export const COMMANDS: readonly Command[] = [
   ...LIST_COMMANDS,
   ...LIST_MOVE_COMMANDS,
   ...SERVER_COMMANDS,
+  ...STREAM_COMMANDS,
   ...STRING_COMMANDS,
   ...TRANSACTION_COMMANDS,
 ];

@@ -37,9 +37,28 @@ export function takeOrWait(
 ): void {
   if (takeFromFirst(client, from.keys, take)) return;
   if (!client.mayBlock) return client.reply.nullArray();
+  waitForKeys(client, {
+    keys: [...new Set(from.keys)],
+    timeoutMs,
+    serve: (key) => served(client, key, from.type, take),
+    timedOut: () => client.reply.nullArray(),
+  });
+}
+
+export interface KeyWait {
+  /** Each once. */
+  readonly keys: readonly string[];
+  /** Undefined: for ever. */
+  readonly timeoutMs: number | undefined;
+  /** A key has changed: true if the client was answered. */
+  readonly serve: (key: string) => boolean;
+  readonly timedOut: () => void;
+}
+
+/** Lets a client wait until one of the keys has what it wants, or its time is over. */
+export function waitForKeys(client: Client, { keys, timeoutMs, serve, timedOut }: KeyWait): void {
   const { blocked, clock } = client.store;
   let timer: Disposable | undefined;
-  const timedOut = (): void => client.reply.nullArray();
   const wait = (ms: number): void => {
     timer = clock.timer(Math.min(ms, TIMER_MS_MAX), () => {
       if (ms > TIMER_MS_MAX) return wait(ms - TIMER_MS_MAX);
@@ -48,14 +67,8 @@ export function takeOrWait(
     });
   };
   if (timeoutMs !== undefined) wait(timeoutMs);
-  blocked.add(client, {
-    db: client.db,
-    keys: [...new Set(from.keys)],
-    serve: (key) => served(client, key, from.type, take),
-    timedOut,
-    reason: "keys",
-    timer: { [Symbol.dispose]: () => timer?.[Symbol.dispose]() },
-  });
+  const dispose = (): void => timer?.[Symbol.dispose]();
+  blocked.add(client, { db: client.db, keys, serve, timedOut, reason: "keys", timer: { [Symbol.dispose]: dispose } });
 }
 
 /** A key has changed: true if the client was answered. */

@@ -173,8 +173,8 @@ export class StreamValue implements Value {
   /** Entries that were ever added up to this id; undefined where deletions make it uncertain. */
   addedUpTo(id: StreamId): number | undefined {
     if (this.added === 0) return 0;
-    if (id === this.lastId || (this.#size === 0 && id > this.lastId)) return this.added;
-    if (this.#size === 0 || id > this.lastId) return undefined;
+    if (id === this.lastId || (this.#size === 0 && id < this.lastId)) return this.added;
+    if (id > this.lastId) return undefined;
     const first = this.first!.id;
     if (this.deletedMax !== ID_MIN && this.deletedMax >= first) return undefined;
     if (id < first) return this.added - this.#size;

@@ -72,7 +72,8 @@ function nextId(stream: StreamValue, wanted: WantedId, nowMs: number): StreamId 
   if ("id" in wanted) id = wanted.id;
   else if (wanted.ms > msOf(last)) id = idOf(wanted.ms, 0n);
   else if (wanted.ms === msOf(last) && sequenceOf(last) < PART_MAX) id = last + 1n;
-  if (id === undefined || id <= last) throw new CommandError("ERR The ID specified in XADD is equal or smaller than the target stream top item");
+  if (id === undefined || id <= last)
+    throw new CommandError("ERR The ID specified in XADD is equal or smaller than the target stream top item");
   return id;
 }
 
@@ -123,7 +124,7 @@ const xtrim: Command = {
   keys: keyAt(1, "RW", "delete"),
   run(client, request) {
     const options = new TrimOptions();
-    for (let at = 2; at < request.count; ) {
+    for (let at = 2; at < request.count;) {
       const taken = options.read(request, at);
       if (taken === 0) throw syntaxError();
       at += taken;

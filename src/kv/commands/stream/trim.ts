@@ -60,5 +60,7 @@ export class TrimOptions {
 
 /** What journal and replicas are told of a trim: exactly what is left, as theirs may have other blocks. */
 export function exactTrim(stream: StreamValue, { to }: Trim): readonly string[] {
-  return "length" in to ? ["MAXLEN", "=", String(stream.size)] : ["MINID", "=", stream.first === undefined ? textOfId(stream.lastId + 1n) : textOfId(stream.first.id)];
+  return "length" in to
+    ? ["MAXLEN", "=", String(stream.size)]
+    : ["MINID", "=", stream.first === undefined ? textOfId(stream.lastId + 1n) : textOfId(stream.first.id)];
 }
