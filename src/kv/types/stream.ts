@@ -29,6 +29,7 @@ interface Block {
   readonly entries: StreamEntry[];
   /** With those deleted since. */
   added: number;
+  /** Packed. */
   bytes: number;
 }
 
@@ -76,14 +77,15 @@ export class StreamValue implements Value {
   /** Adds an entry whose id is above all others. */
   add(id: StreamId, fields: readonly string[], limits: BlockLimits): void {
     const bytes = bytesOf(fields);
+    const packed = packedBytesOf(fields);
     let block = this.#blocks.at(-1);
-    if (block === undefined || isFull(block, bytes, limits)) {
+    if (block === undefined || isFull(block, packed, limits)) {
       block = { entries: [], added: 0, bytes: 0 };
       this.#blocks.push(block);
     }
     block.entries.push({ id, fields });
     block.added++;
-    block.bytes += bytes;
+    block.bytes += packed;
     this.#size++;
     this.#bytes += bytes;
     this.added++;
@@ -214,6 +216,13 @@ export class StreamValue implements Value {
 
 const isFull = (block: Block, bytes: number, { entriesMax, bytesMax }: BlockLimits): boolean =>
   (entriesMax > 0 && block.added >= entriesMax) || (bytesMax > 0 && block.bytes + bytes > bytesMax);
+
+/** What an entry takes packed as in Redis' blocks, whose size the limits are for: ids as differences, a length and its text for each field. */
+function packedBytesOf(fields: readonly string[]): number {
+  let bytes = 8;
+  for (const field of fields) bytes += field.length + 2;
+  return bytes;
+}
 
 function bytesOf(fields: readonly string[]): number {
   let bytes = ENTRY_BYTES;

@@ -5,6 +5,7 @@ import { STREAM } from "../../keyspace/value.ts";
 import { integerAt } from "../../numbers.ts";
 import { StreamGroup } from "../../types/stream-group.ts";
 import { StreamValue } from "../../types/stream.ts";
+import { ID_MAX, ID_MIN, type StreamId } from "../../types/stream-id.ts";
 import { keyAt, type Command, type KeyFlag } from "../command.ts";
 import { helpOf } from "../help.ts";
 import { strictId } from "./ids.ts";
@@ -40,7 +41,7 @@ const create = subcommand("create", -5, {
     const existing = client.findValue<StreamValue>(request, 2, STREAM);
     if (existing === undefined && !makeStream) throw keyMustExist();
     const stream = existing ?? new StreamValue();
-    const id = request.text(4) === "$" ? stream.lastId : strictId(request.text(4));
+    const id = positionOf(request.text(4), stream);
     const name = request.text(3);
     if (stream.groups.has(name)) throw new CommandError("BUSYGROUP Consumer Group name already exists");
     if (existing === undefined) client.db.setObject(request, 2, stream);
@@ -58,12 +59,19 @@ const setid = subcommand("setid", -5, {
     if (request.count !== 5 && !(request.count === 7 && request.word(5) === "entriesread")) throw syntaxError();
     const entriesRead = request.count === 7 ? entriesReadAt(request, 6) : undefined;
     const { stream, group } = groupAt(client, request);
-    group.lastId = request.text(4) === "$" ? stream.lastId : strictId(request.text(4));
+    group.lastId = positionOf(request.text(4), stream);
     group.entriesRead = entriesRead;
     client.wrote(request, 2, "t", "xgroup-setid");
     client.reply.ok();
   },
 });
+
+/** `$`: behind the last entry; `-` and `+`: before and behind all that can be. */
+function positionOf(text: string, stream: StreamValue): StreamId {
+  if (text === "$") return stream.lastId;
+  if (text === "-") return ID_MIN;
+  return text === "+" ? ID_MAX : strictId(text);
+}
 
 /** -1: not known. */
 function entriesReadAt(request: Request, index: number): number | undefined {
