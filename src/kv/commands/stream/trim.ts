@@ -9,7 +9,8 @@ import { strictId } from "./ids.ts";
 /** Blocks of entries that a trim which need not be exact looks at, unless it is told. */
 const BLOCKS_LIMIT = 100;
 const LIMIT_MAX = 1_000_000;
-const LIMIT_MIN = 10_000;
+/** Where blocks have no bound. */
+const UNBOUNDED_LIMIT = 10_000;
 
 /** Reads `MAXLEN|MINID [=|~] threshold [LIMIT n]`, as far as it is there. */
 export class TrimOptions {
@@ -54,7 +55,7 @@ export class TrimOptions {
   #limitOf(client: Client): number | undefined {
     if (this.#limit !== undefined) return this.#limit === 0 ? undefined : this.#limit;
     const perBlock = client.store.parameters["stream-node-max-entries"];
-    return perBlock === 0 ? LIMIT_MIN : Math.min(LIMIT_MAX, Math.max(LIMIT_MIN, BLOCKS_LIMIT * perBlock));
+    return perBlock === 0 ? UNBOUNDED_LIMIT : Math.min(LIMIT_MAX, BLOCKS_LIMIT * perBlock);
   }
 }
 
