@@ -98,6 +98,8 @@ export class Client {
   /** A command that waits for the end of CLIENT PAUSE. */
   postponed: Request | undefined;
 
+  #held: Buffer[] = [];
+
   constructor(store: Store, id: number, output: ClientOutput) {
     this.store = store;
     this.id = id;
@@ -176,6 +178,23 @@ export class Client {
   removed(request: Request, index: number, address: Address, event = "del"): void {
     this.db.remove(address);
     this.wrote(request, index, "g", event);
+  }
+
+  /** Writes a message that comes by itself: after the reply of the command that runs, if one does, and whatever CLIENT REPLY says. */
+  pushes(write: (reply: ReplyWriter) => void): void {
+    const { reply } = this;
+    const from = reply.length;
+    write(reply);
+    if (this.running === undefined) return this.output.wake();
+    this.#held.push(Buffer.from(reply.view(from)));
+    reply.truncate(from);
+  }
+
+  /** At the end of a command: its messages follow its reply. */
+  releaseHeld(): void {
+    if (this.#held.length === 0) return;
+    for (const message of this.#held) this.reply.raw(message);
+    this.#held = [];
   }
 
   /** Throws `WRONGPASS`. */

@@ -12,7 +12,9 @@ const SHOWN_CHARS = 128;
  * Runs a command of a client, or queues it, or answers why not. False: the client waits for something now, and its next command with it.
  */
 export function dispatch(client: Client, request: Request): boolean {
-  return client.silence === "off" ? dispatchAloud(client, request) : dispatchSilently(client, request);
+  const goesOn = client.silence === "off" ? dispatchAloud(client, request) : dispatchSilently(client, request);
+  client.releaseHeld();
+  return goesOn;
 }
 
 /** After CLIENT REPLY: what is answered is thrown away, unless the command has ended that. */
@@ -82,6 +84,14 @@ export function run(client: Client, command: Command, request: Request): void {
 const AT_ONCE: ReadonlySet<string> = new Set(["exec", "discard", "multi", "watch", "quit", "reset"]);
 const runsAtOnce = (command: Command): boolean => AT_ONCE.has(command.name);
 
+/** Without RESP3 a client that listens could not tell other replies from messages. */
+const WHILE_SUBSCRIBED: ReadonlySet<string> = new Set([
+  "ping",
+  "quit",
+  "reset",
+  ...["subscribe", "unsubscribe"].flatMap((name) => [name, `p${name}`, `s${name}`]),
+]);
+
 function refusalOf(client: Client, command: Command, request: Request): string | undefined {
   const { arity } = command;
   if (command.run === undefined) {
@@ -89,6 +99,8 @@ function refusalOf(client: Client, command: Command, request: Request): string |
     return `ERR unknown subcommand '${shown(request.text(1))}'. Try ${command.name.toUpperCase()} HELP.`;
   }
   if (arity > 0 ? request.count !== arity : request.count < -arity) return `ERR wrong number of arguments for '${command.name}' command`;
+  if (client.subscriptions !== undefined && client.reply.protocol === 2 && !WHILE_SUBSCRIBED.has(command.name))
+    return `ERR Can't execute '${command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`;
   if (!client.known && !command.flags.includes("no_auth")) return "NOAUTH Authentication required.";
   return undefined;
 }

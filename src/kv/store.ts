@@ -8,7 +8,9 @@ import { Database } from "./keyspace/database.ts";
 import { defaultParameters, type ParameterName, type ParameterValues } from "./parameters.ts";
 import type { InfoSection } from "./info/sections.ts";
 import { Latencies } from "./latencies.ts";
+import { parseNotifyFlags, type NotifyFlags } from "./notify-flags.ts";
 import type { Pause } from "./pause.ts";
+import { PubSub } from "./pubsub.ts";
 import { Rates } from "./rates.ts";
 import { SlowLog } from "./slow-log.ts";
 import { Statistics } from "./statistics.ts";
@@ -79,12 +81,15 @@ export class Store {
   listening: Listening = { host: "", port: 0, tlsPort: 0, configFile: "" };
   /** Ends the process, or whatever runs this store. */
   shutdown: ((how: ShutdownHow) => void) | undefined;
+  readonly pubsub = new PubSub();
+  #notifyFlags: NotifyFlags = parseNotifyFlags("");
   #clientId = 0;
 
   constructor(options: { readonly clock: Clock; readonly commands: CommandTable; readonly parameters?: Partial<ParameterValues> }) {
     this.clock = options.clock;
     this.commands = options.commands;
     this.parameters = { ...defaultParameters(), ...options.parameters };
+    this.#apply();
     this.nowMs = this.startedMs = this.clock.wallMs();
     for (let index = 0; index < this.parameters.databases; index++)
       this.databases.push(
@@ -140,14 +145,28 @@ export class Store {
   }
 
   /** Parameters have other values now. */
-  parametersChanged(_names: readonly ParameterName[]): void {}
+  parametersChanged(_names: readonly ParameterName[]): void {
+    this.#apply();
+  }
+
+  #apply(): void {
+    this.#notifyFlags = parseNotifyFlags(this.parameters["notify-keyspace-events"]);
+    this.notifies = this.#notifyFlags.classes.size > 0 && (this.#notifyFlags.keyspace || this.#notifyFlags.keyevent);
+    this.slowLog.limit(this.parameters["slowlog-max-len"]);
+  }
 
   resetStatistics(): void {
     this.statistics = new Statistics();
     for (const db of this.databases) db.hits = db.misses = 0;
   }
 
-  notify(_kind: EventClass, _event: string, _key: string, _db: Database): void {}
+  /** Tells those who listen to events of the keyspace. */
+  notify(kind: EventClass, event: string, key: string, db: Database): void {
+    const { classes, keyspace, keyevent } = this.#notifyFlags;
+    if (!classes.has(kind)) return;
+    if (keyspace) this.pubsub.publish(`__keyspace@${db.index}__:${key}`, event);
+    if (keyevent) this.pubsub.publish(`__keyevent@${db.index}__:${event}`, key);
+  }
 
   /** Hands a change on to journal and replicas. */
   propagate(db: Database, request: Request): void {
