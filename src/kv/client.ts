@@ -1,5 +1,6 @@
 import { ReplyWriter } from "../wire/resp/reply-writer.ts";
 import type { Request } from "../wire/resp/request.ts";
+import type { Command } from "./commands/command.ts";
 import type { Blocked } from "./blocking.ts";
 import { CommandError, wrongType } from "./command-error.ts";
 import type { Database } from "./keyspace/database.ts";
@@ -79,8 +80,10 @@ export class Client {
   blocked: Blocked | undefined;
   /** Not within a transaction or a script: there a command that would wait answers at once. */
   mayBlock = true;
-  /** Name of the command that runs, or ran last. */
-  lastCommand = "";
+  /** The command that runs, or ran last. */
+  command: Command | undefined;
+  /** Of one that runs the commands of a script: whose script it is. */
+  caller: Client | undefined;
   lastUsedMs: number;
   closing = false;
   /** Answers that are not sent: none, to the command that follows, or to all. */

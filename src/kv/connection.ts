@@ -149,6 +149,7 @@ export class Connection implements ClientOutput {
     store.paused.delete(this.client);
     store.monitors.delete(this.client);
     store.pubsub.drop(this.client);
+    store.tracking.stop(this.client);
     this.#onClosed();
   }
 }

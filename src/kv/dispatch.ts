@@ -30,6 +30,7 @@ function dispatchSilently(client: Client, request: Request): boolean {
 function dispatchAloud(client: Client, request: Request): boolean {
   const { store } = client;
   const command = store.commands.find(request);
+  if (store.tracking.count > 0) store.tracking.limit();
   const refusal = command === undefined ? unknown(request) : refusalOf(client, command, request);
   if (refusal !== undefined) {
     if (client.transaction !== undefined) client.transaction.refused = true;
@@ -50,11 +51,18 @@ function dispatchAloud(client: Client, request: Request): boolean {
   }
   store.tick();
   client.lastUsedMs = store.nowMs;
-  client.running = request;
   run(client, command!, request);
   client.running = undefined;
   if (store.blocked.count > 0) store.blocked.serve();
   return client.blocked === undefined && !client.closing;
+}
+
+/** Remembers what a client has read that wants to be told of changes; of a script, the keys that it was called with. */
+function track(client: Client, command: Command): void {
+  const reader = client.caller ?? client;
+  if (command.flags.includes("readonly") && command.group !== "scripting") client.store.tracking.remember(reader);
+  if (reader.tracking !== undefined && reader.transaction === undefined && !command.name.startsWith("client|"))
+    reader.tracking.caching = undefined;
 }
 
 /** Runs a command that may run, and hands on what it changed. Its reply, or its error, is in `client.reply` afterwards. */
@@ -64,7 +72,8 @@ export function run(client: Client, command: Command, request: Request): void {
   const written = client.reply.length;
   const startedMs = store.clock.nowMs();
   let failed = false;
-  client.lastCommand = command.name;
+  client.command = command;
+  client.running = request;
   try {
     command.run!(client, request);
   } catch (thrown) {
@@ -75,6 +84,7 @@ export function run(client: Client, command: Command, request: Request): void {
   }
   if (store.dirty !== before) store.propagate(db, request);
   else store.effects = undefined;
+  if (store.tracking.count > 0) track(client, command);
   const durationMs = store.clock.nowMs() - startedMs;
   store.statistics.ran(command, durationMs * 1000, failed, store.parameters["latency-tracking"]);
   observe(client, command, request, durationMs);

@@ -14,6 +14,7 @@ import { PubSub } from "./pubsub.ts";
 import { Rates } from "./rates.ts";
 import { SlowLog } from "./slow-log.ts";
 import { Statistics } from "./statistics.ts";
+import { TrackingTable } from "./tracking.ts";
 import { Watches } from "./transaction.ts";
 
 /** Whoever takes what was changed: a journal, a replica. The request is valid only during the call. */
@@ -81,6 +82,7 @@ export class Store {
   listening: Listening = { host: "", port: 0, tlsPort: 0, configFile: "" };
   /** Ends the process, or whatever runs this store. */
   shutdown: ((how: ShutdownHow) => void) | undefined;
+  readonly tracking = new TrackingTable(this);
   readonly pubsub = new PubSub();
   #notifyFlags: NotifyFlags = parseNotifyFlags("");
   #clientId = 0;
@@ -104,7 +106,7 @@ export class Store {
 
   /** Somebody wants to know of each key that changes. */
   get watchful(): boolean {
-    return this.watches.any || this.blocked.count > 0;
+    return this.watches.any || this.blocked.count > 0 || this.tracking.count > 0;
   }
 
   nextClientId(): number {
@@ -120,7 +122,8 @@ export class Store {
   }
 
   /** A key was changed, by this client if by any. */
-  keyChanged(db: Database, key: string, _by?: Client): void {
+  keyChanged(db: Database, key: string, by?: Client): void {
+    if (this.tracking.count > 0) this.tracking.changed(key, by?.caller ?? by);
     if (this.watches.any) this.watches.changed(db, key);
     if (this.blocked.count > 0) this.blocked.changed(db, key);
   }
@@ -129,6 +132,7 @@ export class Store {
   flush(db: Database): void {
     this.watches.replaced(db, () => false);
     db.clear();
+    if (this.tracking.count > 0) this.tracking.flushed();
     this.blocked.changedAll(db);
     this.dirty++;
   }

@@ -72,6 +72,7 @@ const reset: Command = {
   run(client) {
     endTransaction(client);
     client.store.pubsub.drop(client);
+    client.store.tracking.stop(client);
     client.store.monitors.delete(client);
     client.monitors = client.noEvict = client.noTouch = false;
     client.silence = "off";

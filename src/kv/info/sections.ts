@@ -45,7 +45,7 @@ const clients: InfoSection = (store) => {
     ["client_recent_max_input_buffer", all.reduce((max, { output }) => Math.max(max, output.peer?.queryAllocatedBytes ?? 0), 0)],
     ["client_recent_max_output_buffer", all.reduce((max, { output }) => Math.max(max, output.peer?.unsentBytes ?? 0), 0)],
     ["blocked_clients", store.blocked.count],
-    ["tracking_clients", 0],
+    ["tracking_clients", store.tracking.count],
     ["clients_in_timeout_table", all.filter(({ blocked }) => blocked?.timer !== undefined).length],
   ];
 };
@@ -179,9 +179,9 @@ const stats: InfoSection = (store) => {
     ["active_defrag_key_misses", 0],
     ["total_active_defrag_time", 0],
     ["current_active_defrag_time", 0],
-    ["tracking_total_keys", 0],
-    ["tracking_total_items", 0],
-    ["tracking_total_prefixes", 0],
+    ["tracking_total_keys", store.tracking.keyCount],
+    ["tracking_total_items", store.tracking.itemCount],
+    ["tracking_total_prefixes", store.tracking.prefixCount],
     ["unexpected_error_replies", 0],
     ["total_error_replies", statistics.errorReplies],
     ["dump_payload_sanitizations", 0],
