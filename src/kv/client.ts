@@ -1,5 +1,6 @@
 import { ReplyWriter } from "../wire/resp/reply-writer.ts";
 import type { Request } from "../wire/resp/request.ts";
+import type { Command } from "./commands/command.ts";
 import type { Blocked } from "./blocking.ts";
 import { CommandError, wrongType } from "./command-error.ts";
 import type { Database } from "./keyspace/database.ts";
@@ -79,8 +80,10 @@ export class Client {
   blocked: Blocked | undefined;
   /** Not within a transaction or a script: there a command that would wait answers at once. */
   mayBlock = true;
-  /** Name of the command that runs, or ran last. */
-  lastCommand = "";
+  /** The command that runs, or ran last. */
+  command: Command | undefined;
+  /** Of one that runs the commands of a script: whose script it is. */
+  caller: Client | undefined;
   lastUsedMs: number;
   closing = false;
   /** Answers that are not sent: none, to the command that follows, or to all. */
@@ -97,6 +100,8 @@ export class Client {
   running: Request | undefined;
   /** A command that waits for the end of CLIENT PAUSE. */
   postponed: Request | undefined;
+
+  #held: Buffer[] = [];
 
   constructor(store: Store, id: number, output: ClientOutput) {
     this.store = store;
@@ -176,6 +181,23 @@ export class Client {
   removed(request: Request, index: number, address: Address, event = "del"): void {
     this.db.remove(address);
     this.wrote(request, index, "g", event);
+  }
+
+  /** Writes a message that comes by itself: after the reply of the command that runs, if one does, and whatever CLIENT REPLY says. */
+  pushes(write: (reply: ReplyWriter) => void): void {
+    const { reply } = this;
+    const from = reply.length;
+    write(reply);
+    if (this.running === undefined) return this.output.wake();
+    this.#held.push(Buffer.from(reply.view(from)));
+    reply.truncate(from);
+  }
+
+  /** At the end of a command: its messages follow its reply. */
+  releaseHeld(): void {
+    if (this.#held.length === 0) return;
+    for (const message of this.#held) this.reply.raw(message);
+    this.#held = [];
   }
 
   /** Throws `WRONGPASS`. */

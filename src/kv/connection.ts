@@ -148,6 +148,8 @@ export class Connection implements ClientOutput {
     store.blocked.release(this.client);
     store.paused.delete(this.client);
     store.monitors.delete(this.client);
+    store.pubsub.drop(this.client);
+    store.tracking.stop(this.client);
     this.#onClosed();
   }
 }

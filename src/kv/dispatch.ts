@@ -12,7 +12,9 @@ const SHOWN_CHARS = 128;
  * Runs a command of a client, or queues it, or answers why not. False: the client waits for something now, and its next command with it.
  */
 export function dispatch(client: Client, request: Request): boolean {
-  return client.silence === "off" ? dispatchAloud(client, request) : dispatchSilently(client, request);
+  const goesOn = client.silence === "off" ? dispatchAloud(client, request) : dispatchSilently(client, request);
+  client.releaseHeld();
+  return goesOn;
 }
 
 /** After CLIENT REPLY: what is answered is thrown away, unless the command has ended that. */
@@ -28,6 +30,7 @@ function dispatchSilently(client: Client, request: Request): boolean {
 function dispatchAloud(client: Client, request: Request): boolean {
   const { store } = client;
   const command = store.commands.find(request);
+  if (store.tracking.count > 0) store.tracking.limit();
   const refusal = command === undefined ? unknown(request) : refusalOf(client, command, request);
   if (refusal !== undefined) {
     if (client.transaction !== undefined) client.transaction.refused = true;
@@ -48,11 +51,18 @@ function dispatchAloud(client: Client, request: Request): boolean {
   }
   store.tick();
   client.lastUsedMs = store.nowMs;
-  client.running = request;
   run(client, command!, request);
   client.running = undefined;
   if (store.blocked.count > 0) store.blocked.serve();
   return client.blocked === undefined && !client.closing;
+}
+
+/** Remembers what a client has read that wants to be told of changes; of a script, the keys that it was called with. */
+function track(client: Client, command: Command): void {
+  const reader = client.caller ?? client;
+  if (command.flags.includes("readonly") && command.group !== "scripting") client.store.tracking.remember(reader);
+  if (reader.tracking !== undefined && reader.transaction === undefined && !command.name.startsWith("client|"))
+    reader.tracking.caching = undefined;
 }
 
 /** Runs a command that may run, and hands on what it changed. Its reply, or its error, is in `client.reply` afterwards. */
@@ -62,7 +72,8 @@ export function run(client: Client, command: Command, request: Request): void {
   const written = client.reply.length;
   const startedMs = store.clock.nowMs();
   let failed = false;
-  client.lastCommand = command.name;
+  client.command = command;
+  client.running = request;
   try {
     command.run!(client, request);
   } catch (thrown) {
@@ -73,6 +84,7 @@ export function run(client: Client, command: Command, request: Request): void {
   }
   if (store.dirty !== before) store.propagate(db, request);
   else store.effects = undefined;
+  if (store.tracking.count > 0) track(client, command);
   const durationMs = store.clock.nowMs() - startedMs;
   store.statistics.ran(command, durationMs * 1000, failed, store.parameters["latency-tracking"]);
   observe(client, command, request, durationMs);
@@ -82,6 +94,14 @@ export function run(client: Client, command: Command, request: Request): void {
 const AT_ONCE: ReadonlySet<string> = new Set(["exec", "discard", "multi", "watch", "quit", "reset"]);
 const runsAtOnce = (command: Command): boolean => AT_ONCE.has(command.name);
 
+/** Without RESP3 a client that listens could not tell other replies from messages. */
+const WHILE_SUBSCRIBED: ReadonlySet<string> = new Set([
+  "ping",
+  "quit",
+  "reset",
+  ...["subscribe", "unsubscribe"].flatMap((name) => [name, `p${name}`, `s${name}`]),
+]);
+
 function refusalOf(client: Client, command: Command, request: Request): string | undefined {
   const { arity } = command;
   if (command.run === undefined) {
@@ -89,6 +109,8 @@ function refusalOf(client: Client, command: Command, request: Request): string |
     return `ERR unknown subcommand '${shown(request.text(1))}'. Try ${command.name.toUpperCase()} HELP.`;
   }
   if (arity > 0 ? request.count !== arity : request.count < -arity) return `ERR wrong number of arguments for '${command.name}' command`;
+  if (client.subscriptions !== undefined && client.reply.protocol === 2 && !WHILE_SUBSCRIBED.has(command.name))
+    return `ERR Can't execute '${command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`;
   if (!client.known && !command.flags.includes("no_auth")) return "NOAUTH Authentication required.";
   return undefined;
 }

@@ -8,10 +8,13 @@ import { Database } from "./keyspace/database.ts";
 import { defaultParameters, type ParameterName, type ParameterValues } from "./parameters.ts";
 import type { InfoSection } from "./info/sections.ts";
 import { Latencies } from "./latencies.ts";
+import { parseNotifyFlags, type NotifyFlags } from "./notify-flags.ts";
 import type { Pause } from "./pause.ts";
+import { PubSub } from "./pubsub.ts";
 import { Rates } from "./rates.ts";
 import { SlowLog } from "./slow-log.ts";
 import { Statistics } from "./statistics.ts";
+import { TrackingTable } from "./tracking.ts";
 import { Watches } from "./transaction.ts";
 
 /** Whoever takes what was changed: a journal, a replica. The request is valid only during the call. */
@@ -79,12 +82,16 @@ export class Store {
   listening: Listening = { host: "", port: 0, tlsPort: 0, configFile: "" };
   /** Ends the process, or whatever runs this store. */
   shutdown: ((how: ShutdownHow) => void) | undefined;
+  readonly tracking = new TrackingTable(this);
+  readonly pubsub = new PubSub();
+  #notifyFlags: NotifyFlags = parseNotifyFlags("");
   #clientId = 0;
 
   constructor(options: { readonly clock: Clock; readonly commands: CommandTable; readonly parameters?: Partial<ParameterValues> }) {
     this.clock = options.clock;
     this.commands = options.commands;
     this.parameters = { ...defaultParameters(), ...options.parameters };
+    this.#apply();
     this.nowMs = this.startedMs = this.clock.wallMs();
     for (let index = 0; index < this.parameters.databases; index++)
       this.databases.push(
@@ -99,7 +106,7 @@ export class Store {
 
   /** Somebody wants to know of each key that changes. */
   get watchful(): boolean {
-    return this.watches.any || this.blocked.count > 0;
+    return this.watches.any || this.blocked.count > 0 || this.tracking.count > 0;
   }
 
   nextClientId(): number {
@@ -115,7 +122,8 @@ export class Store {
   }
 
   /** A key was changed, by this client if by any. */
-  keyChanged(db: Database, key: string, _by?: Client): void {
+  keyChanged(db: Database, key: string, by?: Client): void {
+    if (this.tracking.count > 0) this.tracking.changed(key, by?.caller ?? by);
     if (this.watches.any) this.watches.changed(db, key);
     if (this.blocked.count > 0) this.blocked.changed(db, key);
   }
@@ -124,6 +132,7 @@ export class Store {
   flush(db: Database): void {
     this.watches.replaced(db, () => false);
     db.clear();
+    if (this.tracking.count > 0) this.tracking.flushed();
     this.blocked.changedAll(db);
     this.dirty++;
   }
@@ -140,14 +149,28 @@ export class Store {
   }
 
   /** Parameters have other values now. */
-  parametersChanged(_names: readonly ParameterName[]): void {}
+  parametersChanged(_names: readonly ParameterName[]): void {
+    this.#apply();
+  }
+
+  #apply(): void {
+    this.#notifyFlags = parseNotifyFlags(this.parameters["notify-keyspace-events"]);
+    this.notifies = this.#notifyFlags.classes.size > 0 && (this.#notifyFlags.keyspace || this.#notifyFlags.keyevent);
+    this.slowLog.limit(this.parameters["slowlog-max-len"]);
+  }
 
   resetStatistics(): void {
     this.statistics = new Statistics();
     for (const db of this.databases) db.hits = db.misses = 0;
   }
 
-  notify(_kind: EventClass, _event: string, _key: string, _db: Database): void {}
+  /** Tells those who listen to events of the keyspace. */
+  notify(kind: EventClass, event: string, key: string, db: Database): void {
+    const { classes, keyspace, keyevent } = this.#notifyFlags;
+    if (!classes.has(kind)) return;
+    if (keyspace) this.pubsub.publish(`__keyspace@${db.index}__:${key}`, event);
+    if (keyevent) this.pubsub.publish(`__keyevent@${db.index}__:${event}`, key);
+  }
 
   /** Hands a change on to journal and replicas. */
   propagate(db: Database, request: Request): void {

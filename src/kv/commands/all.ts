@@ -1,3 +1,8 @@
+import { CLUSTER_COMMANDS } from "./cluster.ts";
+import { COMMAND } from "./command-command.ts";
+import { REPLICATION_COMMANDS } from "./replication.ts";
+import { PUBSUB_COMMANDS } from "./pubsub.ts";
+import { LOLWUT } from "./lolwut.ts";
 import type { Command } from "./command.ts";
 import { CLIENT } from "./client.ts";
 import { CONNECTION_COMMANDS } from "./connection.ts";
@@ -14,6 +19,11 @@ import { TRANSACTION_COMMANDS } from "./transaction.ts";
 /** Every command of the server. */
 export const COMMANDS: readonly Command[] = [
   AUTH,
+  COMMAND,
+  LOLWUT,
+  ...CLUSTER_COMMANDS,
+  ...REPLICATION_COMMANDS,
+  ...PUBSUB_COMMANDS,
   CLIENT,
   HELLO,
   ...CONNECTION_COMMANDS,

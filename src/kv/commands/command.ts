@@ -1,5 +1,6 @@
 import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../client.ts";
+import type { FoundKey } from "./found-keys.ts";
 
 /** As `COMMAND INFO` names them. */
 export type CommandFlag =
@@ -88,8 +89,11 @@ export interface Command {
   /** Categories of ACL besides those that follow from flags and group. */
   readonly categories?: readonly string[];
   readonly subcommands?: readonly Command[];
-  /** Keys of a call, by index of the argument, where the specifications do not find all of them. */
-  keysOf?(request: Request): readonly number[];
+  /**
+   * Keys of a call, where the specifications do not find all of them or what is done with them depends on the call: the index of the argument, alone where
+   * the first specification's flags hold.
+   */
+  keysOf?(request: Request): readonly (number | FoundKey)[];
   /** Replies once through `client.reply`, or throws `CommandError`, or blocks the client. A command with subcommands has none where it cannot be called alone. */
   run?(client: Client, request: Request): void;
 }

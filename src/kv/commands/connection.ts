@@ -13,7 +13,9 @@ const ping: Command = {
   since: "1.0.0",
   run(client, request) {
     if (request.count > 2) throw new CommandError("ERR wrong number of arguments for 'ping' command");
-    if (request.count === 2) client.reply.bulkBytes(request.slice(1));
+    if (client.subscriptions !== undefined && client.reply.protocol === 2)
+      client.reply.bulks(["pong", request.count === 2 ? request.text(1) : ""]);
+    else if (request.count === 2) client.reply.bulkBytes(request.slice(1));
     else client.reply.simple("PONG");
   },
 };
@@ -69,6 +71,11 @@ const reset: Command = {
   since: "6.2.0",
   run(client) {
     endTransaction(client);
+    client.store.pubsub.drop(client);
+    client.store.tracking.stop(client);
+    client.store.monitors.delete(client);
+    client.monitors = client.noEvict = client.noTouch = false;
+    client.silence = "off";
     client.db = client.store.databases[0]!;
     client.name = "";
     client.reply.protocol = 2;

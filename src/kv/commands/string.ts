@@ -29,6 +29,10 @@ const set: Command = {
   summary: "Sets a key to a string, whatever it held.",
   since: "1.0.0",
   keys: keyAt(1, "RW", "access", "update", "variable_flags"),
+  keysOf(request) {
+    const reads = request.texts(3).some((text) => text.toLowerCase() === "get");
+    return [{ index: 1, flags: reads ? ["RW", "access", "update"] : ["OW", "update"] }];
+  },
   run(client, request) {
     if (request.count === 3) {
       client.db.setString(request, 1, 2);
