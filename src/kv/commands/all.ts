@@ -5,6 +5,11 @@ import { GENERIC_COMMANDS } from "./generic.ts";
 import { LIST_COMMANDS } from "./list.ts";
 import { LIST_MOVE_COMMANDS } from "./list-move.ts";
 import { SERVER_COMMANDS } from "./server.ts";
+import { SORTED_SET_COMMANDS } from "./sorted-set.ts";
+import { SORTED_SET_ALGEBRA_COMMANDS } from "./sorted-set-algebra.ts";
+import { SORTED_SET_POP_COMMANDS } from "./sorted-set-pop.ts";
+import { SORTED_SET_RANDOM_COMMANDS } from "./sorted-set-random.ts";
+import { SORTED_SET_RANGE_COMMANDS } from "./sorted-set-range.ts";
 import { STRING_COMMANDS } from "./string.ts";
 import { TRANSACTION_COMMANDS } from "./transaction.ts";
 
@@ -16,6 +21,11 @@ export const COMMANDS: readonly Command[] = [
   ...LIST_COMMANDS,
   ...LIST_MOVE_COMMANDS,
   ...SERVER_COMMANDS,
+  ...SORTED_SET_COMMANDS,
+  ...SORTED_SET_ALGEBRA_COMMANDS,
+  ...SORTED_SET_POP_COMMANDS,
+  ...SORTED_SET_RANDOM_COMMANDS,
+  ...SORTED_SET_RANGE_COMMANDS,
   ...STRING_COMMANDS,
   ...TRANSACTION_COMMANDS,
 ];
