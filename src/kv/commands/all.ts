@@ -2,6 +2,8 @@ import type { Command } from "./command.ts";
 import { CONNECTION_COMMANDS } from "./connection.ts";
 import { FUNCTION_COMMANDS } from "./function.ts";
 import { GENERIC_COMMANDS } from "./generic.ts";
+import { GEO_COMMANDS } from "./geo.ts";
+import { GEO_SEARCH_COMMANDS } from "./geo-search.ts";
 import { LIST_COMMANDS } from "./list.ts";
 import { LIST_MOVE_COMMANDS } from "./list-move.ts";
 import { SERVER_COMMANDS } from "./server.ts";
@@ -18,6 +20,8 @@ export const COMMANDS: readonly Command[] = [
   ...CONNECTION_COMMANDS,
   ...FUNCTION_COMMANDS,
   ...GENERIC_COMMANDS,
+  ...GEO_COMMANDS,
+  ...GEO_SEARCH_COMMANDS,
   ...LIST_COMMANDS,
   ...LIST_MOVE_COMMANDS,
   ...SERVER_COMMANDS,

@@ -166,7 +166,7 @@ const stores = (operation: Operation, since: string): Command => ({
   run(client, request) {
     const name = `z${operation}store`;
     const query = queryAt(client, request, 2, { operation, command: name });
-    storeSortedSet(client, request, resultOf(client, operation, query), name);
+    storeSortedSet(client, request, 1, resultOf(client, operation, query), name);
   },
 });
 

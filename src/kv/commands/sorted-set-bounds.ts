@@ -1,7 +1,7 @@
 import { CommandError } from "../command-error.ts";
 import { integerAt, doubleOf } from "../numbers.ts";
 import type { Request } from "../../wire/resp/request.ts";
-import { LAST } from "../types/score-tree.ts";
+import { ANY_SCORE, LAST } from "../types/score-tree.ts";
 import type { SortedSet } from "../types/sorted-set.ts";
 
 /** What a range of a sorted set goes by. */
@@ -60,15 +60,13 @@ function lexBoundOf(text: string): LexBound {
   throw new CommandError("ERR min or max not valid string range item");
 }
 
-/** All members are taken to have the same score. */
 function lexRange(low: LexBound, high: LexBound): Range {
   return (set) => {
-    const { score } = set.at(0);
     const rankOf = (bound: LexBound, after: boolean): number => {
       if (bound === "least") return 0;
       if (bound === "greatest") return set.size;
       // Nothing lies between a text and the same with a zero byte after it.
-      return set.rankOf(score, after ? `${bound.value}\0` : bound.value);
+      return set.rankOf(ANY_SCORE, after ? `${bound.value}\0` : bound.value);
     };
     return ordered(rankOf(low, typeof low === "object" && low.exclusive), rankOf(high, typeof high === "object" && !high.exclusive));
   };

@@ -111,18 +111,18 @@ const zrangestore: Command = {
       for (const { members, scores, from, to } of set.runs(ranks.from, ranks.to))
         for (let i = from; i < to; i++) stored.add(members[i]!, scores[i]!, client.store.parameters);
     }
-    storeSortedSet(client, request, stored, "zrangestore");
+    storeSortedSet(client, request, 1, stored, "zrangestore");
   },
 };
 
-/** Sets the first key to a set, or removes it for an empty one, and replies with the size. */
-export function storeSortedSet(client: Client, request: Request, set: SortedSet, event: string): void {
+/** Sets a key to a set, or removes it for an empty one, and replies with the size. */
+export function storeSortedSet(client: Client, request: Request, index: number, set: SortedSet, event: string): void {
   if (set.size > 0) {
-    client.db.setObject(request, 1, set);
-    client.wrote(request, 1, "z", event);
+    client.db.setObject(request, index, set);
+    client.wrote(request, index, "z", event);
   } else {
-    const address = client.db.find(request, 1);
-    if (address !== 0) client.removed(request, 1, address);
+    const address = client.db.find(request, index);
+    if (address !== 0) client.removed(request, index, address);
   }
   client.reply.integer(set.size);
 }

@@ -22,7 +22,7 @@ const PLAIN: AddRules = { only: undefined, only2: undefined, countsChanges: fals
 const INCREMENT: AddRules = { ...PLAIN, increments: true };
 const LETTER_A = 65;
 
-const zadd: Command = {
+export const zadd: Command & Required<Pick<Command, "run">> = {
   name: "zadd",
   arity: -4,
   flags: ["write", "denyoom", "fast"],
