@@ -1,3 +1,5 @@
+import { BITFIELD_COMMANDS } from "./bitfield.ts";
+import { BITMAP_COMMANDS } from "./bitmap.ts";
 import type { Command } from "./command.ts";
 import { CONNECTION_COMMANDS } from "./connection.ts";
 import { FUNCTION_COMMANDS } from "./function.ts";
@@ -17,6 +19,8 @@ import { TRANSACTION_COMMANDS } from "./transaction.ts";
 
 /** Every command of the server. */
 export const COMMANDS: readonly Command[] = [
+  ...BITFIELD_COMMANDS,
+  ...BITMAP_COMMANDS,
   ...CONNECTION_COMMANDS,
   ...FUNCTION_COMMANDS,
   ...GENERIC_COMMANDS,
