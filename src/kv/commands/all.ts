@@ -3,6 +3,8 @@ import { COMMAND } from "./command-command.ts";
 import { REPLICATION_COMMANDS } from "./replication.ts";
 import { PUBSUB_COMMANDS } from "./pubsub.ts";
 import { LOLWUT } from "./lolwut.ts";
+import { BITFIELD_COMMANDS } from "./bitfield.ts";
+import { BITMAP_COMMANDS } from "./bitmap.ts";
 import type { Command } from "./command.ts";
 import { CLIENT } from "./client.ts";
 import { CONNECTION_COMMANDS } from "./connection.ts";
@@ -13,6 +15,13 @@ import { LIST_COMMANDS } from "./list.ts";
 import { LIST_MOVE_COMMANDS } from "./list-move.ts";
 import { SERVER_COMMANDS } from "./server.ts";
 import { STREAM_COMMANDS } from "./stream/all.ts";
+import { GEO_COMMANDS } from "./geo.ts";
+import { GEO_SEARCH_COMMANDS } from "./geo-search.ts";
+import { SORTED_SET_COMMANDS } from "./sorted-set.ts";
+import { SORTED_SET_ALGEBRA_COMMANDS } from "./sorted-set-algebra.ts";
+import { SORTED_SET_POP_COMMANDS } from "./sorted-set-pop.ts";
+import { SORTED_SET_RANDOM_COMMANDS } from "./sorted-set-random.ts";
+import { SORTED_SET_RANGE_COMMANDS } from "./sorted-set-range.ts";
 import { STRING_COMMANDS } from "./string.ts";
 import { TRANSACTION_COMMANDS } from "./transaction.ts";
 
@@ -26,13 +35,22 @@ export const COMMANDS: readonly Command[] = [
   ...PUBSUB_COMMANDS,
   CLIENT,
   HELLO,
+  ...BITFIELD_COMMANDS,
+  ...BITMAP_COMMANDS,
   ...CONNECTION_COMMANDS,
   ...FUNCTION_COMMANDS,
   ...GENERIC_COMMANDS,
+  ...GEO_COMMANDS,
+  ...GEO_SEARCH_COMMANDS,
   ...LIST_COMMANDS,
   ...LIST_MOVE_COMMANDS,
   ...SERVER_COMMANDS,
   ...STREAM_COMMANDS,
+  ...SORTED_SET_COMMANDS,
+  ...SORTED_SET_ALGEBRA_COMMANDS,
+  ...SORTED_SET_POP_COMMANDS,
+  ...SORTED_SET_RANDOM_COMMANDS,
+  ...SORTED_SET_RANGE_COMMANDS,
   ...STRING_COMMANDS,
   ...TRANSACTION_COMMANDS,
 ];

@@ -7,6 +7,9 @@ const BRANCH_MIN = BRANCH_MAX / 4;
 /** Greater than every latin-1 text: `rankOf(score, LAST)` counts all members up to that score. */
 export const LAST = "\u0100";
 
+/** Stands for a score in `rankOf` where members are in order whatever their scores are, as where all have the same. */
+export const ANY_SCORE = Number.NaN;
+
 /** Members that follow one another, in the arrays that hold them: valid until the tree is changed. */
 export interface Run {
   readonly scores: readonly number[];
@@ -106,12 +109,13 @@ const countOf = (node: Leaf | Branch, level: number): number =>
 
 /** Index of the first that is not less. */
 function positionIn({ scores, members }: Leaf, score: number, member: string): number {
+  const any = Number.isNaN(score);
   let low = 0;
   let high = members.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
     const other = scores[middle]!;
-    if (other < score || (other === score && members[middle]! < member)) low = middle + 1;
+    if (other < score || ((any || other === score) && members[middle]! < member)) low = middle + 1;
     else high = middle;
   }
   return low;
@@ -119,12 +123,13 @@ function positionIn({ scores, members }: Leaf, score: number, member: string): n
 
 /** Index of the last child that is not wholly greater. */
 function childOf({ scores, members }: Branch, score: number, member: string): number {
+  const any = Number.isNaN(score);
   let low = 1;
   let high = members.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
     const other = scores[middle]!;
-    if (other < score || (other === score && members[middle]! <= member)) low = middle + 1;
+    if (other < score || ((any || other === score) && members[middle]! <= member)) low = middle + 1;
     else high = middle;
   }
   return low - 1;

@@ -1,0 +1,252 @@
+import type { Request } from "../../wire/resp/request.ts";
+import type { Client } from "../client.ts";
+import { CommandError, syntaxError } from "../command-error.ts";
+import { ZSET } from "../keyspace/value.ts";
+import { doubleAt, safeIntegerIn } from "../numbers.ts";
+import { SortedSet } from "../types/sorted-set.ts";
+import { keyAt, type Command } from "./command.ts";
+import { replyScanned, scanOptionsAt } from "./scan-options.ts";
+import { formatDouble } from "../../wire/resp/reply-writer.ts";
+
+/** What `ZADD` does with a member that is there, or is not. */
+interface AddRules {
+  readonly only: "missing" | "present" | undefined;
+  readonly only2: "greater" | "less" | undefined;
+  readonly countsChanges: boolean;
+  readonly increments: boolean;
+  /** Index of the first score. */
+  readonly first: number;
+}
+
+const PLAIN: AddRules = { only: undefined, only2: undefined, countsChanges: false, increments: false, first: 2 };
+const INCREMENT: AddRules = { ...PLAIN, increments: true };
+const LETTER_A = 65;
+
+export const zadd: Command & Required<Pick<Command, "run">> = {
+  name: "zadd",
+  arity: -4,
+  flags: ["write", "denyoom", "fast"],
+  group: "sorted-set",
+  summary: "Adds members with scores, or gives them other scores.",
+  since: "1.2.0",
+  keys: keyAt(1, "RW", "update"),
+  run(client, request) {
+    // No number begins with a letter but `inf`, and that takes the slow way.
+    const rules = request.bytes[request.offsets[2]!]! < LETTER_A ? PLAIN : addRulesOf(request);
+    const arguments_ = request.count - rules.first;
+    if (arguments_ === 0 || arguments_ % 2 !== 0) throw syntaxError();
+    if (rules.only === "missing" && rules.only2 !== undefined)
+      throw new CommandError("ERR GT, LT, and/or NX options at the same time are not compatible");
+    if (rules.increments && arguments_ > 2) throw new CommandError("ERR INCR option supports a single increment-element pair");
+    add(client, request, rules);
+  },
+};
+
+function addRulesOf(request: Request): AddRules {
+  let only: AddRules["only"];
+  let only2: AddRules["only2"];
+  let countsChanges = false;
+  let increments = false;
+  let i = 2;
+  for (; i < request.count; i++) {
+    const word = request.word(i);
+    const option = ADD_OPTIONS[word];
+    if (option === undefined) break;
+    if (option === "changes") countsChanges = true;
+    else if (option === "increment") increments = true;
+    else if (option === "missing" || option === "present") {
+      if (only !== undefined && only !== option) throw new CommandError("ERR XX and NX options at the same time are not compatible");
+      only = option;
+    } else {
+      if (only2 !== undefined && only2 !== option)
+        throw new CommandError("ERR GT, LT, and/or NX options at the same time are not compatible");
+      only2 = option;
+    }
+  }
+  return { only, only2, countsChanges, increments, first: i };
+}
+
+const ADD_OPTIONS: Readonly<Record<string, "missing" | "present" | "greater" | "less" | "changes" | "increment">> = {
+  nx: "missing",
+  xx: "present",
+  gt: "greater",
+  lt: "less",
+  ch: "changes",
+  incr: "increment",
+};
+
+const zincrby: Command = {
+  name: "zincrby",
+  arity: 4,
+  flags: ["write", "denyoom", "fast"],
+  group: "sorted-set",
+  summary: "Adds to the score of a member.",
+  since: "1.2.0",
+  keys: keyAt(1, "RW", "access", "update"),
+  run: (client, request) => add(client, request, INCREMENT),
+};
+
+/** Nothing is changed where one of the scores is none. */
+function add(client: Client, request: Request, rules: AddRules): void {
+  const scores: number[] = [];
+  for (let i = rules.first; i < request.count; i += 2) scores.push(scoreAt(request, i));
+  let set = client.findValue<SortedSet>(request, 1, ZSET);
+  if (set === undefined) {
+    if (rules.only === "present") return rules.increments ? client.reply.null() : client.reply.integer(0);
+    set = new SortedSet();
+    client.db.setObject(request, 1, set);
+  }
+  let added = 0;
+  let moved = 0;
+  let score: number | undefined;
+  for (let i = 0; i < scores.length; i++) {
+    const member = request.text(rules.first + 2 * i + 1);
+    const before = set.scoreOf(member);
+    score = before === undefined && rules.only !== "present" ? scores[i]! : before === undefined ? undefined : scoreAfter(before, scores[i]!, rules);
+    if (score === undefined || score === before) continue;
+    if (before === undefined) {
+      set.add(member, score, client.store.parameters);
+      added++;
+    } else {
+      set.move(member, before, score);
+      moved++;
+    }
+  }
+  if (added + moved > 0) client.wrote(request, 1, "z", rules.increments ? "zincr" : "zadd");
+  if (!rules.increments) client.reply.integer(rules.countsChanges ? added + moved : added);
+  else if (score === undefined) client.reply.null();
+  else client.reply.double(score);
+}
+
+/** The score of a member that has one; undefined where the rules let it stay. */
+function scoreAfter(before: number, given: number, rules: AddRules): number | undefined {
+  if (rules.only === "missing") return undefined;
+  const after = rules.increments ? before + given : given;
+  if (Number.isNaN(after)) throw new CommandError("ERR resulting score is not a number (NaN)");
+  if ((rules.only2 === "greater" && after <= before) || (rules.only2 === "less" && after >= before)) return undefined;
+  return after;
+}
+
+function scoreAt(request: Request, index: number): number {
+  const quick = safeIntegerIn(request.bytes, request.offsets[index]!, request.lengths[index]!);
+  return Number.isNaN(quick) ? doubleAt(request, index) : quick;
+}
+
+const zrem: Command = {
+  name: "zrem",
+  arity: -3,
+  flags: ["write", "fast"],
+  group: "sorted-set",
+  summary: "Removes members.",
+  since: "1.2.0",
+  keys: keyAt(1, "RW", "delete"),
+  run(client, request) {
+    const set = client.findValue<SortedSet>(request, 1, ZSET);
+    let removed = 0;
+    if (set !== undefined) for (let i = 2; i < request.count; i++) if (set.delete(request.text(i))) removed++;
+    if (removed > 0) shrunk(client, request, set!, "zrem");
+    client.reply.integer(removed);
+  },
+};
+
+/** Members of the set at the first key are gone: who has to know is told, and an empty set goes. */
+export function shrunk(client: Client, request: Request, set: SortedSet, event: string): void {
+  client.wrote(request, 1, "z", event);
+  if (set.size === 0) client.removed(request, 1, client.db.peek(request, 1));
+}
+
+const zcard: Command = {
+  name: "zcard",
+  arity: 2,
+  flags: ["readonly", "fast"],
+  group: "sorted-set",
+  summary: "How many members a sorted set has.",
+  since: "1.2.0",
+  keys: keyAt(1, "RO"),
+  run: (client, request) => client.reply.integer(client.readValue(request, 1, ZSET)?.size ?? 0),
+};
+
+const zscore: Command = {
+  name: "zscore",
+  arity: 3,
+  flags: ["readonly", "fast"],
+  group: "sorted-set",
+  summary: "The score of a member.",
+  since: "1.2.0",
+  keys: keyAt(1, "RO", "access"),
+  run: (client, request) => replyScore(client, client.readValue<SortedSet>(request, 1, ZSET)?.scoreOf(request.text(2))),
+};
+
+const zmscore: Command = {
+  name: "zmscore",
+  arity: -3,
+  flags: ["readonly", "fast"],
+  group: "sorted-set",
+  summary: "The scores of several members.",
+  since: "6.2.0",
+  keys: keyAt(1, "RO", "access"),
+  run(client, request) {
+    const set = client.readValue<SortedSet>(request, 1, ZSET);
+    client.reply.array(request.count - 2);
+    for (let i = 2; i < request.count; i++) replyScore(client, set?.scoreOf(request.text(i)));
+  },
+};
+
+function replyScore({ reply }: Client, score: number | undefined): void {
+  if (score === undefined) reply.null();
+  else reply.double(score);
+}
+
+const rank = (name: "zrank" | "zrevrank", reversed: boolean): Command => ({
+  name,
+  arity: -3,
+  flags: ["readonly", "fast"],
+  group: "sorted-set",
+  summary: `How many members come ${reversed ? "after" : "before"} a member.`,
+  since: "2.0.0",
+  keys: keyAt(1, "RO", "access"),
+  run(client, request) {
+    const { reply } = client;
+    const withScore = request.count > 3;
+    if (request.count > 4 || (withScore && request.word(3) !== "withscore")) throw syntaxError();
+    const set = client.readValue<SortedSet>(request, 1, ZSET);
+    const member = request.text(2);
+    const score = set?.scoreOf(member);
+    if (set === undefined || score === undefined) return withScore ? reply.nullArray() : reply.null();
+    if (withScore) reply.array(2);
+    const before = set.rankOf(score, member);
+    reply.integer(reversed ? set.size - 1 - before : before);
+    if (withScore) reply.double(score);
+  },
+});
+
+const zscan: Command = {
+  name: "zscan",
+  arity: -3,
+  flags: ["readonly"],
+  group: "sorted-set",
+  summary: "Goes through the members, some at each call.",
+  since: "2.8.0",
+  keys: keyAt(1, "RO", "access"),
+  run(client, request) {
+    const { cursor, count, matches } = scanOptionsAt(request, 2);
+    const found: string[] = [];
+    const set = client.readValue<SortedSet>(request, 1, ZSET);
+    const next = set?.scan(cursor, count, (member, score) => {
+      if (matches(member)) found.push(member, formatDouble(score));
+    });
+    replyScanned(client, next ?? 0, found);
+  },
+};
+
+export const SORTED_SET_COMMANDS: readonly Command[] = [
+  zadd,
+  zcard,
+  zincrby,
+  zmscore,
+  rank("zrank", false),
+  zrem,
+  rank("zrevrank", true),
+  zscan,
+  zscore,
+];
