@@ -1,6 +1,6 @@
 import type { Request } from "../wire/resp/request.ts";
 import type { Client } from "./client.ts";
-import { CommandError } from "./command-error.ts";
+import { CommandError, OUT_OF_MEMORY } from "./command-error.ts";
 import type { Command } from "./commands/command.ts";
 import { isPaused } from "./pause.ts";
 import { observe } from "./observe.ts";
@@ -90,6 +90,10 @@ function refusalOf(client: Client, command: Command, request: Request): string |
   }
   if (arity > 0 ? request.count !== arity : request.count < -arity) return `ERR wrong number of arguments for '${command.name}' command`;
   if (!client.known && !command.flags.includes("no_auth")) return "NOAUTH Authentication required.";
+  const { store } = client;
+  store.outOfMemory = store.parameters.maxmemory > 0 && !store.eviction.makeRoom();
+  if (store.outOfMemory && (command.flags.includes("denyoom") || (client.transaction !== undefined && !runsAtOnce(command))))
+    return OUT_OF_MEMORY;
   return undefined;
 }
 

@@ -52,8 +52,9 @@ function popMany(client: Client, request: Request): void {
   if (set === undefined || count === 0) return reply.set(0);
   const key = request.text(1);
   const taken = Math.min(count, set.size);
+  const all = taken === set.size;
   const members: string[] = [];
-  if (taken === set.size) for (let i = 0; i < taken; i++) members.push(set.at(i));
+  if (all) for (let i = 0; i < taken; i++) members.push(set.at(i));
   else
     for (let i = 0; i < taken; i++) {
       const position = somewhereIn(set);
@@ -61,7 +62,7 @@ function popMany(client: Client, request: Request): void {
       set.removeAt(position);
     }
   client.wrote(request, 1, "s", "spop");
-  if (taken === set.size) {
+  if (all) {
     client.propagateAs(["DEL", key]);
     client.removed(request, 1, client.db.peek(request, 1));
   } else client.propagateAs(...parts(members).map((part) => ["SREM", key, ...part]));

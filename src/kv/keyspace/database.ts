@@ -71,13 +71,18 @@ export class Database {
     return this.#expiries.count;
   }
 
-  /** Bytes of records, tables and objects. */
+  /** Bytes of records and tables, without objects. */
+  get recordBytes(): number {
+    return this.#arena.usedBytes + this.#dictionary.tableBytes + this.#expiries.bytes;
+  }
+
+  /** Bytes of all that is here, objects as they say themselves. */
   get usedBytes(): number {
-    return this.#arena.usedBytes + this.#dictionary.tableBytes + this.#expiries.bytes + this.#objects.usedBytes;
+    return this.recordBytes + this.#objects.usedBytes;
   }
 
   get allocatedBytes(): number {
-    return this.#arena.allocatedBytes + this.#dictionary.tableBytes + this.#expiries.bytes + this.#objects.usedBytes;
+    return this.#arena.allocatedBytes + this.#dictionary.tableBytes + this.#expiries.bytes;
   }
 
   // --- looking up -------------------------------------------------------------------------------------------------------------------
@@ -333,6 +338,11 @@ export class Database {
   /** Some record that has an expiry: `index` below `expiryCount`. */
   expiringAt(index: number): Address {
     return this.#expiries.addressAt(index);
+  }
+
+  /** The same where its time has come, otherwise 0; without looking at the record. */
+  dueAt(index: number): Address {
+    return this.#expiries.atMs(index) <= this.nowMs ? this.#expiries.addressAt(index) : 0;
   }
 
   // --- going through ----------------------------------------------------------------------------------------------------------------
