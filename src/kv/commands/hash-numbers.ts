@@ -1,11 +1,11 @@
 import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../client.ts";
 import { CommandError } from "../command-error.ts";
+import { decimalSum } from "../decimal.ts";
 import { doubleAt, doubleOf, fitsInt64, int64At, int64Of } from "../numbers.ts";
 import { HashValue } from "../types/hash-value.ts";
 import { keyAt, type Command } from "./command.ts";
 import { findHash, hashLimitsOf } from "./hash.ts";
-import { sumOfDoubles } from "./string.ts";
 
 const hincrby: Command = {
   name: "hincrby",
@@ -38,13 +38,12 @@ const hincrbyfloat: Command = {
   since: "2.6.0",
   keys: keyAt(1, "RW", "access", "update"),
   run(client, request) {
-    const by = doubleAt(request, 3);
-    if (!Number.isFinite(by)) throw new CommandError("ERR value is NaN or Infinity");
+    if (!Number.isFinite(doubleAt(request, 3))) throw new CommandError("ERR value is NaN or Infinity");
     const field = request.text(2);
     const hash = findHash(client, request);
-    const before = doubleOf(hash?.get(field) ?? "0");
-    if (before === undefined) throw new CommandError("ERR hash value is not a float");
-    const text = sumOfDoubles(before, by);
+    const before = hash?.get(field) ?? "0";
+    if (doubleOf(before) === undefined) throw new CommandError("ERR hash value is not a float");
+    const text = decimalSum(before, request.text(3));
     setField(client, request, hash, text);
     client.propagateAs(["HSET", request.text(1), field, text]);
     client.wrote(request, 1, "h", "hincrbyfloat");

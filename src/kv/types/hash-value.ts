@@ -81,6 +81,13 @@ export class HashValue implements Value {
     return scanDown(cursor, this.size, this.#small ? Infinity : count, visit);
   }
 
+  *parts(): Iterable<string> {
+    for (let position = 0; position < this.size; position++) {
+      const field = this.fieldAt(position);
+      yield `${field.length}:${field}${this.valueAt(position)}`;
+    }
+  }
+
   copy(): HashValue {
     const copy = new HashValue();
     copy.#fields = this.#fields.copy();

@@ -65,6 +65,10 @@ export class SetValue implements Value {
     return scanDown(cursor, members.size, members.encoding === "intset" ? Infinity : count, (position) => visit(members.at(position)));
   }
 
+  *parts(): Iterable<string> {
+    for (let position = 0; position < this.size; position++) yield this.at(position);
+  }
+
   copy(): SetValue {
     const copy = new SetValue();
     copy.#members = this.#members.copy();
