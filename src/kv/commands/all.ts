@@ -17,6 +17,7 @@ import { SERVER_COMMANDS } from "./server.ts";
 import { SET_ALGEBRA_COMMANDS } from "./set-algebra.ts";
 import { SET_RANDOM_COMMANDS } from "./set-random.ts";
 import { SET_COMMANDS } from "./set.ts";
+import { SORT_COMMANDS } from "./sort.ts";
 import { STRING_COMMANDS } from "./string.ts";
 import { TRANSACTION_COMMANDS } from "./transaction.ts";
 
@@ -41,6 +42,7 @@ export const COMMANDS: readonly Command[] = [
   ...SET_ALGEBRA_COMMANDS,
   ...SET_COMMANDS,
   ...SET_RANDOM_COMMANDS,
+  ...SORT_COMMANDS,
   ...STRING_COMMANDS,
   ...TRANSACTION_COMMANDS,
 ];
