@@ -13,3 +13,4 @@ export const notAFloat = (): CommandError => new CommandError("ERR value is not 
 export const outOfRange = (): CommandError => new CommandError("ERR index out of range");
 export const noSuchKey = (): CommandError => new CommandError("ERR no such key");
 export const wrongArity = (name: string): CommandError => new CommandError(`ERR wrong number of arguments for '${name}' command`);
+export const OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";

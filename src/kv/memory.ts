@@ -1,6 +1,6 @@
 import type { Store } from "./store.ts";
 
-/** Memory in use, bytes: what the keys take, and the rest of the program. */
+/** Memory in use, bytes. `usedBytes` is what `maxmemory` limits: the keys, not the garbage of the program around them. */
 export interface MemoryUse {
   readonly usedBytes: number;
   readonly residentBytes: number;
@@ -12,10 +12,15 @@ export interface MemoryUse {
 
 export function memoryUseOf(store: Store): MemoryUse {
   const { heapUsed, external, rss } = process.memoryUsage();
-  const datasetBytes = store.databases.reduce((sum, db) => sum + db.recordBytes, 0);
-  const usedBytes = heapUsed + external;
-  store.peakMemoryBytes = Math.max(store.peakMemoryBytes, usedBytes);
-  return { usedBytes, residentBytes: rss, heapBytes: heapUsed, datasetBytes, overheadBytes: Math.max(0, usedBytes - datasetBytes) };
+  const datasetBytes = store.usedBytes;
+  store.peakMemoryBytes = Math.max(store.peakMemoryBytes, datasetBytes);
+  return {
+    usedBytes: datasetBytes,
+    residentBytes: rss,
+    heapBytes: heapUsed,
+    datasetBytes,
+    overheadBytes: Math.max(0, heapUsed + external - datasetBytes),
+  };
 }
 
 /** `1.50M`. */

@@ -6,6 +6,7 @@ import { Request } from "../wire/resp/request.ts";
 import { COMMANDS } from "./commands/all.ts";
 import { CommandTable } from "./commands/table.ts";
 import { Connection, type ConnectionShared } from "./connection.ts";
+import { startHousekeeping } from "./housekeeping.ts";
 import type { ParameterValues } from "./parameters.ts";
 import { Store } from "./store.ts";
 
@@ -53,11 +54,14 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   const bound = (server.address() as AddressInfo).port; // a listening TCP server has one
   store.listening = { ...store.listening, host, port: bound };
   store.parameters.port = bound;
+  const housekeeping = startHousekeeping(store);
   return {
     host,
     port: bound,
     store,
     async [Symbol.asyncDispose]() {
+      housekeeping[Symbol.dispose]();
+      store.eviction[Symbol.dispose]();
       for (const connection of connections) connection.close();
       await server[Symbol.asyncDispose]();
     },

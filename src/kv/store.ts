@@ -4,7 +4,9 @@ import { Request } from "../wire/resp/request.ts";
 import { BlockedClients } from "./blocking.ts";
 import type { Client, EventClass } from "./client.ts";
 import type { CommandTable } from "./commands/table.ts";
+import { Eviction } from "./eviction.ts";
 import { Database } from "./keyspace/database.ts";
+import { lfuUse, lruUse } from "./keyspace/usage.ts";
 import { defaultParameters, type ParameterName, type ParameterValues } from "./parameters.ts";
 import type { InfoSection } from "./info/sections.ts";
 import { Latencies } from "./latencies.ts";
@@ -43,6 +45,7 @@ export class Store {
   readonly clients = new Map<number, Client>();
   readonly watches = new Watches();
   readonly blocked = new BlockedClients();
+  readonly eviction = new Eviction(this);
   readonly effectSinks = new Set<EffectSink>();
   readonly startedMs: number;
   /** Unix milliseconds, the same all through a command. */
@@ -71,6 +74,8 @@ export class Store {
   skipsChecksums = false;
   /** Subcommands of DEBUG that other families have. */
   readonly debug = new Map<string, (client: Client, request: Request) => void>();
+  /** When the command that runs began, more memory was used than `maxmemory` allows and nothing could go. */
+  outOfMemory = false;
   /** Somebody wants to know of events in the keyspace: `notify-keyspace-events` is not empty. */
   notifies = false;
   /** Identity of this run: 40 hexadecimal digits. */
@@ -102,6 +107,14 @@ export class Store {
           },
         }),
       );
+    this.#countUses();
+  }
+
+  /** Memory of all keys with what they hold, counted as it changes. */
+  get usedBytes(): number {
+    let bytes = 0;
+    for (const db of this.databases) bytes += db.usedBytes;
+    return bytes;
   }
 
   /** Somebody wants to know of each key that changes. */
@@ -157,6 +170,17 @@ export class Store {
     this.#notifyFlags = parseNotifyFlags(this.parameters["notify-keyspace-events"]);
     this.notifies = this.#notifyFlags.classes.size > 0 && (this.#notifyFlags.keyspace || this.#notifyFlags.keyevent);
     this.slowLog.limit(this.parameters["slowlog-max-len"]);
+  parametersChanged(names: readonly ParameterName[]): void {
+    if (names.some((name) => name === "maxmemory-policy" || name.startsWith("lfu-"))) this.#countUses();
+  /** Which keys are used is remembered in the way that the policy needs. */
+  #countUses(): void {
+    const { parameters } = this;
+    const lfu = parameters["maxmemory-policy"].endsWith("-lfu");
+    const useOf = lfu
+      ? lfuUse(this, { logFactor: parameters["lfu-log-factor"], decayMinutes: parameters["lfu-decay-time"] })
+      : lruUse(this);
+    for (const db of this.databases) db.useOf = useOf;
+    this.eviction.policyChanged();
   }
 
   resetStatistics(): void {

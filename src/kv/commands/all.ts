@@ -8,11 +8,18 @@ import { BITMAP_COMMANDS } from "./bitmap.ts";
 import type { Command } from "./command.ts";
 import { CLIENT } from "./client.ts";
 import { CONNECTION_COMMANDS } from "./connection.ts";
+import { EXPIRE_COMMANDS } from "./expire.ts";
 import { FUNCTION_COMMANDS } from "./function.ts";
 import { GENERIC_COMMANDS } from "./generic.ts";
 import { AUTH, HELLO } from "./hello.ts";
 import { LIST_COMMANDS } from "./list.ts";
 import { LIST_MOVE_COMMANDS } from "./list-move.ts";
+import { HASH_NUMBER_COMMANDS } from "./hash-numbers.ts";
+import { HASH_WALK_COMMANDS } from "./hash-walk.ts";
+import { HASH_COMMANDS } from "./hash.ts";
+import { KEYS_COMMANDS } from "./keys.ts";
+import { OBJECT_COMMANDS } from "./object.ts";
+import { RENAME_COMMANDS } from "./rename.ts";
 import { SERVER_COMMANDS } from "./server.ts";
 import { STREAM_COMMANDS } from "./stream/all.ts";
 import { GEO_COMMANDS } from "./geo.ts";
@@ -22,6 +29,10 @@ import { SORTED_SET_ALGEBRA_COMMANDS } from "./sorted-set-algebra.ts";
 import { SORTED_SET_POP_COMMANDS } from "./sorted-set-pop.ts";
 import { SORTED_SET_RANDOM_COMMANDS } from "./sorted-set-random.ts";
 import { SORTED_SET_RANGE_COMMANDS } from "./sorted-set-range.ts";
+import { SET_ALGEBRA_COMMANDS } from "./set-algebra.ts";
+import { SET_RANDOM_COMMANDS } from "./set-random.ts";
+import { SET_COMMANDS } from "./set.ts";
+import { SORT_COMMANDS } from "./sort.ts";
 import { STRING_COMMANDS } from "./string.ts";
 import { TRANSACTION_COMMANDS } from "./transaction.ts";
 
@@ -38,12 +49,19 @@ export const COMMANDS: readonly Command[] = [
   ...BITFIELD_COMMANDS,
   ...BITMAP_COMMANDS,
   ...CONNECTION_COMMANDS,
+  ...EXPIRE_COMMANDS,
   ...FUNCTION_COMMANDS,
   ...GENERIC_COMMANDS,
   ...GEO_COMMANDS,
   ...GEO_SEARCH_COMMANDS,
   ...LIST_COMMANDS,
   ...LIST_MOVE_COMMANDS,
+  ...HASH_COMMANDS,
+  ...HASH_NUMBER_COMMANDS,
+  ...HASH_WALK_COMMANDS,
+  ...KEYS_COMMANDS,
+  ...OBJECT_COMMANDS,
+  ...RENAME_COMMANDS,
   ...SERVER_COMMANDS,
   ...STREAM_COMMANDS,
   ...SORTED_SET_COMMANDS,
@@ -51,6 +69,10 @@ export const COMMANDS: readonly Command[] = [
   ...SORTED_SET_POP_COMMANDS,
   ...SORTED_SET_RANDOM_COMMANDS,
   ...SORTED_SET_RANGE_COMMANDS,
+  ...SET_ALGEBRA_COMMANDS,
+  ...SET_COMMANDS,
+  ...SET_RANDOM_COMMANDS,
+  ...SORT_COMMANDS,
   ...STRING_COMMANDS,
   ...TRANSACTION_COMMANDS,
 ];

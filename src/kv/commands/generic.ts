@@ -52,30 +52,6 @@ const type: Command = {
   },
 };
 
-const encoding: Command = {
-  name: "object|encoding",
-  arity: 3,
-  flags: ["readonly"],
-  group: "generic",
-  summary: "How the value of a key is kept.",
-  since: "2.2.3",
-  keys: keyAt(2, "RO"),
-  run(client, request) {
-    const address = client.db.peek(request, 2);
-    client.reply.bulkOrNull(address === 0 ? undefined : encodingOf(client.db, address));
-  },
-};
-
-const object: Command = {
-  name: "object",
-  arity: -2,
-  flags: [],
-  group: "generic",
-  summary: "Details of how a key is kept.",
-  since: "2.2.3",
-  subcommands: [encoding],
-};
-
 /** Up to here Redis keeps a string in one piece with its key's value object. */
 const EMBEDDED_BYTES_MAX = 44;
 
@@ -93,6 +69,5 @@ export const GENERIC_COMMANDS: readonly Command[] = [
   deletes("del", ["write"], "1.0.0"),
   deletes("unlink", ["write", "fast"], "4.0.0"),
   exists,
-  object,
   type,
 ];

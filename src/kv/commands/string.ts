@@ -1,6 +1,7 @@
 import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../client.ts";
 import { CommandError, notAFloat, notAnInteger, syntaxError } from "../command-error.ts";
+import { decimalSum } from "../decimal.ts";
 import type { Address } from "../keyspace/arena.ts";
 import type { Database } from "../keyspace/database.ts";
 import { doubleAt, doubleOf, fitsInt64, int64At, int64Of, integerAt, safeIntegerIn } from "../numbers.ts";
@@ -352,34 +353,16 @@ const incrbyfloat: Command = {
   run(client, request) {
     const { db } = client;
     const address = client.findString(request, 1);
-    const before = address === 0 ? 0 : doubleOf(db.stringTextOf(address));
-    if (before === undefined) throw notAFloat();
-    const text = sumOfDoubles(before, doubleAt(request, 2));
+    const before = address === 0 ? "0" : db.stringTextOf(address);
+    if (doubleOf(before) === undefined) throw notAFloat();
+    doubleAt(request, 2);
+    const text = decimalSum(before, request.text(2));
     store(client, request, address, text, true);
     client.propagateAs(["SET", request.text(1), text, "KEEPTTL"]);
     client.wrote(request, 1, "$", "incrbyfloat");
     client.reply.bulk(text);
   },
 };
-
-/**
- * The sum as Redis writes it: it adds as 80-bit numbers and prints 17 digits without the zeros at their end, which agrees with the sum of the decimal texts for what
- * people write. So the shortest decimal that the sum rounds to, without an exponent.
- */
-export function sumOfDoubles(a: number, b: number): string {
-  const sum = a + b;
-  if (!Number.isFinite(sum)) throw new CommandError("ERR increment would produce NaN or Infinity");
-  const rounded = Number(sum.toPrecision(Math.abs(sum) >= 1e15 ? 17 : 15));
-  return withoutExponent(rounded);
-}
-
-function withoutExponent(value: number): string {
-  const text = Object.is(value, -0) ? "0" : String(value);
-  if (!text.includes("e")) return text;
-  if (Math.abs(value) >= 1) return BigInt(value).toString();
-  const fixed = value.toFixed(17).replace(/\.?0+$/, "");
-  return fixed === "-0" ? "0" : fixed;
-}
 
 const lcs: Command = {
   name: "lcs",

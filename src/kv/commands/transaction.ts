@@ -1,4 +1,4 @@
-import { CommandError } from "../command-error.ts";
+import { CommandError, OUT_OF_MEMORY } from "../command-error.ts";
 import type { Client } from "../client.ts";
 import { run } from "../dispatch.ts";
 import { keysFrom, type Command } from "./command.ts";
@@ -46,6 +46,8 @@ const exec: Command = {
     const spoiled = client.spoiled || store.watches.hasExpired(client);
     endTransaction(client);
     if (transaction.refused) throw new CommandError("EXECABORT Transaction discarded because of previous errors.");
+    if (store.outOfMemory && transaction.queue.some(({ command }) => command.flags.includes("denyoom")))
+      throw new CommandError(`EXECABORT Transaction discarded because of: ${OUT_OF_MEMORY}`);
     if (spoiled) return client.reply.nullArray();
     client.reply.array(transaction.queue.length);
     client.mayBlock = false;

@@ -5,6 +5,7 @@ import { Arena, byteOf, recordBytesOf, sameRecord, segmentOf, wordOf, type Addre
 import { Dictionary, EXPIRY, HASH, HEADER_BYTES, KEY_BYTES, META, VALUE } from "./dictionary.ts";
 import { Expiries } from "./expiries.ts";
 import { hashOf } from "./hash.ts";
+import { Objects } from "./objects.ts";
 import { LargeString, STRING, TYPES, type TypeName, type Value } from "./value.ts";
 
 const TYPE_MASK = 7;
@@ -42,8 +43,7 @@ export class Database {
   #arena = new Arena();
   #dictionary = new Dictionary(this.#arena);
   #expiries = new Expiries();
-  #objects: (Value | undefined)[] = [];
-  #freeObjects: number[] = [];
+  #objects = new Objects();
   readonly #events: DatabaseEvents;
   #scratch = Buffer.allocUnsafeSlow(256);
   /** The time that expiry goes by, Unix milliseconds: set before each command, so that within one nothing changes. */
@@ -71,9 +71,14 @@ export class Database {
     return this.#expiries.count;
   }
 
-  /** Bytes of records and tables; objects say theirs themselves. */
+  /** Bytes of records and tables, without objects. */
   get recordBytes(): number {
     return this.#arena.usedBytes + this.#dictionary.tableBytes + this.#expiries.bytes;
+  }
+
+  /** Bytes of all that is here, objects as they say themselves. */
+  get usedBytes(): number {
+    return this.recordBytes + this.#objects.usedBytes;
   }
 
   get allocatedBytes(): number {
@@ -89,7 +94,7 @@ export class Database {
 
   /** For a command that writes: counts as a use. */
   find(request: Request, index: number): Address {
-    return this.#used(this.#live(request.bytes, request.offsets[index]!, request.lengths[index]!));
+    return this.#changing(this.#used(this.#live(request.bytes, request.offsets[index]!, request.lengths[index]!)));
   }
 
   /** Does not count as a use: `TYPE`, `TTL`, `OBJECT`, `EXISTS`. */
@@ -98,7 +103,7 @@ export class Database {
   }
 
   findText(key: string): Address {
-    return this.#used(this.peekText(key));
+    return this.#changing(this.#used(this.peekText(key)));
   }
 
   peekText(key: string): Address {
@@ -113,16 +118,28 @@ export class Database {
 
   #live(bytes: Uint8Array, from: number, length: number): Address {
     const address = this.#dictionary.find(bytes, from, length, hashOf(bytes, from, length));
-    if (address === 0 || this.expiryMode === "keep" || !this.isExpired(address)) return address;
-    if (this.expiryMode === "delete") this.expire(address);
-    return 0;
+    return address === 0 || !this.lapsed(address) ? address : 0;
   }
 
-  /** Removes a record because its time has come. */
-  expire(address: Address): void {
-    const key = this.keyOf(address);
-    this.remove(address);
-    this.#events.expired(this, key);
+  /** Whether a record is not to be seen, as its time has come; unless another server has to say so, it is removed then. For records not found by their keys. */
+  lapsed(address: Address): boolean {
+    if (this.expiryMode === "keep" || !this.isExpired(address)) return false;
+    if (this.expiryMode === "delete") {
+      const key = this.keyOf(address);
+      this.remove(address);
+      this.#events.expired(this, key);
+    }
+    return true;
+  }
+
+  /** What is found to be written may change its size: that is asked when somebody wants to know. */
+  #changing(address: Address): Address {
+    if (address !== 0) {
+      const record = this.#arena.words[segmentOf(address)]!;
+      const word = wordOf(address);
+      if ((record[word + META]! & OBJECT_FLAG) !== 0) this.#objects.changing(record[word + VALUE]!);
+    }
+    return address;
   }
 
   #used(address: Address): Address {
@@ -160,7 +177,7 @@ export class Database {
 
   /** The object of a record that is no string in the arena. */
   objectOf(address: Address): Value | undefined {
-    return (this.#word(address, META) & OBJECT_FLAG) === 0 ? undefined : this.#objects[this.#word(address, VALUE)];
+    return (this.#word(address, META) & OBJECT_FLAG) === 0 ? undefined : this.#objects.at(this.#word(address, VALUE));
   }
 
   /** 24 bits: when it was used, or how often, as `useOf` made them. */
@@ -288,8 +305,7 @@ export class Database {
     this.#dictionary.clear();
     this.#arena.clear();
     this.#expiries.clear();
-    this.#objects.length = 0;
-    this.#freeObjects.length = 0;
+    this.#objects.clear();
   }
 
   /** Each gets all keys of the other: `SWAPDB`. */
@@ -298,7 +314,6 @@ export class Database {
     [this.#dictionary, other.#dictionary] = [other.#dictionary, this.#dictionary];
     [this.#expiries, other.#expiries] = [other.#expiries, this.#expiries];
     [this.#objects, other.#objects] = [other.#objects, this.#objects];
-    [this.#freeObjects, other.#freeObjects] = [other.#freeObjects, this.#freeObjects];
   }
 
   // --- expiry -----------------------------------------------------------------------------------------------------------------------
@@ -323,6 +338,11 @@ export class Database {
   /** Some record that has an expiry: `index` below `expiryCount`. */
   expiringAt(index: number): Address {
     return this.#expiries.addressAt(index);
+  }
+
+  /** The same where its time has come, otherwise 0; without looking at the record. */
+  dueAt(index: number): Address {
+    return this.#expiries.atMs(index) <= this.nowMs ? this.#expiries.addressAt(index) : 0;
   }
 
   // --- going through ----------------------------------------------------------------------------------------------------------------
@@ -385,9 +405,7 @@ export class Database {
 
   #becomeObject(address: Address, value: Value): Address {
     const to = this.#resized(address, this.#word(address, KEY_BYTES), 0);
-    const number = this.#freeObjects.pop() ?? this.#objects.length;
-    this.#objects[number] = value;
-    this.#setWord(to, VALUE, number);
+    this.#setWord(to, VALUE, this.#objects.add(value));
     this.#setWord(to, META, this.#word(to, META) | OBJECT_FLAG);
     return to;
   }
@@ -452,9 +470,7 @@ export class Database {
   #dropObject(address: Address): void {
     const meta = this.#word(address, META);
     if ((meta & OBJECT_FLAG) === 0) return;
-    const number = this.#word(address, VALUE);
-    this.#objects[number] = undefined;
-    this.#freeObjects.push(number);
+    this.#objects.remove(this.#word(address, VALUE));
     this.#setWord(address, VALUE, 0);
     this.#setWord(address, META, meta & ~OBJECT_FLAG);
   }

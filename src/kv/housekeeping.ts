@@ -1,0 +1,31 @@
+import { ActiveExpiry } from "./active-expiry.ts";
+import type { Store } from "./store.ts";
+
+/** Buckets of a table that is growing or shrinking, moved each time. */
+const BUCKETS = 1024;
+
+/** Begins what a store does by itself, `hz` times a second: deletes keys whose time has come, goes on with growing and shrinking. */
+export function startHousekeeping(store: Store): Disposable {
+  const expiry = new ActiveExpiry(store);
+  let timer: Disposable;
+  const next = (delayMs: number): void => {
+    timer = store.clock.timer(delayMs, () => {
+      const soonMs = store.cronPaused ? undefined : run(store, expiry);
+      next(soonMs ?? 1000 / clamped(store.parameters.hz));
+    });
+  };
+  next(1000 / clamped(store.parameters.hz));
+  return { [Symbol.dispose]: () => timer[Symbol.dispose]() };
+}
+
+/** Redis' bounds for `hz`. */
+const clamped = (hz: number): number => Math.max(1, Math.min(500, hz));
+
+/** Milliseconds until it should run again, where that is sooner than usual. */
+function run(store: Store, expiry: ActiveExpiry): number | undefined {
+  store.tick();
+  for (const db of store.databases) db.tidy(BUCKETS);
+  const soonMs = store.expiresActively ? expiry.run() : undefined;
+  if (store.blocked.count > 0) store.blocked.serve();
+  return soonMs;
+}
