@@ -162,16 +162,17 @@ export class Store {
   }
 
   /** Parameters have other values now. */
-  parametersChanged(_names: readonly ParameterName[]): void {
+  parametersChanged(names: readonly ParameterName[]): void {
     this.#apply();
+    if (names.some((name) => name === "maxmemory-policy" || name.startsWith("lfu-"))) this.#countUses();
   }
 
   #apply(): void {
     this.#notifyFlags = parseNotifyFlags(this.parameters["notify-keyspace-events"]);
     this.notifies = this.#notifyFlags.classes.size > 0 && (this.#notifyFlags.keyspace || this.#notifyFlags.keyevent);
     this.slowLog.limit(this.parameters["slowlog-max-len"]);
-  parametersChanged(names: readonly ParameterName[]): void {
-    if (names.some((name) => name === "maxmemory-policy" || name.startsWith("lfu-"))) this.#countUses();
+  }
+
   /** Which keys are used is remembered in the way that the policy needs. */
   #countUses(): void {
     const { parameters } = this;

@@ -271,5 +271,10 @@ export const GEO_SEARCH_COMMANDS: readonly Command[] = [
   search({ name: "georadiusbymember", source: 1, around: "member", stores: "option" }, -5, "3.2.0", "Members in a circle around one."),
   search({ name: "georadiusbymember_ro", source: 1, around: "member", stores: "never" }, -5, "3.2.10", "Members in a circle around one."),
   search({ name: "geosearch", source: 1, around: "options", stores: "never" }, -7, "6.2.0", "Members in a circle or a box."),
-  search({ name: "geosearchstore", source: 2, around: "options", stores: "first" }, -8, "6.2.0", "Sets a key to the members in a circle or a box."),
+  search(
+    { name: "geosearchstore", source: 2, around: "options", stores: "first" },
+    -8,
+    "6.2.0",
+    "Sets a key to the members in a circle or a box.",
+  ),
 ];

@@ -57,7 +57,12 @@ interface AlgebraQuery {
 const sum: Aggregate = (a, b) => (Number.isNaN(a + b) ? 0 : a + b);
 const AGGREGATES: Readonly<Record<string, Aggregate>> = { sum, min: (a, b) => Math.min(a, b), max: (a, b) => Math.max(a, b) };
 
-function sourcesAt(client: Client, request: Request, index: number, command: string): { readonly sources: readonly Source[]; readonly end: number } {
+function sourcesAt(
+  client: Client,
+  request: Request,
+  index: number,
+  command: string,
+): { readonly sources: readonly Source[]; readonly end: number } {
   const count = integerAt(request, index);
   if (count < 1) throw new CommandError(`ERR at least 1 input key is needed for '${command}' command`);
   const end = index + 1 + count;
@@ -68,7 +73,12 @@ function sourcesAt(client: Client, request: Request, index: number, command: str
 }
 
 /** Of `numkeys key… [options]` from this index on. */
-function queryAt(client: Client, request: Request, index: number, form: { readonly operation: Operation; readonly command: string }): AlgebraQuery {
+function queryAt(
+  client: Client,
+  request: Request,
+  index: number,
+  form: { readonly operation: Operation; readonly command: string },
+): AlgebraQuery {
   const { sources, end } = sourcesAt(client, request, index, form.command);
   const weights = sources.map(() => 1);
   let aggregate = sum;
@@ -108,7 +118,8 @@ function union({ sources, aggregate }: AlgebraQuery, found: (member: string, sco
 
 function intersection({ sources, aggregate }: AlgebraQuery, found: (member: string, score: number) => void): void {
   const [smallest, ...others] = bySize(sources);
-  smallest!.source.each((member, score) => { // there is at least one
+  smallest!.source.each((member, score) => {
+    // there is at least one
     let total = weightedScore(score, smallest!.weight);
     for (const { source, weight } of others) {
       const other = source.scoreOf(member);
@@ -121,7 +132,8 @@ function intersection({ sources, aggregate }: AlgebraQuery, found: (member: stri
 
 function difference({ sources }: AlgebraQuery, found: (member: string, score: number) => void): void {
   const [first, ...others] = sources;
-  first!.source.each((member, score) => { // there is at least one
+  first!.source.each((member, score) => {
+    // there is at least one
     if (others.every(({ source }) => source.scoreOf(member) === undefined)) found(member, score);
   });
 }

@@ -43,8 +43,7 @@ function queryAt(request: Request, index: number, form: RangeForm): RangeQuery {
   reversed ??= false;
   if (limit !== undefined && kind === "rank")
     throw new CommandError("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX");
-  if (withScores && kind === "lex")
-    throw new CommandError("ERR syntax error, WITHSCORES not supported in combination with BYLEX");
+  if (withScores && kind === "lex") throw new CommandError("ERR syntax error, WITHSCORES not supported in combination with BYLEX");
   return { range: rangeAt(request, index, kind, reversed), reversed, withScores, limit };
 }
 

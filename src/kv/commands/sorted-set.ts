@@ -102,7 +102,12 @@ function add(client: Client, request: Request, rules: AddRules): void {
   for (let i = 0; i < scores.length; i++) {
     const member = request.text(rules.first + 2 * i + 1);
     const before = set.scoreOf(member);
-    score = before === undefined && rules.only !== "present" ? scores[i]! : before === undefined ? undefined : scoreAfter(before, scores[i]!, rules);
+    score =
+      before === undefined && rules.only !== "present"
+        ? scores[i]!
+        : before === undefined
+          ? undefined
+          : scoreAfter(before, scores[i]!, rules);
     if (score === undefined || score === before) continue;
     if (before === undefined) {
       set.add(member, score, client.store.parameters);
