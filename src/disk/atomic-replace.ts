@@ -1,3 +1,4 @@
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
 import { dirname } from "node:path";
@@ -17,6 +18,34 @@ export async function replaceFile(path: string, content: string | Uint8Array, op
   } catch (error) {
     await rm(temporary, { force: true });
     throw diskErrorOf(error, { path });
+  }
+}
+
+/** The same while everything else waits: for short files and callers that have to answer at once. Throws `disk.full`, `disk.io`. */
+export function replaceFileSync(path: string, content: string | Uint8Array, options: { readonly mode?: number } = {}): void {
+  const temporary = `${path}.${randomUUID()}.tmp`;
+  try {
+    const fd = openSync(temporary, "wx", options.mode ?? 0o644);
+    try {
+      writeFileSync(fd, content);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+    syncDirectoryNow(dirname(path));
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw diskErrorOf(error, { path });
+  }
+}
+
+function syncDirectoryNow(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { User } from "./acl/user.ts";
 import { ReplyWriter } from "../wire/resp/reply-writer.ts";
 import type { Request } from "../wire/resp/request.ts";
 import type { Command } from "./commands/command.ts";
@@ -93,7 +94,9 @@ export class Client {
   /** Arguments of the command that runs which are shown nowhere: passwords. */
   secrets: Set<number> | undefined;
   monitors = false;
-  userName = "default";
+  user: User;
+  /** EXEC runs its commands. */
+  inExec = false;
   subscriptions: Subscriptions | undefined;
   tracking: Tracking | undefined;
   /** The command that runs. */
@@ -108,7 +111,8 @@ export class Client {
     this.id = id;
     this.output = output;
     this.db = store.databases[0]!;
-    this.known = store.parameters.requirepass === "";
+    this.user = store.acl.default;
+    this.known = this.user.enabled && this.user.noPassword;
     this.createdMs = this.lastUsedMs = store.nowMs;
   }
 
@@ -200,10 +204,18 @@ export class Client {
     this.#held = [];
   }
 
+  get userName(): string {
+    return this.user.name;
+  }
+
   /** Throws `WRONGPASS`. */
-  signIn(user: string, password: string): void {
-    if (user !== "default" || (this.store.parameters.requirepass !== "" && this.store.parameters.requirepass !== password))
+  signIn(name: string, password: string): void {
+    const user = this.store.acl.get(name);
+    if (user?.accepts(password) !== true) {
+      this.store.acl.deny(this, "auth", name, name);
       throw new CommandError("WRONGPASS invalid username-password pair or user is disabled.");
+    }
+    this.user = user;
     this.known = true;
   }
 

@@ -1,4 +1,5 @@
 import type { Request } from "../wire/resp/request.ts";
+import { forbidden } from "./acl/check.ts";
 import type { Client } from "./client.ts";
 import { CommandError, OUT_OF_MEMORY } from "./command-error.ts";
 import type { Command } from "./commands/command.ts";
@@ -112,6 +113,10 @@ function refusalOf(client: Client, command: Command, request: Request): string |
   if (client.subscriptions !== undefined && client.reply.protocol === 2 && !WHILE_SUBSCRIBED.has(command.name))
     return `ERR Can't execute '${command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`;
   if (!client.known && !command.flags.includes("no_auth")) return "NOAUTH Authentication required.";
+  if (!client.user.unrestricted) {
+    const refusal = forbidden(client, command, request);
+    if (refusal !== undefined) return refusal;
+  }
   const { store } = client;
   store.outOfMemory = store.parameters.maxmemory > 0 && !store.eviction.makeRoom();
   if (store.outOfMemory && (command.flags.includes("denyoom") || (client.transaction !== undefined && !runsAtOnce(command))))

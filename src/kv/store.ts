@@ -1,6 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import { Request } from "../wire/resp/request.ts";
+import { readFileSync } from "node:fs";
+import { Acl } from "./acl/acl.ts";
+import { dropListeners } from "./acl/check.ts";
+import { CommandError } from "./command-error.ts";
 import { BlockedClients } from "./blocking.ts";
 import type { Client, EventClass } from "./client.ts";
 import type { CommandTable } from "./commands/table.ts";
@@ -87,6 +91,7 @@ export class Store {
   listening: Listening = { host: "", port: 0, tlsPort: 0, configFile: "" };
   /** Ends the process, or whatever runs this store. */
   shutdown: ((how: ShutdownHow) => void) | undefined;
+  readonly acl: Acl;
   readonly tracking = new TrackingTable(this);
   readonly pubsub = new PubSub();
   #notifyFlags: NotifyFlags = parseNotifyFlags("");
@@ -95,8 +100,10 @@ export class Store {
   constructor(options: { readonly clock: Clock; readonly commands: CommandTable; readonly parameters?: Partial<ParameterValues> }) {
     this.clock = options.clock;
     this.commands = options.commands;
+    this.acl = new Acl(options.commands);
     this.parameters = { ...defaultParameters(), ...options.parameters };
     this.#apply();
+    if (this.parameters.requirepass !== "") this.acl.setPassword(this.parameters.requirepass);
     this.nowMs = this.startedMs = this.clock.wallMs();
     for (let index = 0; index < this.parameters.databases; index++)
       this.databases.push(
@@ -165,11 +172,34 @@ export class Store {
   parametersChanged(names: readonly ParameterName[]): void {
     this.#apply();
     if (names.some((name) => name === "maxmemory-policy" || name.startsWith("lfu-"))) this.#countUses();
+    if (names.includes("requirepass")) this.acl.setPassword(this.parameters.requirepass);
+  }
+
+  /** The default user has another password than `requirepass` says. */
+  passwordChanged(): void {
+    this.parameters.requirepass = "";
+  }
+
+  /** Takes the users of a file. Throws a `CommandError`: `ERR …`. */
+  loadUsers(file: string): void {
+    let text: string;
+    try {
+      text = readFileSync(file, "latin1");
+    } catch (cause) {
+      throw new CommandError(`ERR Error loading ACLs, opening file '${file}': ${(cause as Error).message}`);
+    }
+    this.acl.load(text, file);
+    for (const client of [...this.clients.values()]) {
+      if (this.acl.get(client.user.name) === client.user) dropListeners([client], client.user);
+      else client.output.close();
+    }
   }
 
   #apply(): void {
     this.#notifyFlags = parseNotifyFlags(this.parameters["notify-keyspace-events"]);
     this.notifies = this.#notifyFlags.classes.size > 0 && (this.#notifyFlags.keyspace || this.#notifyFlags.keyevent);
+    this.acl.allChannels = this.parameters["acl-pubsub-default"] === "allchannels";
+    this.acl.limitLog(this.parameters["acllog-max-len"]);
     this.slowLog.limit(this.parameters["slowlog-max-len"]);
   }
 

@@ -6,6 +6,7 @@ import { LOLWUT } from "./lolwut.ts";
 import { BITFIELD_COMMANDS } from "./bitfield.ts";
 import { BITMAP_COMMANDS } from "./bitmap.ts";
 import type { Command } from "./command.ts";
+import { ACL } from "./acl.ts";
 import { CLIENT } from "./client.ts";
 import { CONNECTION_COMMANDS } from "./connection.ts";
 import { EXPIRE_COMMANDS } from "./expire.ts";
@@ -38,6 +39,7 @@ import { TRANSACTION_COMMANDS } from "./transaction.ts";
 
 /** Every command of the server. */
 export const COMMANDS: readonly Command[] = [
+  ACL,
   AUTH,
   COMMAND,
   LOLWUT,

@@ -65,7 +65,7 @@ function filtersOf(client: Client, request: Request): Filters {
         filters.push(clientTypeAt(request, i + 1));
         break;
       case "user": {
-        if (value !== "default") throw new CommandError(`ERR No such user '${value}'`);
+        if (client.store.acl.get(value) === undefined) throw new CommandError(`ERR No such user '${value}'`);
         filters.push((each) => each.userName === value);
         break;
       }

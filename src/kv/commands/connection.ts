@@ -79,7 +79,8 @@ const reset: Command = {
     client.db = client.store.databases[0]!;
     client.name = "";
     client.reply.protocol = 2;
-    client.known = client.store.parameters.requirepass === "";
+    client.user = client.store.acl.default;
+    client.known = client.user.enabled && client.user.noPassword;
     client.reply.simple("RESET");
   },
 };

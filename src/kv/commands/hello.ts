@@ -74,7 +74,7 @@ export const AUTH: Command = {
     if (request.count > 3) throw syntaxError();
     if (request.count === 3) client.signIn(request.text(1), request.text(2));
     else {
-      if (client.store.parameters.requirepass === "")
+      if (client.store.acl.default.noPassword)
         throw new CommandError(
           "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
         );

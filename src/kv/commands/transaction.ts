@@ -1,3 +1,5 @@
+import type { Request } from "../../wire/resp/request.ts";
+import { forbidden } from "../acl/check.ts";
 import { CommandError, OUT_OF_MEMORY } from "../command-error.ts";
 import type { Client } from "../client.ts";
 import { run } from "../dispatch.ts";
@@ -51,11 +53,24 @@ const exec: Command = {
     if (spoiled) return client.reply.nullArray();
     client.reply.array(transaction.queue.length);
     client.mayBlock = false;
-    for (const { command, request } of transaction.queue) run(client, command, request);
+    client.inExec = true;
+    for (const { command, request } of transaction.queue) runQueued(client, command, request);
+    client.inExec = false;
     client.mayBlock = true;
     client.propagateAs(); // each has told its effects itself
   },
 };
+
+/** What is allowed may have changed since the command was queued. */
+function runQueued(client: Client, command: Command, request: Request): void {
+  const refusal = client.user.unrestricted ? undefined : forbidden(client, command, request);
+  if (refusal === undefined) run(client, command, request);
+  else
+    client.fail(
+      "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the " +
+        `following reason: ${refusal.replace(/^NOPERM this user has /, "")}`,
+    );
+}
 
 const watch: Command = {
   name: "watch",
