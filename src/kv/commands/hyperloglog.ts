@@ -31,7 +31,10 @@ const pfadd: Command = {
     let changed = address === 0;
     if (changed) address = db.setStringText(request.text(1), emptyHyperLogLog());
     const kept = db.isRaw(address) || db.objectOf(address) !== undefined;
-    const counted = new HyperLogLog(kept ? db.stringOf(address) : db.resizeString(address, db.stringBytesOf(address)), sparseBytesMax(client));
+    const counted = new HyperLogLog(
+      kept ? db.stringOf(address) : db.resizeString(address, db.stringBytesOf(address)),
+      sparseBytesMax(client),
+    );
     const inPlace = counted.dense;
     for (let i = 2; i < request.count; i++) {
       const added = counted.add(request.bytes, request.offsets[i]!, request.lengths[i]!);

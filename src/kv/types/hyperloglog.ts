@@ -32,7 +32,7 @@ const SHORT_ZEROS_MAX = 64;
 /** How much one register can add to a sparse string. */
 const GROWTH_MAX = 3;
 /** What the estimate is multiplied with: 0.5 / ln 2. */
-const ALPHA = 0.721347520444481703680;
+const ALPHA = 0.72134752044448170368;
 
 /** A run of registers in a sparse string. */
 interface SparseRun {

@@ -47,7 +47,8 @@ function runOf(high: number, low: number): number {
 
 const trailingZeros = (value: number): number => 31 - Math.clz32(value & -value);
 
-const word = (bytes: Uint8Array, at: number): number => bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+const word = (bytes: Uint8Array, at: number): number =>
+  bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
 
 /** The upper 32 of the 64 bits of a 32-bit number times the multiplier's lower half. */
 function highOfProduct(value: number): number {
