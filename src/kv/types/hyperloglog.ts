@@ -31,8 +31,8 @@ const SPARSE_VALUES_MAX = 4;
 const SHORT_ZEROS_MAX = 64;
 /** How much one register can add to a sparse string. */
 const GROWTH_MAX = 3;
-/** What the estimate is multiplied with: 0.5 / ln 2. */
-const ALPHA = 0.72134752044448170368;
+/** What the estimate is multiplied with. */
+const ALPHA = 0.5 / Math.LN2;
 
 /** A run of registers in a sparse string. */
 interface SparseRun {
