@@ -13,6 +13,7 @@ import { EXPIRE_COMMANDS } from "./expire.ts";
 import { FUNCTION_COMMANDS } from "./function.ts";
 import { GENERIC_COMMANDS } from "./generic.ts";
 import { AUTH, HELLO } from "./hello.ts";
+import { HYPERLOGLOG_COMMANDS } from "./hyperloglog.ts";
 import { LIST_COMMANDS } from "./list.ts";
 import { LIST_MOVE_COMMANDS } from "./list-move.ts";
 import { HASH_NUMBER_COMMANDS } from "./hash-numbers.ts";
@@ -56,6 +57,7 @@ export const COMMANDS: readonly Command[] = [
   ...GENERIC_COMMANDS,
   ...GEO_COMMANDS,
   ...GEO_SEARCH_COMMANDS,
+  ...HYPERLOGLOG_COMMANDS,
   ...LIST_COMMANDS,
   ...LIST_MOVE_COMMANDS,
   ...HASH_COMMANDS,

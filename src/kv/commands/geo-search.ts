@@ -229,7 +229,8 @@ function run(client: Client, request: Request, form: SearchForm): void {
   const stored = new SortedSet();
   for (const { member, score, meters } of found)
     stored.add(member, search.storesDistance ? meters / search.unit : score, client.store.parameters);
-  storeSortedSet(client, request, search.storeAt, stored, form.around === "options" ? "geosearchstore" : "georadiusstore");
+  const event = form.around === "options" ? "geosearchstore" : "georadiusstore";
+  storeSortedSet(client, request, stored, { index: search.storeAt, event });
 }
 
 function replyFound(client: Client, found: readonly Found[], search: Search): void {

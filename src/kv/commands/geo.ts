@@ -16,7 +16,7 @@ import {
 } from "../types/geo.ts";
 import type { SortedSet } from "../types/sorted-set.ts";
 import { keyAt, type Command } from "./command.ts";
-import { zadd } from "./sorted-set.ts";
+import { addMembers } from "./sorted-set.ts";
 
 const ADD_OPTIONS: ReadonlySet<string> = new Set(["nx", "xx", "ch"]);
 
@@ -36,7 +36,7 @@ const geoadd: Command = {
     const parts = ["ZADD", request.text(1), ...options];
     for (let i = first; i < request.count; i += 3)
       parts.push(String(scoreOfCell(cellOf(positionAt(request, i), CELL_BITS_MAX))), request.text(i + 2));
-    zadd.run(client, Request.of(parts));
+    addMembers(client, Request.of(parts));
     client.propagateAs(parts);
   },
 };

@@ -163,7 +163,7 @@ const reads = (operation: Operation): Command => ({
   run(client, request) {
     const query = queryAt(client, request, 1, { operation, command: `z${operation}` });
     const result = resultOf(client, operation, query);
-    replyRuns(client, result.runs(), result.size, { reversed: false, withScores: query.withScores });
+    replyRuns(client, result.runs(), { reversed: false, withScores: query.withScores });
   },
 });
 
@@ -178,7 +178,7 @@ const stores = (operation: Operation, since: string): Command => ({
   run(client, request) {
     const name = `z${operation}store`;
     const query = queryAt(client, request, 2, { operation, command: name });
-    storeSortedSet(client, request, 1, resultOf(client, operation, query), name);
+    storeSortedSet(client, request, resultOf(client, operation, query), { event: name });
   },
 });
 

@@ -16,7 +16,7 @@ const POPS: Readonly<Record<Extreme, string>> = { min: "ZPOPMIN", max: "ZPOPMAX"
 
 /** In the order in which they go. */
 function extremesOf(set: SortedSet, extreme: Extreme, count: number): ReturnType<SortedSet["slice"]> {
-  return extreme === "min" ? set.slice(0, count) : set.slice(set.size - count, set.size).reverse();
+  return extreme === "min" ? set.slice(0, count) : set.slice(set.size - count, set.size).toReversed();
 }
 
 const pop = (name: "zpopmin" | "zpopmax", extreme: Extreme): Command => ({

@@ -69,7 +69,7 @@ const range = (name: string, since: string, form: RangeForm): Command => ({
     const query = queryAt(request, 2, form);
     const set = client.readValue<SortedSet>(request, 1, ZSET);
     const ranks = set === undefined ? { from: 0, to: 0 } : ranksOf(set, query);
-    replyRuns(client, set?.runs(ranks.from, ranks.to) ?? [], ranks.to - ranks.from, query);
+    replyRuns(client, set?.runs(ranks.from, ranks.to) ?? [], query);
   },
 });
 
@@ -77,9 +77,9 @@ const range = (name: string, since: string, form: RangeForm): Command => ({
 export function replyRuns(
   { reply }: Client,
   runs: readonly Run[],
-  count: number,
   { reversed, withScores }: { readonly reversed: boolean; readonly withScores: boolean },
 ): void {
+  const count = runs.reduce((sum, { from, to }) => sum + to - from, 0);
   const pairs = withScores && reply.protocol === 3;
   reply.array(withScores && !pairs ? 2 * count : count);
   for (let r = 0; r < runs.length; r++) {
@@ -110,12 +110,18 @@ const zrangestore: Command = {
       for (const { members, scores, from, to } of set.runs(ranks.from, ranks.to))
         for (let i = from; i < to; i++) stored.add(members[i]!, scores[i]!, client.store.parameters);
     }
-    storeSortedSet(client, request, 1, stored, "zrangestore");
+    storeSortedSet(client, request, stored, { event: "zrangestore" });
   },
 };
 
+interface StoredAs {
+  /** Of the key; the first argument unless told. */
+  readonly index?: number;
+  readonly event: string;
+}
+
 /** Sets a key to a set, or removes it for an empty one, and replies with the size. */
-export function storeSortedSet(client: Client, request: Request, index: number, set: SortedSet, event: string): void {
+export function storeSortedSet(client: Client, request: Request, set: SortedSet, { index = 1, event }: StoredAs): void {
   if (set.size > 0) {
     client.db.setObject(request, index, set);
     client.wrote(request, index, "z", event);

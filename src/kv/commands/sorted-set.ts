@@ -8,21 +8,23 @@ import { keyAt, type Command } from "./command.ts";
 import { replyScanned, scanOptionsAt } from "./scan-options.ts";
 import { formatDouble } from "../../wire/resp/reply-writer.ts";
 
-/** What `ZADD` does with a member that is there, or is not. */
+/** What `ZADD` does with a member. */
 interface AddRules {
+  /** Those that are not there, or those that are. */
   readonly only: "missing" | "present" | undefined;
-  readonly only2: "greater" | "less" | undefined;
+  /** Those whose score would be greater, or less. */
+  readonly compare: "greater" | "less" | undefined;
   readonly countsChanges: boolean;
   readonly increments: boolean;
   /** Index of the first score. */
   readonly first: number;
 }
 
-const PLAIN: AddRules = { only: undefined, only2: undefined, countsChanges: false, increments: false, first: 2 };
+const PLAIN: AddRules = { only: undefined, compare: undefined, countsChanges: false, increments: false, first: 2 };
 const INCREMENT: AddRules = { ...PLAIN, increments: true };
 const LETTER_A = 65;
 
-export const zadd: Command & Required<Pick<Command, "run">> = {
+const zadd: Command = {
   name: "zadd",
   arity: -4,
   flags: ["write", "denyoom", "fast"],
@@ -30,21 +32,25 @@ export const zadd: Command & Required<Pick<Command, "run">> = {
   summary: "Adds members with scores, or gives them other scores.",
   since: "1.2.0",
   keys: keyAt(1, "RW", "update"),
-  run(client, request) {
-    // No number begins with a letter but `inf`, and that takes the slow way.
-    const rules = request.bytes[request.offsets[2]!]! < LETTER_A ? PLAIN : addRulesOf(request);
-    const arguments_ = request.count - rules.first;
-    if (arguments_ === 0 || arguments_ % 2 !== 0) throw syntaxError();
-    if (rules.only === "missing" && rules.only2 !== undefined)
-      throw new CommandError("ERR GT, LT, and/or NX options at the same time are not compatible");
-    if (rules.increments && arguments_ > 2) throw new CommandError("ERR INCR option supports a single increment-element pair");
-    add(client, request, rules);
-  },
+  run: addMembers,
 };
+
+/** What `ZADD` does, for a request that may have another name. */
+export function addMembers(client: Client, request: Request): void {
+  // No number begins with a letter but `inf`, and that takes the slow way.
+  const rules = request.bytes[request.offsets[2]!]! < LETTER_A ? PLAIN : addRulesOf(request);
+  const left = request.count - rules.first;
+  if (left === 0 || left % 2 !== 0) throw syntaxError();
+  if (rules.only === "missing" && rules.compare !== undefined) throw incompatible();
+  if (rules.increments && left > 2) throw new CommandError("ERR INCR option supports a single increment-element pair");
+  add(client, request, rules);
+}
+
+const incompatible = (): CommandError => new CommandError("ERR GT, LT, and/or NX options at the same time are not compatible");
 
 function addRulesOf(request: Request): AddRules {
   let only: AddRules["only"];
-  let only2: AddRules["only2"];
+  let compare: AddRules["compare"];
   let countsChanges = false;
   let increments = false;
   let i = 2;
@@ -58,12 +64,11 @@ function addRulesOf(request: Request): AddRules {
       if (only !== undefined && only !== option) throw new CommandError("ERR XX and NX options at the same time are not compatible");
       only = option;
     } else {
-      if (only2 !== undefined && only2 !== option)
-        throw new CommandError("ERR GT, LT, and/or NX options at the same time are not compatible");
-      only2 = option;
+      if (compare !== undefined && compare !== option) throw incompatible();
+      compare = option;
     }
   }
-  return { only, only2, countsChanges, increments, first: i };
+  return { only, compare, countsChanges, increments, first: i };
 }
 
 const ADD_OPTIONS: Readonly<Record<string, "missing" | "present" | "greater" | "less" | "changes" | "increment">> = {
@@ -102,12 +107,7 @@ function add(client: Client, request: Request, rules: AddRules): void {
   for (let i = 0; i < scores.length; i++) {
     const member = request.text(rules.first + 2 * i + 1);
     const before = set.scoreOf(member);
-    score =
-      before === undefined && rules.only !== "present"
-        ? scores[i]!
-        : before === undefined
-          ? undefined
-          : scoreAfter(before, scores[i]!, rules);
+    score = before === undefined ? (rules.only === "present" ? undefined : scores[i]!) : scoreAfter(before, scores[i]!, rules);
     if (score === undefined || score === before) continue;
     if (before === undefined) {
       set.add(member, score, client.store.parameters);
@@ -128,7 +128,7 @@ function scoreAfter(before: number, given: number, rules: AddRules): number | un
   if (rules.only === "missing") return undefined;
   const after = rules.increments ? before + given : given;
   if (Number.isNaN(after)) throw new CommandError("ERR resulting score is not a number (NaN)");
-  if ((rules.only2 === "greater" && after <= before) || (rules.only2 === "less" && after >= before)) return undefined;
+  if ((rules.compare === "greater" && after <= before) || (rules.compare === "less" && after >= before)) return undefined;
   return after;
 }
 

@@ -77,13 +77,13 @@ export class ScoreTree {
       for (let i = 0; i < at; i++) rank += counts[i]!;
       node = children[at]!;
     }
-    return rank + positionIn(node as Leaf, score, member);
+    return rank + positionIn(node, score, member);
   }
 
   /** The members from one rank up to, not including, another; both within the size. */
   runs(from: number, to: number): Run[] {
     const runs: Run[] = [];
-    if (from < to) collect(this.#root, this.#height, from, to, runs);
+    if (from < to) collect(this.#root, this.#height, { from, to }, runs);
     return runs;
   }
 
@@ -137,7 +137,7 @@ function childOf({ scores, members }: Branch, score: number, member: string): nu
 
 /** Gives the node that now follows this one, if it had to be divided. */
 function insertInto(node: Leaf | Branch, level: number, score: number, member: string): Leaf | Branch | undefined {
-  if (level === 0) return insertIntoLeaf(node as Leaf, score, member);
+  if (level === 0) return insertIntoLeaf(node, score, member);
   const branch = node as Branch;
   const { children, counts, scores, members } = branch;
   const at = childOf(branch, score, member);
@@ -194,9 +194,9 @@ function place({ scores, members }: Leaf, at: number, score: number, member: str
 
 function removeFrom(node: Leaf | Branch, level: number, score: number, member: string): void {
   if (level === 0) {
-    const { scores, members } = node as Leaf;
+    const { scores, members } = node;
     const last = members.length - 1;
-    for (let i = positionIn(node as Leaf, score, member); i < last; i++) {
+    for (let i = positionIn(node, score, member); i < last; i++) {
       scores[i] = scores[i + 1]!;
       members[i] = members[i + 1]!;
     }
@@ -239,7 +239,7 @@ function join(branch: Branch, at: number, level: number): void {
   branch.counts[at] = countOf(upper, level);
 }
 
-function collect(node: Leaf | Branch, level: number, from: number, to: number, runs: Run[]): void {
+function collect(node: Leaf | Branch, level: number, { from, to }: { readonly from: number; readonly to: number }, runs: Run[]): void {
   if (level === 0) {
     runs.push({ scores: node.scores, members: node.members, from, to });
     return;
@@ -248,7 +248,8 @@ function collect(node: Leaf | Branch, level: number, from: number, to: number, r
   let before = 0;
   for (let i = 0; i < children.length && before < to; i++) {
     const count = counts[i]!;
-    if (before + count > from) collect(children[i]!, level - 1, Math.max(0, from - before), Math.min(count, to - before), runs);
+    if (before + count > from)
+      collect(children[i]!, level - 1, { from: Math.max(0, from - before), to: Math.min(count, to - before) }, runs);
     before += count;
   }
 }

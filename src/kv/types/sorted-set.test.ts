@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { createRandom } from "../../base/random.ts";
 import { LAST } from "./score-tree.ts";
 import { SortedSet, type SortedSetLimits } from "./sorted-set.ts";
@@ -105,7 +105,7 @@ test("a scan meets every member that is there all the time, whatever comes and g
       let cursor = 0;
       do {
         cursor = set.scan(cursor, count, (member) => met.add(member));
-        for (let i = 0; i < 20 && size > 0; i++) {
+        for (let i = 0; i < Math.min(20, size); i++) {
           const member = `m${random.below(size)}`;
           if (!kept.has(member)) set.delete(member);
           else set.set(member, random.below(100), LIMITS);
