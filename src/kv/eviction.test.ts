@@ -6,7 +6,8 @@ const VALUE = "v".repeat(1000);
 const OUT_OF_MEMORY = "-OOM command not allowed when used memory > 'maxmemory'.";
 
 /** Sets `maxmemory` so that so many keys more have room. */
-const roomFor = ({ store, call }: StoreFixture, keys: number): unknown => call("CONFIG", "SET", "maxmemory", String(store.usedBytes + keys * 1100));
+const roomFor = ({ store, call }: StoreFixture, keys: number): unknown =>
+  call("CONFIG", "SET", "maxmemory", String(store.usedBytes + keys * 1100));
 
 const presentOf = (fixture: StoreFixture, prefix: string): number => (fixture.call("KEYS", `${prefix}*`) as string[]).length;
 

@@ -79,11 +79,26 @@ test("SORT looks up weights and answers by patterns", () => {
   call("HSET", "h-2", "n", "c");
   const rows: readonly (readonly [readonly string[], Reply])[] = [
     [["list"], ["1", "2", "3"]],
-    [["list", "DESC", "LIMIT", "1", "5"], ["2", "1"]],
-    [["list", "BY", "w-*"], ["2", "3", "1"]],
-    [["list", "BY", "h-*->n", "ALPHA", "GET", "#", "GET", "h-*->n"], ["3", null, "1", "b", "2", "c"]],
-    [["list", "BY", "none"], ["3", "1", "2"]],
-    [["list", "GET", "name-*"], ["one", null, "three"]],
+    [
+      ["list", "DESC", "LIMIT", "1", "5"],
+      ["2", "1"],
+    ],
+    [
+      ["list", "BY", "w-*"],
+      ["2", "3", "1"],
+    ],
+    [
+      ["list", "BY", "h-*->n", "ALPHA", "GET", "#", "GET", "h-*->n"],
+      ["3", null, "1", "b", "2", "c"],
+    ],
+    [
+      ["list", "BY", "none"],
+      ["3", "1", "2"],
+    ],
+    [
+      ["list", "GET", "name-*"],
+      ["one", null, "three"],
+    ],
     [["list", "BY", "name-*"], "-ERR One or more scores can't be converted into double"],
     [["list", "GET", "name-*", "STORE", "target"], 3],
   ];
