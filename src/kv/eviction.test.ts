@@ -46,16 +46,24 @@ test("only keys that expire go with a volatile policy; when there are none, what
 });
 
 test("a transaction is refused where it begins to need memory", () => {
-  const { call } = aStore();
+  const { call, store } = aStore();
   call("MULTI");
   call("SET", "a", "1");
-  call("CONFIG", "SET", "maxmemory", "1");
-  assert.equal(call("SET", "b", "1"), OUT_OF_MEMORY);
+  store.parameters.maxmemory = 1;
+  assert.equal(call("GET", "a"), OUT_OF_MEMORY);
   assert.match(String(call("EXEC")), /^-EXECABORT/);
-  call("CONFIG", "SET", "maxmemory", "0");
-  call("MULTI");
-  call("SET", "a", "1");
-  assert.deepEqual(call("EXEC"), ["OK"]);
+  store.parameters.maxmemory = 0;
+  for (const [command, reply] of [
+    ["SET", `-EXECABORT Transaction discarded because of: ${OUT_OF_MEMORY.slice(1)}`],
+    ["GETSET", `-EXECABORT Transaction discarded because of: ${OUT_OF_MEMORY.slice(1)}`],
+    ["GETRANGE", [""]],
+  ] as const) {
+    call("MULTI");
+    call(command, "a", ...(command === "GETRANGE" ? ["0", "1"] : ["1"]));
+    store.parameters.maxmemory = 1;
+    assert.deepEqual(call("EXEC"), reply);
+    store.parameters.maxmemory = 0;
+  }
 });
 
 test("memory is counted by what changes", () => {
