@@ -21,6 +21,8 @@ export class Statistics {
   connectionsRejected = 0;
   expiredKeys = 0;
   evictedKeys = 0;
+  /** Large values that UNLINK has deleted. */
+  lazyFreed = 0;
   evictedClients = 0;
   errorReplies = 0;
   inputBytes = 0;

@@ -109,6 +109,7 @@ export class Store {
       this.databases.push(
         new Database(index, {
           expired: (db, key) => this.#expired(db, key),
+          mayGrow: (bytes) => this.parameters.maxmemory === 0 || this.usedBytes + bytes <= this.parameters.maxmemory,
           missed: (db, key) => {
             if (this.notifies) this.notify("m", "keymiss", key, db);
           },

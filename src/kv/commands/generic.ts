@@ -3,6 +3,9 @@ import type { Database } from "../keyspace/database.ts";
 import { int64Of } from "../numbers.ts";
 import { keyAt, keysFrom, type Command } from "./command.ts";
 
+/** Elements from which on Redis leaves it to another thread to free what UNLINK deletes; here the garbage collector always does that, and they are only counted. */
+const LARGE = 64;
+
 const deletes = (name: "del" | "unlink", flags: Command["flags"], since: string): Command => ({
   name,
   arity: -2,
@@ -16,6 +19,7 @@ const deletes = (name: "del" | "unlink", flags: Command["flags"], since: string)
     for (let i = 1; i < request.count; i++) {
       const address = client.db.peek(request, i);
       if (address === 0) continue;
+      if (name === "unlink" && (client.db.objectOf(address)?.size ?? 0) > LARGE) client.store.statistics.lazyFreed++;
       client.removed(request, i, address);
       deleted++;
     }

@@ -101,7 +101,7 @@ const memory: InfoSection = (store) => {
     ["mem_heap", heapBytes],
     ["active_defrag_running", 0],
     ["lazyfree_pending_objects", 0],
-    ["lazyfreed_objects", 0],
+    ["lazyfreed_objects", store.statistics.lazyFreed],
   ];
 };
 

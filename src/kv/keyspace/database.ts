@@ -24,6 +24,8 @@ export interface DatabaseEvents {
   expired(database: Database, key: string): void;
   /** A key is read that is not there. */
   missed(database: Database, key: string): void;
+  /** Whether the table of keys may take so many bytes more now; where not, it asks again with the next key. */
+  mayGrow?(bytes: number): boolean;
 }
 
 /** What is done with a key whose time has come. A replica waits for its primary to say so, and hides it; while loading nothing expires. */
@@ -41,7 +43,7 @@ export type UseOf = (before: number) => number;
 export class Database {
   readonly index: number;
   #arena = new Arena();
-  #dictionary = new Dictionary(this.#arena);
+  #dictionary: Dictionary;
   #expiries = new Expiries();
   #objects = new Objects();
   readonly #events: DatabaseEvents;
@@ -56,6 +58,7 @@ export class Database {
   constructor(index: number, events: DatabaseEvents) {
     this.index = index;
     this.#events = events;
+    this.#dictionary = new Dictionary(this.#arena, (bytes) => events.mayGrow?.(bytes) ?? true);
   }
 
   get count(): number {

@@ -13,6 +13,8 @@ export const META = 5;
 export const HEADER_BYTES = 24;
 
 const BUCKETS_MIN = 4;
+/** Keys for each bucket from which on the table grows, whatever memory that takes. */
+const LOAD_MAX = 1.618;
 /** Empty buckets that one step of a move passes over. */
 const EMPTY_MAX = 10;
 
@@ -22,14 +24,17 @@ const EMPTY_MAX = 10;
  */
 export class Dictionary {
   readonly #arena: Arena;
+  /** Whether so many bytes more may be taken now. */
+  readonly #mayGrow: (bytes: number) => boolean;
   #table = new Uint32Array(BUCKETS_MIN);
   /** Where the buckets below `#moved` of the table have gone. */
   #next: Uint32Array<ArrayBuffer> | undefined;
   #moved = 0;
   #count = 0;
 
-  constructor(arena: Arena) {
+  constructor(arena: Arena, mayGrow: (bytes: number) => boolean) {
     this.#arena = arena;
+    this.#mayGrow = mayGrow;
   }
 
   get count(): number {
@@ -79,13 +84,17 @@ export class Dictionary {
   insert(address: Address): void {
     this.#count++;
     if (this.#next !== undefined) this.move(1);
-    else if (this.#count > this.#table.length) this.#resize(2 * this.#table.length);
+    else if (this.#count > this.#table.length && this.#isGrowthDue()) this.#resize(2 * this.#table.length);
     const record = this.#arena.words[segmentOf(address)]!;
     const word = wordOf(address);
     const table = this.#next ?? this.#table;
     const bucket = record[word + HASH]! & (table.length - 1);
     record[word + NEXT] = table[bucket]!;
     table[bucket] = address;
+  }
+
+  #isGrowthDue(): boolean {
+    return this.#count > LOAD_MAX * this.#table.length || this.#mayGrow(2 * this.#table.byteLength);
   }
 
   /** Takes a record out; it is the caller's to free. */

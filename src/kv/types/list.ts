@@ -156,6 +156,11 @@ export class List implements Value {
     return found;
   }
 
+  *parts(): Iterable<string> {
+    let place = 0;
+    for (let chunk = this.#first; chunk !== undefined; chunk = chunk.after) for (const item of chunk.items) yield `${place++}:${item}`;
+  }
+
   copy(): List {
     const copy = new List();
     for (let chunk = this.#first; chunk !== undefined; chunk = chunk.after) copy.#link(chunkOf([...chunk.items]), copy.#last, undefined);

@@ -131,6 +131,10 @@ export class SortedSet implements Value {
     return place;
   }
 
+  *parts(): Iterable<string> {
+    for (const { members, scores, from, to } of this.runs()) for (let i = from; i < to; i++) yield `${scores[i]}:${members[i]}`;
+  }
+
   copy(): SortedSet {
     const copy = new SortedSet();
     copy.#flat = this.#flat;

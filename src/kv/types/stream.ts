@@ -160,6 +160,11 @@ export class StreamValue implements Value {
     return size - this.#size;
   }
 
+  *parts(): Iterable<string> {
+    for (const { entries } of this.#blocks)
+      for (const { id, fields } of entries) yield `${id}${fields.map((field) => `:${field.length}:${field}`).join("")}`;
+  }
+
   copy(): StreamValue {
     const copy = new StreamValue();
     for (const { entries, added, bytes } of this.#blocks) copy.#blocks.push({ entries: [...entries], added, bytes });

@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { array, assert as check, constantFrom, property, record, string } from "fast-check";
+import { HashValue, type HashLimits } from "./hash-value.ts";
+
+const LIMITS: HashLimits = { entriesMax: 128, bytesMax: 64 };
+
+const entriesOf = (hash: HashValue): [string, string][] =>
+  Array.from({ length: hash.size }, (_, position): [string, string] => [hash.fieldAt(position), hash.valueAt(position)]);
+
+test("a hash holds what a map holds after any operations, at first in its order", () => {
+  const operation = record({
+    do: constantFrom("set", "set", "set", "delete"),
+    field: string({ maxLength: 2 }),
+    value: string({ maxLength: 9 }),
+  });
+  check(
+    property(array(operation, { maxLength: 200, size: "max" }), (operations) => {
+      const hash = new HashValue();
+      const model = new Map<string, string>();
+      let most = 0;
+      for (const { do: what, field, value } of operations) {
+        if (what === "set") {
+          assert.equal(hash.set(field, value, LIMITS), !model.has(field));
+          model.set(field, value);
+        } else assert.equal(hash.delete(field), model.delete(field));
+        most = Math.max(most, model.size);
+        assert.equal(hash.get(field), model.get(field));
+        assert.equal(hash.has(field), model.has(field));
+        if (most <= 32) assert.deepEqual(entriesOf(hash), [...model]);
+      }
+      const copy = hash.copy();
+      hash.set("field", "changed", LIMITS);
+      assert.deepEqual(entriesOf(copy).toSorted(), [...model].toSorted());
+      assert.equal(
+        copy.bytes,
+        entriesOf(copy).reduce((filled, [field, value]) => (filled.set(field, value, LIMITS), filled), new HashValue()).bytes,
+      );
+    }),
+  );
+});
+
+test("a hash is a listpack until it has too many fields or one is too long, and never again", () => {
+  const filled = (count: number, length: number): HashValue => {
+    const hash = new HashValue();
+    for (let i = 0; i < count; i++) hash.set(`field-${i}`, "v".repeat(length), LIMITS);
+    return hash;
+  };
+  assert.equal(filled(128, 64).encoding, "listpack");
+  assert.equal(filled(129, 1).encoding, "hashtable");
+  const long = filled(1, 65);
+  assert.equal(long.encoding, "hashtable");
+  long.set("field-0", "v", LIMITS);
+  assert.equal(long.copy().encoding, "hashtable");
+});
