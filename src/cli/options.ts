@@ -20,12 +20,12 @@ export function withSettings(command: Command): Command {
     .option(
       "--set <path=value>",
       "override one setting, e.g. p2p.proxy.port=4001 (repeatable; see: anax config --help-all)",
-      collectPair,
+      pairOption,
       {},
     );
 }
 
-function collectPair(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+export function pairOption(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const split = text.indexOf("=");
   if (split < 1) throw new InvalidArgumentError("expected path=value");
   return { ...before, [text.slice(0, split)]: text.slice(split + 1) };

@@ -12,6 +12,9 @@ export interface ServeOptions extends SettingOptions {
   readonly json?: boolean;
 }
 
+/** Roles, of which some depend on a setting. */
+type WantedRoles = Omit<Roles, "store"> & { readonly store: boolean | "if enabled" };
+
 /** What `up`, `scheduler` and `daemon` share. */
 export function withServe(command: Command): Command {
   return withSettings(command).option("--json", "print one JSON line when ready, instead of a table");
@@ -21,8 +24,9 @@ export function withServe(command: Command): Command {
  * Runs roles in the foreground and prints what listens where once they serve. Somebody who watches a terminal reads that table, and
  * gets only warnings besides; a file or a journal gets everything.
  */
-export async function serve(options: ServeOptions, roles: Roles, flags: Readonly<Record<string, unknown>>): Promise<void> {
+export async function serve(options: ServeOptions, wanted: WantedRoles, flags: Readonly<Record<string, unknown>>): Promise<void> {
   const config = settingsOf(options, { flags, defaults: process.stderr.isTTY ? { logLevel: "warn" } : {} });
+  const roles: Roles = { ...wanted, store: wanted.store === "if enabled" ? config.store.enabled : wanted.store };
   // Loaded only now: help and wrong settings must not wait for all that serving needs.
   const [{ createLog }, { runUntilSignal }, { startNode }] = await Promise.all([
     import("../base/log.ts"),
@@ -43,6 +47,7 @@ function announce({ listeners }: Running, config: AnaxConfig, roles: Roles, json
   const names = Object.entries(roles).flatMap(([role, runs]) => (runs === true ? [role] : []));
   printLine(`anax ${VERSION} (${names.join(", ")}) is ready after ${formatDuration(readyMs)}; data in ${config.dataDir}`);
   for (const { name, address } of listeners) printLine(`  ${name.padEnd(10)} ${address.padEnd(32)} ${MEANINGS[name] ?? ""}`.trimEnd());
+  if (roles.store && !roles.daemon) printLine("The store is not complete: see docs/reference/redis-compatibility.md");
   if (listeners.some(({ name }) => name === "socket")) printLine("Try: anax get <url> -O <file>");
 }
 
@@ -52,5 +57,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   transfer: "pieces for other peers (Vortex)",
   proxy: "registry mirror and HTTP proxy",
   socket: "for anax get and friends on this machine",
+  store: "Redis' protocol: redis-cli -p <port>",
+  "store-tls": "the same over TLS",
   status: "/metrics /healthz /readyz",
 };

@@ -1,3 +1,4 @@
+import { isLoopback } from "./admission.ts";
 import type { User } from "./acl/user.ts";
 import { ReplyWriter } from "../wire/resp/reply-writer.ts";
 import type { Request } from "../wire/resp/request.ts";
@@ -131,7 +132,7 @@ export class Client {
   }
 
   get isLocal(): boolean {
-    return /^(127\.|::1|::ffff:127\.|\[::1\])/.test(this.address) || this.address === "";
+    return this.address === "" || isLoopback(this.address);
   }
 
   // --- for commands -----------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import { Socket, type OnReadOpts } from "node:net";
+import { TLSSocket } from "node:tls";
 import { ProtocolError, RequestParser, type RequestLimits } from "../wire/resp/request-parser.ts";
 import type { Request } from "../wire/resp/request.ts";
 import { Client, type ClientOutput, type Peer } from "./client.ts";
@@ -41,7 +42,10 @@ export class Connection implements ClientOutput {
     this.client = new Client(shared.store, shared.store.nextClientId(), this);
     shared.store.statistics.connectionsReceived++;
     shared.store.clients.set(this.client.id, this.client);
-    this.#socket = readingInto(accepted, { buffer: shared.buffer, callback: (bytes) => this.#received(bytes) });
+    this.#socket =
+      accepted instanceof TLSSocket
+        ? accepted.on("data", (chunk) => void this.#received(chunk, chunk.length))
+        : readingInto(accepted, { buffer: shared.buffer, callback: (bytes) => this.#received(shared.buffer, bytes) });
     this.#address = addressOf(this.#socket.remoteAddress, this.#socket.remotePort);
     this.#socket.on("close", () => this.#ended());
     this.#socket.on("error", () => this.#socket.destroy());
@@ -62,8 +66,11 @@ export class Connection implements ClientOutput {
     };
   }
 
-  #received(bytes: number): boolean {
-    this.#run(() => this.#parser.feed(this.#shared.buffer, bytes, this.#sink, this.#limits(), this.client.known));
+  #received(chunk: Buffer, bytes: number): boolean {
+    const { statistics } = this.#shared.store;
+    statistics.inputBytes += bytes;
+    statistics.readsProcessed++;
+    this.#run(() => this.#parser.feed(chunk, bytes, this.#sink, this.#limits(), this.client.known));
     return !this.#paused && !this.#closed;
   }
 
@@ -123,6 +130,9 @@ export class Connection implements ClientOutput {
         reply.view().copy(bytes);
         reply.truncate();
       } else bytes = reply.take();
+      const { statistics } = this.#shared.store;
+      statistics.outputBytes += bytes.length;
+      statistics.writesProcessed++;
       this.#socket.write(bytes);
       if (this.#socket.writableLength > UNSENT_BYTES_MAX) this.#pause();
     }

@@ -250,5 +250,12 @@ export type ParameterName = keyof typeof PARAMETERS;
 type ValueOf<P extends Parameter> = P extends { kind: "boolean" } ? boolean : P extends { kind: "integer" | "memory" } ? number : string;
 export type ParameterValues = { -readonly [K in ParameterName]: ValueOf<(typeof PARAMETERS)[K]> };
 
+/** Names and aliases to the parameter's own name. */
+export const PARAMETER_NAMES: ReadonlyMap<string, ParameterName> = new Map(
+  (Object.entries(PARAMETERS) as [ParameterName, Parameter][]).flatMap(([name, { alias }]) =>
+    [name, ...(alias === undefined ? [] : [alias])].map((known) => [known, name] as const),
+  ),
+);
+
 export const defaultParameters = (): ParameterValues =>
   Object.fromEntries(Object.entries(PARAMETERS).map(([name, parameter]) => [name, parameter.default])) as ParameterValues;

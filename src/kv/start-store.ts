@@ -1,17 +1,18 @@
 import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { realClock, type Clock } from "../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../base/errors.ts";
 import { Request } from "../wire/resp/request.ts";
+import { admissionRefusal } from "./admission.ts";
 import { COMMANDS } from "./commands/all.ts";
 import { CommandTable } from "./commands/table.ts";
 import { Connection, type ConnectionShared } from "./connection.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import type { ParameterValues } from "./parameters.ts";
-import { Store } from "./store.ts";
+import { Store, type ShutdownHow } from "./store.ts";
+import { createTlsServer } from "./tls.ts";
 
 const READ_BYTES = 64 * 1024;
-const BACKLOG = 511;
 
 /** A store inside a program is that program's own, and its tests': those on this machine may DEBUG it. `anax store` says otherwise. */
 const EMBEDDED: Partial<ParameterValues> = {
@@ -22,9 +23,15 @@ const EMBEDDED: Partial<ParameterValues> = {
 
 export interface StoreOptions {
   readonly host?: string;
-  /** 0: a free one. */
+  /** 0: a free one. Undefined: 6379. */
   readonly port?: number;
   readonly parameters?: Partial<ParameterValues>;
+  /** Users besides those of `aclfile`: the name and its rules, as a `user` line of redis.conf has them. */
+  readonly users?: readonly (readonly string[])[];
+  /** The file that parameters came from, for INFO. */
+  readonly configFile?: string;
+  /** What SHUTDOWN does; undefined: the command is refused. */
+  readonly shutdown?: (how: ShutdownHow) => void;
   readonly clock?: Clock;
 }
 
@@ -32,38 +39,77 @@ export interface StoreOptions {
 export interface RunningStore extends AsyncDisposable {
   readonly host: string;
   readonly port: number;
+  /** 0: none. */
+  readonly tlsPort: number;
   readonly store: Store;
 }
 
-/** Starts a Redis-compatible server in this thread. Throws `listen.address-in-use`, `listen.failed`. */
+/**
+ * Starts a Redis-compatible server in this thread. Throws `listen.address-in-use`, `listen.failed`, `config.invalid` for certificates, or a `CommandError`
+ * for users that are wrong.
+ */
 export async function startStore(options: StoreOptions = {}): Promise<RunningStore> {
-  const clock = options.clock ?? realClock;
+  await using scope = new AsyncDisposableStack();
+  const { clock = realClock, host = "127.0.0.1", port = 6379 } = options;
   const store = new Store({ clock, commands: new CommandTable(COMMANDS), parameters: { ...EMBEDDED, ...options.parameters } });
+  store.shutdown = options.shutdown;
   store.tick();
+  if (store.parameters.aclfile !== "") store.loadUsers(store.parameters.aclfile);
+  for (const [name, ...rules] of options.users ?? []) store.acl.set(name!, rules);
+  const accept = acceptorFor(store);
+  scope.defer(() => accept.closeAll());
+  const backlog = store.parameters["tcp-backlog"];
+  const plain = port < 0 ? undefined : await listen(createServer({ pauseOnConnect: true }, accept), { host, port, backlog });
+  if (plain !== undefined) scope.use(plain.server);
+  const wantedTls = store.parameters["tls-port"];
+  const secure = wantedTls === 0 ? undefined : await listen(createTlsServer(store.parameters, accept), { host, port: wantedTls, backlog });
+  if (secure !== undefined) scope.use(secure.server);
+  store.listening = { host, port: plain?.port ?? 0, tlsPort: secure?.port ?? 0, configFile: options.configFile ?? "" };
+  store.parameters.port = store.listening.port;
+  scope.use(store.eviction);
+  scope.use(startHousekeeping(store));
+  scope.defer(() => accept.closeAll()); // before the servers, which wait for their connections
+  const owned = scope.move();
+  return { host, port: store.listening.port, tlsPort: store.listening.tlsPort, store, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+interface Acceptor {
+  (socket: Socket): void;
+  closeAll(): void;
+}
+
+/** Makes clients of connections, or refuses them. */
+function acceptorFor(store: Store): Acceptor {
   const shared: ConnectionShared = { store, buffer: Buffer.allocUnsafeSlow(READ_BYTES), request: new Request() };
   const connections = new Set<Connection>();
-  const server = createServer({ pauseOnConnect: true }, (socket) => {
+  const accept = (socket: Socket): void => {
+    const refusal = admissionRefusal(store, socket.remoteAddress);
+    if (refusal !== undefined) {
+      store.statistics.connectionsRejected++;
+      socket.on("error", () => socket.destroy());
+      socket.end(`-${refusal}\r\n`, () => socket.destroy());
+      return;
+    }
+    const keepAliveSeconds = store.parameters["tcp-keepalive"];
+    if (keepAliveSeconds > 0) socket.setKeepAlive(true, keepAliveSeconds * 1000);
     const connection = new Connection(socket, shared, () => connections.delete(connection));
     connections.add(connection);
+  };
+  return Object.assign(accept, {
+    closeAll: () => {
+      for (const connection of connections) connection.close();
+    },
   });
-  const { host = "127.0.0.1", port = 6379 } = options;
-  server.listen({ host, port, backlog: BACKLOG });
+}
+
+async function listen(
+  server: Server,
+  at: { readonly host: string; readonly port: number; readonly backlog: number },
+): Promise<{ readonly server: Server; readonly port: number }> {
+  server.listen(at);
   await once(server, "listening").catch((cause: unknown) => {
+    const { host, port } = at;
     throw new AnaxError(systemCodeOf(cause) === "EADDRINUSE" ? "listen.address-in-use" : "listen.failed", { host, port }, { cause });
   });
-  const bound = (server.address() as AddressInfo).port; // a listening TCP server has one
-  store.listening = { ...store.listening, host, port: bound };
-  store.parameters.port = bound;
-  const housekeeping = startHousekeeping(store);
-  return {
-    host,
-    port: bound,
-    store,
-    async [Symbol.asyncDispose]() {
-      housekeeping[Symbol.dispose]();
-      store.eviction[Symbol.dispose]();
-      for (const connection of connections) connection.close();
-      await server[Symbol.asyncDispose]();
-    },
-  };
+  return { server, port: (server.address() as AddressInfo).port }; // a listening TCP server has one
 }

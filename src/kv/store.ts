@@ -173,6 +173,7 @@ export class Store {
   parametersChanged(names: readonly ParameterName[]): void {
     this.#apply();
     if (names.some((name) => name === "maxmemory-policy" || name.startsWith("lfu-"))) this.#countUses();
+    if (names.includes("maxmemory")) this.eviction.makeRoom();
     if (names.includes("requirepass")) this.acl.setPassword(this.parameters.requirepass);
   }
 

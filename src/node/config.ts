@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { loadSettings, type SettingSources } from "../base/config.ts";
+import { StoreConfig } from "../kv/config.ts";
 import { DaemonConfig } from "../p2p/daemon/config.ts";
 import { MeshConfig } from "../p2p/daemon/mesh/config.ts";
 import { RatesConfig } from "../p2p/daemon/rates/config.ts";
@@ -30,6 +31,7 @@ export const AnaxConfig = z.strictObject({
       listenHost: z.string().default("127.0.0.1").describe("Address of the status pages: /, /metrics, /healthz and /readyz."),
       port: port(4002).describe("Port of the status pages of a daemon, or of everything in one process; 0 takes a free one."),
       schedulerPort: port(8000).describe("Port of the status pages of a scheduler that runs alone."),
+      storePort: port(9121).describe("Port of the status pages of a store that runs alone, where redis_exporter would serve them."),
     })
     .prefault({}),
   scheduler: z
@@ -38,6 +40,7 @@ export const AnaxConfig = z.strictObject({
       port: port(8002).describe("gRPC port of the scheduler; 0 takes a free one."),
     })
     .prefault({}),
+  store: StoreConfig.prefault({}),
   p2p: z
     .strictObject({
       scheduler: SchedulerConfig.prefault({}),

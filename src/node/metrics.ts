@@ -1,4 +1,5 @@
 import type { MetricSpec } from "../base/metrics.ts";
+import { KV_METRICS } from "../kv/metrics.ts";
 import { DAEMON_METRICS } from "../p2p/daemon/metrics.ts";
 import { RATES_METRICS } from "../p2p/daemon/rates/metrics.ts";
 import { TRANSFER_METRICS } from "../p2p/daemon/transfer/metrics.ts";
@@ -16,4 +17,5 @@ export const ALL_METRICS: readonly Readonly<Record<string, MetricSpec>>[] = [
   PROXY_METRICS,
   SCHEDULER_METRICS,
   SOURCE_METRICS,
+  KV_METRICS,
 ];

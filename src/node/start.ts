@@ -15,11 +15,13 @@ import { listening } from "./listening.ts";
 import type { Listener, Running } from "./run.ts";
 import { startDaemonRole } from "./start-daemon.ts";
 import { startSchedulerRole } from "./start-scheduler.ts";
+import { startStoreRole } from "./start-store.ts";
 import { startStatusServer } from "./status-server.ts";
 
 export interface Roles {
   readonly scheduler: boolean;
   readonly daemon: boolean;
+  readonly store: boolean;
 }
 
 /** What every role of a process shares. */
@@ -49,12 +51,12 @@ export async function startNode(config: AnaxConfig, roles: Roles, log: Log): Pro
   const startedAt = isoText(realClock.wallMs());
   let missing: string | undefined = "starting";
   const parts: NodeParts = { config, log, registry, serveGrpc: (listen, services) => serveGrpc(listen, services, log) };
-  const statusPort = roles.daemon ? config.status.port : config.status.schedulerPort;
+  const statusSetting = roles.daemon ? "port" : roles.scheduler ? "schedulerPort" : "storePort";
   const status = scope.use(
     await listening(
-      roles.daemon ? "status.port" : "status.schedulerPort",
+      `status.${statusSetting}`,
       startStatusServer(
-        { host: config.status.listenHost, port: statusPort },
+        { host: config.status.listenHost, port: config.status[statusSetting] },
         {
           registry,
           notReady: () => missing,
@@ -80,6 +82,7 @@ export async function startNode(config: AnaxConfig, roles: Roles, log: Log): Pro
     running.push(
       scope.use(await startDaemonRole(parts, schedulers, () => [...listenersOf(running), { name: "status", address: status.address }])),
     );
+  if (roles.store) running.push(scope.use(await startStoreRole(parts, !roles.daemon && !roles.scheduler)));
   missing = undefined;
   log.info("node.ready", { roles, listeners: Object.fromEntries(listenersOf(running).map(({ name, address }) => [name, address])) });
   scope.defer(() => void (missing = "stopping")); // the first thing that a stop does

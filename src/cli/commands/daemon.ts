@@ -23,6 +23,6 @@ export function command(): Command {
         "p2p.daemon.hostname": options.hostname,
         "p2p.daemon.advertiseIp": options.advertiseIp,
       };
-      await serve(options, { scheduler: false, daemon: true }, flags);
+      await serve(options, { scheduler: false, daemon: true, store: false }, flags);
     });
 }

@@ -7,6 +7,6 @@ export function command(): Command {
     .description("Run a scheduler. Several share the tasks by consistent hashing; daemons are told all of them.")
     .option("--port <port>", "gRPC port (default: 8002)", countOption)
     .action(async (options: ServeOptions & { readonly port?: number }) => {
-      await serve(options, { scheduler: true, daemon: false }, { "scheduler.port": options.port });
+      await serve(options, { scheduler: true, daemon: false, store: false }, { "scheduler.port": options.port });
     });
 }

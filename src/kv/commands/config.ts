@@ -1,18 +1,11 @@
 import { matchesGlob } from "../glob.ts";
 import { CommandError } from "../command-error.ts";
 import type { Client } from "../client.ts";
-import { PARAMETERS, type Parameter, type ParameterName } from "../parameters.ts";
+import { PARAMETERS, PARAMETER_NAMES, type Parameter, type ParameterName } from "../parameters.ts";
 import { parseParameter, textOfParameter } from "../parameter-text.ts";
 import type { Command } from "./command.ts";
 
 const FLAGS = ["admin", "noscript", "loading", "stale"] as const;
-
-/** Names and aliases to the parameter's own name. */
-const NAMES: ReadonlyMap<string, ParameterName> = new Map(
-  (Object.entries(PARAMETERS) as [ParameterName, Parameter][]).flatMap(([name, { alias }]) =>
-    [name, ...(alias === undefined ? [] : [alias])].map((known) => [known, name] as const),
-  ),
-);
 
 const get: Command = {
   name: "config|get",
@@ -23,7 +16,7 @@ const get: Command = {
   since: "2.0.0",
   run(client, request) {
     const patterns = request.texts(2).map((pattern) => pattern.toLowerCase());
-    const found = [...NAMES].filter(([known, name]) =>
+    const found = [...PARAMETER_NAMES].filter(([known, name]) =>
       patterns.some((pattern) => pattern === known || (!isHidden(name) && matchesGlob(pattern, known))),
     );
     client.reply.map(found.length);
@@ -48,7 +41,7 @@ const set: Command = {
     const changes = new Map<ParameterName, string | number | boolean>();
     for (let i = 2; i < request.count; i += 2) {
       const given = request.word(i);
-      const name = NAMES.get(given);
+      const name = PARAMETER_NAMES.get(given);
       if (name === undefined) throw new CommandError(`ERR Unknown option or number of arguments for CONFIG SET - '${request.text(i)}'`);
       const failed = (why: string): CommandError =>
         new CommandError(`ERR CONFIG SET failed (possibly related to argument '${request.text(i)}') - ${why}`);

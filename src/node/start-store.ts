@@ -1,0 +1,90 @@
+import { join } from "node:path";
+import { AnaxError } from "../base/errors.ts";
+import { realClock } from "../base/clock.ts";
+import { lockDirectory } from "../disk/directory-lock.ts";
+import { CommandError } from "../kv/command-error.ts";
+import { kvMetrics } from "../kv/metrics.ts";
+import { readRedisConf, settingsOfDirectives, type Directive } from "../kv/redis-conf.ts";
+import { startStore } from "../kv/start-store.ts";
+import { addressText } from "../wire/grpc/address.ts";
+import { listening } from "./listening.ts";
+import type { NodeParts, Role } from "./start.ts";
+
+const PORT_DEFAULT = 6379;
+const METRICS_MS = 1000;
+
+/** The Redis-compatible store with its listener. Parameters: those of the file, then of the settings. Throws `config.*`, `listen.*`. */
+export async function startStoreRole({ config, log, registry }: NodeParts, alone: boolean): Promise<Role> {
+  await using scope = new AsyncDisposableStack();
+  const { listenHost, port, configFile, parameters: given } = config.store;
+  const named = Object.entries(given).map(([name, value]): Directive => ({
+    name,
+    values: valuesOf(value),
+    from: `store.parameters.${name}`,
+  }));
+  const dataDir = join(config.dataDir, "store");
+  scope.use(await lockDirectory(dataDir));
+  const own: Directive[] = [{ name: "dir", values: [dataDir], from: "data directory" }];
+  const { parameters, users } = settingsOfDirectives([...own, ...(configFile === undefined ? [] : readRedisConf(configFile)), ...named]);
+  const running = scope.use(
+    await listening(
+      "store.port",
+      startStore({
+        host: listenHost ?? hostOf(parameters.bind),
+        port: port ?? parameters.port ?? PORT_DEFAULT,
+        parameters: { "enable-debug-command": "no", "enable-protected-configs": "no", "enable-module-command": "no", ...parameters },
+        users,
+        ...(configFile !== undefined && { configFile }),
+        // A client of the store must not end what else runs in the process.
+        ...(alone && { shutdown: () => void process.kill(process.pid, "SIGTERM") }),
+      }).catch(explained),
+    ),
+  );
+  const measure = kvMetrics(registry, running.store);
+  scope.use(every(METRICS_MS, measure));
+  log.child({ role: "store" }).info("store.ready", { host: running.host, port: running.port, tlsPort: running.tlsPort });
+  const owned = scope.move();
+  return {
+    listeners: [
+      { name: "store", address: addressText({ host: running.host, port: running.port }) },
+      ...(running.tlsPort === 0 ? [] : [{ name: "store-tls", address: addressText({ host: running.host, port: running.tlsPort }) }]),
+    ],
+    status: () => {
+      const { clients, databases, statistics } = running.store;
+      const keys = databases.reduce((sum, db) => sum + db.count, 0);
+      return { store: { clients: clients.size, keys, commandsProcessed: statistics.commandsProcessed } };
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** The first address of `bind`; a minus before one says that it may be missing. */
+function hostOf(bind: string | undefined): string {
+  const first = bind
+    ?.split(/\s+/)
+    .find((word) => word !== "")
+    ?.replace(/^-/, "");
+  if (first === undefined) return "127.0.0.1";
+  return first === "*" ? "0.0.0.0" : first;
+}
+
+const valuesOf = (value: string | number | boolean): string[] => [typeof value === "boolean" ? (value ? "yes" : "no") : String(value)];
+
+/** Users that are wrong are wrong settings. */
+function explained(thrown: unknown): never {
+  if (thrown instanceof CommandError) throw new AnaxError("config.invalid", { problems: [thrown.message] }, { cause: thrown });
+  throw thrown;
+}
+
+function every(ms: number, act: () => void): Disposable {
+  let timer: Disposable;
+  const next = (): void => {
+    timer = realClock.timer(ms, () => {
+      act();
+      next();
+    });
+  };
+  act();
+  next();
+  return { [Symbol.dispose]: () => timer[Symbol.dispose]() };
+}
