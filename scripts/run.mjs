@@ -17,6 +17,7 @@ const TARGETS = {
   bench: "scripts/bench.ts",
   "bench:broadcast": "bench/broadcast/main.ts",
   "test:incidents": "test/incidents/main.ts",
+  "test:redis": "test/redis/main.ts",
   docs: "scripts/docs.ts",
   anax: "bin/anax.ts",
 };

@@ -1,5 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 /** Debian packages that tests run against, and the program by which each is recognised. */
 const PACKAGES: Readonly<Record<string, string>> = {
@@ -65,6 +67,44 @@ export function installBroadcastPackages(): boolean {
   return stillMissing.length === 0;
 }
 
+/** What the tests of the store need: the language of Redis' own suite, and what unpacks its source. */
+const REDIS_PACKAGES: Readonly<Record<string, string>> = { "dpkg-dev": "dpkg-source", patch: "patch", tcl: "tclsh", "xz-utils": "xz" };
+
+/** Where Debian has the source; machines mostly look for binaries only. */
+const SOURCES = ["bookworm", "bookworm-updates"].map((suite) => `deb-src http://deb.debian.org/debian ${suite} main\n`).join("");
+
+/** Unpacks the source of Redis 7.0 below this directory, once; its path, or undefined where it could not be had. */
+export function fetchRedisSource(cache: string): string | undefined {
+  const missing = missingOf(REDIS_PACKAGES);
+  if (missing.length > 0 && mayInstall()) install(missing);
+  const target = join(cache, "redis-7.0");
+  if (existsSync(join(target, "tests/test_helper.tcl"))) return target;
+  const work = mkdtempSync(join(tmpdir(), "anax-redis-source-"));
+  try {
+    // Its own lists: this machine's stay as they are.
+    mkdirSync(join(work, "lists/partial"), { recursive: true });
+    writeFileSync(join(work, "sources.list"), SOURCES);
+    const own = [
+      "-o",
+      `Dir::Etc::sourcelist=${work}/sources.list`,
+      "-o",
+      "Dir::Etc::sourceparts=-",
+      "-o",
+      `Dir::State::lists=${work}/lists`,
+    ];
+    const done =
+      apt([...own, "update", "-qq"], work) && apt([...own, "-o", "APT::Sandbox::User=root", "source", "-qq", "redis/bookworm"], work);
+    const found = done ? readdirSync(work).find((name) => /^redis-7\.0\.\d+$/.test(name)) : undefined;
+    if (found === undefined) return undefined;
+    mkdirSync(cache, { recursive: true });
+    rmSync(target, { recursive: true, force: true });
+    cpSync(join(work, found), target, { recursive: true });
+    return target;
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
 const missingOf = (packages: Readonly<Record<string, string>>): readonly string[] =>
   Object.keys(packages).filter((name) => !present(packages[name]!)); // a key of the table
 
@@ -80,12 +120,14 @@ function install(names: readonly string[]): boolean {
   }
 }
 
-function apt(args: readonly string[]): boolean {
+function apt(args: readonly string[], cwd?: string): boolean {
   const done = spawnSync("apt-get", args, {
+    ...(cwd !== undefined && { cwd }),
     stdio: ["ignore", "ignore", "inherit"],
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
   });
-  if (done.status !== 0) console.error(`apt-get ${args[0]} failed (exit ${done.status}).`);
+  if (done.status !== 0)
+    console.error(`apt-get ${args.find((arg) => /^(update|install|source)$/.test(arg)) ?? ""} failed (exit ${done.status}).`);
   return done.status === 0;
 }
 
