@@ -76,7 +76,7 @@ const isConstant = ({ by }: SortOptions): boolean => by !== undefined && !by.inc
 function elementsOf(value: Value): string[] {
   const elements: string[] = [];
   if (value.type === LIST) (value as List).each(0, value.size, (element) => elements.push(element));
-  else if (value.type === SET) for (let i = 0; i < value.size; i++) elements.push((value as SetValue).at(i));
+  else if (value.type === SET) (value as SetValue).each((member) => elements.push(member) > 0);
   else (value as SortedSet).each((member) => elements.push(member));
   return elements;
 }
