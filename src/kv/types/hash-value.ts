@@ -1,6 +1,7 @@
 import { HASH_TYPE, type Value } from "../keyspace/value.ts";
 import {
   afterItem,
+  canReplace,
   countOf,
   findPacked,
   hasRoom,
