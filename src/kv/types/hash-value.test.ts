@@ -30,7 +30,7 @@ test("a hash holds what a map holds after any operations, at first in its order"
         most = Math.max(most, model.size);
         assert.equal(hash.get(field), model.get(field));
         assert.equal(hash.has(field), model.has(field));
-        if (most <= 12) assert.deepEqual(entriesOf(hash), [...model]);
+        if (most <= 12 && hash.encoding === "listpack") assert.deepEqual(entriesOf(hash), [...model]);
       }
       const copy = hash.copy();
       assert.equal(copy.bytes, hash.bytes);
