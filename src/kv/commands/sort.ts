@@ -88,7 +88,7 @@ function inOrder(db: Database, elements: readonly string[], options: SortOptions
   const direction = descending ? -1 : 1;
   const compared = (a: number, b: number): number => compare(weights[a], weights[b]) || (alpha ? 0 : compare(elements[a], elements[b]));
   return Array.from(elements.keys())
-    .sort((a, b) => direction * compared(a, b))
+    .toSorted((a, b) => direction * compared(a, b))
     .map((position) => elements[position]!);
 }
 
