@@ -2,8 +2,9 @@ import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../client.ts";
 import { CommandError } from "../command-error.ts";
 import { decimalSum } from "../decimal.ts";
-import { doubleAt, doubleOf, fitsInt64, int64At, int64Of } from "../numbers.ts";
+import { doubleAt, doubleOf, fitsInt64, int64At, safeIntegerIn } from "../numbers.ts";
 import { HashValue } from "../types/hash-value.ts";
+import { integerOf } from "../types/integers.ts";
 import { keyAt, type Command } from "./command.ts";
 import { findHash, hashLimitsOf } from "./hash.ts";
 
@@ -16,18 +17,25 @@ const hincrby: Command = {
   since: "2.0.0",
   keys: keyAt(1, "RW", "access", "update"),
   run(client, request) {
-    const by = int64At(request, 3);
-    const field = request.text(2);
+    const quick = safeIntegerIn(request.bytes, request.offsets[3]!, request.lengths[3]!);
+    const by = Number.isNaN(quick) ? int64At(request, 3) : quick;
     const hash = findHash(client, request);
-    const before = int64Of(hash?.get(field) ?? "0");
-    if (before === undefined) throw new CommandError("ERR hash value is not an integer");
-    const sum = before + by;
-    if (!fitsInt64(sum)) throw new CommandError("ERR increment or decrement would overflow");
+    const sum = sumOf(hash?.get(request.text(2)) ?? "0", by);
     setField(client, request, hash, String(sum));
     client.wrote(request, 1, "h", "hincrby");
     client.reply.integer(sum);
   },
 };
+
+/** As a bigint only where it may need one. */
+function sumOf(before: string, by: number | bigint): number | bigint {
+  const value = integerOf(before);
+  if (value === undefined) throw new CommandError("ERR hash value is not an integer");
+  if (typeof value === "number" && typeof by === "number") return value + by;
+  const sum = BigInt(value) + BigInt(by);
+  if (!fitsInt64(sum)) throw new CommandError("ERR increment or decrement would overflow");
+  return sum;
+}
 
 const hincrbyfloat: Command = {
   name: "hincrbyfloat",

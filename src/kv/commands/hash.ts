@@ -113,16 +113,15 @@ const hgetall: Command = {
   run(client, request) {
     const { reply } = client;
     const hash = readHash(client, request);
-    const size = hash?.size ?? 0;
-    reply.map(size);
-    for (let i = 0; i < size; i++) {
-      reply.bulk(hash!.fieldAt(i)); // there is none where the size is 0
-      reply.bulk(hash!.valueAt(i));
-    }
+    reply.map(hash?.size ?? 0);
+    hash?.each((field, value) => {
+      reply.bulk(field);
+      reply.bulk(value);
+    });
   },
 };
 
-const halves = (name: "hkeys" | "hvals", what: string, partAt: (hash: HashValue, position: number) => string): Command => ({
+const halves = (name: "hkeys" | "hvals", what: string, partOf: (field: string, value: string) => string): Command => ({
   name,
   arity: 2,
   flags: ["readonly"],
@@ -132,9 +131,8 @@ const halves = (name: "hkeys" | "hvals", what: string, partAt: (hash: HashValue,
   keys: keyAt(1, "RO", "access"),
   run(client, request) {
     const hash = readHash(client, request);
-    const size = hash?.size ?? 0;
-    client.reply.array(size);
-    for (let i = 0; i < size; i++) client.reply.bulk(partAt(hash!, i)); // there is none where the size is 0
+    client.reply.array(hash?.size ?? 0);
+    hash?.each((field, value) => client.reply.bulk(partOf(field, value)));
   },
 });
 
@@ -196,12 +194,12 @@ export const HASH_COMMANDS: readonly Command[] = [
   hexists,
   hget,
   hgetall,
-  halves("hkeys", "fields", (hash, position) => hash.fieldAt(position)),
+  halves("hkeys", "fields", (field) => field),
   hlen,
   hmget,
   hmset,
   hset,
   hsetnx,
   hstrlen,
-  halves("hvals", "values", (hash, position) => hash.valueAt(position)),
+  halves("hvals", "values", (_, value) => value),
 ];

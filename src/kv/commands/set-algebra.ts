@@ -5,6 +5,7 @@ import { SET } from "../keyspace/value.ts";
 import { integerAt } from "../numbers.ts";
 import { SetValue } from "../types/set-value.ts";
 import { keyAt, keysCountedAt, keysFrom, type Command } from "./command.ts";
+import { replyMembers } from "./set.ts";
 
 type Sets = readonly (SetValue | undefined)[];
 /** Tells each member of the result, until the visitor says that it is enough; the same one perhaps more than once. */
@@ -21,24 +22,18 @@ const intersection: Operation = (sets, visit) => {
   if (sets.includes(undefined)) return;
   const [smallest, ...others] = (sets as readonly SetValue[]).toSorted((a, b) => a.size - b.size);
   if (smallest === undefined) return;
-  for (let i = 0; i < smallest.size; i++) {
-    const member = smallest.at(i);
-    if (others.every((other) => other === smallest || other.has(member)) && !visit(member)) return;
-  }
+  smallest.each((member) => !others.every((other) => other === smallest || other.has(member)) || visit(member));
 };
 
 const union: Operation = (sets, visit) => {
-  for (const set of sets) for (let i = 0; i < (set?.size ?? 0); i++) visit(set!.at(i)); // there is one where the size is not 0
+  for (const set of sets) set?.each(visit);
 };
 
 /** Of the first whatever no other has, the largest asked first. */
 const difference: Operation = ([first, ...others], visit) => {
   if (first === undefined) return;
   const removed = others.filter((set) => set !== undefined).toSorted((a, b) => b.size - a.size);
-  for (let i = 0; i < first.size; i++) {
-    const member = first.at(i);
-    if (!removed.some((other) => other === first || other.has(member))) visit(member);
-  }
+  first.each((member) => removed.some((other) => other === first || other.has(member)) || visit(member));
 };
 
 const OPERATIONS = {
@@ -58,7 +53,7 @@ const answers = (name: keyof typeof OPERATIONS): Command => ({
   run(client, request) {
     const result = resultOf(OPERATIONS[name].operation, setsAt(client, request, 1, request.count), client);
     client.reply.set(result.size);
-    for (let i = 0; i < result.size; i++) client.reply.bulk(result.at(i));
+    replyMembers(client, result);
   },
 });
 

@@ -127,11 +127,17 @@ const smembers: Command = {
   keys: keyAt(1, "RO", "access"),
   run(client, request) {
     const set = readSet(client, request);
-    const size = set?.size ?? 0;
-    client.reply.set(size);
-    for (let i = 0; i < size; i++) client.reply.bulk(set!.at(i)); // there is none where the size is 0
+    client.reply.set(set?.size ?? 0);
+    if (set !== undefined) replyMembers(client, set);
   },
 };
+
+export function replyMembers({ reply }: Client, set: SetValue): void {
+  set.each((member) => {
+    reply.bulk(member);
+    return true;
+  });
+}
 
 const sscan: Command = {
   name: "sscan",

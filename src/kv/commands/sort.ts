@@ -76,7 +76,7 @@ const isConstant = ({ by }: SortOptions): boolean => by !== undefined && !by.inc
 function elementsOf(value: Value): string[] {
   const elements: string[] = [];
   if (value.type === LIST) (value as List).each(0, value.size, (element) => elements.push(element));
-  else if (value.type === SET) for (let i = 0; i < value.size; i++) elements.push((value as SetValue).at(i));
+  else if (value.type === SET) (value as SetValue).each((member) => elements.push(member) > 0);
   else (value as SortedSet).each((member) => elements.push(member));
   return elements;
 }
@@ -88,7 +88,7 @@ function inOrder(db: Database, elements: readonly string[], options: SortOptions
   const direction = descending ? -1 : 1;
   const compared = (a: number, b: number): number => compare(weights[a], weights[b]) || (alpha ? 0 : compare(elements[a], elements[b]));
   return Array.from(elements.keys())
-    .sort((a, b) => direction * compared(a, b))
+    .toSorted((a, b) => direction * compared(a, b))
     .map((position) => elements[position]!);
 }
 

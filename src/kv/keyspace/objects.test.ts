@@ -44,3 +44,16 @@ test("the sum of sizes is right after any changes, however many", () => {
   objects.clear();
   assert.equal(objects.usedBytes, 0);
 });
+
+test("a command may go on changing what it named before many others", () => {
+  const objects = new Objects();
+  const values = Array.from({ length: 2000 }, () => new Growing(10));
+  const numbers = values.map((value) => objects.add(value));
+  assert.equal(objects.usedBytes, 20_000);
+  for (let first = 0; first < 1500; first += 100) {
+    objects.changing(numbers[first]!);
+    for (let i = 0; i < 400; i++) objects.changing(numbers[first + i + 1]!);
+    values[first]!.bytes += 5;
+  }
+  assert.equal(objects.usedBytes, 20_000 + 15 * 5);
+});

@@ -1,8 +1,5 @@
 import type { UseOf } from "./database.ts";
 
-/** How keys are remembered to be used: by when, or by how often. */
-export type UsageKind = "lru" | "lfu";
-
 /** Seconds in 24 bits: half a year. */
 const SECONDS_MASK = 0xff_ffff;
 /** Of LFU: minutes in 16 bits above a counter of 8. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { array, assert as check, constantFrom, property, record, string } from "fast-check";
+import { array, assert as check, constantFrom, nat, oneof, property, record, string } from "fast-check";
 import { HashValue, type HashLimits } from "./hash-value.ts";
 
 const LIMITS: HashLimits = { entriesMax: 128, bytesMax: 64 };
@@ -12,7 +12,10 @@ test("a hash holds what a map holds after any operations, at first in its order"
   const operation = record({
     do: constantFrom("set", "set", "set", "delete"),
     field: string({ maxLength: 2 }),
-    value: string({ maxLength: 9 }),
+    value: oneof(
+      string({ maxLength: 9 }),
+      nat({ max: 70 }).map((length) => "v".repeat(length)),
+    ),
   });
   check(
     property(array(operation, { maxLength: 200, size: "max" }), (operations) => {
@@ -27,15 +30,15 @@ test("a hash holds what a map holds after any operations, at first in its order"
         most = Math.max(most, model.size);
         assert.equal(hash.get(field), model.get(field));
         assert.equal(hash.has(field), model.has(field));
-        if (most <= 32) assert.deepEqual(entriesOf(hash), [...model]);
+        if (most <= 12 && hash.encoding === "listpack") assert.deepEqual(entriesOf(hash), [...model]);
       }
       const copy = hash.copy();
+      assert.equal(copy.bytes, hash.bytes);
       hash.set("field", "changed", LIMITS);
-      assert.deepEqual(entriesOf(copy).toSorted(), [...model].toSorted());
-      assert.equal(
-        copy.bytes,
-        entriesOf(copy).reduce((filled, [field, value]) => (filled.set(field, value, LIMITS), filled), new HashValue()).bytes,
-      );
+      assert.deepEqual(new Map(entriesOf(copy)), model);
+      const visited: [string, string][] = [];
+      copy.each((field, value) => visited.push([field, value]));
+      assert.deepEqual(visited, entriesOf(copy));
     }),
   );
 });

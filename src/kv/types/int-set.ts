@@ -1,6 +1,8 @@
 import { integerOf } from "./integers.ts";
 
 const ITEM_BYTES = 8;
+/** Places of the array that are free, as it grows. */
+const FREE_PLACES = 12;
 
 /** A small set of 64-bit integers: one sorted array. Numbers up to 15 digits, bigints beyond; the two compare exactly. */
 export class IntSet {
@@ -12,7 +14,7 @@ export class IntSet {
   }
 
   get bytes(): number {
-    return this.#values.length * ITEM_BYTES;
+    return (this.#values.length + FREE_PLACES) * ITEM_BYTES;
   }
 
   /** None needs more than 15 digits. */

@@ -13,9 +13,9 @@ test("a sample has different positions, each as often as any other", () => {
     [3, 0],
   ] as const) {
     const rounds = 20_000;
-    const times = new Array<number>(size).fill(0);
+    const times = Array.from({ length: size }, () => 0);
     for (let round = 0; round < rounds; round++) {
-      const sample = [...samplePositions(size, count, random.next)];
+      const sample = [...samplePositions(size, count, () => random.next())];
       assert.equal(sample.length, Math.min(size, count));
       for (const position of sample) times[position]!++;
     }

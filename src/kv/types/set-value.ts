@@ -2,16 +2,20 @@ import { SET, type Value } from "../keyspace/value.ts";
 import { IntSet } from "./int-set.ts";
 import { IntegerTable } from "./integer-table.ts";
 import { scanDown } from "./scan-down.ts";
-import { StringTable } from "./string-table.ts";
+import { PackedMembers, StringMembers } from "./set-members.ts";
 
 /** Of the set itself, with whatever keeps its members. */
-const SET_BYTES = 120;
+const SET_BYTES = 88;
+
+/** More integers are not packed when something else joins them. */
+const PACKED_INTEGERS_MAX = 32;
 
 /** What keeps members, at positions from 0 on. `add` answers undefined for one that it cannot keep. */
-type Members = IntSet | IntegerTable | StringMembers;
+type Members = IntSet | IntegerTable | PackedMembers | StringMembers;
 
 /**
- * A set: few integers sorted (`intset`), many of them in typed arrays, anything else as strings (both `hashtable`). It never goes back to a smaller form.
+ * A set: few integers sorted (`intset`), many of them in typed arrays; a few short strings packed, otherwise a table (these are all `hashtable`). It never goes back to
+ * a smaller form.
  * Members are at positions from 0 to `size`, in no order that means something.
  */
 export class SetValue implements Value {
@@ -40,14 +44,14 @@ export class SetValue implements Value {
 
   /** False where it is there already. `intSetMax`: `set-max-intset-entries`. */
   add(member: string, intSetMax: number): boolean {
-    const added = this.#members.add(member);
-    if (added === undefined) {
-      this.#members = filledWith(new StringMembers(), this.#members);
-      return this.#members.add(member);
+    for (;;) {
+      const members: Members = this.#members;
+      const added = members.add(member);
+      if (added === true && members.encoding === "intset" && members.size > intSetMax)
+        this.#members = filledWith(members.safe ? new IntegerTable() : new StringMembers(), members);
+      if (added !== undefined) return added;
+      this.#members = wider(members);
     }
-    if (added && this.#members.encoding === "intset" && this.#members.size > intSetMax)
-      this.#members = filledWith(this.#members.safe ? new IntegerTable() : new StringMembers(), this.#members);
-    return added;
   }
 
   /** False where it is not there. */
@@ -57,6 +61,13 @@ export class SetValue implements Value {
 
   removeAt(position: number): void {
     this.#members.removeAt(position);
+  }
+
+  /** Visits the members until the visitor says that it is enough. */
+  each(visit: (member: string) => boolean): void {
+    const members = this.#members;
+    if (members instanceof PackedMembers) members.each(visit);
+    else for (let position = 0; position < members.size; position++) if (!visit(members.at(position))) return;
   }
 
   /** As `scanDown`; an intset is visited whole. */
@@ -76,49 +87,13 @@ export class SetValue implements Value {
   }
 }
 
-/** Members of any kind. */
-class StringMembers {
-  readonly encoding = "hashtable";
-  #table = new StringTable();
-
-  get size(): number {
-    return this.#table.size;
+/** The next form, for a member that this one cannot keep. */
+function wider(members: Members): Members {
+  if (members.encoding === "intset" && members.size <= PACKED_INTEGERS_MAX) {
+    const packed = filledWith(new PackedMembers(), members);
+    if (packed.size === members.size) return packed;
   }
-
-  get bytes(): number {
-    return this.#table.bytes;
-  }
-
-  at(position: number): string {
-    return this.#table.at(position);
-  }
-
-  has(member: string): boolean {
-    return this.#table.find(member) >= 0;
-  }
-
-  add(member: string): boolean {
-    if (this.#table.find(member) >= 0) return false;
-    this.#table.push(member);
-    return true;
-  }
-
-  remove(member: string): boolean {
-    const position = this.#table.find(member);
-    if (position < 0) return false;
-    this.#table.removeAt(position);
-    return true;
-  }
-
-  removeAt(position: number): void {
-    this.#table.removeAt(position);
-  }
-
-  copy(): StringMembers {
-    const copy = new StringMembers();
-    copy.#table = this.#table.copy();
-    return copy;
-  }
+  return filledWith(new StringMembers(), members);
 }
 
 function filledWith<M extends Members>(target: M, source: Members): M {

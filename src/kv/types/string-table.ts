@@ -1,17 +1,13 @@
-/** Up to here looking at each is as quick as hashing, and takes a third of the memory. */
-const FLAT_MAX = 32;
-/** Of a string: its header, its place in the array, and half of what its length is rounded up by. */
-const ITEM_BYTES = 28;
-/** Of an entry of the index. */
-const INDEX_BYTES = 40;
+/** Of a string: its header, its place in the array, what its length is rounded up by, and its entry in the index. */
+const ITEM_BYTES = 68;
 
 /**
- * Different strings at positions from 0 on, found by an index once they are many. What is added comes last; of few the rest keeps its order when one is removed,
- * of many the last takes its place. Either way nothing ever moves to a higher position, and on that `scanDown` relies.
+ * Different strings at positions from 0 on, and an index that finds them. What is added comes last, and the last takes the place of one that is removed: nothing ever moves to
+ * a higher position, and on that `scanDown` relies.
  */
 export class StringTable {
   readonly #items: string[] = [];
-  #index: Map<string, number> | undefined;
+  readonly #index = new Map<string, number>();
   #chars = 0;
 
   get size(): number {
@@ -19,7 +15,7 @@ export class StringTable {
   }
 
   get bytes(): number {
-    return this.#chars + this.#items.length * (this.#index === undefined ? ITEM_BYTES : ITEM_BYTES + INDEX_BYTES);
+    return this.#chars + this.#items.length * ITEM_BYTES;
   }
 
   at(position: number): string {
@@ -28,34 +24,22 @@ export class StringTable {
 
   /** -1 where it is not there. */
   find(item: string): number {
-    return this.#index === undefined ? this.#items.indexOf(item) : (this.#index.get(item) ?? -1);
+    return this.#index.get(item) ?? -1;
   }
 
   /** Adds one that is not there yet. */
   push(item: string): void {
-    const position = this.#items.push(item) - 1;
+    this.#index.set(item, this.#items.push(item) - 1);
     this.#chars += item.length;
-    if (this.#index !== undefined) this.#index.set(item, position);
-    else if (position === FLAT_MAX) this.#index = new Map(this.#items.map((each, at) => [each, at]));
   }
 
   removeAt(position: number): void {
     const item = this.#items[position]!;
     this.#chars -= item.length;
-    this.removeBeside(this.#items, position);
-    if (this.#index === undefined) return;
     this.#index.delete(item);
+    removeSwapping(this.#items, position);
     const moved = this.#items[position];
     if (moved !== undefined) this.#index.set(moved, position);
-  }
-
-  /** Removes from an array whose items belong to those here by their positions; to be called before `removeAt`. */
-  removeBeside(array: unknown[], position: number): void {
-    if (this.#index === undefined) array.splice(position, 1);
-    else {
-      const last = array.pop();
-      if (position < array.length) array[position] = last;
-    }
   }
 
   copy(): StringTable {
@@ -63,4 +47,10 @@ export class StringTable {
     for (const item of this.#items) copy.push(item);
     return copy;
   }
+}
+
+/** The last takes the place of the one removed, here and in whatever else is kept by these positions. */
+export function removeSwapping(items: string[], position: number): void {
+  const last = items.pop()!; // `position` is one of them
+  if (position < items.length) items[position] = last;
 }
