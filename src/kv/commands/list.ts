@@ -131,7 +131,10 @@ const lrange: Command = {
     const list = client.readValue<List>(request, 1, LIST);
     const { from, count } = rangeOf(start, end, list?.size ?? 0);
     reply.array(count);
-    list?.each(from, count, (element) => reply.bulk(element));
+    list?.read(from, count, {
+      text: (element) => reply.bulk(element),
+      packed: (bytes, start, stop) => reply.raw(bytes.subarray(start, stop)),
+    });
   },
 };
 

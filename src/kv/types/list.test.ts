@@ -21,6 +21,18 @@ const contentOf = (list: List): string[] => {
   return content;
 };
 
+const framed = (element: string): string => `$${element.length}\r\n${element}\r\n`;
+
+/** All elements as they are sent. */
+function sentOf(list: List): string {
+  let sent = "";
+  list.read(0, list.size, {
+    text: (element) => (sent += framed(element)),
+    packed: (bytes, from, to) => (sent += bytes.toString("latin1", from, to)),
+  });
+  return sent;
+}
+
 test("a list does what an array does, whatever is done to it", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), index, (steps, probe) => {
@@ -68,10 +80,11 @@ test("a list does what an array does, whatever is done to it", () => {
       assert.equal(list.size, model.length);
       assert.deepEqual(contentOf(list), model);
       assert.deepEqual(contentOf(list.copy()), model);
+      assert.equal(sentOf(list), model.map(framed).join(""));
       assert.equal(list.at(probe), model.at(probe));
-      const rebuilt = new List();
-      for (const value of model) rebuilt.push("right", value);
-      assert.ok(list.bytes >= rebuilt.bytes && list.bytes < 4 * rebuilt.bytes + 1000);
+      const emptied = list.copy();
+      emptied.drop("left", model.length);
+      assert.equal(emptied.bytes, new List().bytes);
     }),
     { numRuns: 300 },
   );
@@ -87,4 +100,26 @@ test("positions are found from either end, some left out, within so many element
   assert.deepEqual(list.positions("3", "right", every), all.toReversed());
   assert.deepEqual(list.positions("3", "left", { skip: 2, max: 3, comparisonsMax: Infinity }), all.slice(2, 5));
   assert.deepEqual(list.positions("3", "right", { ...every, comparisonsMax: 100 }), all.filter((at) => at >= 400).toReversed());
+});
+
+test("what lies in the middle of a long list is packed, whatever its bytes are, and a part of it is read without unpacking", () => {
+  const list = new List();
+  const model = Array.from({ length: 2000 }, (_, i) => `\r\n\xff${"x".repeat(i % 130)}${i}`);
+  for (const element of model) list.push("right", element);
+  const plain = model.reduce((sum, element) => sum + element.length + 24, 0);
+  assert.ok(list.bytes < plain);
+  let packed = 0;
+  let sent = "";
+  list.read(300, 1000, {
+    text: (element) => (sent += framed(element)),
+    packed: (bytes, from, to) => {
+      packed += to - from;
+      sent += bytes.toString("latin1", from, to);
+    },
+  });
+  assert.equal(sent, model.slice(300, 1300).map(framed).join(""));
+  assert.equal(packed, sent.length);
+  assert.equal(list.at(777), model[777]);
+  while (list.size > 0) assert.equal(list.pop("left"), model.shift());
+  assert.equal(list.bytes, new List().bytes);
 });

@@ -1,4 +1,5 @@
 import { LIST, type Value } from "../keyspace/value.ts";
+import { Chunk } from "./list-chunk.ts";
 
 /** Elements of a chunk: so few that moving them costs less than looking for them. */
 const CHUNK_MAX = 128;
@@ -6,7 +7,9 @@ const CHUNK_MAX = 128;
 const MERGED_MAX = CHUNK_MAX / 2;
 /** Memory of an element besides its characters: its header and where it is named. */
 const ELEMENT_BYTES = 24;
-const CHUNK_BYTES = 96;
+/** The same of a packed one. */
+const PACKED_ELEMENT_BYTES = 7;
+const CHUNK_BYTES = 300;
 const LIST_BYTES = 96;
 
 export type End = "left" | "right";
@@ -14,13 +17,16 @@ export type End = "left" | "right";
 /** Where elements are put by `List.insert`. */
 export type Side = "before" | "after";
 
-interface Chunk {
-  readonly items: string[];
-  before: Chunk | undefined;
-  after: Chunk | undefined;
+/** Who reads a range: of what is packed, bytes as they are sent; of the rest, one text after the other. */
+export interface ElementReader {
+  text(element: string): void;
+  packed(bytes: Buffer, from: number, to: number): void;
 }
 
-/** A list: a chain of chunks, none of them empty. The ends are quick; whatever is done in the middle moves the elements of one chunk. */
+/**
+ * A list: a chain of chunks, none of them empty. The ends are quick; whatever is done in the middle moves the elements of one chunk. All but the two chunks at
+ * either end are packed, so that one that grows and shrinks by a few does not pack and unpack.
+ */
 export class List implements Value {
   readonly type = LIST;
   readonly encoding = "quicklist";
@@ -29,64 +35,72 @@ export class List implements Value {
   #size = 0;
   #characters = 0;
   #chunks = 0;
+  #packed = 0;
 
   get size(): number {
     return this.#size;
   }
 
   get bytes(): number {
-    return LIST_BYTES + this.#characters + this.#size * ELEMENT_BYTES + this.#chunks * CHUNK_BYTES;
+    const plain = this.#size - this.#packed;
+    return LIST_BYTES + this.#characters + plain * ELEMENT_BYTES + this.#packed * PACKED_ELEMENT_BYTES + this.#chunks * CHUNK_BYTES;
   }
 
   push(end: End, element: string): void {
     this.#size++;
     this.#characters += element.length;
-    if (end === "left") {
-      const first = this.#first;
-      if (first !== undefined && first.items.length < CHUNK_MAX) first.items.unshift(element);
-      else this.#link(chunkOf([element]), undefined, first);
-    } else {
-      const last = this.#last;
-      if (last !== undefined && last.items.length < CHUNK_MAX) last.items.push(element);
-      else this.#link(chunkOf([element]), last, undefined);
-    }
+    const chunk = end === "left" ? this.#first : this.#last;
+    if (chunk === undefined || chunk.size >= CHUNK_MAX) this.#extend(end, element);
+    else if (end === "left") this.#open(chunk).unshift(element);
+    else this.#open(chunk).push(element);
+  }
+
+  #extend(end: End, element: string): void {
+    const chunk = new Chunk([element]);
+    if (end === "left") this.#link(chunk, undefined, this.#first);
+    else this.#link(chunk, this.#last, undefined);
+    const passed = end === "left" ? chunk.after?.after : chunk.before?.before;
+    if (passed?.before !== undefined && passed.after !== undefined && passed.pack()) this.#packed += passed.size;
   }
 
   /** Undefined only where the list is empty. */
   pop(end: End): string | undefined {
     const chunk = end === "left" ? this.#first : this.#last;
     if (chunk === undefined) return undefined;
-    const element = (end === "left" ? chunk.items.shift() : chunk.items.pop())!; // no chunk is empty
+    const items = this.#open(chunk);
+    const element = (end === "left" ? items.shift() : items.pop())!; // no chunk is empty
     this.#size--;
     this.#characters -= element.length;
-    if (chunk.items.length === 0) this.#unlink(chunk);
+    if (items.length === 0) this.#unlink(chunk);
     return element;
   }
 
   /** `index` from the start, or below 0 from the end. */
   at(index: number): string | undefined {
     const found = this.#find(index);
-    return found?.chunk.items[found.at];
+    return found?.chunk.at(found.at);
   }
 
   /** False where there is no such index. */
   set(index: number, element: string): boolean {
     const found = this.#find(index);
     if (found === undefined) return false;
-    this.#characters += element.length - found.chunk.items[found.at]!.length;
-    found.chunk.items[found.at] = element;
+    const items = this.#open(found.chunk);
+    this.#characters += element.length - items[found.at]!.length;
+    items[found.at] = element;
     return true;
   }
 
   /** Puts an element beside the first one that equals `pivot`; false where none does. */
   insert(side: Side, pivot: string, element: string): boolean {
     for (let chunk = this.#first; chunk !== undefined; chunk = chunk.after) {
-      const found = chunk.items.indexOf(pivot);
+      const found = chunk.texts().indexOf(pivot);
       if (found < 0) continue;
-      chunk.items.splice(side === "before" ? found : found + 1, 0, element);
+      const items = this.#open(chunk);
+      items.splice(side === "before" ? found : found + 1, 0, element);
       this.#size++;
       this.#characters += element.length;
-      if (chunk.items.length > CHUNK_MAX) this.#link(chunkOf(chunk.items.splice(CHUNK_MAX / 2)), chunk, chunk.after);
+      if (items.length > CHUNK_MAX) this.#link(new Chunk(items.splice(CHUNK_MAX / 2)), chunk, chunk.after);
       return true;
     }
     return false;
@@ -94,10 +108,30 @@ export class List implements Value {
 
   /** Visits `count` elements from `index` on, which are there. */
   each(index: number, count: number, visit: (element: string) => void): void {
+    this.#parts(index, count, (chunk, from, to) => {
+      const texts = chunk.texts();
+      for (let at = from; at < to; at++) visit(texts[at]!);
+    });
+  }
+
+  /** The same for whoever can do with bytes. */
+  read(index: number, count: number, reader: ElementReader): void {
+    this.#parts(index, count, (chunk, from, to) => {
+      const { packed } = chunk;
+      if (packed !== undefined) return reader.packed(packed, chunk.offsetOf(from), to === chunk.size ? packed.length : chunk.offsetOf(to));
+      const texts = chunk.texts();
+      for (let at = from; at < to; at++) reader.text(texts[at]!);
+    });
+  }
+
+  #parts(index: number, count: number, visit: (chunk: Chunk, from: number, to: number) => void): void {
     const found = this.#find(index);
     let left = count;
-    for (let chunk = found?.chunk, at = found?.at ?? 0; chunk !== undefined && left > 0; chunk = chunk.after, at = 0)
-      for (const { items } = chunk; at < items.length && left > 0; at++, left--) visit(items[at]!);
+    for (let chunk = found?.chunk, from = found?.at ?? 0; chunk !== undefined && left > 0; chunk = chunk.after, from = 0) {
+      const to = Math.min(chunk.size, from + left);
+      visit(chunk, from, to);
+      left -= to - from;
+    }
   }
 
   /** Removes so many elements from the start, or from the end. */
@@ -106,9 +140,10 @@ export class List implements Value {
     while (left > 0) {
       const chunk = end === "left" ? this.#first : this.#last;
       if (chunk === undefined) return;
-      const taken = Math.min(left, chunk.items.length);
-      this.#gone(chunk.items.splice(end === "left" ? 0 : chunk.items.length - taken, taken));
-      if (chunk.items.length === 0) this.#unlink(chunk);
+      const taken = Math.min(left, chunk.size);
+      const items = this.#open(chunk);
+      this.#gone(items.splice(end === "left" ? 0 : items.length - taken, taken));
+      if (items.length === 0) this.#unlink(chunk);
       left -= taken;
     }
   }
@@ -118,7 +153,7 @@ export class List implements Value {
     let removed = 0;
     for (let chunk = from === "left" ? this.#first : this.#last; chunk !== undefined && removed < max;) {
       const next = from === "left" ? chunk.after : chunk.before;
-      const count = removeFrom(chunk.items, element, from, max - removed);
+      const count = chunk.texts().includes(element) ? removeFrom(this.#open(chunk), element, { from, max: max - removed }) : 0;
       removed += count;
       this.#size -= count;
       this.#characters -= count * element.length;
@@ -145,7 +180,7 @@ export class List implements Value {
       chunk !== undefined;
       chunk = from === "left" ? chunk.after : chunk.before
     ) {
-      const { items } = chunk;
+      const items = chunk.texts();
       for (let i = 0; i < items.length; i++, seen++) {
         if (comparisonsMax-- <= 0) return found;
         if (items[from === "left" ? i : items.length - 1 - i] !== element || skip-- > 0) continue;
@@ -158,14 +193,15 @@ export class List implements Value {
 
   *parts(): Iterable<string> {
     let place = 0;
-    for (let chunk = this.#first; chunk !== undefined; chunk = chunk.after) for (const item of chunk.items) yield `${place++}:${item}`;
+    for (let chunk = this.#first; chunk !== undefined; chunk = chunk.after) for (const item of chunk.texts()) yield `${place++}:${item}`;
   }
 
   copy(): List {
     const copy = new List();
-    for (let chunk = this.#first; chunk !== undefined; chunk = chunk.after) copy.#link(chunkOf([...chunk.items]), copy.#last, undefined);
+    for (let chunk = this.#first; chunk !== undefined; chunk = chunk.after) copy.#link(chunk.copy(), copy.#last, undefined);
     copy.#size = this.#size;
     copy.#characters = this.#characters;
+    copy.#packed = this.#packed;
     return copy;
   }
 
@@ -174,13 +210,19 @@ export class List implements Value {
     if (at < 0 || at >= this.#size) return undefined;
     let chunk: Chunk;
     if (at * 2 < this.#size) {
-      for (chunk = this.#first!; at >= chunk.items.length; chunk = chunk.after!) at -= chunk.items.length;
+      for (chunk = this.#first!; at >= chunk.size; chunk = chunk.after!) at -= chunk.size;
     } else {
       at -= this.#size;
-      for (chunk = this.#last!; at + chunk.items.length < 0; chunk = chunk.before!) at += chunk.items.length;
-      at += chunk.items.length;
+      for (chunk = this.#last!; at + chunk.size < 0; chunk = chunk.before!) at += chunk.size;
+      at += chunk.size;
     }
     return { chunk, at };
+  }
+
+  /** The elements of a chunk, to be changed. */
+  #open(chunk: Chunk): string[] {
+    if (chunk.packed !== undefined) this.#packed -= chunk.size;
+    return chunk.unpack();
   }
 
   #gone(elements: readonly string[]): void {
@@ -190,11 +232,11 @@ export class List implements Value {
 
   /** After elements were taken from its middle: an empty chunk goes, a small one joins the neighbour that was passed already. */
   #tidy(chunk: Chunk, from: End): void {
-    if (chunk.items.length === 0) return this.#unlink(chunk);
+    if (chunk.size === 0) return this.#unlink(chunk);
     const left = from === "left" ? chunk.before : chunk;
     const right = from === "left" ? chunk : chunk.after;
-    if (left === undefined || right === undefined || left.items.length + right.items.length > MERGED_MAX) return;
-    left.items.push(...right.items);
+    if (left === undefined || right === undefined || left.size + right.size > MERGED_MAX) return;
+    this.#open(left).push(...this.#open(right));
     this.#unlink(right);
   }
 
@@ -217,9 +259,7 @@ export class List implements Value {
   }
 }
 
-const chunkOf = (items: string[]): Chunk => ({ items, before: undefined, after: undefined });
-
-function removeFrom(items: string[], element: string, from: End, max: number): number {
+function removeFrom(items: string[], element: string, { from, max }: { readonly from: End; readonly max: number }): number {
   let removed = 0;
   let at = from === "left" ? items.indexOf(element) : items.lastIndexOf(element);
   while (at >= 0 && removed < max) {
