@@ -16,6 +16,7 @@ const TARGETS = {
   build: "scripts/build.ts",
   bench: "scripts/bench.ts",
   "bench:broadcast": "bench/broadcast/main.ts",
+  "bench:store": "bench/store/main.ts",
   "test:incidents": "test/incidents/main.ts",
   "test:redis": "test/redis/main.ts",
   docs: "scripts/docs.ts",

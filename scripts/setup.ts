@@ -54,14 +54,25 @@ export function installPackages(): void {
 }
 
 /** Installs what the broadcast benchmark lacks; says on standard error when it could not. */
-export function installBroadcastPackages(): boolean {
-  const missing = missingOf(BROADCAST_PACKAGES);
+export const installBroadcastPackages = (): boolean => installFor("the benchmark", BROADCAST_PACKAGES);
+
+/** The rival of the store, and what loads both. */
+const STORE_BENCH_PACKAGES: Readonly<Record<string, string>> = {
+  "redis-server": "redis-server",
+  "redis-tools": "redis-benchmark",
+  "util-linux": "taskset",
+};
+
+export const installStoreBenchPackages = (): boolean => installFor("the benchmark", STORE_BENCH_PACKAGES);
+
+function installFor(what: string, packages: Readonly<Record<string, string>>): boolean {
+  const missing = missingOf(packages);
   if (missing.length === 0) return true;
   if (mayInstall()) {
-    console.error(`Installing Debian packages for the benchmark: ${missing.join(" ")}`);
+    console.error(`Installing Debian packages for ${what}: ${missing.join(" ")}`);
     install(missing);
   }
-  const stillMissing = missingOf(BROADCAST_PACKAGES);
+  const stillMissing = missingOf(packages);
   if (stillMissing.length > 0)
     console.error(`Missing: ${stillMissing.join(" ")} (install as root: apt-get install ${stillMissing.join(" ")})`);
   return stillMissing.length === 0;
