@@ -94,24 +94,31 @@ export class Eviction {
 
   #sample(db: Database, policy: string, volatile: boolean): void {
     const count = this.#store.parameters["maxmemory-samples"];
+    const byTime = policy.endsWith("-ttl");
     for (let i = 0; i < count; i++) {
-      const address = sampleOf(db, volatile);
-      const score = this.#scoreOf(db, address, policy);
-      const pool = this.#pool;
-      if (pool.length === POOL_MAX && score <= pool[0]!.score) continue;
-      const key = db.keyOf(address);
-      if (pool.some((other) => other.db === db && other.key === key)) continue;
-      const place = pool.findIndex((other) => other.score > score);
-      pool.splice(place < 0 ? pool.length : place, 0, { db, key, score });
-      if (pool.length > POOL_MAX) pool.shift();
+      if (byTime) {
+        const index = Math.floor(Math.random() * db.expiryCount);
+        this.#offer(db, db.expiringAt(index), -db.expiringAtMs(index));
+      } else {
+        const address = sampleOf(db, volatile);
+        this.#offer(db, address, this.#scoreOf(db.useBitsOf(address), policy));
+      }
     }
   }
 
-  #scoreOf(db: Database, address: Address, policy: string): number {
+  #offer(db: Database, address: Address, score: number): void {
+    const pool = this.#pool;
+    if (pool.length === POOL_MAX && score <= pool[0]!.score) return;
+    const key = db.keyOf(address);
+    if (pool.some((other) => other.db === db && other.key === key)) return;
+    const place = pool.findIndex((other) => other.score > score);
+    pool.splice(place < 0 ? pool.length : place, 0, { db, key, score });
+    if (pool.length > POOL_MAX) pool.shift();
+  }
+
+  #scoreOf(useBits: number, policy: string): number {
     const { nowMs, parameters } = this.#store;
-    if (policy.endsWith("-ttl")) return -(db.expiryOf(address) ?? Infinity);
-    const bits = db.useBitsOf(address);
-    return policy.endsWith("-lfu") ? -frequencyOf(bits, nowMs, parameters["lfu-decay-time"]) : idleSecondsOf(bits, nowMs);
+    return policy.endsWith("-lfu") ? -frequencyOf(useBits, nowMs, parameters["lfu-decay-time"]) : idleSecondsOf(useBits, nowMs);
   }
 
   #evict(db: Database, address: Address): void {

@@ -1,9 +1,8 @@
 import { matchesGlob } from "../glob.ts";
 import type { Address } from "../keyspace/arena.ts";
 import type { Database } from "../keyspace/database.ts";
-import type { Command } from "./command.ts";
+import { keysFrom, type Command } from "./command.ts";
 import { replyScanned, scanOptionsAt } from "./scan-options.ts";
-import { keysFrom } from "./command.ts";
 
 /** Buckets that one SCAN looks at for each key that it should find. */
 const BUCKETS_PER_KEY = 10;

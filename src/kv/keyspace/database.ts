@@ -343,6 +343,11 @@ export class Database {
     return this.#expiries.addressAt(index);
   }
 
+  /** When that record expires, without looking at it. */
+  expiringAtMs(index: number): number {
+    return this.#expiries.atMs(index);
+  }
+
   /** The same where its time has come, otherwise 0; without looking at the record. */
   dueAt(index: number): Address {
     return this.#expiries.atMs(index) <= this.nowMs ? this.#expiries.addressAt(index) : 0;

@@ -218,9 +218,11 @@ export class Dictionary {
       const at = Math.floor(random() * total);
       const first = before > 0 && at >= before ? this.#next![at - before]! : this.#table[at]!;
       if (first === 0) continue;
-      const chain: Address[] = [];
-      this.#visitChain(first, (address) => chain.push(address));
-      return chain[Math.floor(random() * chain.length)]!;
+      let length = 0;
+      for (let address = first; address !== 0; address = this.#nextOf(address)) length++;
+      let found = first;
+      for (let left = length === 1 ? 0 : Math.floor(random() * length); left > 0; left--) found = this.#nextOf(found);
+      return found;
     }
   }
 
