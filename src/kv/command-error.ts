@@ -1,7 +1,11 @@
 /** What a command answers instead of its reply: the message is the whole line, its code first. Clients compare these texts, so they are Redis' own. */
 export class CommandError extends Error {
-  constructor(line: string) {
+  /** Statistics have it already: it was that of a command of a script. */
+  readonly counted: boolean;
+
+  constructor(line: string, counted = false) {
     super(line);
+    this.counted = counted;
     this.name = "CommandError";
   }
 }

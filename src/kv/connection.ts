@@ -1,3 +1,4 @@
+import { readSync } from "node:fs";
 import { Socket, type OnReadOpts } from "node:net";
 import { TLSSocket } from "node:tls";
 import { ProtocolError, RequestParser, type RequestLimits } from "../wire/resp/request-parser.ts";
@@ -72,6 +73,13 @@ export class Connection implements ClientOutput {
     statistics.readsProcessed++;
     this.#run(() => this.#parser.feed(chunk, bytes, this.#sink, this.#limits(), this.client.known));
     return !this.#paused && !this.#closed;
+  }
+
+  /** Runs what has come without waiting for the event loop: a script has this thread to itself, and must be stopped. */
+  poll(buffer: Buffer): void {
+    if (this.#running || this.#closed || this.#paused) return;
+    const bytes = readNow(this.#socket, buffer);
+    if (bytes > 0) this.#run(() => this.#parser.feed(buffer, bytes, this.#sink, this.#limits(), this.client.known));
   }
 
   /** The client was blocked; commands that came meanwhile are run now. */
@@ -161,6 +169,19 @@ export class Connection implements ClientOutput {
     store.pubsub.drop(this.client);
     store.tracking.stop(this.client);
     this.#onClosed();
+  }
+}
+
+/** What has come at a socket, 0 where there is nothing, or an end or error that the event loop will meet as well. */
+function readNow(socket: Socket, buffer: Buffer): number {
+  // Node's handle of a plain socket on a POSIX system has its descriptor; bytes of TLS are none for us.
+  const { _handle: handle, encrypted } = socket as unknown as { _handle?: { readonly fd?: number } | null; encrypted?: boolean };
+  const fd = handle?.fd ?? -1;
+  if (fd < 0 || encrypted === true) return 0;
+  try {
+    return readSync(fd, buffer);
+  } catch {
+    return 0; // nothing there
   }
 }
 

@@ -50,11 +50,13 @@ function dispatchAloud(client: Client, request: Request): boolean {
     store.blocked.add(client, { db: client.db, keys: [], serve: () => false, timedOut: () => {}, reason: "pause", timer: undefined });
     return false;
   }
-  store.tick();
+  // Within a script that takes too long time stands, and nobody is served who waits for what it changes.
+  const isWithinScript = store.scripting.running !== undefined;
+  if (!isWithinScript) store.tick();
   client.lastUsedMs = store.nowMs;
   run(client, command!, request);
   client.running = undefined;
-  if (store.blocked.count > 0) store.blocked.serve();
+  if (store.blocked.count > 0 && !isWithinScript) store.blocked.serve();
   return client.blocked === undefined && !client.closing;
 }
 
@@ -81,7 +83,8 @@ export function run(client: Client, command: Command, request: Request): void {
     if (!(thrown instanceof CommandError)) throw thrown;
     failed = true;
     client.reply.truncate(written);
-    client.fail(thrown.message);
+    if (thrown.counted) client.reply.error(thrown.message);
+    else client.fail(thrown.message);
   }
   if (store.dirty !== before) store.propagate(db, request);
   else store.effects = undefined;
@@ -118,6 +121,8 @@ function refusalOf(client: Client, command: Command, request: Request): string |
     if (refusal !== undefined) return refusal;
   }
   const { store } = client;
+  const { busy } = store.scripting;
+  if (busy !== undefined) return command.flags.includes("allow_busy") ? undefined : busy;
   store.outOfMemory = store.parameters.maxmemory > 0 && !store.eviction.makeRoom();
   if (store.outOfMemory && (command.flags.includes("denyoom") || (client.transaction !== undefined && !runsAtOnce(command))))
     return OUT_OF_MEMORY;

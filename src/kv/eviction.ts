@@ -1,4 +1,3 @@
-import { Request } from "../wire/resp/request.ts";
 import type { Address } from "./keyspace/arena.ts";
 import type { Database } from "./keyspace/database.ts";
 import { frequencyOf, idleSecondsOf } from "./keyspace/usage.ts";
@@ -128,7 +127,7 @@ export class Eviction {
     store.statistics.evictedKeys++;
     store.keyChanged(db, key);
     if (store.notifies) store.notify("e", "evicted", key, db);
-    if (store.effectSinks.size > 0) for (const sink of store.effectSinks) sink(db, Request.of(["DEL", key]));
+    store.propagateParts(db, ["DEL", key]);
   }
 }
 

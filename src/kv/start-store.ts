@@ -7,6 +7,7 @@ import { admissionRefusal } from "./admission.ts";
 import { COMMANDS } from "./commands/all.ts";
 import { CommandTable } from "./commands/table.ts";
 import { Connection, type ConnectionShared } from "./connection.ts";
+import { connectionPoller } from "./connection-poller.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import type { ParameterValues } from "./parameters.ts";
 import { Store, type ShutdownHow } from "./store.ts";
@@ -95,6 +96,7 @@ function acceptorFor(store: Store): Acceptor {
     const connection = new Connection(socket, shared, () => connections.delete(connection));
     connections.add(connection);
   };
+  store.scripting.poll = connectionPoller(connections, shared.request);
   return Object.assign(accept, {
     closeAll: () => {
       for (const connection of connections) connection.close();

@@ -18,13 +18,21 @@ import { parseNotifyFlags, type NotifyFlags } from "./notify-flags.ts";
 import type { Pause } from "./pause.ts";
 import { PubSub } from "./pubsub.ts";
 import { Rates } from "./rates.ts";
+import { REPLICATE } from "./replicate.ts";
+import { Scripting } from "./scripting/scripting.ts";
 import { SlowLog } from "./slow-log.ts";
 import { Statistics } from "./statistics.ts";
 import { TrackingTable } from "./tracking.ts";
 import { Watches } from "./transaction.ts";
 
-/** Whoever takes what was changed: a journal, a replica. The request is valid only during the call. */
-export type EffectSink = (db: Database, request: Request) => void;
+/** Whoever takes what was changed: a journal, a replica. The request is valid only during the call; `targets` are bits of `REPLICATE`. */
+export type EffectSink = (db: Database, request: Request, targets: number) => void;
+
+interface Effect {
+  readonly db: Database;
+  readonly request: Request;
+  readonly targets: number;
+}
 
 export interface Listening {
   readonly host: string;
@@ -58,6 +66,10 @@ export class Store {
   dirty = 0;
   /** What journal and replicas get instead of the command that runs. */
   effects: (readonly (string | Uint8Array)[])[] | undefined;
+  /** Who gets what is changed now, in bits of `REPLICATE`: scripts may say so. */
+  effectTargets: number = REPLICATE.all;
+  /** What is changed by the commands of one transaction or script. */
+  #together: Effect[] | undefined;
   statistics = new Statistics();
   readonly rates = new Rates();
   /** Sections of INFO that others than this room's defaults know: persistence, replication, … */
@@ -94,6 +106,9 @@ export class Store {
   readonly acl: Acl;
   readonly tracking = new TrackingTable(this);
   readonly pubsub = new PubSub();
+  readonly scripting = new Scripting(this);
+  /** Replicas that are connected and not far behind. */
+  goodReplicas = 0;
   #notifyFlags: NotifyFlags = parseNotifyFlags("");
   #clientId = 0;
 
@@ -234,8 +249,41 @@ export class Store {
     const { effects } = this;
     this.effects = undefined;
     if (this.effectSinks.size === 0) return;
-    const requests = effects === undefined ? [request] : effects.map((parts) => Request.of(parts));
-    for (const each of requests) for (const sink of this.effectSinks) sink(db, each);
+    if (effects === undefined) this.#handOn(db, request);
+    else for (const parts of effects) this.#handOn(db, Request.of(parts));
+  }
+
+  #handOn(db: Database, request: Request): void {
+    const targets = this.effectTargets;
+    if (targets === REPLICATE.none) return;
+    if (this.#together === undefined) for (const sink of this.effectSinks) sink(db, request, targets);
+    else this.#together.push({ db, request: request.copy(), targets });
+  }
+
+  /** Whatever the work changes is handed on at its end: as a transaction, where it is more than one command. */
+  together(work: () => void): void {
+    if (this.#together !== undefined || this.effectSinks.size === 0) return work();
+    const effects: Effect[] = (this.#together = []);
+    try {
+      work();
+    } finally {
+      this.#together = undefined;
+      this.#handOnAll(effects);
+    }
+  }
+
+  #handOnAll(effects: readonly Effect[]): void {
+    const [first] = effects;
+    if (first === undefined) return;
+    const targets = effects.reduce((bits, effect) => bits | effect.targets, 0);
+    const wrapped = effects.length === 1 ? effects : [{ ...first, targets, request: Request.of(["MULTI"]) }, ...effects, { ...first, targets, request: Request.of(["EXEC"]) }];
+    for (const effect of wrapped) for (const sink of this.effectSinks) sink(effect.db, effect.request, effect.targets);
+  }
+
+  /** Why nothing may be written now; undefined: it may. */
+  get writeRefusal(): string | undefined {
+    const { "min-replicas-to-write": replicas, "min-replicas-max-lag": lag } = this.parameters;
+    return replicas > 0 && lag > 0 && this.goodReplicas < replicas ? "NOREPLICAS Not enough good replicas to write." : undefined;
   }
 
   /** Hands on what serving a blocked client has changed. */
@@ -248,8 +296,7 @@ export class Store {
   /** Hands on a change that no command of its own has made. */
   propagateParts(db: Database, parts: readonly (string | Uint8Array)[]): void {
     if (this.effectSinks.size === 0) return;
-    const request = Request.of(parts);
-    for (const sink of this.effectSinks) sink(db, request);
+    this.#handOn(db, Request.of(parts));
   }
 
   #expired(db: Database, key: string): void {

@@ -22,6 +22,7 @@ import { HASH_COMMANDS } from "./hash.ts";
 import { KEYS_COMMANDS } from "./keys.ts";
 import { OBJECT_COMMANDS } from "./object.ts";
 import { RENAME_COMMANDS } from "./rename.ts";
+import { SCRIPT_COMMANDS } from "./script.ts";
 import { SERVER_COMMANDS } from "./server.ts";
 import { STREAM_COMMANDS } from "./stream/all.ts";
 import { GEO_COMMANDS } from "./geo.ts";
@@ -66,6 +67,7 @@ export const COMMANDS: readonly Command[] = [
   ...KEYS_COMMANDS,
   ...OBJECT_COMMANDS,
   ...RENAME_COMMANDS,
+  ...SCRIPT_COMMANDS,
   ...SERVER_COMMANDS,
   ...STREAM_COMMANDS,
   ...SORTED_SET_COMMANDS,

@@ -73,7 +73,10 @@ function sleep(client: Client, request: Request): void {
 
 function object(client: Client, request: Request): void {
   const { db } = client;
+  const mode = db.expiryMode;
+  db.expiryMode = "keep"; // what has expired is shown as long as it is there
   const address = db.peek(request, 2);
+  db.expiryMode = mode;
   if (address === 0) throw noSuchKey();
   const details = db.objectOf(address)?.debug ?? "";
   client.reply.simple(

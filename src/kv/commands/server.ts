@@ -129,7 +129,10 @@ const shutdown: Command = {
     const known = ["now", "force", "abort", "save", "nosave"];
     if (words.some((word) => !known.includes(word)) || saves.length > 1 || (abort && words.length > 1)) throw syntaxError();
     if (abort) throw new CommandError("ERR No shutdown in progress.");
+    const { busy } = client.store.scripting;
+    if (busy !== undefined && saves[0] !== "nosave") throw new CommandError(busy);
     if (client.store.shutdown === undefined) throw new CommandError("ERR Errors trying to SHUTDOWN. Check logs.");
+    client.store.scripting.abort();
     client.store.shutdown({ save: saves.length === 0 ? undefined : saves[0] === "save", now, force });
   },
 };

@@ -62,8 +62,8 @@ function sorted(client: Client, request: Request, options: SortOptions): readonl
   const { offset, count, descending } = options;
   const end = count < 0 ? elements.length : offset + count;
   if (isConstant(options)) {
-    // A set has no order of its own: what is stored must be the same on replicas.
-    if (type === SET && options.store !== undefined)
+    // A set has no order of its own: what is stored, or given to a script, must be the same each time.
+    if (type === SET && (options.store !== undefined || client.caller !== undefined))
       return inOrder(db, elements, { ...options, alpha: true, by: undefined }).slice(offset, end);
     return (type === ZSET && descending ? elements.toReversed() : elements).slice(offset, end);
   }

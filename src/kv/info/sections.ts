@@ -53,6 +53,7 @@ const clients: InfoSection = (store) => {
 const memory: InfoSection = (store) => {
   const { usedBytes, residentBytes, heapBytes, datasetBytes, overheadBytes } = memoryUseOf(store);
   const { maxmemory } = store.parameters;
+  const { cachedScripts: scripts, libraries } = store.scripting;
   const both = (name: string, bytes: number): readonly InfoField[] => [
     [name, bytes],
     [`${name}_human`, humanBytes(bytes)],
@@ -72,10 +73,10 @@ const memory: InfoSection = (store) => {
     ...both("total_system_memory", totalmem()),
     ...both("used_memory_lua", 0),
     ["used_memory_vm_eval", 0],
-    ["used_memory_scripts_eval", 0],
-    ["number_of_cached_scripts", 0],
-    ["number_of_functions", 0],
-    ["number_of_libraries", 0],
+    ["used_memory_scripts_eval", scripts.bytes],
+    ["number_of_cached_scripts", scripts.count],
+    ["number_of_functions", libraries.functionCount],
+    ["number_of_libraries", libraries.count],
     ["used_memory_vm_functions", 0],
     ...both("used_memory_vm_total", 0),
     ["used_memory_functions", 0],

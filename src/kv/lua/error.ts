@@ -42,7 +42,7 @@ export class LuaError extends Error {
 }
 
 /** A script that its user has stopped, or that took too much memory: no `pcall` holds it. */
-export class ScriptStopped extends Error {}
+export class ScriptStopped extends LuaError {}
 
 export interface Frame {
   /** As messages name the chunk. */
@@ -71,8 +71,9 @@ function framesOf(error: Error): readonly Frame[] {
   return frames;
 }
 
-/** What came up through a script, as the error that it is to Lua. Whatever is none is thrown on. */
+/** What came up through a script, as the error that a `pcall` gives. Whatever none may hold is thrown on. */
 export function luaErrorOf(thrown: unknown): LuaError {
+  if (thrown instanceof ScriptStopped) throw thrown;
   if (thrown instanceof LuaError) return thrown;
   // V8's own limits: depth of calls, arguments of a call, length of a string.
   if (thrown instanceof RangeError) return new LuaError(/string length/.test(thrown.message) ? "not enough memory" : "stack overflow", 1);

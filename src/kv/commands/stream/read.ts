@@ -53,6 +53,8 @@ const xreadgroup: Command = {
 
 function read(client: Client, reading: Reading): void {
   const { streams, blockMs } = reading;
+  if (blockMs !== undefined && client.caller !== undefined)
+    throw new CommandError(`ERR ${client.command!.name} command is not allowed with BLOCK option from scripts`);
   const found = streams.flatMap((wanted) => {
     const entries = entriesOf(client, wanted, reading);
     return entries === undefined ? [] : [{ key: wanted.key, entries }];
