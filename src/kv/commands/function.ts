@@ -60,7 +60,8 @@ const remove = subcommand("delete", 3, ["write"], "Deletes a library.", (client,
 
 const flush = subcommand("flush", -2, ["write"], "Deletes all libraries.", (client, request) => {
   if (request.count > 3) throw wrongForm("flush");
-  if (request.count === 3 && !["sync", "async"].includes(request.word(2))) throw new CommandError("ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
+  if (request.count === 3 && !["sync", "async"].includes(request.word(2)))
+    throw new CommandError("ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
   client.store.scripting.libraries.clear();
   client.store.dirty++;
   client.reply.ok();
@@ -85,7 +86,9 @@ const list = subcommand("list", -2, [], "The libraries and their functions.", (c
       pattern = request.text(i);
     } else throw new CommandError(`ERR Unknown argument ${request.text(i)}`);
   }
-  const libraries = [...client.store.scripting.libraries.all].filter(({ name }) => pattern === undefined || matchesGlob(pattern.toLowerCase(), name.toLowerCase()));
+  const libraries = [...client.store.scripting.libraries.all].filter(
+    ({ name }) => pattern === undefined || matchesGlob(pattern.toLowerCase(), name.toLowerCase()),
+  );
   client.reply.array(libraries.length);
   for (const library of libraries) describe(client, library, withCode);
 });
@@ -146,11 +149,13 @@ const POLICIES = ["append", "replace", "flush"];
 const restore = subcommand("restore", -3, ["write", "denyoom"], "Adds the libraries of a payload of FUNCTION DUMP.", (client, request) => {
   if (request.count > 4) throw wrongForm("restore");
   const policy = request.count === 4 ? request.word(3) : "append";
-  if (!POLICIES.includes(policy)) throw new CommandError("ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.");
+  if (!POLICIES.includes(policy))
+    throw new CommandError("ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.");
   const { scripting } = client.store;
   const libraries = policy === "flush" ? new Libraries() : scripting.libraries.copy();
   for (const library of restoredLibraries(client, request)) {
-    if (policy === "append" && libraries.get(library.name) !== undefined) throw new CommandError(`ERR Library ${library.name} already exists`);
+    if (policy === "append" && libraries.get(library.name) !== undefined)
+      throw new CommandError(`ERR Library ${library.name} already exists`);
     libraries.put(library);
   }
   scripting.libraries = libraries;

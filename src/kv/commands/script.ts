@@ -57,12 +57,18 @@ const kill = subcommand("kill", 2, "Ends the script that runs, if it has changed
   client.reply.ok();
 });
 
-const debug = subcommand("debug", 3, "Would have the next scripts stepped through; there is no such debugger here.", "3.2.0", (client, request) => {
-  const mode = request.word(2);
-  if (!["yes", "sync", "no"].includes(mode)) throw new CommandError("ERR Use SCRIPT DEBUG YES/SYNC/NO");
-  if (mode !== "no") throw new CommandError("ERR This server has no debugger of scripts");
-  client.reply.ok();
-});
+const debug = subcommand(
+  "debug",
+  3,
+  "Would have the next scripts stepped through; there is no such debugger here.",
+  "3.2.0",
+  (client, request) => {
+    const mode = request.word(2);
+    if (!["yes", "sync", "no"].includes(mode)) throw new CommandError("ERR Use SCRIPT DEBUG YES/SYNC/NO");
+    if (mode !== "no") throw new CommandError("ERR This server has no debugger of scripts");
+    client.reply.ok();
+  },
+);
 
 const help = helpOf("script", "scripting", "5.0.0", [
   "DEBUG (YES|SYNC|NO)",
