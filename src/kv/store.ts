@@ -15,6 +15,7 @@ import { defaultParameters, type ParameterName, type ParameterValues } from "./p
 import type { InfoSection } from "./info/sections.ts";
 import { Latencies } from "./latencies.ts";
 import { parseNotifyFlags, type NotifyFlags } from "./notify-flags.ts";
+import { outputLimitsOf, type OutputClass, type OutputLimit } from "./parameter-forms.ts";
 import type { Pause } from "./pause.ts";
 import { PubSub } from "./pubsub.ts";
 import { Rates } from "./rates.ts";
@@ -94,6 +95,8 @@ export class Store {
   readonly acl: Acl;
   readonly tracking = new TrackingTable(this);
   readonly pubsub = new PubSub();
+  /** Bytes that may wait to be sent to a client, by its class. */
+  outputLimits: Readonly<Record<OutputClass, OutputLimit>> = outputLimitsOf(defaultParameters()["client-output-buffer-limit"]);
   #notifyFlags: NotifyFlags = parseNotifyFlags("");
   #clientId = 0;
 
@@ -192,14 +195,15 @@ export class Store {
     }
     this.acl.load(text, file);
     for (const client of [...this.clients.values()]) {
-      if (this.acl.get(client.user.name) === client.user) dropListeners([client], client.user);
-      else client.output.close();
+      if (client.user === this.acl.default) dropListeners([client], client.user);
+      else client.output.close(); // whom the file means by the same name may be somebody else
     }
   }
 
   #apply(): void {
     this.#notifyFlags = parseNotifyFlags(this.parameters["notify-keyspace-events"]);
     this.notifies = this.#notifyFlags.classes.size > 0 && (this.#notifyFlags.keyspace || this.#notifyFlags.keyevent);
+    this.outputLimits = outputLimitsOf(this.parameters["client-output-buffer-limit"]);
     this.acl.allChannels = this.parameters["acl-pubsub-default"] === "allchannels";
     this.acl.limitLog(this.parameters["acllog-max-len"]);
     this.slowLog.limit(this.parameters["slowlog-max-len"]);

@@ -46,6 +46,7 @@ const set: Command = {
       const failed = (why: string): CommandError =>
         new CommandError(`ERR CONFIG SET failed (possibly related to argument '${request.text(i)}') - ${why}`);
       const parameter: Parameter = PARAMETERS[name];
+      if (parameter.secret === true) client.redact(i + 1);
       if (parameter.fixed === true) throw failed("can't set immutable config");
       if (parameter.guarded === true && !isAllowed(client, "enable-protected-configs")) throw failed("can't set protected config");
       if (changes.has(name)) throw failed("duplicate parameter");
