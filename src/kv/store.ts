@@ -105,7 +105,6 @@ export class Store {
     this.commands = options.commands;
     this.acl = new Acl(options.commands);
     this.parameters = { ...defaultParameters(), ...options.parameters };
-    this.#apply();
     if (this.parameters.requirepass !== "") this.acl.setPassword(this.parameters.requirepass);
     this.nowMs = this.startedMs = this.clock.wallMs();
     for (let index = 0; index < this.parameters.databases; index++)
@@ -113,11 +112,13 @@ export class Store {
         new Database(index, {
           expired: (db, key) => this.#expired(db, key),
           mayGrow: (bytes) => this.parameters.maxmemory === 0 || this.usedBytes + bytes <= this.parameters.maxmemory,
+          added: (db, key) => this.notify("n", "new", key, db),
           missed: (db, key) => {
             if (this.notifies) this.notify("m", "keymiss", key, db);
           },
         }),
       );
+    this.#apply();
     this.#countUses();
   }
 
@@ -186,7 +187,7 @@ export class Store {
   }
 
   /** Takes the users of a file. Throws a `CommandError`: `ERR …`. */
-  loadUsers(file: string): void {
+  loadUsers(file: string, by?: Client): void {
     let text: string;
     try {
       text = readFileSync(file, "latin1");
@@ -196,6 +197,7 @@ export class Store {
     this.acl.load(text, file);
     for (const client of [...this.clients.values()]) {
       if (client.user === this.acl.default) dropListeners([client], client.user);
+      else if (client === by) client.closing = true;
       else client.output.close(); // whom the file means by the same name may be somebody else
     }
   }
@@ -203,6 +205,7 @@ export class Store {
   #apply(): void {
     this.#notifyFlags = parseNotifyFlags(this.parameters["notify-keyspace-events"]);
     this.notifies = this.#notifyFlags.classes.size > 0 && (this.#notifyFlags.keyspace || this.#notifyFlags.keyevent);
+    for (const db of this.databases) db.tellsAdded = this.notifies && this.#notifyFlags.classes.has("n");
     this.outputLimits = outputLimitsOf(this.parameters["client-output-buffer-limit"]);
     this.acl.allChannels = this.parameters["acl-pubsub-default"] === "allchannels";
     this.acl.limitLog(this.parameters["acllog-max-len"]);

@@ -188,7 +188,7 @@ const save = subcommand("save", 2, { summary: "Writes the users to the file." },
 });
 
 const load = subcommand("load", 2, { summary: "Takes the users of the file in place of those that are there." }, (client) => {
-  client.store.loadUsers(fileOf(client));
+  client.store.loadUsers(fileOf(client), client);
   client.reply.ok();
 });
 
