@@ -118,7 +118,8 @@ export class Selector {
   }
 
   #addKeys(rule: string): void {
-    const found = /^(?:%([RrWw]+))?~(.*)$/s.exec(rule);
+    // `%RW` without a pattern is accepted by Redis, and matches the empty key only.
+    const found = /^(?:%([RrWw]+)(?:~|$)|~)(.*)$/s.exec(rule);
     if (found === null) throw new RuleError("Syntax error");
     const flags = found[1]?.toUpperCase() ?? "RW";
     const [read, write, pattern] = [flags.includes("R"), flags.includes("W"), found[2]!];

@@ -30,7 +30,11 @@ export class LuaEngine {
     const strings = new LuaTable();
     this.operations = createOperations(this.meter, strings);
     this.#names = Object.keys(this.operations);
-    const { globals, textOf } = createBaseLibrary(this.operations, (source, name, environment) => this.compile(source, name, environment), createAddresses());
+    const { globals, textOf } = createBaseLibrary(
+      this.operations,
+      (source, name, environment) => this.compile(source, name, environment),
+      createAddresses(),
+    );
     this.globals = globals;
     this.textOf = textOf;
     const string = createStringLibrary(this.operations);

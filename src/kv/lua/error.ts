@@ -4,7 +4,15 @@ import type { LuaValue } from "./value.ts";
 /** Enough for the innermost function of a script, whatever of ours lies above it. */
 const FRAMES_MAX = 40;
 /** Functions of ours that call functions of a script: levels of their own, without a line. */
-const CALLERS: ReadonlySet<string | null> = new Set(["luaPcall", "luaXpcall", "luaSort", "luaGsub", "luaResume", "luaForeach", "luaTostring"]);
+const CALLERS: ReadonlySet<string | null> = new Set([
+  "luaPcall",
+  "luaXpcall",
+  "luaSort",
+  "luaGsub",
+  "luaResume",
+  "luaForeach",
+  "luaTostring",
+]);
 
 /** What a script throws, and what is thrown at it: any value. */
 export class LuaError extends Error {

@@ -69,7 +69,8 @@ export function createBaseLibrary(operations: Operations, compile: Compile, addr
   function setmetatable(...args: LuaValue[]): LuaResult {
     const table = tableAt(args, 0, "setmetatable");
     const metatable = args[1];
-    if (args.length < 2 || (metatable !== undefined && !(metatable instanceof LuaTable))) throw badArgument(1, "setmetatable", "nil or table expected");
+    if (args.length < 2 || (metatable !== undefined && !(metatable instanceof LuaTable)))
+      throw badArgument(1, "setmetatable", "nil or table expected");
     if (table.metatable?.named("__metatable") !== undefined) throw failure("cannot change a protected metatable");
     if (table.isReadonly) throw failure("Attempt to modify a readonly table");
     table.metatable = metatable;

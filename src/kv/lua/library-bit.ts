@@ -44,6 +44,7 @@ export function createBitLibrary(): LuaTable {
 
 function bitsAt(args: readonly LuaValue[], index: number, name: string): number {
   const number = toNumber(args[index]);
-  if (number === undefined) throw badArgument(index, name, `number expected, got ${index < args.length ? typeOf(args[index]) : "no value"}`);
+  if (number === undefined)
+    throw badArgument(index, name, `number expected, got ${index < args.length ? typeOf(args[index]) : "no value"}`);
   return (number + ROUNDING - ROUNDING) | 0;
 }

@@ -8,7 +8,16 @@ import { LightUserdata, generalText, numberText, typeOf, type LuaResult, type Lu
 const INT_MAX = 2 ** 31 - 1;
 const ESCAPED = /["\\/\x00-\x1f\x7f]/;
 const ALL_ESCAPED = /["\\/\x00-\x1f\x7f]/g;
-const ESCAPES: Readonly<Record<string, string>> = { "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\", "/": "\\/" };
+const ESCAPES: Readonly<Record<string, string>> = {
+  "\b": "\\b",
+  "\t": "\\t",
+  "\n": "\\n",
+  "\f": "\\f",
+  "\r": "\\r",
+  '"': '\\"',
+  "\\": "\\\\",
+  "/": "\\/",
+};
 
 interface Settings {
   sparseConvert: boolean;
@@ -82,7 +91,7 @@ export function createCjsonLibrary(meter: Meter, jsonNull = new LightUserdata("(
 
   function encodedObject(table: LuaTable, depth: number): string {
     let text = "{";
-    for (let position = table.positionAfter(undefined)!; position >= 0; ) {
+    for (let position = table.positionAfter(undefined)!; position >= 0;) {
       const key = table.keyAt(position);
       if (text.length > 1) text += ",";
       if (typeof key === "number") text += `"${numeral(key)}":`;
@@ -98,7 +107,7 @@ export function createCjsonLibrary(meter: Meter, jsonNull = new LightUserdata("(
   function arrayLength(table: LuaTable): number {
     let largest = 0;
     let items = 0;
-    for (let position = table.positionAfter(undefined)!; position >= 0; ) {
+    for (let position = table.positionAfter(undefined)!; position >= 0;) {
       const key = table.keyAt(position);
       if (typeof key !== "number" || !Number.isInteger(key) || key < 1) return -1;
       if (key === position + 1 && position + 1 < table.length && table.at(table.length) !== undefined && items === position) {

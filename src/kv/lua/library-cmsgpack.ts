@@ -73,7 +73,11 @@ export function createCmsgpackLibrary(meter: Meter): LuaTable {
 const char = String.fromCharCode;
 
 /** A length behind its mark: in the mark itself up to so much, else in 1, 2 or 4 bytes. */
-function lengthOf(length: number, [mark, max]: readonly [number, number], [one, two, four]: readonly [number | undefined, number, number]): string {
+function lengthOf(
+  length: number,
+  [mark, max]: readonly [number, number],
+  [one, two, four]: readonly [number | undefined, number, number],
+): string {
   if (length <= max) return char(mark | length);
   if (length <= 0xff && one !== undefined) return char(one, length);
   return length <= 0xffff ? char(two, length >> 8, length & 0xff) : char(four) + bigEndian(BigInt(length), 4);

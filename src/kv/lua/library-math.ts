@@ -63,9 +63,26 @@ export function createMathLibrary(): LuaTable {
 
   return library({
     ...Object.fromEntries([
-      ...(["abs", "acos", "asin", "atan", "ceil", "cos", "cosh", "exp", "floor", "log", "log10", "sin", "sinh", "sqrt", "tan", "tanh"] as const).map(
-        (name) => unary(name, Math[name]),
-      ),
+      ...(
+        [
+          "abs",
+          "acos",
+          "asin",
+          "atan",
+          "ceil",
+          "cos",
+          "cosh",
+          "exp",
+          "floor",
+          "log",
+          "log10",
+          "sin",
+          "sinh",
+          "sqrt",
+          "tan",
+          "tanh",
+        ] as const
+      ).map((name) => unary(name, Math[name])),
       unary("deg", (x) => (x / Math.PI) * 180),
       unary("rad", (x) => (x / 180) * Math.PI),
       unary("modf", (x) => [Math.trunc(x), Number.isFinite(x) ? x - Math.trunc(x) : Number.isNaN(x) ? x : 0]),

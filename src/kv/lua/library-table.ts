@@ -50,7 +50,7 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
   }
 
   function luaForeach(table: LuaTable, visit: LuaFunction): LuaResult {
-    for (let key: LuaValue; ; ) {
+    for (let key: LuaValue; ;) {
       const position = table.positionAfter(key);
       if (position === undefined || position < 0) return NOTHING;
       key = table.keyAt(position);
@@ -73,7 +73,7 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
   function maxn(...args: LuaValue[]): LuaResult {
     const table = tableAt(args, 0, "maxn");
     let largest = 0;
-    for (let key: LuaValue; ; ) {
+    for (let key: LuaValue; ;) {
       const position = table.positionAfter(key);
       if (position === undefined || position < 0) return largest;
       key = table.keyAt(position);
@@ -125,4 +125,3 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
     sort: luaSort,
   });
 }
-
