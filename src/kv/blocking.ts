@@ -80,10 +80,19 @@ export class BlockedClients {
         const ready = this.#ready;
         this.#ready = [];
         for (const { db, key } of ready)
-          for (const client of [...(this.#waiting.get(db)?.get(key) ?? [])]) if (client.blocked?.serve(key) === true) this.release(client);
+          for (const client of [...(this.#waiting.get(db)?.get(key) ?? [])]) if (served(client, key)) this.release(client);
       }
     } finally {
       this.#serving = false;
     }
   }
+}
+
+/** What its own command changes is told to it after the reply. */
+function served(client: Client, key: string): boolean {
+  client.served = true;
+  const done = client.blocked?.serve(key) === true;
+  client.served = false;
+  client.releaseHeld();
+  return done;
 }

@@ -22,6 +22,8 @@ export interface ClientOutput {
   resume(): void;
   /** Closes the connection, after what was written is sent. */
   close(): void;
+  /** Closes the connection at once; what was written and not sent is lost. Undefined for one that has none, as `peer`. */
+  drop?(): void;
   /** Undefined for one that has no connection. */
   readonly peer?: Peer;
 }
@@ -87,6 +89,8 @@ export class Client {
   /** Of one that runs the commands of a script: whose script it is. */
   caller: Client | undefined;
   lastUsedMs: number;
+  /** Since when it has been over the soft limit of what waits to be sent. */
+  slowSinceMs: number | undefined;
   closing = false;
   /** Answers that are not sent: none, to the command that follows, or to all. */
   silence: "off" | "next" | "all" = "off";
@@ -105,6 +109,8 @@ export class Client {
   /** A command that waits for the end of CLIENT PAUSE. */
   postponed: Request | undefined;
 
+  /** A key that it has waited for is there; its reply is being written. */
+  served = false;
   #held: Buffer[] = [];
 
   constructor(store: Store, id: number, output: ClientOutput) {
@@ -193,7 +199,7 @@ export class Client {
     const { reply } = this;
     const from = reply.length;
     write(reply);
-    if (this.running === undefined) return this.output.wake();
+    if (this.running === undefined && !this.served) return this.output.wake();
     this.#held.push(Buffer.from(reply.view(from)));
     reply.truncate(from);
   }

@@ -4,6 +4,7 @@ import { TLSSocket } from "node:tls";
 import { ProtocolError, RequestParser, type RequestLimits } from "../wire/resp/request-parser.ts";
 import type { Request } from "../wire/resp/request.ts";
 import { Client, type ClientOutput, type Peer } from "./client.ts";
+import { outputLimitOf } from "./client-upkeep.ts";
 import { dispatch } from "./dispatch.ts";
 import type { Store } from "./store.ts";
 
@@ -132,6 +133,11 @@ export class Connection implements ClientOutput {
     const { reply } = this.client;
     if (this.#closed) return;
     if (reply.length > 0) {
+      const waiting = reply.length + this.#socket.writableLength;
+      if (waiting > COPIED_BYTES_MAX) {
+        const { hardBytes } = outputLimitOf(this.client);
+        if (hardBytes > 0 && waiting > hardBytes) return this.drop();
+      }
       let bytes: Buffer;
       if (reply.length <= COPIED_BYTES_MAX) {
         bytes = Buffer.allocUnsafe(reply.length);
@@ -150,6 +156,11 @@ export class Connection implements ClientOutput {
   #pause(): void {
     this.#paused = true;
     this.#socket.pause();
+  }
+
+  drop(): void {
+    this.#socket.destroy();
+    this.#ended();
   }
 
   close(): void {

@@ -1,5 +1,7 @@
 /** Steps of one comparison: a pattern with many stars could take longer than anybody lives. */
 const STEPS_MAX = 1_000_000;
+/** Redis gives up on patterns with more. */
+const STARS_MAX = 1000;
 
 /**
  * Whether text matches a pattern of `KEYS`, `SCAN`, `PSUBSCRIBE`, …: `*`, `?`, `[a-z]`, `[^a]`, and `\` before a character that means itself. Only the last star
@@ -10,9 +12,11 @@ export function matchesGlob(pattern: string, text: string): boolean {
   let t = 0;
   let starAt = -1;
   let starText = 0;
+  let stars = 0;
   for (let steps = 0; t < text.length; steps++) {
     if (steps > STEPS_MAX) return false;
     if (pattern[p] === "*") {
+      if (++stars > STARS_MAX) return false;
       starAt = p++;
       starText = t;
       continue;

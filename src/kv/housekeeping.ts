@@ -1,4 +1,5 @@
 import { ActiveExpiry } from "./active-expiry.ts";
+import { tendClients } from "./client-upkeep.ts";
 import type { Store } from "./store.ts";
 
 /** Buckets of a table that is growing or shrinking, moved each time. */
@@ -25,7 +26,14 @@ const clamped = (hz: number): number => Math.max(1, Math.min(500, hz));
 function run(store: Store, expiry: ActiveExpiry): number | undefined {
   store.tick();
   for (const db of store.databases) db.tidy(BUCKETS);
+  const startedMs = store.clock.nowMs();
   const soonMs = store.expiresActively ? expiry.run() : undefined;
+  const expiryMs = Math.round(store.clock.nowMs() - startedMs);
+  const thresholdMs = store.parameters["latency-monitor-threshold"];
+  if (thresholdMs > 0 && expiryMs >= thresholdMs) store.latencies.add("expire-cycle", expiryMs, store.nowMs);
+  tendClients(store);
+  store.rates.sample(store);
+  if (store.tracking.count > 0) store.tracking.limit();
   if (store.blocked.count > 0) store.blocked.serve();
   return soonMs;
 }

@@ -19,7 +19,8 @@ export function parseParameter(parameter: Parameter, text: string, before: Param
       return bounded(parameter, /^-?\d+$/.test(text) ? Number(text) : undefined, "argument couldn't be parsed into an integer");
     case "memory": {
       const percent = parameter.percent === true ? /^(\d{1,3})%$/.exec(text) : null;
-      if (percent !== null) return bounded(parameter, -Number(percent[1]), "");
+      if (percent !== null)
+        return Number(percent[1]) > 100 ? { problem: "percentage argument must be less or equal to 100" } : -Number(percent[1]);
       return bounded(
         { min: Math.max(0, parameter.min), max: parameter.max },
         bytesOf(text),

@@ -10,6 +10,8 @@ export type Parameter = {
   readonly hidden?: boolean;
   /** Changed while running only with `enable-protected-configs`. */
   readonly guarded?: boolean;
+  /** Shown in no log. */
+  readonly secret?: boolean;
 } & (
   | { readonly kind: "integer"; readonly default: number; readonly min: number; readonly max: number }
   /** Bytes: `1gb`, `100mb`; with `percent` also `5%`, kept as -5. */
@@ -68,7 +70,7 @@ const USED = {
   "proto-max-bulk-len": memory(512 * MIB, MIB),
   "client-query-buffer-limit": memory(1024 * MIB, MIB),
   "client-output-buffer-limit": formed("normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", outputLimits),
-  requirepass: text(),
+  requirepass: { ...text(), secret: true },
   aclfile: fixed(text()),
   "acl-pubsub-default": choice("resetchannels", "allchannels", "resetchannels"),
   "acllog-max-len": integer(128, 0, LONG_MAX),
@@ -140,8 +142,8 @@ const USED = {
   "replica-ignore-maxmemory": { ...boolean(true), alias: "slave-ignore-maxmemory" },
   "min-replicas-to-write": { ...integer(0), alias: "min-slaves-to-write" },
   "min-replicas-max-lag": { ...integer(10), alias: "min-slaves-max-lag" },
-  masteruser: text(),
-  masterauth: text(),
+  masteruser: { ...text(), secret: true },
+  masterauth: { ...text(), secret: true },
   replicaof: { ...fixed(text()), alias: "slaveof" },
   "cluster-enabled": fixed(boolean(false)),
   "cluster-node-timeout": integer(15_000, 0, LONG_MAX),
@@ -157,7 +159,7 @@ const USED = {
   "tls-auth-clients": choice("yes", "no", "yes", "optional"),
   "tls-cert-file": text(),
   "tls-key-file": text(),
-  "tls-key-file-pass": text(),
+  "tls-key-file-pass": { ...text(), secret: true },
   "tls-ca-cert-file": text(),
   "tls-protocols": text(),
   "tls-ciphers": text(),
@@ -230,7 +232,7 @@ const WITHOUT_EFFECT = {
   "tls-ca-cert-dir": text(),
   "tls-client-cert-file": text(),
   "tls-client-key-file": text(),
-  "tls-client-key-file-pass": text(),
+  "tls-client-key-file-pass": { ...text(), secret: true },
   "tls-cluster": boolean(false),
   "tls-dh-params-file": text(),
   "tls-prefer-server-ciphers": boolean(false),

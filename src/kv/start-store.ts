@@ -56,7 +56,8 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   store.shutdown = options.shutdown;
   store.tick();
   if (store.parameters.aclfile !== "") store.loadUsers(store.parameters.aclfile);
-  for (const [name, ...rules] of options.users ?? []) store.acl.set(name!, rules);
+  if (options.users !== undefined && options.users.length > 0)
+    store.acl.define(options.users.map((words) => ({ words: ["user", ...words], from: "user" })));
   const accept = acceptorFor(store);
   scope.defer(() => accept.closeAll());
   const backlog = store.parameters["tcp-backlog"];

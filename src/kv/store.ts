@@ -15,6 +15,7 @@ import { defaultParameters, type ParameterName, type ParameterValues } from "./p
 import type { InfoSection } from "./info/sections.ts";
 import { Latencies } from "./latencies.ts";
 import { parseNotifyFlags, type NotifyFlags } from "./notify-flags.ts";
+import { outputLimitsOf, type OutputClass, type OutputLimit } from "./parameter-forms.ts";
 import type { Pause } from "./pause.ts";
 import { PubSub } from "./pubsub.ts";
 import { Rates } from "./rates.ts";
@@ -109,6 +110,8 @@ export class Store {
   readonly scripting = new Scripting(this);
   /** Replicas that are connected and not far behind. */
   goodReplicas = 0;
+  /** Bytes that may wait to be sent to a client, by its class. */
+  outputLimits: Readonly<Record<OutputClass, OutputLimit>> = outputLimitsOf(defaultParameters()["client-output-buffer-limit"]);
   #notifyFlags: NotifyFlags = parseNotifyFlags("");
   #clientId = 0;
 
@@ -117,7 +120,6 @@ export class Store {
     this.commands = options.commands;
     this.acl = new Acl(options.commands);
     this.parameters = { ...defaultParameters(), ...options.parameters };
-    this.#apply();
     if (this.parameters.requirepass !== "") this.acl.setPassword(this.parameters.requirepass);
     this.nowMs = this.startedMs = this.clock.wallMs();
     for (let index = 0; index < this.parameters.databases; index++)
@@ -125,11 +127,13 @@ export class Store {
         new Database(index, {
           expired: (db, key) => this.#expired(db, key),
           mayGrow: (bytes) => this.parameters.maxmemory === 0 || this.usedBytes + bytes <= this.parameters.maxmemory,
+          added: (db, key) => this.notify("n", "new", key, db),
           missed: (db, key) => {
             if (this.notifies) this.notify("m", "keymiss", key, db);
           },
         }),
       );
+    this.#apply();
     this.#countUses();
   }
 
@@ -198,7 +202,7 @@ export class Store {
   }
 
   /** Takes the users of a file. Throws a `CommandError`: `ERR …`. */
-  loadUsers(file: string): void {
+  loadUsers(file: string, by?: Client): void {
     let text: string;
     try {
       text = readFileSync(file, "latin1");
@@ -207,14 +211,17 @@ export class Store {
     }
     this.acl.load(text, file);
     for (const client of [...this.clients.values()]) {
-      if (this.acl.get(client.user.name) === client.user) dropListeners([client], client.user);
-      else client.output.close();
+      if (client.user === this.acl.default) dropListeners([client], client.user);
+      else if (client === by) client.closing = true;
+      else client.output.close(); // whom the file means by the same name may be somebody else
     }
   }
 
   #apply(): void {
     this.#notifyFlags = parseNotifyFlags(this.parameters["notify-keyspace-events"]);
     this.notifies = this.#notifyFlags.classes.size > 0 && (this.#notifyFlags.keyspace || this.#notifyFlags.keyevent);
+    for (const db of this.databases) db.tellsAdded = this.notifies && this.#notifyFlags.classes.has("n");
+    this.outputLimits = outputLimitsOf(this.parameters["client-output-buffer-limit"]);
     this.acl.allChannels = this.parameters["acl-pubsub-default"] === "allchannels";
     this.acl.limitLog(this.parameters["acllog-max-len"]);
     this.slowLog.limit(this.parameters["slowlog-max-len"]);

@@ -43,6 +43,14 @@ const FREE_PORTS: Readonly<Record<string, number>> = {
   "p2p.proxy.port": 0,
 };
 
+/** Starts the store, whose `--set` takes parameters of redis.conf, on free ports. Throws as `startAnax`. */
+export async function startAnaxStore(options: Omit<AnaxOptions, "set">): Promise<AnaxProcess> {
+  return started(["store", "--port", "0", "--data-dir", options.dataDir, ...(options.args ?? [])], {
+    ...options,
+    env: { ANAX_STATUS_STORE_PORT: "0", ...options.env },
+  });
+}
+
 /** Starts a role and resolves once it serves. Throws with its last words when it ends first or takes too long. */
 export async function startAnax(role: "up" | "scheduler" | "daemon", options: AnaxOptions): Promise<AnaxProcess> {
   const set = {
@@ -53,7 +61,11 @@ export async function startAnax(role: "up" | "scheduler" | "daemon", options: An
     ...options.set,
   };
   const pairs = Object.entries(set).flatMap(([path, value]) => ["--set", `${path}=${value}`]);
-  const child = spawn(process.execPath, [...FLAGS, BIN, role, "--json", "--data-dir", options.dataDir, ...pairs, ...(options.args ?? [])], {
+  return started([role, "--data-dir", options.dataDir, ...pairs, ...(options.args ?? [])], options);
+}
+
+async function started(args: readonly string[], options: AnaxOptions): Promise<AnaxProcess> {
+  const child = spawn(process.execPath, [...FLAGS, BIN, ...args, "--json"], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...options.env },
   });

@@ -20,8 +20,10 @@ const COLORS = /\u001B\[[0-9;]*m/g;
 const REASON_CHARS_MAX = 200;
 
 /** Reads the output of the suite. A unit that did not end has failed, whatever it printed before. */
-export function parseOutcomes(output: string, ended: boolean): Outcome[] {
-  const lines = output.replaceAll(COLORS, "").split("\n");
+export function parseOutcomes(colored: string): Outcome[] {
+  const output = colored.replaceAll(COLORS, "");
+  const lines = output.split("\n");
+  const ended = output.includes("Execution time of different units") && !output.includes("[TIMEOUT]");
   const outcomes = lines.flatMap((line, index): Outcome[] => {
     const found = /^\[(ok|err|exception|ignore)\]: (.*)$/.exec(line);
     if (found === null) return [];
@@ -37,6 +39,6 @@ export function parseOutcomes(output: string, ended: boolean): Outcome[] {
     return [{ name: text.replace(/ in tests\/\S+$/, ""), verdict: "err", reason: reason === "" ? undefined : reason }];
   });
   if (ended) return outcomes;
-  const running = /\(IN PROGRESS\) (.*)$/m.exec(output.replaceAll(COLORS, ""))?.[1];
+  const running = /\(IN PROGRESS\) (.*)$/m.exec(output)?.[1];
   return [...outcomes, { name: running ?? "(end of the unit)", verdict: "err", reason: "did not end" }];
 }

@@ -19,6 +19,12 @@ export interface DeniedAccess {
   clientInfo: string;
 }
 
+/** The words of a `user` line, and where it stands. */
+export interface UserLine {
+  readonly words: readonly string[];
+  readonly from: string;
+}
+
 /** The same refusal again within this time counts up the entry before. */
 const SAME_MS = 60_000;
 
@@ -89,26 +95,27 @@ export class Acl {
 
   /** Takes the users of a file in place of all others. Throws a `CommandError` that tells the lines at fault. */
   load(text: string, file: string): void {
+    const lines = text.split("\n").map((line, index) => ({ words: splitWords(line), from: `${file}:${index + 1}` }));
+    this.define(lines.filter(({ words }) => words.length > 0 && !words[0]!.startsWith("#")));
+  }
+
+  /** Takes these users in place of all others; the default one becomes what he was in the beginning where none of them is he. Throws as `load`. */
+  define(lines: readonly UserLine[]): void {
     const users = new Map<string, User>();
     const problems: string[] = [];
-    for (const [index, line] of text.split("\n").entries()) {
-      const words = splitWords(line);
-      if (words.length === 0 || words[0]!.startsWith("#")) continue;
+    for (const { words, from } of lines) {
       const problem = this.#loadLine(users, words);
-      if (problem !== undefined) problems.push(`${file}:${index + 1}: ${problem}.`);
+      if (problem !== undefined) problems.push(`${from}: ${problem}.`);
     }
     if (problems.length > 0)
       throw new CommandError(
         `ERR ${problems.join(" ")} WARNING: ACL errors detected, no change to the previously active ACL rules was performed`,
       );
-    if (!users.has("default")) users.set("default", defaultUser(this.#table));
-    const before = new Map(this.#users);
+    const { default: kept } = this;
+    kept.take(users.get("default") ?? defaultUser(this.#table));
     this.#users.clear();
-    for (const [name, user] of users) {
-      const known = before.get(name);
-      known?.take(user);
-      this.#users.set(name, known ?? user);
-    }
+    this.#users.set("default", kept);
+    for (const [name, user] of users) if (name !== "default") this.#users.set(name, user);
   }
 
   #loadLine(users: Map<string, User>, words: readonly string[]): string | undefined {

@@ -118,7 +118,8 @@ export class Selector {
   }
 
   #addKeys(rule: string): void {
-    const found = /^(?:%([RrWw]+))?~(.*)$/s.exec(rule);
+    // `%RW` without a pattern is accepted by Redis, and matches the empty key only.
+    const found = /^(?:%([RrWw]+)(?:~|$)|~)(.*)$/s.exec(rule);
     if (found === null) throw new RuleError("Syntax error");
     const flags = found[1]?.toUpperCase() ?? "RW";
     const [read, write, pattern] = [flags.includes("R"), flags.includes("W"), found[2]!];
@@ -171,7 +172,8 @@ export class Selector {
     const [parent, sub, ...more] = name.split("|");
     const command = this.#table.all.get(parent!);
     if (command === undefined) throw new RuleError(UNKNOWN);
-    if (more.length > 0) throw new RuleError("Allowing first-arg of a subcommand is not supported");
+    if (more.length > 0)
+      throw new RuleError(command.subcommands === undefined ? UNKNOWN : "Allowing first-arg of a subcommand is not supported");
     if (sub === undefined || sub === "") throw new RuleError("Syntax error");
     if (command.subcommands !== undefined) return this.#setCommand(name, true);
     this.#firstArguments.set(command, (this.#firstArguments.get(command) ?? new Set()).add(sub));
@@ -186,6 +188,7 @@ export class Selector {
 
   /** The newest rule of a command replaces those before, also those of its subcommands. */
   #addRule(allowed: boolean, name: string): void {
+    if (allowed && this.allCommands) return;
     const isVoid = (rule: string): boolean => rule.slice(1) === name || rule.slice(1).startsWith(`${name}|`);
     this.#rules = [...this.#rules.filter((rule) => !isVoid(rule)), `${allowed ? "+" : "-"}${name}`];
     const all = this.#all();
@@ -204,6 +207,10 @@ export class Selector {
     const reads = flags.includes("access");
     const writes = flags.includes("update") || flags.includes("insert") || flags.includes("delete");
     return this.keys.some((each) => (!reads || each.read) && (!writes || each.write) && matchesGlob(each.pattern, key));
+  }
+
+  get readsAllKeys(): boolean {
+    return this.allKeys || this.keys.some(({ pattern, read }) => read && pattern === "*");
   }
 
   /** A pattern of PSUBSCRIBE has to be allowed as it is. */

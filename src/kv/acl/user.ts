@@ -137,6 +137,10 @@ export class User {
 
   // --- asking -----------------------------------------------------------------------------------------------------------------------
 
+  get readsAllKeys(): boolean {
+    return [this.root, ...this.selectors].some((selector) => selector.readsAllKeys);
+  }
+
   /** Undefined: allowed by one of the selectors. Else what the one that came furthest refused. */
   denialOf(command: Command, request: Request): Denial | undefined {
     let worst: Denial | undefined;

@@ -97,7 +97,7 @@ const cat = subcommand(
   -2,
   { summary: "Categories of commands, or the commands of one.", flags: OPEN },
   ({ store, reply }, request) => {
-    if (request.count > 3) throw new CommandError("ERR wrong number of arguments for 'acl|cat' command");
+    if (request.count > 3) throw new CommandError("ERR unknown subcommand or wrong number of arguments for 'CAT'. Try ACL HELP.");
     if (request.count === 2) return reply.bulks(CATEGORIES);
     const category = request.word(2);
     if (!(CATEGORIES as readonly string[]).includes(category)) throw new CommandError(`ERR Unknown category '${request.text(2)}'`);
@@ -124,7 +124,7 @@ const genpass = subcommand("genpass", -2, { summary: "A password that nobody can
 const LOG_SHOWN_DEFAULT = 10;
 
 const log = subcommand("log", -2, { summary: "What was not allowed." }, ({ store, reply }, request) => {
-  if (request.count > 3) throw new CommandError("ERR wrong number of arguments for 'acl|log' command");
+  if (request.count > 3) throw new CommandError("ERR unknown subcommand or wrong number of arguments for 'LOG'. Try ACL HELP.");
   if (request.count === 3 && request.word(2) === "reset") {
     store.acl.clearLog();
     return reply.ok();
@@ -188,7 +188,7 @@ const save = subcommand("save", 2, { summary: "Writes the users to the file." },
 });
 
 const load = subcommand("load", 2, { summary: "Takes the users of the file in place of those that are there." }, (client) => {
-  client.store.loadUsers(fileOf(client));
+  client.store.loadUsers(fileOf(client), client);
   client.reply.ok();
 });
 

@@ -28,6 +28,11 @@ const bitfield: Command = {
   summary: "Reads, sets and adds to integers of any width in a string.",
   since: "3.2.0",
   keys: keyAt(1, "RW", "update", "access", "variable_flags"),
+  keysOf(request) {
+    const words = request.texts(2).map((word) => word.toLowerCase());
+    const onlyReads = words.every((word, index) => (word !== "set" && word !== "incrby") || words[index - 1] === "get");
+    return [{ index: 1, flags: onlyReads ? ["RO", "access"] : ["RW", "update", "access"] }];
+  },
   run(client, request) {
     const operations = operationsOf(client, request);
     if (operations.every(({ kind }) => kind === "get")) read(client, request, operations);

@@ -147,8 +147,11 @@ const unblock = subcommand(
       throw new CommandError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
     const target = client.store.clients.get(integerAt(request, 2));
     if (target?.blocked === undefined || target.blocked.reason === "pause") return client.reply.integer(0);
-    if (how === "error") target.fail("UNBLOCKED client unblocked via CLIENT UNBLOCK");
-    else target.blocked.timedOut();
+    if (how === "error") {
+      target.fail("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+      if (target.command !== undefined) client.store.statistics.of(target.command).failed++;
+    }
+    if (how === "timeout") target.blocked.timedOut();
     client.store.blocked.release(target);
     client.reply.integer(1);
   },

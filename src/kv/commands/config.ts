@@ -3,7 +3,9 @@ import { CommandError } from "../command-error.ts";
 import type { Client } from "../client.ts";
 import { PARAMETERS, PARAMETER_NAMES, type Parameter, type ParameterName } from "../parameters.ts";
 import { parseParameter, textOfParameter } from "../parameter-text.ts";
+import { rewriteConf } from "../rewrite-conf.ts";
 import type { Command } from "./command.ts";
+import { helpOf } from "./help.ts";
 
 const FLAGS = ["admin", "noscript", "loading", "stale"] as const;
 
@@ -46,6 +48,7 @@ const set: Command = {
       const failed = (why: string): CommandError =>
         new CommandError(`ERR CONFIG SET failed (possibly related to argument '${request.text(i)}') - ${why}`);
       const parameter: Parameter = PARAMETERS[name];
+      if (parameter.secret === true) client.redact(i + 1);
       if (parameter.fixed === true) throw failed("can't set immutable config");
       if (parameter.guarded === true && !isAllowed(client, "enable-protected-configs")) throw failed("can't set protected config");
       if (changes.has(name)) throw failed("duplicate parameter");
@@ -78,6 +81,25 @@ const resetstat: Command = {
   },
 };
 
+const rewrite: Command = {
+  name: "config|rewrite",
+  arity: 2,
+  flags: FLAGS,
+  group: "server",
+  summary: "Writes the parameters to the file that they came from.",
+  since: "2.8.0",
+  run({ store, reply }) {
+    const { configFile } = store.listening;
+    if (configFile === "") throw new CommandError("ERR The server is running without a config file");
+    try {
+      rewriteConf(store, configFile);
+    } catch (thrown) {
+      throw new CommandError(`ERR Rewriting config file: ${(thrown as Error).message}`);
+    }
+    reply.ok();
+  },
+};
+
 export const CONFIG: Command = {
   name: "config",
   arity: -2,
@@ -85,5 +107,20 @@ export const CONFIG: Command = {
   group: "server",
   summary: "Parameters of the server.",
   since: "2.0.0",
-  subcommands: [get, set, resetstat],
+  subcommands: [
+    get,
+    helpOf("config", "server", "5.0.0", [
+      "GET <pattern> [<pattern> ...]",
+      "    Values of the parameters that match.",
+      "SET <parameter> <value> [<parameter> <value> ...]",
+      "    Changes parameters: all of them, or none.",
+      "RESETSTAT",
+      "    Sets the counters of INFO to zero.",
+      "REWRITE",
+      "    Writes the parameters to the file that they came from.",
+    ]),
+    resetstat,
+    rewrite,
+    set,
+  ],
 };

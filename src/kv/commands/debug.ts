@@ -124,12 +124,13 @@ function protocol(client: Client, request: Request): void {
         reply.boolean(i === 1);
       });
     case "attrib":
-      if (reply.protocol < 3) throw new CommandError("ERR RESP2 does not exist on attributes");
-      reply.attribute(1);
-      reply.bulk("key-popularity");
-      reply.array(2);
-      reply.bulk("key:123");
-      reply.integer(90);
+      if (reply.protocol === 3) {
+        reply.attribute(1);
+        reply.bulk("key-popularity");
+        reply.array(2);
+        reply.bulk("key:123");
+        reply.integer(90);
+      }
       return reply.bulk("Some real reply following the attribute");
     case "push":
       if (reply.protocol < 3) throw new CommandError("ERR RESP2 is not supported by this command");

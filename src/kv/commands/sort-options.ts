@@ -1,6 +1,7 @@
 import type { Request } from "../../wire/resp/request.ts";
 import { syntaxError } from "../command-error.ts";
 import { integerAt } from "../numbers.ts";
+import type { FoundKey } from "./found-keys.ts";
 
 export interface SortOptions {
   /** Pattern of the keys that hold the weights; undefined: the elements are their own. */
@@ -38,12 +39,12 @@ export function sortOptionsOf(request: Request, mayStore: boolean): SortOptions 
 }
 
 /** The key that is sorted, and the last one that the result may go to. */
-export function sortKeysOf(request: Request): readonly number[] {
+export function sortKeysOf(request: Request): readonly (number | FoundKey)[] {
   let store: number | undefined;
   for (let i = 2; i < request.count; i++) {
     const word = request.word(i);
     if (word === "store" && i + 1 < request.count) store = i + 1;
     i += FOLLOWING[word] ?? 0;
   }
-  return store === undefined ? [1] : [1, store];
+  return store === undefined ? [1] : [1, { index: store, flags: ["OW", "update"] }];
 }

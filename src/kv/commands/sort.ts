@@ -29,6 +29,7 @@ const sort: Command = {
   keysOf: sortKeysOf,
   run(client, request) {
     const options = sortOptionsOf(request, true);
+    checkPatterns(client, options);
     const found = sorted(client, request, options);
     if (options.store === undefined) replyEach(client, found, options);
     else storeEach(client, request, { found, options, target: options.store });
@@ -47,9 +48,19 @@ const sortRo: Command = {
   keysOf: () => [1],
   run(client, request) {
     const options = sortOptionsOf(request, false);
+    checkPatterns(client, options);
     replyEach(client, sorted(client, request, options), options);
   },
 };
+
+/** Which keys the patterns stand for nobody knows beforehand, so that only who may read all of them may use such. */
+function checkPatterns(client: Client, { by, gets }: SortOptions): void {
+  if (client.user.unrestricted || client.user.readsAllKeys) return;
+  const denied = (option: string): CommandError =>
+    new CommandError(`ERR ${option} option of SORT denied due to insufficient ACL permissions.`);
+  if (by?.includes("*") === true) throw denied("BY");
+  if (gets.some((pattern) => pattern !== "#")) throw denied("GET");
+}
 
 /** The elements in order, cut to the limit. */
 function sorted(client: Client, request: Request, options: SortOptions): readonly string[] {

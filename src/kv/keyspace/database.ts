@@ -22,6 +22,8 @@ const INLINE_BYTES_MAX = 16 * 1024;
 export interface DatabaseEvents {
   /** A key has expired and is gone. */
   expired(database: Database, key: string): void;
+  /** A key is new. Told only while `tellsAdded`. */
+  added(database: Database, key: string): void;
   /** A key is read that is not there. */
   missed(database: Database, key: string): void;
   /** Whether the table of keys may take so many bytes more now; where not, it asks again with the next key. */
@@ -52,6 +54,7 @@ export class Database {
   nowMs = 0;
   expiryMode: ExpiryMode = "delete";
   useOf: UseOf = (before) => before;
+  tellsAdded = false;
   hits = 0;
   misses = 0;
 
@@ -429,6 +432,7 @@ export class Database {
     record[word + META] = this.useOf(-1) << USE_SHIFT;
     copyInto(this.#arena.bytes[segmentOf(address)]!, byteOf(address) + HEADER_BYTES, keyBytes, from, length);
     this.#dictionary.insert(address);
+    if (this.tellsAdded) this.#events.added(this, this.keyOf(address));
     return address;
   }
 

@@ -5,7 +5,8 @@ import { createRandom } from "../../base/random.ts";
 import { Database } from "./database.ts";
 import { LargeString } from "./value.ts";
 
-const database = (expired: string[] = []): Database => new Database(0, { expired: (_, key) => expired.push(key), missed: () => undefined });
+const database = (expired: string[] = []): Database =>
+  new Database(0, { expired: (_, key) => expired.push(key), added: () => undefined, missed: () => undefined });
 
 const keysOf = (db: Database): string[] => {
   const keys: string[] = [];

@@ -1,0 +1,51 @@
+import type { Client } from "./client.ts";
+import type { OutputClass, OutputLimit } from "./parameter-forms.ts";
+import type { Store } from "./store.ts";
+
+const classOf = (client: Client): OutputClass => (client.monitors ? "slave" : client.subscriptions === undefined ? "normal" : "pubsub");
+
+/** What of `client-output-buffer-limit` holds for a client. */
+export const outputLimitOf = (client: Client): OutputLimit => client.store.outputLimits[classOf(client)];
+
+/** Closes connections that have been idle for too long, that take their replies too slowly, or that together take too much memory. */
+export function tendClients(store: Store): void {
+  const idleMs = store.parameters.timeout * 1000;
+  for (const client of store.clients.values()) {
+    const isWaiting = client.blocked !== undefined || client.subscriptions !== undefined || client.monitors;
+    if (idleMs > 0 && !isWaiting && store.nowMs - client.lastUsedMs > idleMs) client.output.close();
+    else if (isSlow(client, store.nowMs)) client.output.drop?.();
+  }
+  evictClients(store);
+}
+
+/** Over the hard limit, or over the soft one for all of its time. */
+function isSlow(client: Client, nowMs: number): boolean {
+  const unsent = client.output.peer?.unsentBytes ?? 0;
+  if (unsent === 0) return (client.slowSinceMs = undefined) !== undefined;
+  const { hardBytes, softBytes, softSeconds } = outputLimitOf(client);
+  if (hardBytes > 0 && unsent > hardBytes) return true;
+  if (softBytes === 0 || unsent <= softBytes) return (client.slowSinceMs = undefined) !== undefined;
+  client.slowSinceMs ??= nowMs;
+  return nowMs - client.slowSinceMs > softSeconds * 1000;
+}
+
+/** `maxmemory-clients`: those that take most go first. */
+function evictClients(store: Store): void {
+  const limit = clientBytesMax(store);
+  if (limit === 0) return;
+  const all = [...store.clients.values()].map((client) => ({ client, bytes: client.memoryBytes }));
+  let sum = all.reduce((total, { bytes }) => total + bytes, 0);
+  for (const { client, bytes } of all.sort((a, b) => b.bytes - a.bytes)) {
+    if (sum <= limit) return;
+    if (client.noEvict) continue;
+    sum -= bytes;
+    store.statistics.evictedClients++;
+    client.output.drop?.();
+  }
+}
+
+/** 0: no limit. Below 0 the parameter is a part of a hundred of `maxmemory`. */
+function clientBytesMax({ parameters }: Store): number {
+  const given = parameters["maxmemory-clients"];
+  return given >= 0 ? given : (parameters.maxmemory * -given) / 100;
+}
