@@ -192,18 +192,23 @@ function place({ scores, members }: Leaf, at: number, score: number, member: str
   members[at] = member;
 }
 
-function removeFrom(node: Leaf | Branch, level: number, score: number, member: string): void {
-  if (level === 0) {
-    const { scores, members } = node;
-    const last = members.length - 1;
-    for (let i = positionIn(node, score, member); i < last; i++) {
-      scores[i] = scores[i + 1]!;
-      members[i] = members[i + 1]!;
-    }
-    scores.pop();
-    members.pop();
+function take({ scores, members }: Leaf, at: number): void {
+  if (at === 0) {
+    scores.shift();
+    members.shift();
     return;
   }
+  const last = members.length - 1;
+  for (let i = at; i < last; i++) {
+    scores[i] = scores[i + 1]!;
+    members[i] = members[i + 1]!;
+  }
+  scores.pop();
+  members.pop();
+}
+
+function removeFrom(node: Leaf | Branch, level: number, score: number, member: string): void {
+  if (level === 0) return take(node, positionIn(node, score, member));
   const branch = node as Branch;
   const at = childOf(branch, score, member);
   const child = branch.children[at]!;
