@@ -163,12 +163,13 @@ function positionOf(bytes: Buffer, bit: number, from: number, to: number): numbe
 
 type BitOperation = (a: number, b: number) => number;
 
-const OPERATIONS: Readonly<Record<string, BitOperation>> = {
-  and: (a, b) => a & b,
-  or: (a, b) => a | b,
-  xor: (a, b) => a ^ b,
-  not: (a) => ~a,
-};
+const NOT: BitOperation = (a) => ~a;
+const OPERATIONS: ReadonlyMap<string, BitOperation> = new Map<string, BitOperation>([
+  ["and", (a, b) => a & b],
+  ["or", (a, b) => a | b],
+  ["xor", (a, b) => a ^ b],
+  ["not", NOT],
+]);
 
 const bitop: Command = {
   name: "bitop",
@@ -179,10 +180,9 @@ const bitop: Command = {
   since: "2.6.0",
   keys: [...keyAt(2, "OW", "update"), ...keysFrom(3, 1, "RO", "access")],
   run(client, request) {
-    const name = request.word(1);
-    const operation = OPERATIONS[name];
+    const operation = OPERATIONS.get(request.word(1));
     if (operation === undefined) throw syntaxError();
-    if (name === "not" && request.count !== 4) throw new CommandError("ERR BITOP NOT must be called with a single source key.");
+    if (operation === NOT && request.count !== 4) throw new CommandError("ERR BITOP NOT must be called with a single source key.");
     const sources: Buffer[] = [];
     for (let i = 3; i < request.count; i++) sources.push(bitsToRead(client, request, i));
     const result = combined(operation, sources);
@@ -202,7 +202,7 @@ function combined(operation: BitOperation, [first, ...others]: readonly Buffer[]
   const length = Math.max(first!.length, ...others.map((bytes) => bytes.length)); // there is at least one
   const result = Buffer.alloc(length);
   result.set(first!);
-  if (others.length === 0 && operation === OPERATIONS["not"]) for (let i = 0; i < length; i++) result[i] = ~result[i]!;
+  if (operation === NOT) for (let i = 0; i < length; i++) result[i] = ~result[i]!;
   for (const bytes of others) for (let i = 0; i < length; i++) result[i] = operation(result[i]!, bytes[i] ?? 0);
   return result;
 }

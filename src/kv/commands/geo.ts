@@ -49,11 +49,16 @@ export function positionAt(request: Request, index: number): Position {
   return { longitude, latitude };
 }
 
-const METERS: Readonly<Record<string, number>> = { m: 1, km: 1000, ft: 0.3048, mi: 1609.34 };
+const METERS: ReadonlyMap<string, number> = new Map([
+  ["m", 1],
+  ["km", 1000],
+  ["ft", 0.3048],
+  ["mi", 1609.34],
+]);
 
 /** Meters of a unit. */
 export function metersAt(request: Request, index: number): number {
-  const meters = METERS[request.word(index)];
+  const meters = METERS.get(request.word(index));
   if (meters === undefined) throw new CommandError("ERR unsupported unit provided. please use M, KM, FT, MI");
   return meters;
 }

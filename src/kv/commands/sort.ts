@@ -88,7 +88,7 @@ function elementsOf(value: Value): string[] {
   const elements: string[] = [];
   if (value.type === LIST) (value as List).each(0, value.size, (element) => elements.push(element));
   else if (value.type === SET) (value as SetValue).each((member) => elements.push(member) > 0);
-  else (value as SortedSet).each((member) => elements.push(member));
+  else (value as SortedSet).each((member) => elements.push(member) > 0);
   return elements;
 }
 

@@ -3,6 +3,7 @@ import type { Client } from "../client.ts";
 import { CommandError, syntaxError, wrongType } from "../command-error.ts";
 import { SET, ZSET } from "../keyspace/value.ts";
 import { doubleAt, integerAt } from "../numbers.ts";
+import type { SetValue } from "../types/set-value.ts";
 import { SortedSet } from "../types/sorted-set.ts";
 import { keyAt, keysCountedAt, type Command } from "./command.ts";
 import { replyRuns, storeSortedSet } from "./sorted-set-range.ts";
@@ -10,23 +11,19 @@ import { replyRuns, storeSortedSet } from "./sorted-set-range.ts";
 type Operation = "union" | "inter" | "diff";
 type Aggregate = (a: number, b: number) => number;
 
+/** False: no more of them. */
+type Visit = (member: string, score: number) => boolean | void;
+
 /** A sorted set, or a set whose members all have the score 1. */
 interface Source {
   readonly size: number;
   scoreOf(member: string): number | undefined;
-  each(visit: (member: string, score: number) => void): void;
+  each(visit: Visit): void;
 }
 
 interface Weighted {
   readonly source: Source;
   readonly weight: number;
-}
-
-/** What is used of a set. */
-interface Members {
-  readonly size: number;
-  at(position: number): string;
-  has(member: string): boolean;
 }
 
 const NOTHING: Source = { size: 0, scoreOf: () => undefined, each: () => {} };
@@ -37,13 +34,11 @@ function sourceAt(client: Client, request: Request, index: number): Source {
   if (address === 0) return NOTHING;
   if (db.typeOf(address) === ZSET) return db.objectOf(address) as SortedSet;
   if (db.typeOf(address) !== SET) throw wrongType();
-  const set = db.objectOf(address) as unknown as Members;
+  const set = db.objectOf(address) as SetValue;
   return {
     size: set.size,
     scoreOf: (member) => (set.has(member) ? 1 : undefined),
-    each(visit) {
-      for (let i = 0; i < set.size; i++) visit(set.at(i), 1);
-    },
+    each: (visit) => set.each((member) => visit(member, 1) !== false),
   };
 }
 
@@ -55,7 +50,11 @@ interface AlgebraQuery {
 
 /** Infinities of both signs add up to nothing. */
 const sum: Aggregate = (a, b) => (Number.isNaN(a + b) ? 0 : a + b);
-const AGGREGATES: Readonly<Record<string, Aggregate>> = { sum, min: (a, b) => Math.min(a, b), max: (a, b) => Math.max(a, b) };
+const AGGREGATES: ReadonlyMap<string, Aggregate> = new Map<string, Aggregate>([
+  ["sum", sum],
+  ["min", (a, b) => Math.min(a, b)],
+  ["max", (a, b) => Math.max(a, b)],
+]);
 
 function sourcesAt(
   client: Client,
@@ -90,7 +89,7 @@ function queryAt(
     else if (word === "weights" && i + sources.length < request.count)
       for (let source = 0; source < sources.length; source++) weights[source] = doubleAt(request, ++i, "ERR weight value is not a float");
     else if (word === "aggregate" && i + 1 < request.count) {
-      const given = AGGREGATES[request.word(++i)];
+      const given = AGGREGATES.get(request.word(++i));
       if (given === undefined) throw syntaxError();
       aggregate = given;
     } else throw syntaxError();
@@ -116,7 +115,7 @@ function union({ sources, aggregate }: AlgebraQuery, found: (member: string, sco
   for (const [member, score] of scores) found(member, score);
 }
 
-function intersection({ sources, aggregate }: AlgebraQuery, found: (member: string, score: number) => void): void {
+function intersection({ sources, aggregate }: AlgebraQuery, found: Visit): void {
   const [smallest, ...others] = bySize(sources);
   smallest!.source.each((member, score) => {
     // there is at least one
@@ -126,7 +125,7 @@ function intersection({ sources, aggregate }: AlgebraQuery, found: (member: stri
       if (other === undefined) return;
       total = aggregate(total, weightedScore(other, weight));
     }
-    found(member, total);
+    return found(member, total);
   });
 }
 
@@ -198,8 +197,8 @@ const zintercard: Command = {
       limit = integerAt(request, end + 1, { min: 0, error: "ERR LIMIT can't be negative" }) || Infinity;
     }
     let common = 0;
-    intersection({ sources: sources.map((source) => ({ source, weight: 1 })), aggregate: sum, withScores: false }, () => common++);
-    client.reply.integer(Math.min(common, limit));
+    intersection({ sources: sources.map((source) => ({ source, weight: 1 })), aggregate: sum, withScores: false }, () => ++common < limit);
+    client.reply.integer(common);
   },
 };
 

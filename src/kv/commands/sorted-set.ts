@@ -55,8 +55,7 @@ function addRulesOf(request: Request): AddRules {
   let increments = false;
   let i = 2;
   for (; i < request.count; i++) {
-    const word = request.word(i);
-    const option = ADD_OPTIONS[word];
+    const option = ADD_OPTIONS.get(request.word(i));
     if (option === undefined) break;
     if (option === "changes") countsChanges = true;
     else if (option === "increment") increments = true;
@@ -71,14 +70,14 @@ function addRulesOf(request: Request): AddRules {
   return { only, compare, countsChanges, increments, first: i };
 }
 
-const ADD_OPTIONS: Readonly<Record<string, "missing" | "present" | "greater" | "less" | "changes" | "increment">> = {
-  nx: "missing",
-  xx: "present",
-  gt: "greater",
-  lt: "less",
-  ch: "changes",
-  incr: "increment",
-};
+const ADD_OPTIONS: ReadonlyMap<string, "missing" | "present" | "greater" | "less" | "changes" | "increment"> = new Map([
+  ["nx", "missing"],
+  ["xx", "present"],
+  ["gt", "greater"],
+  ["lt", "less"],
+  ["ch", "changes"],
+  ["incr", "increment"],
+]);
 
 const zincrby: Command = {
   name: "zincrby",

@@ -29,11 +29,12 @@ test("positions have the scores, hashes and distances that Redis' documentation 
   assert.equal(distanceMeters(positionOfScore(score), other).toFixed(4), "166274.1516");
 });
 
+const near = ({ longitude, latitude }: { longitude: number; latitude: number }): void => {
+  const found = positionOfScore(scoreOfCell(cellOf({ longitude, latitude }, CELL_BITS_MAX)));
+  assert.ok(Math.abs(found.longitude - longitude) < 1e-5 && Math.abs(found.latitude - latitude) < 1e-5);
+};
+
 test("a score stands for its position to within a meter, the edges of the world too", () => {
-  const near = ({ longitude, latitude }: { longitude: number; latitude: number }): void => {
-    const found = positionOfScore(scoreOfCell(cellOf({ longitude, latitude }, CELL_BITS_MAX)));
-    assert.ok(Math.abs(found.longitude - longitude) < 1e-5 && Math.abs(found.latitude - latitude) < 1e-5);
-  };
   fc.assert(fc.property(position, near));
   near({ longitude: 180, latitude: 85.05112878 });
   near({ longitude: -180, latitude: -85.05112878 });

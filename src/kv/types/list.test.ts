@@ -4,15 +4,20 @@ import * as fc from "fast-check";
 import { List, type End } from "./list.ts";
 
 const end = fc.constantFrom<End>("left", "right");
-const element = fc.integer({ min: 0, max: 9 }).map(String);
+const anElement = fc.integer({ min: 0, max: 9 }).map(String);
 const index = fc.integer({ min: -700, max: 700 });
 const step = fc.oneof(
-  fc.record({ do: fc.constant("push" as const), end, count: fc.integer({ min: 1, max: 300 }), element }),
+  fc.record({ do: fc.constant("push" as const), end, count: fc.integer({ min: 1, max: 300 }), element: anElement }),
   fc.record({ do: fc.constant("pop" as const), end, count: fc.integer({ min: 1, max: 20 }) }),
-  fc.record({ do: fc.constant("set" as const), index, element }),
-  fc.record({ do: fc.constant("insert" as const), side: fc.constantFrom("before" as const, "after" as const), pivot: element, element }),
+  fc.record({ do: fc.constant("set" as const), index, element: anElement }),
+  fc.record({
+    do: fc.constant("insert" as const),
+    side: fc.constantFrom("before" as const, "after" as const),
+    pivot: anElement,
+    element: anElement,
+  }),
   fc.record({ do: fc.constant("drop" as const), end, count: fc.integer({ min: 0, max: 200 }) }),
-  fc.record({ do: fc.constant("remove" as const), element, end, max: fc.integer({ min: 1, max: 100 }) }),
+  fc.record({ do: fc.constant("remove" as const), element: anElement, end, max: fc.integer({ min: 1, max: 100 }) }),
 );
 
 const contentOf = (list: List): string[] => {

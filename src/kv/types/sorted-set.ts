@@ -99,8 +99,10 @@ export class SortedSet implements Value {
     return { member: run.members[run.from]!, score: run.scores[run.from]! };
   }
 
-  each(visit: (member: string, score: number) => void): void {
-    for (const { members, scores, from, to } of this.runs()) for (let i = from; i < to; i++) visit(members[i]!, scores[i]!);
+  /** In order, until the visitor says false. */
+  each(visit: (member: string, score: number) => boolean | void): void {
+    for (const { members, scores, from, to } of this.runs())
+      for (let i = from; i < to; i++) if (visit(members[i]!, scores[i]!) === false) return;
   }
 
   /** Members and scores from one rank up to another, copied. */
