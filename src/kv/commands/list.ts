@@ -133,7 +133,7 @@ const lrange: Command = {
     reply.array(count);
     list?.read(from, count, {
       text: (element) => reply.bulk(element),
-      packed: (bytes, start, stop) => reply.raw(bytes.subarray(start, stop)),
+      packed: (bytes, first, last) => reply.raw(bytes.subarray(first, last)),
     });
   },
 };
