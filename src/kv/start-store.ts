@@ -57,7 +57,10 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   store.tick();
   if (store.parameters.aclfile !== "") store.loadUsers(store.parameters.aclfile);
   if (options.users !== undefined && options.users.length > 0)
-    store.acl.define(options.users.map((words) => ({ words: ["user", ...words], from: "user" })));
+    store.acl.define(
+      options.users.map((words) => ({ words: ["user", ...words], from: "user" })),
+      store.acl.default.copy(), // it may have a password, by `requirepass`
+    );
   const accept = acceptorFor(store);
   scope.defer(() => accept.closeAll());
   const backlog = store.parameters["tcp-backlog"];

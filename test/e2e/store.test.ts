@@ -69,7 +69,9 @@ test("store speaks TLS on a port of its own", async () => {
 });
 
 test("store names every wrong parameter", async () => {
-  const ran = await runAnax(["store", "--port", "0", "--set", "maxmemry=1gb", "--json"]);
+  await using dir = await temporaryDirectory();
+  const args = ["store", "--port", "0", "--set", "maxmemry=1gb", "--json", "--data-dir", dir.path];
+  const ran = await runAnax(args, { env: { ANAX_STATUS_STORE_PORT: "0" } });
   assert.notEqual(ran.code, 0);
   assert.match(ran.stderr, /unknown parameter maxmemry, did you mean maxmemory\?/);
 });

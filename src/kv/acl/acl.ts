@@ -96,11 +96,14 @@ export class Acl {
   /** Takes the users of a file in place of all others. Throws a `CommandError` that tells the lines at fault. */
   load(text: string, file: string): void {
     const lines = text.split("\n").map((line, index) => ({ words: splitWords(line), from: `${file}:${index + 1}` }));
-    this.define(lines.filter(({ words }) => words.length > 0 && !words[0]!.startsWith("#")));
+    this.define(
+      lines.filter(({ words }) => words.length > 0 && !words[0]!.startsWith("#")),
+      defaultUser(this.#table),
+    );
   }
 
-  /** Takes these users in place of all others; the default one becomes what he was in the beginning where none of them is he. Throws as `load`. */
-  define(lines: readonly UserLine[]): void {
+  /** Takes these users in place of all others; where none of them is the default one, he is what is given. Throws as `load`. */
+  define(lines: readonly UserLine[], otherwise: User): void {
     const users = new Map<string, User>();
     const problems: string[] = [];
     for (const { words, from } of lines) {
@@ -112,7 +115,7 @@ export class Acl {
         `ERR ${problems.join(" ")} WARNING: ACL errors detected, no change to the previously active ACL rules was performed`,
       );
     const { default: kept } = this;
-    kept.take(users.get("default") ?? defaultUser(this.#table));
+    kept.take(users.get("default") ?? otherwise);
     this.#users.clear();
     this.#users.set("default", kept);
     for (const [name, user] of users) if (name !== "default") this.#users.set(name, user);
