@@ -36,7 +36,7 @@ const NAMES = [
 const refused = (name: string): Command => ({
   name,
   arity: -2,
-  flags: name === "reset" ? ["admin", "stale", "noscript"] : ["admin", "stale"],
+  flags: name === "cluster|reset" ? ["admin", "stale", "noscript"] : ["admin", "stale"],
   group: "cluster",
   summary: "Not while there is one server only.",
   since: "3.0.0",

@@ -13,7 +13,7 @@ import { createStringLibrary } from "./library-string.ts";
 import { createStructLibrary } from "./library-struct.ts";
 import { createTableLibrary } from "./library-table.ts";
 import { Meter } from "./meter.ts";
-import { createOperations, type Environment, type Operations } from "./operations.ts";
+import { createOperations, type Operations } from "./operations.ts";
 import { parse } from "./parser.ts";
 import { LuaTable } from "./table.ts";
 import { createAddresses, type LuaFunction, type LuaValue } from "./value.ts";
@@ -30,11 +30,7 @@ export class LuaEngine {
     const strings = new LuaTable();
     this.operations = createOperations(this.meter, strings);
     this.#names = Object.keys(this.operations);
-    const { globals, textOf } = createBaseLibrary(
-      this.operations,
-      (source, name, environment) => this.compile(source, name, environment),
-      createAddresses(),
-    );
+    const { globals, textOf } = createBaseLibrary(this.operations, (source, name) => this.compile(source, name), createAddresses());
     this.globals = globals;
     this.textOf = textOf;
     const string = createStringLibrary(this.operations);
@@ -56,17 +52,17 @@ export class LuaEngine {
   /**
    * A source as a function. `name` as `chunkName` takes it: `@user_script`. Throws `LuaError` where it is not Lua.
    */
-  compile(source: string, name: string, environment: Environment = { table: this.globals }): LuaFunction {
+  compile(source: string, name: string, globals = this.globals): LuaFunction {
     const chunk = chunkName(name);
     try {
       const tree = parse(source, chunk);
-      const dialect = { steps: source.includes("coroutine"), environments: /[sg]etfenv/.test(source) };
+      const dialect = { steps: source.includes("coroutine") };
       const { code, lines } = generate(tree, dialect, this.#names);
       const make = new Script(code, { filename: chunkFile({ name: chunk, lines }) }).runInThisContext() as (
         operations: Operations,
-        environment: Environment,
+        globals: LuaTable,
       ) => LuaFunction; // what `generate` writes
-      return make(this.operations, environment);
+      return make(this.operations, globals);
     } catch (thrown) {
       // V8's parser and ours go as deep as the source does.
       if (thrown instanceof RangeError) throw new LuaError(`${chunk}:1: chunk has too many syntax levels`);

@@ -1,18 +1,10 @@
 import { chunkOf } from "./chunk.ts";
 import type { LuaValue } from "./value.ts";
 
-/** Enough for the innermost function of a script, whatever of ours lies above it. */
-const FRAMES_MAX = 40;
-/** Functions of ours that call functions of a script: levels of their own, without a line. */
-const CALLERS: ReadonlySet<string | null> = new Set([
-  "luaPcall",
-  "luaXpcall",
-  "luaSort",
-  "luaGsub",
-  "luaResume",
-  "luaForeach",
-  "luaTostring",
-]);
+/** Enough for the innermost function of a script, however deep one of ours has gone above it. */
+const FRAMES_MAX = 5000;
+/** Calls functions of a script from ours: a level of its own, without a line. */
+const CALLER = "luaCall";
 
 /** What a script throws, and what is thrown at it: any value. */
 export class LuaError extends Error {
@@ -20,14 +12,15 @@ export class LuaError extends Error {
   #level: number;
   #frames: readonly Frame[] | undefined;
 
-  /** A text at a level is led by the place of the function there: 1 is the innermost function of the script. */
-  constructor(value: LuaValue, level = 0) {
+  /** A text at a level is led by the place of the function there: 1 is the innermost function of the script. `cause`: where that was, else here. */
+  constructor(value: LuaValue, level = 0, cause?: Error) {
     const limit = Error.stackTraceLimit;
     Error.stackTraceLimit = FRAMES_MAX;
     super();
     Error.stackTraceLimit = limit;
     this.#value = value;
     this.#level = level;
+    if (cause !== undefined) this.#frames = framesOf(cause);
   }
 
   get value(): LuaValue {
@@ -67,7 +60,7 @@ function framesOf(error: Error): readonly Frame[] {
     frames = sites.flatMap((site) => {
       const chunk = chunkOf(site.getFileName() ?? undefined);
       if (chunk !== undefined) return [{ source: chunk.name, line: chunk.lines[(site.getLineNumber() ?? 1) - 1] }];
-      return CALLERS.has(site.getFunctionName()) ? [{ source: "=[C]", line: undefined }] : [];
+      return site.getFunctionName() === CALLER ? [{ source: "=[C]", line: undefined }] : [];
     });
     return "";
   };
@@ -84,6 +77,6 @@ export function luaErrorOf(thrown: unknown): LuaError {
   if (thrown instanceof ScriptStopped) throw thrown;
   if (thrown instanceof LuaError) return thrown;
   // V8's own limits: depth of calls, arguments of a call, length of a string.
-  if (thrown instanceof RangeError) return new LuaError(/string length/.test(thrown.message) ? "not enough memory" : "stack overflow", 1);
+  if (thrown instanceof RangeError) return new LuaError(/string length/.test(thrown.message) ? "not enough memory" : "stack overflow", 1, thrown);
   throw thrown;
 }

@@ -1,6 +1,6 @@
 import { badArgument, integerAt, numberAt, stringAt } from "./arguments.ts";
 import { failure } from "./operations.ts";
-import { generalText, type LuaValue } from "./value.ts";
+import { exponentialText, fixedText, generalText, type LuaValue } from "./value.ts";
 
 const DIRECTIVE = /%([-+ #0]*)(\d*)(?:(\.)(\d*))?([\s\S]?)/y;
 const FLAGS_MAX = 5;
@@ -18,7 +18,7 @@ export function format(args: readonly LuaValue[]): string {
   const template = stringAt(args, 0, "format");
   let text = "";
   let index = 0;
-  for (let at = 0; at < template.length;) {
+  for (let at = 0; at < template.length; ) {
     const next = template.indexOf("%", at);
     if (next < 0) return text + template.slice(at);
     text += template.slice(at, next);
@@ -44,8 +44,7 @@ function directiveOf(found: RegExpExecArray): Directive {
 
 function formatted(args: readonly LuaValue[], index: number, directive: Directive): string {
   const { conversion, precision } = directive;
-  if (index >= args.length && /[cdiouxXeEfgGqs]/.test(conversion))
-    throw badArgument(index, "format", `${/[sq]/.test(conversion) ? "string" : "number"} expected, got no value`);
+  if (index >= args.length && /[cdiouxXeEfgGqs]/.test(conversion)) throw badArgument(index, "format", "no value");
   switch (conversion) {
     case "c":
       return padded(String.fromCharCode(integerAt(args, index, "format") & 255), { ...directive, flags: directive.flags.replace("0", "") });
@@ -53,10 +52,7 @@ function formatted(args: readonly LuaValue[], index: number, directive: Directiv
     case "i":
       return integer(BigInt.asIntN(64, wholeOf(numberAt(args, index, "format"))), directive);
     case "u":
-      return integer(BigInt.asUintN(64, wholeOf(numberAt(args, index, "format"))), {
-        ...directive,
-        flags: directive.flags.replaceAll(/[+ ]/g, ""),
-      });
+      return integer(BigInt.asUintN(64, wholeOf(numberAt(args, index, "format"))), { ...directive, flags: directive.flags.replaceAll(/[+ ]/g, "") });
     case "o":
     case "x":
     case "X":
@@ -119,17 +115,11 @@ function float(value: number, directive: Directive): string {
     return padded(/[A-Z]/.test(conversion) ? text.toUpperCase() : text, { ...directive, flags: flags.replace("0", "") }, sign);
   }
   let text: string;
-  if (conversion === "f") text = fixed(size, precision);
-  else if (conversion === "e" || conversion === "E") text = size.toExponential(precision).replace(/e([+-])(\d)$/, "e$10$2");
+  if (conversion === "f") text = fixedText(size, precision);
+  else if (conversion === "e" || conversion === "E") text = exponentialText(size, precision).replace(/e([+-])(\d)$/, "e$10$2");
   else text = generalText(size, precision === 0 ? 1 : precision, flags.includes("#"));
   if (flags.includes("#") && !text.includes(".")) text = text.replace(/(e|$)/, ".$1");
   return padded(conversion === "E" || conversion === "G" ? text.toUpperCase() : text, directive, sign);
-}
-
-/** `toFixed` beyond 1e21, where it changes to another form. */
-function fixed(value: number, precision: number): string {
-  if (value < 1e21) return value.toFixed(precision);
-  return BigInt(value).toString() + (precision > 0 ? `.${"0".repeat(precision)}` : "");
 }
 
 /** So that Lua reads it back. */

@@ -5,12 +5,10 @@ import type { BinaryOperator, Block, Call, Expression, FunctionBody, Statement, 
 export interface Dialect {
   /** Functions can be suspended: they are generators, and calls are `yield*`. */
   readonly steps: boolean;
-  /** Each function has its own environment, as `setfenv` needs it. */
-  readonly environments: boolean;
 }
 
 /**
- * JavaScript for a chunk: an expression whose value is a function of the names of `Operations` and the chunk's environment. Locals become variables with
+ * JavaScript for a chunk: an expression whose value is a function of the names of `Operations` and the table of its globals. Locals become variables with
  * names of their own, everything else goes through the operations, the common case of numbers and of calls inline. No text of the script gets
  * into the code but names (letters, digits, `_`) and strings in JSON.
  */
@@ -94,20 +92,18 @@ class Generator {
 
   function(body: FunctionBody): void {
     const write = this.#write;
-    const { steps, environments } = this.#dialect;
+    const { steps } = this.#dialect;
     const outer = this.#temporaries;
     const outerSelf = this.#usesSelf;
     this.#temporaries = new Temporaries();
     this.#usesSelf = false;
     const parameters = body.parameters.map(nameOf);
     if (body.varargs) parameters.push("...va");
-    if (environments) write("scoped(E,E=>");
     write(steps ? `suspendable(function*(${parameters.join(",")}){` : `((${parameters.join(",")})=>{`, TICK);
     if (body.arg !== undefined) write(`let ${nameOf(body.arg.variable)}${body.arg.filled ? "=argTable(va)" : ""};`);
     this.#block(body.body);
     if (body.body.at(-1)?.kind !== "return") write("return NOTHING;");
     write(this.#temporaries.declaration, this.#usesSelf ? `var ${SELF};})` : "})");
-    if (environments) write(")");
     this.#temporaries = outer;
     this.#usesSelf = outerSelf;
   }
@@ -260,7 +256,7 @@ class Generator {
     }
     if (target.kind === "global") {
       this.#writer.mark(target.line);
-      write(`setGlobal(E,${JSON.stringify(target.name)},`);
+      write(`setNamed(E,${JSON.stringify(target.name)},`);
       value();
       return write(")");
     }
@@ -380,7 +376,7 @@ class Generator {
         return write(nameOf(expression.variable));
       case "global":
         this.#writer.mark(expression.line);
-        return write(`getGlobal(E,${JSON.stringify(expression.name)})`);
+        return write(`named(E,${JSON.stringify(expression.name)})`);
       case "single":
         return this.#value(expression.inner);
       case "call":
@@ -533,8 +529,7 @@ class Generator {
   /** The function that is called, in parentheses. What cannot be called fails only once the arguments are evaluated. */
   #callee({ callee, method, line }: Call): void {
     const write = this.#write;
-    const setsEnvironment = callee.kind === "global" && (callee.name === "setfenv" || callee.name === "getfenv");
-    write(setsEnvironment ? "(meter.environment=E," : "(");
+    write("(");
     if (method === undefined && callee.kind === "local") {
       const name = nameOf(callee.variable);
       return write(`typeof ${name}==="function"?${name}:callable(${name},${quoted(describe(callee))}))`);

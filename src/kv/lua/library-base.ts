@@ -1,11 +1,10 @@
 import { getHeapStatistics } from "node:v8";
-import { anyAt, badArgument, functionAt, integerAt, library, numberAt, stringAt, tableAt } from "./arguments.ts";
+import { anyAt, badArgument, functionAt, integerAt, library, stringAt, tableAt } from "./arguments.ts";
 import { LuaError, luaErrorOf } from "./error.ts";
-import { failure, type Environment, type Operations } from "./operations.ts";
-import { LuaTable } from "./table.ts";
+import { failure, luaCall, type Operations } from "./operations.ts";
+import { LuaTable, READONLY } from "./table.ts";
 import {
   NOTHING,
-  isFunction,
   isTrue,
   first,
   LightUserdata,
@@ -29,19 +28,13 @@ export interface BaseLibrary {
 }
 
 /** Compiles a source; `name` as `chunkName` takes it. Throws `LuaError`. */
-export type Compile = (source: string, name: string, environment: Environment) => LuaFunction;
+export type Compile = (source: string, name: string) => LuaFunction;
 
 /** What stands in the global table itself (https://www.lua.org/manual/5.1/manual.html#5.1), as far as a script may have it. */
 export function createBaseLibrary(operations: Operations, compile: Compile, addressOf: (value: object) => string): BaseLibrary {
-  const { handlerOf, metatableOf, callable, meter, environments } = operations;
+  const { handlerOf, metatableOf, callable, meter } = operations;
 
   function textOf(value: LuaValue): string {
-    const handler = handlerOf(value, "__tostring");
-    if (handler !== undefined) {
-      const text = first(luaTostring(handler, value));
-      if (typeof text !== "string" && typeof text !== "number") throw failure("'tostring' must return a string to 'print'");
-      return typeof text === "string" ? text : numberText(text);
-    }
     if (typeof value === "string") return value;
     if (typeof value === "number") return numberText(value);
     if (value === undefined) return "nil";
@@ -50,15 +43,19 @@ export function createBaseLibrary(operations: Operations, compile: Compile, addr
     return `${typeOf(value)}: ${addressOf(value)}`;
   }
 
-  const luaTostring = (handler: LuaValue, value: LuaValue): LuaResult => callable(handler)(value);
+  function tostring(...args: LuaValue[]): LuaResult {
+    const value = anyAt(args, 0, "tostring");
+    const handler = handlerOf(value, "__tostring");
+    return handler === undefined ? textOf(value) : first(luaCall(callable(handler), [value]));
+  }
 
   function assert(...args: LuaValue[]): LuaResult {
     if (isTrue(anyAt(args, 0, "assert"))) return args;
-    throw failure(args[1] === undefined ? "assertion failed!" : stringAt(args, 1, "assert"), 0);
+    throw failure(args[1] === undefined ? "assertion failed!" : stringAt(args, 1, "assert"));
   }
 
   function error(message?: LuaValue, level?: LuaValue): LuaResult {
-    throw new LuaError(message, typeof message === "string" ? integerAt([message, level], 1, "error", 1) : 0);
+    throw new LuaError(typeof message === "number" ? numberText(message) : message, typeof message === "string" || typeof message === "number" ? integerAt([message, level], 1, "error", 1) : 0);
   }
 
   function getmetatable(...args: LuaValue[]): LuaResult {
@@ -72,15 +69,16 @@ export function createBaseLibrary(operations: Operations, compile: Compile, addr
     if (args.length < 2 || (metatable !== undefined && !(metatable instanceof LuaTable)))
       throw badArgument(1, "setmetatable", "nil or table expected");
     if (table.metatable?.named("__metatable") !== undefined) throw failure("cannot change a protected metatable");
-    if (table.isReadonly) throw failure("Attempt to modify a readonly table");
+    if (table.isReadonly) throw failure(READONLY, 0);
     table.metatable = metatable;
     return table;
   }
 
-  function luaPcall(...args: LuaValue[]): LuaResult {
-    const callee = anyAt(args, 0, "pcall");
+  function pcall(...args: LuaValue[]): LuaResult {
+    // Redis' own `pcall` calls its place holder where nothing is given.
+    const callee = args.length === 0 ? true : args[0];
     try {
-      return [true, ...valuesOf(callable(callee)(...args.slice(1)))];
+      return [true, ...valuesOf(luaCall(callable(callee), args.slice(1)))];
     } catch (thrown) {
       const { value } = luaErrorOf(thrown);
       // Scripts written for Redis before 7 expect a text where there is a table now.
@@ -89,12 +87,12 @@ export function createBaseLibrary(operations: Operations, compile: Compile, addr
     }
   }
 
-  function luaXpcall(...args: LuaValue[]): LuaResult {
+  function xpcall(...args: LuaValue[]): LuaResult {
     const handler = anyAt(args, 1, "xpcall");
     try {
-      return [true, ...valuesOf(callable(args[0])())];
+      return [true, ...valuesOf(luaCall(callable(args[0]), []))];
     } catch (thrown) {
-      return [false, first(callable(handler)(luaErrorOf(thrown).value))];
+      return [false, first(luaCall(callable(handler), [luaErrorOf(thrown).value]))];
     }
   }
 
@@ -130,7 +128,7 @@ export function createBaseLibrary(operations: Operations, compile: Compile, addr
   function compiled(source: string, name: string): LuaResult {
     if (source.startsWith("\x1b")) return [undefined, `${name}: bad binary format`];
     try {
-      return compile(source, name, { table: globals });
+      return compile(source, name);
     } catch (thrown) {
       return [undefined, luaErrorOf(thrown).value];
     }
@@ -146,7 +144,7 @@ export function createBaseLibrary(operations: Operations, compile: Compile, addr
     const name = args[1] === undefined ? "=(load)" : stringAt(args, 1, "load");
     let source = "";
     for (;;) {
-      const piece = first(read());
+      const piece = first(luaCall(read, []));
       if (piece === undefined || piece === "") return compiled(source, name);
       if (typeof piece !== "string") throw failure("reader function must return a string");
       source += piece;
@@ -162,35 +160,18 @@ export function createBaseLibrary(operations: Operations, compile: Compile, addr
     throw badArgument(0, "collectgarbage", `invalid option '${option}'`);
   }
 
-  function getfenv(...args: LuaValue[]): LuaResult {
-    const [of] = args;
-    if (isFunction(of)) return environments.get(of)?.table ?? globals;
-    if (integerAt(args, 0, "getfenv", 1) < 0) throw badArgument(0, "getfenv", "level must be non-negative");
-    return meter.environment?.table ?? globals;
-  }
-
-  function setfenv(...args: LuaValue[]): LuaResult {
-    const [of] = args;
-    const table = tableAt(args, 1, "setfenv");
-    const environment = isFunction(of) ? environments.get(of) : numberAt(args, 0, "setfenv") === 1 ? meter.environment : undefined;
-    if (environment === undefined) throw failure("'setfenv' cannot change environment of given object");
-    environment.table = table;
-    return isFunction(of) ? of : NOTHING;
-  }
-
   const globals = library({
     assert,
     collectgarbage,
     error,
     gcinfo: () => getHeapStatistics().used_heap_size / 1024,
-    getfenv,
     getmetatable,
     ipairs: (...args) => [operations.nextIndex, tableAt(args, 0, "ipairs"), 0],
     load,
     loadstring,
     next: operations.next,
     pairs: (...args) => [operations.next, tableAt(args, 0, "pairs"), undefined],
-    pcall: luaPcall,
+    pcall,
     rawequal: (...args) => anyAt(args, 0, "rawequal") === anyAt(args, 1, "rawequal"),
     rawget: (...args) => tableAt(args, 0, "rawget").get(anyAt(args, 1, "rawget")),
     rawset(...args) {
@@ -199,13 +180,12 @@ export function createBaseLibrary(operations: Operations, compile: Compile, addr
       return table;
     },
     select,
-    setfenv,
     setmetatable,
     tonumber,
-    tostring: (...args) => textOf(anyAt(args, 0, "tostring")),
+    tostring,
     type: (...args) => typeOf(anyAt(args, 0, "type")),
     unpack,
-    xpcall: luaXpcall,
+    xpcall,
     _VERSION: "Lua 5.1",
   });
   globals.setNamed("_G", globals);

@@ -6,8 +6,8 @@ import { type LuaResult, type LuaValue } from "./value.ts";
 
 /** Deeper tables are nil, so that those which hold themselves end. */
 const NESTING_MAX = 16;
-/** As deep as Lua's own stack lets the decoder go. */
-const DEPTH_MAX = 4000;
+/** About half as deep as Lua's own stack lets the decoder go: V8's is smaller. */
+const DEPTH_MAX = 1800;
 const INT64 = 2 ** 63;
 
 /** MessagePack as lua-cmsgpack has it (https://github.com/antirez/lua-cmsgpack, https://github.com/msgpack/msgpack/blob/master/spec-old.md). */
@@ -142,7 +142,7 @@ class Reader {
   }
 
   value(depth: number): LuaValue {
-    if (depth > DEPTH_MAX) throw failure("stack overflow (too many return values at once; use unpack_one or unpack_limit instead.)");
+    if (depth > DEPTH_MAX) throw failure("stack overflow (in function mp_decode_to_lua_array)");
     if (--this.#meter.left < 0) this.#meter.tick();
     const mark = Number(this.#unsigned(1));
     if (mark < 0x80) return mark;

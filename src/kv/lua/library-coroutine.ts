@@ -1,9 +1,8 @@
-import { functionAt, library } from "./arguments.ts";
-import { badArgument } from "./arguments.ts";
+import { badArgument, library } from "./arguments.ts";
 import { LuaError, luaErrorOf } from "./error.ts";
-import { failure, type Operations } from "./operations.ts";
+import { REFUSED, failure, luaCall, type Operations } from "./operations.ts";
 import type { LuaTable } from "./table.ts";
-import { Coroutine, NOTHING, valuesOf, type LuaResult, type LuaValue } from "./value.ts";
+import { Coroutine, NOTHING, isFunction, valuesOf, type LuaFunction, type LuaResult, type LuaValue } from "./value.ts";
 
 /**
  * https://www.lua.org/manual/5.1/manual.html#5.2. Functions of chunks that name `coroutine` are compiled to generators; those of other chunks run in a
@@ -12,7 +11,7 @@ import { Coroutine, NOTHING, valuesOf, type LuaResult, type LuaValue } from "./v
 export function createCoroutineLibrary(operations: Operations): LuaTable {
   let running: Coroutine | undefined;
 
-  function luaResume(coroutine: Coroutine, args: readonly LuaValue[]): LuaResult {
+  function run(coroutine: Coroutine, args: readonly LuaValue[]): LuaResult {
     const outer = running;
     if (outer !== undefined) outer.status = "normal";
     coroutine.status = "running";
@@ -21,7 +20,7 @@ export function createCoroutineLibrary(operations: Operations): LuaTable {
       if (coroutine.steps === undefined) {
         const start = operations.stepsOf(coroutine.body);
         if (start === undefined) {
-          const result = coroutine.body(...args);
+          const result = luaCall(coroutine.body, args);
           coroutine.status = "dead";
           return result;
         }
@@ -40,25 +39,24 @@ export function createCoroutineLibrary(operations: Operations): LuaTable {
     }
   }
 
-  const unresumable = (coroutine: Coroutine): string =>
-    coroutine.status === "dead" ? "cannot resume dead coroutine" : "cannot resume non-suspended coroutine";
+  const unresumable = ({ status }: Coroutine): string => `cannot resume ${status} coroutine`;
 
   function resume(...args: LuaValue[]): LuaResult {
     const coroutine = coroutineAt(args, "resume");
     if (coroutine.status !== "suspended") return [false, unresumable(coroutine)];
     try {
-      return [true, ...valuesOf(luaResume(coroutine, args.slice(1)))];
+      return [true, ...valuesOf(run(coroutine, args.slice(1)))];
     } catch (thrown) {
       return [false, luaErrorOf(thrown).value];
     }
   }
 
   function wrap(...args: LuaValue[]): LuaResult {
-    const coroutine = new Coroutine(functionAt(args, 0, "wrap"));
+    const coroutine = new Coroutine(bodyAt(args, "wrap"));
     return (...given) => {
       if (coroutine.status !== "suspended") throw failure(unresumable(coroutine));
       try {
-        return luaResume(coroutine, given);
+        return run(coroutine, given);
       } catch (thrown) {
         const { value } = luaErrorOf(thrown);
         throw new LuaError(value, typeof value === "string" ? 1 : 0);
@@ -67,17 +65,25 @@ export function createCoroutineLibrary(operations: Operations): LuaTable {
   }
 
   const suspend = operations.suspendable(function* (...values) {
-    return yield values;
+    const given = yield values;
+    if (given === REFUSED) throw failure("attempt to yield across metamethod/C-call boundary", 0);
+    return given;
   });
 
   return library({
-    create: (...args) => new Coroutine(functionAt(args, 0, "create")),
+    create: (...args) => new Coroutine(bodyAt(args, "create")),
     resume,
     running: () => running ?? NOTHING,
     status: (...args) => coroutineAt(args, "status").status,
     wrap,
     yield: suspend,
   });
+}
+
+function bodyAt(args: readonly LuaValue[], name: string): LuaFunction {
+  const [value] = args;
+  if (isFunction(value)) return value;
+  throw badArgument(0, name, "Lua function expected");
 }
 
 function coroutineAt(args: readonly LuaValue[], name: string): Coroutine {

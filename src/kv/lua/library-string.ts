@@ -2,10 +2,10 @@ import { badArgument, functionAt, integerAt, library, stringAt } from "./argumen
 import { format } from "./format.ts";
 import { BINARY_MARK, RESULTS_MAX } from "./library-base.ts";
 import { STRING_BYTES_MAX } from "./meter.ts";
-import { failure, type Operations } from "./operations.ts";
+import { failure, luaCall, type Operations } from "./operations.ts";
 import { Matcher } from "./pattern.ts";
 import { LuaTable } from "./table.ts";
-import { NOTHING, first, numberText, typeOf, type LuaResult, type LuaValue } from "./value.ts";
+import { NOTHING, first, isFunction, numberText, typeOf, type LuaResult, type LuaValue } from "./value.ts";
 
 /** https://www.lua.org/manual/5.1/manual.html#5.4 */
 export function createStringLibrary({ meter, index }: Operations): LuaTable {
@@ -104,7 +104,7 @@ export function createStringLibrary({ meter, index }: Operations): LuaTable {
     };
   }
 
-  function luaGsub(...args: LuaValue[]): LuaResult {
+  function gsub(...args: LuaValue[]): LuaResult {
     const text = stringAt(args, 0, "gsub");
     const pattern = stringAt(args, 1, "gsub");
     const replacement = args[2];
@@ -139,7 +139,7 @@ export function createStringLibrary({ meter, index }: Operations): LuaTable {
         if (!template.includes("%")) return template;
         return expanded(template, (digit) => (digit === 0 ? whole : textOf(found.capture(digit - 1, from, to))));
       }
-      const value = typeof by === "function" ? first(by(...found.captures(from, to))) : index(by, found.capture(0, from, to));
+      const value = isFunction(by) ? first(luaCall(by, found.captures(from, to))) : index(by, found.capture(0, from, to));
       if (value === undefined || value === false) return whole;
       if (typeof value !== "string" && typeof value !== "number") throw failure(`invalid replacement value (a ${typeOf(value)})`);
       return textOf(value);
@@ -163,7 +163,7 @@ export function createStringLibrary({ meter, index }: Operations): LuaTable {
       throw failure("'string.gfind' was renamed to 'string.gmatch'");
     },
     gmatch,
-    gsub: luaGsub,
+    gsub,
     len: (...args) => stringAt(args, 0, "len").length,
     lower: withCase("lower"),
     match: (...args) => search(args, "match"),

@@ -20,6 +20,7 @@ interface Item {
 export function createStructLibrary(meter: Meter): LuaTable {
   function pack(...args: LuaValue[]): LuaResult {
     const layout = new Layout(stringAt(args, 0, "pack"));
+    args.push(undefined); // which the first one missing is, for errors
     let text = "";
     let index = 1;
     for (let item = layout.next(text.length); item !== undefined; item = layout.next(text.length)) {

@@ -1,7 +1,7 @@
 import { functionAt, integerAt, library, numberAt, stringAt, tableAt } from "./arguments.ts";
 import { STRING_BYTES_MAX } from "./meter.ts";
-import { failure, type Operations } from "./operations.ts";
-import type { LuaTable } from "./table.ts";
+import { failure, luaCall, type Operations } from "./operations.ts";
+import { READONLY, type LuaTable } from "./table.ts";
 import { NOTHING, first, isTrue, numberText, typeOf, type LuaFunction, type LuaResult, type LuaValue } from "./value.ts";
 
 /** https://www.lua.org/manual/5.1/manual.html#5.5, with what 5.0 had and 5.1 still has. */
@@ -49,22 +49,22 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
     return table.remove(index);
   }
 
-  function luaForeach(table: LuaTable, visit: LuaFunction): LuaResult {
-    for (let key: LuaValue; ;) {
+  function foreach(table: LuaTable, visit: LuaFunction): LuaResult {
+    for (let key: LuaValue; ; ) {
       const position = table.positionAfter(key);
       if (position === undefined || position < 0) return NOTHING;
       key = table.keyAt(position);
-      const result = first(visit(key, table.valueAt(position)));
+      const result = first(luaCall(visit, [key, table.valueAt(position)]));
       if (result !== undefined) return result;
     }
   }
 
   function foreachi(...args: LuaValue[]): LuaResult {
     const table = tableAt(args, 0, "foreachi");
-    const luaForeachIndex = functionAt(args, 1, "foreachi");
+    const visit = functionAt(args, 1, "foreachi");
     const { length } = table;
     for (let index = 1; index <= length; index++) {
-      const result = first(luaForeachIndex(index, table.at(index)));
+      const result = first(luaCall(visit, [index, table.at(index)]));
       if (result !== undefined) return result;
     }
     return NOTHING;
@@ -73,7 +73,7 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
   function maxn(...args: LuaValue[]): LuaResult {
     const table = tableAt(args, 0, "maxn");
     let largest = 0;
-    for (let key: LuaValue; ;) {
+    for (let key: LuaValue; ; ) {
       const position = table.positionAfter(key);
       if (position === undefined || position < 0) return largest;
       key = table.keyAt(position);
@@ -81,22 +81,24 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
     }
   }
 
-  function luaSort(...args: LuaValue[]): LuaResult {
+  function sort(...args: LuaValue[]): LuaResult {
     const table = tableAt(args, 0, "sort");
     const before = args[1] === undefined ? undefined : functionAt(args, 1, "sort");
     const values = [...table.values];
-    if (table.isReadonly) throw failure("Attempt to modify a readonly table");
+    if (table.isReadonly) throw failure(READONLY, 0);
     if (before === undefined && !values.includes(undefined)) sortPlain(values);
-    else sortBy(values, before === undefined ? less : (a, b) => isTrue(first(before(a, b))));
+    else sortBy(values, before === undefined ? (a, b) => isTrue(first(luaCall(compare, [a, b]))) : (a, b) => isTrue(first(luaCall(before, [a, b]))));
     table.replaceValues(values);
     return NOTHING;
   }
+
+  const compare: LuaFunction = (a, b) => less(a, b);
 
   function sortPlain(values: LuaValue[]): void {
     meter.charge(values.length * 64);
     if (values.every((value) => typeof value === "string")) values.sort(); // by their characters, which are bytes
     else if (values.every((value) => typeof value === "number")) (values as number[]).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-    else sortBy(values, less);
+    else sortBy(values, (a, b) => isTrue(first(luaCall(compare, [a, b]))));
   }
 
   function sortBy(values: LuaValue[], before: (a: LuaValue, b: LuaValue) => boolean): void {
@@ -111,7 +113,7 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
 
   return library({
     concat,
-    foreach: (...args) => luaForeach(tableAt(args, 0, "foreach"), functionAt(args, 1, "foreach")),
+    foreach: (...args) => foreach(tableAt(args, 0, "foreach"), functionAt(args, 1, "foreach")),
     foreachi,
     getn: (...args) => tableAt(args, 0, "getn").length,
     insert,
@@ -122,6 +124,7 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
       numberAt(args, 1, "setn");
       throw failure("'setn' is obsolete");
     },
-    sort: luaSort,
+    sort,
   });
 }
+

@@ -1,6 +1,5 @@
 import { getHeapStatistics } from "node:v8";
 import { ScriptStopped } from "./error.ts";
-import type { Environment } from "./operations.ts";
 
 /** Loops and calls between two looks at the time: well below a millisecond's worth. */
 const SLICE = 20_000;
@@ -14,8 +13,6 @@ const BYTES_PER_TURN = 512;
 /** Counts what a script does, so that it can be stopped. Every loop and function of generated code takes one turn; so do long texts by their length. */
 export class Meter {
   left = SLICE;
-  /** Of the function that calls `setfenv` or `getfenv`. */
-  environment: Environment | undefined;
   /** Called every few hundred microseconds of a script; throws `ScriptStopped` to end it. */
   onSlice: () => void = () => {};
 

@@ -1,6 +1,6 @@
 import { LuaError } from "./error.ts";
 import { Meter, STRING_BYTES_MAX } from "./meter.ts";
-import { LuaTable } from "./table.ts";
+import { LuaTable, READONLY } from "./table.ts";
 import {
   NOTHING,
   first,
@@ -17,23 +17,17 @@ import {
   type LuaValue,
 } from "./value.ts";
 
-/** Where the globals of a function are looked up. */
-export interface Environment {
-  table: LuaTable;
-}
-
 /** How often `__index` may lead on. */
 const META_STEPS_MAX = 100;
 /** Shorter texts cost less than counting them. */
 const COUNTED_CHARS = 1024;
 
-/** The turns of a generic `for`. */
-interface Turns {
-  key: LuaValue;
-  value: LuaValue;
-  all: LuaResult;
-  next(): boolean;
-  steps(): Generator<readonly LuaValue[], boolean, readonly LuaValue[]>;
+/** Resumes a function that must not be suspended where it is; it fails there. */
+export const REFUSED: readonly LuaValue[] = Object.freeze([]);
+
+/** Calls a function of a script from one of ours, which is a level of its own in what `error` counts: `LuaError` knows it by this name. */
+export function luaCall(callee: LuaFunction, args: readonly LuaValue[]): LuaResult {
+  return callee(...args);
 }
 
 /** What generated code calls, by the names that it uses. */
@@ -43,9 +37,7 @@ export type Operations = ReturnType<typeof createOperations>;
 export const failure = (message: string, level = 1): LuaError => new LuaError(message, level);
 
 const typeFailure = (operation: string, value: LuaValue, description: string | undefined): LuaError =>
-  failure(
-    `attempt to ${operation} ${description === undefined ? `a ${typeOf(value)} value` : `${description} (a ${typeOf(value)} value)`}`,
-  );
+  failure(`attempt to ${operation} ${description === undefined ? `a ${typeOf(value)} value` : `${description} (a ${typeOf(value)} value)`}`);
 
 /** `strings` is the metatable of all strings. */
 export function createOperations(meter: Meter, strings: LuaTable) {
@@ -55,8 +47,6 @@ export function createOperations(meter: Meter, strings: LuaTable) {
 
   /** Generated functions that can be suspended. */
   const suspendables = new WeakMap<LuaFunction, (...args: LuaValue[]) => LuaSteps>();
-  /** Environments of functions, where they can be changed. */
-  const environments = new WeakMap<LuaFunction, Environment>();
 
   // --- tables -----------------------------------------------------------------------------------------------------------------------
 
@@ -95,13 +85,21 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     return indexOther(object, name, description);
   }
 
+  /** What is wrong about an assignment is told with its place, unlike where a library makes it. */
+  function assign(table: LuaTable, key: LuaValue, value: LuaValue): void {
+    if (table.isReadonly) throw failure(READONLY);
+    if (key === undefined) throw failure("table index is nil");
+    if (Number.isNaN(key)) throw failure("table index is NaN");
+    table.set(key, value);
+  }
+
   function setOther(object: LuaValue, key: LuaValue, value: LuaValue, description?: string): void {
     let at = object;
     for (let step = 0; step < META_STEPS_MAX; step++) {
       let handler: LuaValue;
       if (at instanceof LuaTable) {
         handler = at.metatable?.named("__newindex");
-        if (handler === undefined || at.get(key) !== undefined) return at.set(key, value);
+        if (handler === undefined || at.get(key) !== undefined) return assign(at, key, value);
       } else {
         handler = handlerOf(at, "__newindex");
         if (handler === undefined) throw typeFailure("index", at, step === 0 ? description : undefined);
@@ -116,24 +114,27 @@ export function createOperations(meter: Meter, strings: LuaTable) {
   }
 
   function setIndex(object: LuaValue, key: LuaValue, value: LuaValue, description?: string): void {
-    if (object instanceof LuaTable && (object.metatable === undefined || object.isReadonly)) object.set(key, value);
+    if (object instanceof LuaTable && (object.metatable === undefined || object.isReadonly)) assign(object, key, value);
     else setOther(object, key, value, description);
   }
 
   function setNamed(object: LuaValue, name: string, value: LuaValue, description?: string): void {
-    if (object instanceof LuaTable && (object.metatable === undefined || object.isReadonly)) object.setNamed(name, value);
+    if (object instanceof LuaTable && object.metatable === undefined && !object.isReadonly) object.setNamed(name, value);
+    else if (object instanceof LuaTable && object.isReadonly) throw failure(READONLY);
     else setOther(object, name, value, description);
   }
 
-  const getGlobal = (environment: Environment, name: string): LuaValue => named(environment.table, name);
-  const setGlobal = (environment: Environment, name: string, value: LuaValue): void => setNamed(environment.table, name, value);
 
   const tableOf = (values: LuaValue[]): LuaTable => new LuaTable(values);
 
   /** `fields`: keys and values in turn. */
   function tableWith(values: LuaValue[], fields: readonly LuaValue[]): LuaTable {
     const table = new LuaTable(values);
-    for (let at = 0; at < fields.length; at += 2) table.set(fields[at], fields[at + 1]);
+    for (let at = 0; at < fields.length; at += 2) {
+      const key = fields[at];
+      // Values without a key are assigned last.
+      if (typeof key !== "number" || !(key >= 1 && key <= values.length && Number.isInteger(key))) assign(table, key, fields[at + 1]);
+    }
     return table;
   }
 
@@ -160,7 +161,7 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     const whole: LuaFunction = (...args) => {
       const running = steps(...args);
       let step = running.next([]);
-      while (step.done !== true) step = running.throw(failure("attempt to yield across metamethod/C-call boundary", 0));
+      while (step.done !== true) step = running.next(REFUSED);
       return step.value;
     };
     suspendables.set(whole, steps);
@@ -174,23 +175,10 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     return steps === undefined ? callee(...args) : yield* steps(...args);
   }
 
-  function scoped(outer: Environment, make: (environment: Environment) => LuaFunction): LuaFunction {
-    const environment = { table: outer.table };
-    const made = make(environment);
-    environments.set(made, environment);
-    return made;
-  }
-
   // --- numbers ----------------------------------------------------------------------------------------------------------------------
 
   /** What is not simply two numbers. */
-  function arithmetic(
-    event: string,
-    left: LuaValue,
-    right: LuaValue,
-    names: readonly (string | undefined)[],
-    compute: (a: number, b: number) => number,
-  ): LuaValue {
+  function arithmetic(event: string, left: LuaValue, right: LuaValue, names: readonly (string | undefined)[], compute: (a: number, b: number) => number): LuaValue {
     const [a, b] = [toNumber(left), toNumber(right)];
     if (a !== undefined && b !== undefined) return compute(a, b);
     const handler = handlerOf(left, event) ?? handlerOf(right, event);
@@ -212,8 +200,7 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     typeof a === "number" && typeof b === "number" ? modulus(a, b) : arithmetic("__mod", a, b, [left, right], modulus);
   const power = (a: LuaValue, b: LuaValue, left?: string, right?: string): LuaValue =>
     typeof a === "number" && typeof b === "number" ? powerOf(a, b) : arithmetic("__pow", a, b, [left, right], powerOf);
-  const negate = (a: LuaValue, name?: string): LuaValue =>
-    typeof a === "number" ? -a : arithmetic("__unm", a, a, [name, name], (x) => -x);
+  const negate = (a: LuaValue, name?: string): LuaValue => (typeof a === "number" ? -a : arithmetic("__unm", a, a, [name, name], (x) => -x));
 
   function loopNumber(value: LuaValue, what: string): number {
     const number = toNumber(value);
@@ -293,10 +280,9 @@ export function createOperations(meter: Meter, strings: LuaTable) {
   /** What `next` and the function of `ipairs` are, so that loops over them need not call. */
   const next: LuaFunction = (...args) => {
     const [table, key] = args;
-    if (!(table instanceof LuaTable))
-      throw failure(`bad argument #1 to 'next' (table expected, got ${args.length === 0 ? "no value" : typeOf(table)})`);
+    if (!(table instanceof LuaTable)) throw failure(`bad argument #1 to 'next' (table expected, got ${args.length === 0 ? "no value" : typeOf(table)})`);
     const position = table.positionAfter(key);
-    if (position === undefined) throw failure("invalid key to 'next'");
+    if (position === undefined) throw failure("invalid key to 'next'", 0);
     return position < 0 ? undefined : [table.keyAt(position), table.valueAt(position)];
   };
   const nextIndex: LuaFunction = (table, at) => {
@@ -305,7 +291,8 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     return value === undefined ? undefined : [at + 1, value];
   };
 
-  class Iteration implements Turns {
+  /** The turns of a generic `for`. */
+  class Iteration {
     key: LuaValue;
     value: LuaValue = undefined;
     all: LuaResult = NOTHING;
@@ -332,7 +319,7 @@ export function createOperations(meter: Meter, strings: LuaTable) {
 
     #nextOf(table: LuaTable): boolean {
       const position = table.positionAfter(this.key);
-      if (position === undefined) throw failure("invalid key to 'next'");
+      if (position === undefined) throw failure("invalid key to 'next'", 0);
       if (position < 0) return false;
       this.key = table.keyAt(position);
       this.value = table.valueAt(position);
@@ -354,7 +341,7 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     }
   }
 
-  const iterate = (step: LuaValue, state?: LuaValue, control?: LuaValue): Turns =>
+  const iterate = (step: LuaValue, state?: LuaValue, control?: LuaValue): Iteration =>
     new Iteration(step, state, step === nextIndex && typeof control !== "number" ? 0 : control);
 
   return {
@@ -367,15 +354,12 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     named,
     setIndex,
     setNamed,
-    getGlobal,
-    setGlobal,
     tableOf,
     tableWith,
     argTable,
     callable,
     suspendable,
     callSteps,
-    scoped,
     add,
     subtract,
     multiply,
@@ -398,7 +382,6 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     handlerOf,
     metatableOf,
     stepsOf,
-    environments,
     strings,
   };
 }

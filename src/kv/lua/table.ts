@@ -52,7 +52,7 @@ export class LuaTable {
   set(key: LuaValue, value: LuaValue): void {
     if (this.isReadonly) throw readonlyTable();
     if (typeof key === "number") this.#setAt(key, value);
-    else if (key === undefined) throw new LuaError("table index is nil", 1);
+    else if (key === undefined) throw new LuaError("table index is nil");
     else this.#setValue(key, value);
   }
 
@@ -147,7 +147,7 @@ export class LuaTable {
       array.push(value);
       if (this.#hasNumbers) this.#migrate();
     } else {
-      if (Number.isNaN(index)) throw new LuaError("table index is NaN", 1);
+      if (Number.isNaN(index)) throw new LuaError("table index is NaN");
       if (value !== undefined) this.#hasNumbers = true;
       if (this.#hasNumbers) this.#setValue(index, value);
     }
@@ -206,4 +206,5 @@ export class LuaTable {
 
 const NONE: LuaValue[] = [];
 
-const readonlyTable = (): LuaError => new LuaError("Attempt to modify a readonly table", 1);
+export const READONLY = "Attempt to modify a readonly table";
+const readonlyTable = (): LuaError => new LuaError(READONLY);

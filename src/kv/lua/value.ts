@@ -71,18 +71,39 @@ export function generalText(value: number, precision: number, keepZeros = false)
     const zero = keepZeros ? (0).toPrecision(precision) : "0";
     return Object.is(value, -0) ? `-${zero}` : zero;
   }
-  const digits = value.toExponential(Math.max(precision, 1) - 1);
+  const digits = exponentialText(value, Math.max(precision, 1) - 1);
   const at = digits.indexOf("e");
   const exponent = Number(digits.slice(at + 1));
   if (exponent < -4 || exponent >= Math.max(precision, 1)) {
     const mantissa = keepZeros ? digits.slice(0, at) : withoutZeros(digits.slice(0, at));
     return `${mantissa}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
   }
-  const text = value.toFixed(Math.max(0, precision - 1 - exponent));
-  // Beyond 1e21 `toFixed` changes to another form; precisions that large do not come here with such values, except from `%.99g`.
-  const plain = text.includes("e") ? BigInt(value).toString() : text;
-  return keepZeros ? plain : withoutZeros(plain);
+  const text = fixedText(value, Math.max(0, precision - 1 - exponent));
+  return keepZeros ? text : withoutZeros(text);
 }
+
+/** `toExponential`, but what lies exactly between two goes to the even one, as in C. */
+export function exponentialText(value: number, decimals: number): string {
+  const [digits = "", exponent = ""] = value.toExponential().split("e");
+  if (!isBetween(digits, decimals) || !/^0*$/.test(fractionOf(value.toExponential(EXACT_DIGITS)).slice(decimals + 1))) return value.toExponential(decimals);
+  return isEven(digits.at(-2)) || (decimals === 0 && isEven(digits.at(-3))) ? `${digits.slice(0, decimals === 0 ? -2 : -1)}e${exponent}` : value.toExponential(decimals);
+}
+
+/** `toFixed` in the same way, and of any size. */
+export function fixedText(value: number, decimals: number): string {
+  if (Math.abs(value) >= 1e21) return BigInt(value).toString() + (decimals > 0 ? `.${"0".repeat(decimals)}` : "");
+  if (decimals >= EXACT_DIGITS || !isBetween(String(value), decimals) || !/^0*$/.test(fractionOf(value.toFixed(EXACT_DIGITS)).slice(decimals + 1)))
+    return value.toFixed(decimals);
+  const text = value.toFixed(decimals + 1);
+  return isEven(text.at(-2) === "." ? text.at(-3) : text.at(-2)) ? text.slice(0, decimals === 0 ? -2 : -1) : value.toFixed(decimals);
+}
+
+/** As many as JavaScript writes exactly. */
+const EXACT_DIGITS = 100;
+const fractionOf = (text: string): string => /\.(\d*)/.exec(text)?.[1] ?? "";
+/** Whether the shortest form of a number ends in a 5 behind its last digit but one. */
+const isBetween = (text: string, decimals: number): boolean => text.endsWith("5") && fractionOf(text).length === decimals + 1;
+const isEven = (digit: string | undefined): boolean => Number(digit) % 2 === 0;
 
 const withoutZeros = (digits: string): string => (digits.includes(".") ? digits.replace(/\.?0+$/, "") : digits);
 

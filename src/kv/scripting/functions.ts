@@ -145,7 +145,7 @@ export class LibraryLoader {
   #run(body: string): void {
     let chunk: LuaFunction;
     try {
-      chunk = this.host.engine.compile(body, "@user_function", { table: this.#environment });
+      chunk = this.host.engine.compile(body, "@user_function", this.#environment);
     } catch (thrown) {
       throw new CommandError(`ERR Error compiling function: ${messageOf(luaErrorOf(thrown))}`);
     }
