@@ -1,3 +1,4 @@
+import { ownOf } from "../base/own.ts";
 /** Why a value is refused. */
 export interface Refused {
   readonly problem: string;
@@ -94,6 +95,6 @@ const UNITS: Readonly<Record<string, number>> = {
 /** `1gb`, `100mb`, `5`: bytes; undefined where it is none. */
 export function bytesOf(text: string): number | undefined {
   const found = /^(\d+)([a-z]*)$/i.exec(text);
-  const unit = found === null ? undefined : UNITS[found[2]!.toLowerCase()];
+  const unit = found === null ? undefined : ownOf(UNITS, found[2]!.toLowerCase());
   return unit === undefined ? undefined : Number(found![1]) * unit;
 }

@@ -1,3 +1,4 @@
+import { ownOf } from "../../base/own.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../client.ts";
 import { CommandError } from "../command-error.ts";
@@ -12,7 +13,7 @@ const TYPES: Readonly<Record<string, (client: Client) => boolean>> = {
 
 /** What `TYPE …` selects. Throws `ERR Unknown client type '…'`. */
 export function clientTypeAt(request: Request, index: number): (client: Client) => boolean {
-  const type = TYPES[request.word(index)];
+  const type = ownOf(TYPES, request.word(index));
   if (type === undefined) throw new CommandError(`ERR Unknown client type '${request.text(index)}'`);
   return type;
 }

@@ -1,3 +1,4 @@
+import { ownOf } from "../../base/own.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../client.ts";
 import { CommandError, noSuchKey, syntaxError } from "../command-error.ts";
@@ -186,10 +187,10 @@ export const DEBUG: Command = {
           "otherwise you need to set this option in the configuration file, and then restart the server.",
       );
     const word = request.word(1);
-    const action = client.store.debug.get(word) ?? ACTIONS[word];
+    const action = client.store.debug.get(word) ?? ownOf(ACTIONS, word);
     if (action === undefined)
       throw new CommandError(`ERR unknown subcommand or wrong number of arguments for '${request.text(1)}'. Try DEBUG HELP.`);
-    if (request.count < (MIN_COUNTS[word] ?? 2)) throw syntaxError();
+    if (request.count < (ownOf(MIN_COUNTS, word) ?? 2)) throw syntaxError();
     action(client, request);
   },
 };

@@ -1,3 +1,4 @@
+import { ownOf } from "../../base/own.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import { syntaxError } from "../command-error.ts";
 import { integerAt } from "../numbers.ts";
@@ -25,7 +26,7 @@ export function sortOptionsOf(request: Request, mayStore: boolean): SortOptions 
   let options: SortOptions = { by: undefined, gets, alpha: false, descending: false, offset: 0, count: -1, store: undefined };
   for (let i = 2; i < request.count; i++) {
     const word = request.word(i);
-    const following = FOLLOWING[word];
+    const following = ownOf(FOLLOWING, word);
     if (following === undefined || i + following >= request.count || (word === "store" && !mayStore)) throw syntaxError();
     if (word === "asc" || word === "desc") options = { ...options, descending: word === "desc" };
     else if (word === "alpha") options = { ...options, alpha: true };
@@ -44,7 +45,7 @@ export function sortKeysOf(request: Request): readonly (number | FoundKey)[] {
   for (let i = 2; i < request.count; i++) {
     const word = request.word(i);
     if (word === "store" && i + 1 < request.count) store = i + 1;
-    i += FOLLOWING[word] ?? 0;
+    i += ownOf(FOLLOWING, word) ?? 0;
   }
   return store === undefined ? [1] : [1, { index: store, flags: ["OW", "update"] }];
 }

@@ -1,3 +1,4 @@
+import { ownOf } from "../../base/own.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../client.ts";
 import { CommandError, notAFloat, notAnInteger, syntaxError } from "../command-error.ts";
@@ -59,7 +60,7 @@ function setOptionsOf(client: Client, request: Request): SetOptions {
   let expireAtMs: number | undefined;
   for (let i = 3; i < request.count; i++) {
     const word = request.word(i);
-    const unit = EXPIRY_UNITS[word];
+    const unit = ownOf(EXPIRY_UNITS, word);
     if (word === "nx" && only === undefined) only = "missing";
     else if (word === "xx" && only === undefined) only = "present";
     else if (word === "get") getBefore = true;
@@ -168,7 +169,7 @@ const getex: Command = {
   run(client, request) {
     const { db } = client;
     const option = request.count > 2 ? request.word(2) : undefined;
-    const unit = option === undefined ? undefined : EXPIRY_UNITS[option];
+    const unit = option === undefined ? undefined : ownOf(EXPIRY_UNITS, option);
     if (request.count > (unit === undefined ? (option === undefined ? 2 : 3) : 4) || (unit !== undefined && request.count !== 4))
       throw syntaxError();
     if (option !== undefined && unit === undefined && option !== "persist") throw syntaxError();

@@ -55,7 +55,10 @@ export function createBaseLibrary(operations: Operations, compile: Compile, addr
   }
 
   function error(message?: LuaValue, level?: LuaValue): LuaResult {
-    throw new LuaError(typeof message === "number" ? numberText(message) : message, typeof message === "string" || typeof message === "number" ? integerAt([message, level], 1, "error", 1) : 0);
+    throw new LuaError(
+      typeof message === "number" ? numberText(message) : message,
+      typeof message === "string" || typeof message === "number" ? integerAt([message, level], 1, "error", 1) : 0,
+    );
   }
 
   function getmetatable(...args: LuaValue[]): LuaResult {

@@ -50,7 +50,7 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
   }
 
   function foreach(table: LuaTable, visit: LuaFunction): LuaResult {
-    for (let key: LuaValue; ; ) {
+    for (let key: LuaValue; ;) {
       const position = table.positionAfter(key);
       if (position === undefined || position < 0) return NOTHING;
       key = table.keyAt(position);
@@ -73,7 +73,7 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
   function maxn(...args: LuaValue[]): LuaResult {
     const table = tableAt(args, 0, "maxn");
     let largest = 0;
-    for (let key: LuaValue; ; ) {
+    for (let key: LuaValue; ;) {
       const position = table.positionAfter(key);
       if (position === undefined || position < 0) return largest;
       key = table.keyAt(position);
@@ -87,7 +87,11 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
     const values = [...table.values];
     if (table.isReadonly) throw failure(READONLY, 0);
     if (before === undefined && !values.includes(undefined)) sortPlain(values);
-    else sortBy(values, before === undefined ? (a, b) => isTrue(first(luaCall(compare, [a, b]))) : (a, b) => isTrue(first(luaCall(before, [a, b]))));
+    else
+      sortBy(
+        values,
+        before === undefined ? (a, b) => isTrue(first(luaCall(compare, [a, b]))) : (a, b) => isTrue(first(luaCall(before, [a, b]))),
+      );
     table.replaceValues(values);
     return NOTHING;
   }
@@ -127,4 +131,3 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
     sort,
   });
 }
-

@@ -37,7 +37,9 @@ export type Operations = ReturnType<typeof createOperations>;
 export const failure = (message: string, level = 1): LuaError => new LuaError(message, level);
 
 const typeFailure = (operation: string, value: LuaValue, description: string | undefined): LuaError =>
-  failure(`attempt to ${operation} ${description === undefined ? `a ${typeOf(value)} value` : `${description} (a ${typeOf(value)} value)`}`);
+  failure(
+    `attempt to ${operation} ${description === undefined ? `a ${typeOf(value)} value` : `${description} (a ${typeOf(value)} value)`}`,
+  );
 
 /** `strings` is the metatable of all strings. */
 export function createOperations(meter: Meter, strings: LuaTable) {
@@ -124,7 +126,6 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     else setOther(object, name, value, description);
   }
 
-
   const tableOf = (values: LuaValue[]): LuaTable => new LuaTable(values);
 
   /** `fields`: keys and values in turn. */
@@ -178,7 +179,13 @@ export function createOperations(meter: Meter, strings: LuaTable) {
   // --- numbers ----------------------------------------------------------------------------------------------------------------------
 
   /** What is not simply two numbers. */
-  function arithmetic(event: string, left: LuaValue, right: LuaValue, names: readonly (string | undefined)[], compute: (a: number, b: number) => number): LuaValue {
+  function arithmetic(
+    event: string,
+    left: LuaValue,
+    right: LuaValue,
+    names: readonly (string | undefined)[],
+    compute: (a: number, b: number) => number,
+  ): LuaValue {
     const [a, b] = [toNumber(left), toNumber(right)];
     if (a !== undefined && b !== undefined) return compute(a, b);
     const handler = handlerOf(left, event) ?? handlerOf(right, event);
@@ -200,7 +207,8 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     typeof a === "number" && typeof b === "number" ? modulus(a, b) : arithmetic("__mod", a, b, [left, right], modulus);
   const power = (a: LuaValue, b: LuaValue, left?: string, right?: string): LuaValue =>
     typeof a === "number" && typeof b === "number" ? powerOf(a, b) : arithmetic("__pow", a, b, [left, right], powerOf);
-  const negate = (a: LuaValue, name?: string): LuaValue => (typeof a === "number" ? -a : arithmetic("__unm", a, a, [name, name], (x) => -x));
+  const negate = (a: LuaValue, name?: string): LuaValue =>
+    typeof a === "number" ? -a : arithmetic("__unm", a, a, [name, name], (x) => -x);
 
   function loopNumber(value: LuaValue, what: string): number {
     const number = toNumber(value);
@@ -280,7 +288,8 @@ export function createOperations(meter: Meter, strings: LuaTable) {
   /** What `next` and the function of `ipairs` are, so that loops over them need not call. */
   const next: LuaFunction = (...args) => {
     const [table, key] = args;
-    if (!(table instanceof LuaTable)) throw failure(`bad argument #1 to 'next' (table expected, got ${args.length === 0 ? "no value" : typeOf(table)})`);
+    if (!(table instanceof LuaTable))
+      throw failure(`bad argument #1 to 'next' (table expected, got ${args.length === 0 ? "no value" : typeOf(table)})`);
     const position = table.positionAfter(key);
     if (position === undefined) throw failure("invalid key to 'next'", 0);
     return position < 0 ? undefined : [table.keyAt(position), table.valueAt(position)];

@@ -85,14 +85,21 @@ export function generalText(value: number, precision: number, keepZeros = false)
 /** `toExponential`, but what lies exactly between two goes to the even one, as in C. */
 export function exponentialText(value: number, decimals: number): string {
   const [digits = "", exponent = ""] = value.toExponential().split("e");
-  if (!isBetween(digits, decimals) || !/^0*$/.test(fractionOf(value.toExponential(EXACT_DIGITS)).slice(decimals + 1))) return value.toExponential(decimals);
-  return isEven(digits.at(-2)) || (decimals === 0 && isEven(digits.at(-3))) ? `${digits.slice(0, decimals === 0 ? -2 : -1)}e${exponent}` : value.toExponential(decimals);
+  if (!isBetween(digits, decimals) || !/^0*$/.test(fractionOf(value.toExponential(EXACT_DIGITS)).slice(decimals + 1)))
+    return value.toExponential(decimals);
+  return isEven(digits.at(-2)) || (decimals === 0 && isEven(digits.at(-3)))
+    ? `${digits.slice(0, decimals === 0 ? -2 : -1)}e${exponent}`
+    : value.toExponential(decimals);
 }
 
 /** `toFixed` in the same way, and of any size. */
 export function fixedText(value: number, decimals: number): string {
   if (Math.abs(value) >= 1e21) return BigInt(value).toString() + (decimals > 0 ? `.${"0".repeat(decimals)}` : "");
-  if (decimals >= EXACT_DIGITS || !isBetween(String(value), decimals) || !/^0*$/.test(fractionOf(value.toFixed(EXACT_DIGITS)).slice(decimals + 1)))
+  if (
+    decimals >= EXACT_DIGITS ||
+    !isBetween(String(value), decimals) ||
+    !/^0*$/.test(fractionOf(value.toFixed(EXACT_DIGITS)).slice(decimals + 1))
+  )
     return value.toFixed(decimals);
   const text = value.toFixed(decimals + 1);
   return isEven(text.at(-2) === "." ? text.at(-3) : text.at(-2)) ? text.slice(0, decimals === 0 ? -2 : -1) : value.toFixed(decimals);
