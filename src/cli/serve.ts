@@ -3,6 +3,7 @@ import { formatDuration } from "../base/units.ts";
 import { VERSION } from "../base/version.ts";
 import type { AnaxConfig } from "../node/config.ts";
 import type { Running } from "../node/run.ts";
+import { collectGarbage } from "../node/small-heap.ts";
 import type { Roles } from "../node/start.ts";
 import { printJson, printLine } from "./output.ts";
 import { withSettings, type SettingOptions } from "./options.ts";
@@ -33,7 +34,10 @@ export async function serve(options: ServeOptions, roles: Roles, flags: Readonly
   await runUntilSignal(
     log,
     () => startNode(config, roles, log),
-    (running) => announce(running, config, roles, options.json === true),
+    (running) => {
+      announce(running, config, roles, options.json === true);
+      if (roles.daemon === true) collectGarbage();
+    },
   );
 }
 
