@@ -36,7 +36,7 @@ export async function serve(options: ServeOptions, roles: Roles, flags: Readonly
     () => startNode(config, roles, log),
     (running) => {
       announce(running, config, roles, options.json === true);
-      if (roles.daemon === true) collectGarbage();
+      if (roles.daemon) collectGarbage();
     },
   );
 }
