@@ -9,7 +9,7 @@ const aTask = (id: string, task: Partial<CollectableTask> = {}): CollectableTask
   inUse: [],
   ...task,
 });
-const withUrl = (task: CollectableTask) => ({ ...task, meta: { url: `http://origin/${task.id}` } });
+const withUrl = (task: CollectableTask) => ({ ...task, meta: { url: `http://origin/${task.id}` }, usedBy: [] });
 const NEVER_EXPIRES: CollectionNeed = { bytes: 0, unusedSinceMs: -Infinity };
 
 const PLANS: readonly {

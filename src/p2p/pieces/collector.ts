@@ -54,16 +54,17 @@ export function planEviction(tasks: Iterable<CollectableTask>, need: CollectionN
 
 /** What became of each task, those that went first, and each kind in the order in which they would go. */
 export function verdictsOf(
-  tasks: readonly (CollectableTask & { readonly meta: { readonly url: string } })[],
+  tasks: readonly (CollectableTask & { readonly meta: { readonly url: string }; readonly usedBy: readonly string[] })[],
   gone: readonly Victim[],
 ): Pick<Collection, "freedBytes" | "verdicts"> {
   const reasons = new Map(gone.map(({ id, reason }) => [id, reason]));
   const verdicts = tasks.map((task): Verdict => {
     const facts = { id: task.id, url: task.meta.url, heldBytes: task.heldBytes, accessedAtMs: task.accessedAtMs };
     const goes = reasons.get(task.id);
-    if (goes !== undefined) return { ...facts, verdict: goes, inUse: [] };
+    if (goes !== undefined) return { ...facts, verdict: goes, inUse: [], usedBy: [] };
     const { inUse } = task;
-    return { ...facts, verdict: inUse.length > 0 ? "in-use" : "not-needed", inUse };
+    if (inUse.length === 0) return { ...facts, verdict: "not-needed", inUse, usedBy: [] };
+    return { ...facts, verdict: "in-use", inUse, usedBy: task.usedBy };
   });
   const rank = ({ id }: Verdict): number => (reasons.has(id) ? 0 : 1);
   return {

@@ -19,6 +19,7 @@ import type { PiecesConfig } from "./config.ts";
 import { ContentFile, OpenFiles } from "./content-file.ts";
 import { DatabaseThread } from "./database-thread.ts";
 import { DigestThread } from "./digest-thread.ts";
+import { OutsideUses, type InUse } from "./in-use.ts";
 import { contentPathOf, groupOf, layoutOf, type StoreLayout } from "./layout.ts";
 import { PIECES_METRICS, type PiecesMetrics } from "./metrics.ts";
 import { PieceTable } from "./piece-table.ts";
@@ -39,6 +40,8 @@ export interface PieceStoreOptions {
   readonly metrics?: Registry;
   /** False when the caller has locked the directory, or one around it, already. */
   readonly lockOwner?: boolean;
+  /** Who else uses content here. */
+  readonly inUse?: readonly InUse[];
 }
 
 /**
@@ -106,6 +109,7 @@ class DiskPieceStore implements PieceStore {
       digests: owned.digests,
       buffers: new ReadBuffers(),
       sums: new StoreSums(),
+      outside: new OutsideUses(options.inUse ?? [], clock),
       syncOnFinish: config.syncOnFinish,
       closing: this.#closing.signal,
       spoolPath: () => this.spoolPath(),
@@ -127,6 +131,7 @@ class DiskPieceStore implements PieceStore {
       metrics: this.#metrics,
       tasks: () => this.#tasks.values(),
       sums: this.#services.sums,
+      outside: this.#services.outside,
       evict: (victim) => this.#evict(victim),
     });
   }
@@ -175,6 +180,7 @@ class DiskPieceStore implements PieceStore {
     return this.#alone(id, async () => {
       const task = this.#tasks.get(id);
       if (task === undefined) throw new AnaxError("task.not-found", { taskId: id });
+      await this.#services.outside.ask(0);
       mustBeIdle(task, options.ignore ?? []);
       await this.#delete(task, "asked");
     });
@@ -205,6 +211,10 @@ class DiskPieceStore implements PieceStore {
       inodesTotal: disk.inodesTotal,
       inodesFree: disk.inodesFree,
     };
+  }
+
+  askInUse(): Promise<void> {
+    return this.#services.outside.ask();
   }
 
   readonly events: StoreEvents = {
@@ -268,6 +278,7 @@ class DiskPieceStore implements PieceStore {
     const turns = new Semaphore({ slots: this.#options.config.verifyParallelMax, waitingMax: this.#tasks.size + 1 });
     for (const task of this.#tasks.values()) if (task.state === "verifying") this.#inBackground(verifyInTurn(task, turns, signal));
     this.#inBackground(this.#collect(signal));
+    this.#inBackground(this.#services.outside.ask()); // the sooner something is known, the sooner it is safe to collect
   }
 
   async #collect(signal: AbortSignal): Promise<void> {
@@ -455,7 +466,9 @@ function mustAgree(stored: TaskMeta, wanted: TaskMeta): void {
 
 function mustBeIdle(task: TaskOnDisk, ignore: readonly InUseReason[]): void {
   const reasons = task.inUse.filter((reason) => !ignore.includes(reason));
-  if (reasons.length > 0) throw new AnaxError("task.in-use", { taskId: task.id, reasons });
+  if (reasons.length === 0) return;
+  const { usedBy } = task;
+  throw new AnaxError("task.in-use", { taskId: task.id, reasons, usedBy: usedBy.length === 0 ? undefined : usedBy });
 }
 
 function checkedLayout(meta: TaskMeta): TaskMeta {

@@ -1,10 +1,11 @@
-import { statSync } from "node:fs";
+import { statSync, type BigIntStats } from "node:fs";
 import { AnaxError, errorOf } from "../../base/errors.ts";
 import type { TaskId } from "../model/ids.ts";
 import { pieceRangeOf, type Bitmap, type Digest } from "../model/piece.ts";
 import type { ByteRange, TaskMeta, TrafficType } from "../model/types.ts";
 import type { ContentFile } from "./content-file.ts";
 import type { TaskRow } from "./database.ts";
+import { fileIdOf, type Use } from "./in-use.ts";
 import { LeaseCounts } from "./lease-counts.ts";
 import type { PieceFacts, PieceTable } from "./piece-table.ts";
 import type { WriterOptions, WriterTask } from "./piece-writer.ts";
@@ -193,8 +194,23 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     const working = this.#reserved || this.#writers.size > 0 || this.#completion.underWay;
     if (working && !reasons.includes("download")) reasons.push("download");
     if (this.pinnedUntilMs !== undefined && !reasons.includes("pin")) reasons.push("pin");
-    if ((statSync(this.path, { throwIfNoEntry: false })?.nlink ?? 0) > 1) reasons.push("hard-link");
+    const file = this.#statFile();
+    if (file !== undefined && file.nlink > 1n) reasons.push("hard-link");
+    for (const { reason } of this.#usesOf(file)) if (!reasons.includes(reason)) reasons.push(reason);
     return reasons;
+  }
+
+  /** Which containers and mounts are among those. */
+  get usedBy(): readonly string[] {
+    return [...new Set(this.#usesOf(this.#statFile()).map(({ by }) => by))];
+  }
+
+  #statFile(): BigIntStats | undefined {
+    return statSync(this.path, { throwIfNoEntry: false, bigint: true });
+  }
+
+  #usesOf(file: BigIntStats | undefined): readonly Use[] {
+    return this.#services.outside.of(this.#meta, file && fileIdOf(file));
   }
 
   /** Undefined: not any more. Throws `disk.full`, `disk.io`; it is as before then. */
@@ -381,7 +397,8 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     this.#services.log.warn("piece.damaged", { taskId: this.id, index, path: this.path });
     this.#services.metrics.mismatches.inc({ what: "disk" });
     // What shares the inode belongs to a user: the repair goes into a file of our own.
-    if (this.inUse.includes("hard-link")) await this.dropAll();
+    const shared = this.inUse.some((reason) => reason === "hard-link" || reason === "mount");
+    if (shared) await this.dropAll();
     else await this.#dropPiece(index);
     return "dropped";
   }
