@@ -43,12 +43,9 @@ export class ContainerStorageSource implements UseSource {
   readonly name: string;
   readonly unknown: readonly Use[];
   readonly #root: string;
-  readonly #usual: boolean;
 
-  /** `usual`: nobody said that it is there. */
-  constructor(root: string, usual: boolean) {
+  constructor(root: string) {
     this.#root = root;
-    this.#usual = usual;
     this.name = `container storage ${root}`;
     this.unknown = imageBlobsOf(this.name);
   }
@@ -77,7 +74,7 @@ export class ContainerStorageSource implements UseSource {
     try {
       return await driversIn(this.#root);
     } catch (thrown) {
-      if (this.#usual && systemCodeOf(thrown) === "ENOENT") return undefined;
+      if (systemCodeOf(thrown) === "ENOENT") return undefined; // made with the first image
       throw thrown;
     }
   }

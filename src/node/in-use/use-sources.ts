@@ -12,16 +12,14 @@ import type { UseSource } from "./use-source.ts";
 /** Everything on this machine that settings say is to be asked. */
 export function useSourcesOf(config: InUseConfig, parts: { readonly storeDir: string; readonly clock: Clock }): readonly UseSource[] {
   const { timeoutMs } = config;
-  const socket = (path: string, usual: readonly string[]) => ({ path, usual: isIn(usual, path), clock: parts.clock, timeoutMs });
+  const socket = (path: string, usual: readonly string[]) => ({ path, usual: usual.includes(path), clock: parts.clock, timeoutMs });
   return [
     ...config.containerd.map((path) => new ContainerdSource(socket(path, USUAL_PLACES.containerd))),
     ...config.cri.map((path) => new CriSource(socket(path, USUAL_PLACES.cri), config.containerStorage)),
-    ...config.containerStorage.map((root) => new ContainerStorageSource(root, isIn(USUAL_PLACES.containerStorage, root))),
+    ...config.containerStorage.map((root) => new ContainerStorageSource(root)),
     ...(config.mounts ? [new MountSource(parts.storeDir)] : []),
   ];
 }
-
-const isIn = (usual: readonly string[], path: string): boolean => usual.includes(path);
 
 /** What the piece store is to ask before it collects. */
 export const inUseOf = (

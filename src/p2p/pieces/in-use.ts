@@ -27,8 +27,8 @@ export type FileId = string & { readonly __brand: "FileId" };
 
 export const fileIdOf = ({ dev, ino }: Pick<BigIntStats, "dev" | "ino">): FileId => `${dev}:${ino}` as FileId;
 
-/** They do not come and go so fast that each of many downloads and questions had to ask for them. */
-const USES_AGE_MAX_MS = 5000;
+/** Many downloads at once need not ask each. Longer, and the image of a container that has just been started could go. */
+const USES_AGE_MAX_MS = 1000;
 /** Users of one content that are remembered; more would only make a message longer. */
 const USERS_MAX = 16;
 
