@@ -4,7 +4,7 @@ import { planEviction, shortageOf, surplusOf, verdictsOf, type CollectableTask, 
 
 const aTask = (id: string, task: Partial<CollectableTask> = {}): CollectableTask => ({
   id,
-  heldBytes: 10,
+  takenBytes: 10,
   accessedAtMs: 1000,
   inUse: [],
   ...task,

@@ -5,7 +5,7 @@ import type { Collection, InUseReason, Verdict } from "./types.ts";
 export interface CollectableTask {
   readonly id: string;
   /** What deleting it gives back. */
-  readonly heldBytes: number;
+  readonly takenBytes: number;
   readonly accessedAtMs: number;
   readonly inUse: readonly InUseReason[];
 }
@@ -47,7 +47,7 @@ export function planEviction(tasks: Iterable<CollectableTask>, need: CollectionN
       continue;
     }
     evict.push({ id: task.id, reason: expired ? "expired" : "space", accessedAtMs: task.accessedAtMs });
-    freedBytes += task.heldBytes;
+    freedBytes += task.takenBytes;
   }
   return { evict, freedBytes, enough: freedBytes >= need.bytes, kept };
 }
@@ -59,7 +59,7 @@ export function verdictsOf(
 ): Pick<Collection, "freedBytes" | "verdicts"> {
   const reasons = new Map(gone.map(({ id, reason }) => [id, reason]));
   const verdicts = tasks.map((task): Verdict => {
-    const facts = { id: task.id, url: task.meta.url, heldBytes: task.heldBytes, accessedAtMs: task.accessedAtMs };
+    const facts = { id: task.id, url: task.meta.url, heldBytes: task.takenBytes, accessedAtMs: task.accessedAtMs };
     const goes = reasons.get(task.id);
     if (goes !== undefined) return { ...facts, verdict: goes, inUse: [], usedBy: [] };
     const { inUse } = task;

@@ -31,6 +31,8 @@ export interface TaskState {
   readonly finishedAtMs: number | undefined;
   readonly uploadedBytes: number;
   readonly pinnedUntilMs: number | undefined;
+  /** What its file takes on the disk, if that was looked at. */
+  readonly takenBytes: number;
 }
 
 /** A task of the store: the only one who changes its records and its file. */
@@ -47,6 +49,8 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   #accessedAtMs: number;
   #uploadedBytes: number;
   #pinnedUntilMs: number | undefined;
+  /** What its file took when that was last looked at: more than what is held where pieces broke off, and on account of whole blocks. */
+  #measuredBytes: number;
   #removed = false;
   #failures = 0;
   #lastFailure: Error | undefined;
@@ -72,6 +76,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     this.#accessedAtMs = state.accessedAtMs;
     this.#uploadedBytes = state.uploadedBytes;
     this.#pinnedUntilMs = state.pinnedUntilMs;
+    this.#measuredBytes = state.takenBytes;
     this.#changes = new TaskChanges({ id: state.meta.id, table: state.table, row: () => this.#row() }, services.commits);
     this.#completion = new TaskCompletion(this, { file: state.file, changes: this.#changes, services }, state.finishedAtMs);
     this.#unverifiedLeft = !this.verified && this.#indices().some((index) => this.isUnverified(index));
@@ -130,7 +135,27 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   }
 
   get reservedBytes(): number {
-    return this.#reserved ? this.#meta.contentLength - this.#table.heldBytes : 0;
+    return this.#reserved ? Math.max(0, this.#meta.contentLength - this.takenBytes) : 0;
+  }
+
+  /** What it takes on the disk, as far as is known. */
+  get takenBytes(): number {
+    return Math.max(this.#table.heldBytes, this.#measuredBytes);
+  }
+
+  /** Somebody reads or writes it. */
+  get leased(): boolean {
+    return this.#leases.reasons().length > 0;
+  }
+
+  /** Its file grows, or may. */
+  get working(): boolean {
+    return this.#reserved || this.#writers.size > 0 || this.#completion.underWay;
+  }
+
+  measured(takenBytes: number): void {
+    this.#measuredBytes = takenBytes;
+    this.#count();
   }
 
   get accessedAtMs(): number {
@@ -184,6 +209,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     const open = this.#file.hold();
     return this.#leases.add(reason, () => {
       open[Symbol.dispose]();
+      this.touch(); // a long use was a use until its end
       if (reason === "download" && this.#leases.count("download") === 0) this.unreserve();
       this.#services.onReleased();
     });
@@ -191,8 +217,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
 
   get inUse(): readonly InUseReason[] {
     const reasons = this.#leases.reasons();
-    const working = this.#reserved || this.#writers.size > 0 || this.#completion.underWay;
-    if (working && !reasons.includes("download")) reasons.push("download");
+    if (this.working && !reasons.includes("download")) reasons.push("download");
     if (this.pinnedUntilMs !== undefined && !reasons.includes("pin")) reasons.push("pin");
     const file = this.#statFile();
     if (file !== undefined && file.nlink > 1n) reasons.push("hard-link");
@@ -436,6 +461,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     this.#writers.clear();
     const held = this.#indices().filter((index) => this.has(index));
     this.#table.dropAll();
+    this.#measuredBytes = 0;
     this.#count();
     this.#changes.everything();
     this.#completion.undo();
@@ -512,7 +538,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   }
 
   #count(): void {
-    const now = this.#listed && !this.#removed ? { heldBytes: this.heldBytes, reservedBytes: this.reservedBytes } : NO_BYTES;
+    const now = this.#listed && !this.#removed ? { heldBytes: this.takenBytes, reservedBytes: this.reservedBytes } : NO_BYTES;
     this.#services.sums.replace(this.#counted, now);
     this.#counted = now;
   }

@@ -75,6 +75,7 @@ export interface Collection {
 export interface Verdict {
   readonly id: string;
   readonly url: string;
+  /** On the disk. */
   readonly heldBytes: number;
   readonly accessedAtMs: number;
   /** `expired`, `space`: it goes, for this reason. */
