@@ -8,7 +8,7 @@ export async function readBounded(path: string, bytesMax: number): Promise<Buffe
   const found = await file.stat();
   if (!found.isFile() || found.size > bytesMax)
     throw new AnaxError("disk.corrupt", { path, reason: "not a file of the expected size", bytesMax });
-  return file.readFile();
+  return await file.readFile();
 }
 
 /** As `readBounded` for the files of the kernel, which do not say how long they are. */

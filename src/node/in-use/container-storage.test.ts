@@ -23,13 +23,16 @@ const IMAGES = [
   { id: OTHER, digest: `sha256:${OTHER}`, names: ["other:1"], "big-data-names": ["manifest"] },
 ];
 
+/** A text as it is, anything else as JSON; nothing where there is nothing. */
+async function write(path: string, value: unknown): Promise<void> {
+  if (value !== undefined) await writeFile(path, typeof value === "string" ? value : JSON.stringify(value));
+}
+
 async function aStorage(lists: Lists): Promise<AsyncDisposable & { readonly root: string; readonly images: string }> {
   const root = await mkdtemp(join(tmpdir(), "anax-storage-"));
   const images = join(root, "overlay-images");
   await mkdir(join(root, "overlay-containers"), { recursive: true });
   await mkdir(join(images, IMAGE), { recursive: true });
-  const write = (path: string, value: unknown) =>
-    value === undefined ? undefined : writeFile(path, typeof value === "string" ? value : JSON.stringify(value));
   await write(join(root, "overlay-containers", "containers.json"), lists.containers);
   await write(join(root, "overlay-containers", "volatile-containers.json"), lists.volatile);
   await write(join(images, "images.json"), lists.images);

@@ -23,22 +23,23 @@ const DOWN = new AnaxError("rpc.unavailable");
 
 /** A source that does what it is told, and what became of it. */
 function aSource() {
-  let next: () => Promise<Look> = async () => ({ kind: "absent" });
+  let answer: Look | Error | "hang" = { kind: "absent" };
   let looks = 0;
   const clock = new VirtualClock();
   const said: string[] = [];
   const note = (event: string): void => void said.push(event);
   const log: Log = { error: note, warn: note, info: note, debug: note, child: () => log };
-  const source: UseSource = { name: "test", unknown: UNKNOWN, look: () => (looks++, next()) };
+  const look = async (): Promise<Look> => {
+    looks++;
+    if (answer instanceof Error) throw answer;
+    return answer === "hang" ? Promise.withResolvers<Look>().promise : answer;
+  };
+  const source: UseSource = { name: "test", unknown: UNKNOWN, look };
   return {
     clock,
     said,
     known: new KnownUses({ source, config: CONFIG, clock, log }),
-    will: (answer: Look | Error | "hang") =>
-      void (next = async () => {
-        if (answer instanceof Error) throw answer;
-        return answer === "hang" ? Promise.withResolvers<Look>().promise : answer;
-      }),
+    will: (next: Look | Error | "hang") => void (answer = next),
     looks: () => looks,
   };
 }

@@ -1,6 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf, systemCodeOf } from "../../base/errors.ts";
-import type { Log } from "../../base/log.ts";
+import type { Log, LogFields } from "../../base/log.ts";
 import type { InUse, Use } from "../../p2p/pieces/in-use.ts";
 import { withSignal } from "../../p2p/pieces/with-signal.ts";
 import type { InUseConfig } from "./config.ts";
@@ -70,15 +70,15 @@ export class KnownUses implements InUse {
   #unanswered(thrown: unknown): void {
     const { clock, source } = this.#options;
     const error = errorOf(thrown);
-    if (isDenied(thrown)) return this.#tell("warn", "denied", { reason: error.message });
+    if (isDenied(thrown)) return this.#tell("warn", "denied", { code: error.code, reason: error.message });
     this.#unansweredSinceMs ??= clock.nowMs();
     const kept = this.#known === undefined ? (source.unknown.length === 0 ? "nothing" : "images") : "as-last-seen";
     this.#tell("warn", "unanswered", { code: error.code, reason: error.message, kept });
   }
 
   /** Once, until there is something else to tell. That all is well is news only after it was not. */
-  #tell(level: "info" | "warn", what: string, fields: Readonly<Record<string, unknown>> = {}): void {
-    const cause = `${what} ${String(fields["code"] ?? "")}`;
+  #tell(level: "info" | "warn", what: string, fields: LogFields & { readonly code?: string } = {}): void {
+    const cause = `${what} ${fields.code}`;
     const before = this.#told;
     this.#told = cause;
     if (before === cause || (before === undefined && level === "info")) return;

@@ -31,11 +31,11 @@ export class MountSource implements UseSource {
     const store = placeOf(storeDir, mounts);
     if (store === undefined) return { kind: "absent" };
     const all = [...mounts, ...((await this.#mountsOf("1")) ?? [])];
-    const files = new Map<string, string>(); // path to who uses it
-    for (const { path, mountPoint } of mountedIn(store, all).slice(0, FILES_MAX)) files.set(join(storeDir, path), mountPoint);
+    const found = mountedIn(store, all).map(({ path, mountPoint }) => ({ path: join(storeDir, path), by: mountPoint }));
+    const bound = [...new Map(found.map((file) => [JSON.stringify(file), file])).values()]; // both may see the same ones
     // Only what lies in the store's file system can be a stored file by another name; others are not touched, as they may hang.
-    for (const [device, path] of await this.#loops()) if (placeOf(path, mounts)?.device === store.device) files.set(path, device);
-    const uses = await Promise.all([...files].map(([path, by]) => useOf(path, by)));
+    const loops = (await this.#loops()).filter(({ path }) => placeOf(path, mounts)?.device === store.device);
+    const uses = await Promise.all([...bound.slice(0, FILES_MAX), ...loops].map((file) => useOf(file, storeDir)));
     return { kind: "seen", uses: uses.flat(), containers: 0, withoutLayers: [] };
   }
 
@@ -50,21 +50,28 @@ export class MountSource implements UseSource {
   }
 
   /** Loop devices with their files, as this process would call them. */
-  async #loops(): Promise<readonly (readonly [string, string])[]> {
+  async #loops(): Promise<readonly MountedFile[]> {
     const block = join(this.#kernel.sys, "block");
     const names = await readdir(block).catch(() => []);
     const loops = names.filter((name) => /^loop\d+$/.test(name)).slice(0, FILES_MAX);
     const found = await Promise.all(
       loops.map(async (name) => {
         const text = await readKernelText(join(block, name, "loop/backing_file"), BACKING_FILE_BYTES_MAX).catch(() => ""); // not in use
-        return [`/dev/${name}`, text.replace(/\n$/, "")] as const;
+        return { path: text.replace(/\n$/, ""), by: `/dev/${name}` };
       }),
     );
-    return found.filter(([, path]) => path.startsWith("/"));
+    return found.filter(({ path }) => path.startsWith("/"));
   }
 }
 
-async function useOf(path: string, by: string): Promise<readonly Use[]> {
+interface MountedFile {
+  readonly path: string;
+  readonly by: string;
+}
+
+/** A file elsewhere that has no other name is none of the store's. */
+async function useOf({ path, by }: MountedFile, storeDir: string): Promise<readonly Use[]> {
   const found = await stat(path, { bigint: true }).catch(() => undefined); // it is gone by now
-  return found?.isFile() === true ? [{ reason: "mount", by, content: { file: fileIdOf(found) } }] : [];
+  const stored = path.startsWith(`${storeDir}/`) || (found?.nlink ?? 0n) > 1n;
+  return found?.isFile() === true && stored ? [{ reason: "mount", by, content: { file: fileIdOf(found) } }] : [];
 }

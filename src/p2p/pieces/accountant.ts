@@ -61,7 +61,7 @@ export class Accountant {
 
   async #compare(signal: AbortSignal): Promise<void> {
     const sums: Sums = { tasks: 0, countedBytes: 0, takenBytes: 0, lostTasks: 0, unknownFiles: 0, unknownBytes: 0 };
-    for (const task of [...this.#options.tasks()]) {
+    for (const task of this.#options.tasks()) {
       signal.throwIfAborted();
       await this.#measure(task, sums);
     }

@@ -54,7 +54,8 @@ export class OutsideUses {
 
   of(meta: TaskMeta, file: FileId | undefined): readonly Use[] {
     if (this.#byContent.size === 0) return [];
-    const keys = new Set([`sha256:${meta.id}`, meta.digest, file, blobTaskIdOf(meta.url) && "image-blobs"]);
+    const blob = blobTaskIdOf(meta.url);
+    const keys = new Set([`sha256:${meta.id}`, meta.digest, file, ...(blob === undefined ? [] : [`sha256:${blob}`, "image-blobs"])]);
     return [...keys].flatMap((key) => (key === undefined ? [] : (this.#byContent.get(key) ?? [])));
   }
 
