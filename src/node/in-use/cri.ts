@@ -5,6 +5,7 @@ import type { SocketChannel } from "../../wire/grpc/socket-channel.ts";
 import { storedImages, type StoredImage } from "./container-storage.ts";
 import { containerName } from "./containerd.ts";
 import { ImageBlobsCache } from "./image-blobs.ts";
+import { isDigest } from "./manifest.ts";
 import { isOf, openRuntime, readContent, type SocketPlace } from "./runtime-socket.ts";
 import { CONTAINERS_MAX, imageBlobsOf, usesOf, type Look, type UseSource } from "./use-source.ts";
 
@@ -76,8 +77,7 @@ export class CriSource implements UseSource {
     const id = (image?.id ?? imageRef).replace(/^sha256:/, ""); // CRI-O leaves the algorithm out
     const digests = new Set([`sha256:${id}`]);
     let complete = false;
-    for (const name of image?.repoDigests ?? []) {
-      const manifest = name.slice(name.lastIndexOf("@") + 1);
+    for (const manifest of (image?.repoDigests ?? []).map((name) => name.slice(name.lastIndexOf("@") + 1)).filter(isDigest)) {
       const found = await this.#blobs.of(manifest, (digest) => readContent(channel, digest, { ...call, namespace: NAMESPACE }));
       complete ||= found.complete;
       for (const digest of found.digests) digests.add(digest);

@@ -5,7 +5,11 @@ export const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;
 /** Layers of an image, or manifests of an index. */
 const ENTRIES_MAX = 4096;
 
-const Descriptor = z.object({ digest: z.string().regex(/^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/) });
+const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;
+
+export const isDigest = (text: string): boolean => DIGEST.test(text);
+
+const Descriptor = z.object({ digest: z.string().regex(DIGEST) });
 const Manifest = z.object({
   config: Descriptor.optional(),
   layers: z.array(Descriptor).max(ENTRIES_MAX).default([]),
