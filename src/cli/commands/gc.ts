@@ -78,6 +78,6 @@ function whyOf({ verdict, inUse, usedBy }: TaskVerdict): string {
   if (verdict === "space") return "room is needed";
   if (verdict !== "in-use") return "there is room";
   const [first, ...others] = usedBy;
-  const by = first === undefined ? "" : `: ${first}${others.length === 0 ? "" : ` and ${others.length} more`}`;
+  const by = first === undefined ? "" : `: ${cut(first, 60)}${others.length === 0 ? "" : ` and ${others.length} more`}`;
   return `in use: ${inUse.join(", ")}${by}`;
 }

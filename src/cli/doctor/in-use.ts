@@ -9,14 +9,15 @@ import type { Finding, Place } from "./checks.ts";
 /** Whether those answer to this user whom the daemon asks what containers and mounts use. Places where nothing is are not worth a line. */
 export async function inUse({ config }: Place): Promise<readonly Finding[]> {
   const sources = useSourcesOf(config.p2p.inUse, { storeDir: join(config.dataDir, "pieces"), clock: realClock });
-  return (await Promise.all(sources.map((source) => findingOf(source, config.p2p.inUse.timeoutMs)))).flat();
+  const runtimes = sources.filter(({ unknown }) => unknown.length > 0); // of mounts there is nothing to tell
+  return (await Promise.all(runtimes.map((source) => findingOf(source, config.p2p.inUse.timeoutMs)))).flat();
 }
 
 async function findingOf(source: UseSource, timeoutMs: number): Promise<readonly Finding[]> {
   using deadline = realClock.deadline(timeoutMs);
   try {
     const look = await source.look(deadline.signal);
-    if (look.kind === "absent" || source.unknown.length === 0) return []; // of mounts there is nothing to tell
+    if (look.kind === "absent") return [];
     const found = `${source.name}: ${look.containers} ${look.containers === 1 ? "container" : "containers"}`;
     if (look.withoutLayers.length === 0) return [{ check: "in use", state: "ok", found }];
     const mend = "add the runtime's own socket or storage to p2p.inUse.containerd or p2p.inUse.containerStorage";

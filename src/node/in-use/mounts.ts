@@ -4,7 +4,7 @@ import { systemCodeOf } from "../../base/errors.ts";
 import { fileIdOf, type Use } from "../../p2p/pieces/in-use.ts";
 import { readKernelText } from "./bounded-file.ts";
 import { mountedIn, parseMountInfo, placeOf, type Mount } from "./mount-info.ts";
-import type { Look, UseSource } from "./use-source.ts";
+import { nameText, type Look, type UseSource } from "./use-source.ts";
 
 const MOUNT_INFO_BYTES_MAX = 64 * 1024 * 1024;
 const BACKING_FILE_BYTES_MAX = 8192;
@@ -73,5 +73,5 @@ interface MountedFile {
 async function useOf({ path, by }: MountedFile, storeDir: string): Promise<readonly Use[]> {
   const found = await stat(path, { bigint: true }).catch(() => undefined); // it is gone by now
   const stored = path.startsWith(`${storeDir}/`) || (found?.nlink ?? 0n) > 1n;
-  return found?.isFile() === true && stored ? [{ reason: "mount", by, content: { file: fileIdOf(found) } }] : [];
+  return found?.isFile() === true && stored ? [{ reason: "mount", by: nameText(by), content: { file: fileIdOf(found) } }] : [];
 }

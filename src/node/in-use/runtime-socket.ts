@@ -17,10 +17,10 @@ export interface SocketPlace {
 /** A list of containers has some hundred bytes for each. */
 const RECEIVE_BYTES_MAX = 16 * 1024 * 1024;
 
-/** Undefined: there is none, and need not be. Throws when this user may not use it, with the system's code as cause. */
+/** Undefined: there is none, and need not be. Throws the system's error where it is missing, or this user may not use it. */
 export async function openRuntime({ path, usual, clock }: SocketPlace): Promise<SocketChannel | undefined> {
   try {
-    await access(path, constants.R_OK | constants.W_OK);
+    await access(path, constants.W_OK);
   } catch (thrown) {
     if (usual && systemCodeOf(thrown) === "ENOENT") return undefined;
     throw thrown;

@@ -22,6 +22,13 @@ export const imageBlobsOf = (name: string): readonly Use[] => [
   { reason: "container", by: `whatever ${name} has, as it does not answer`, content: "image-blobs" },
 ];
 
-/** The same images of many containers make the same list: one use for each digest. */
-export const usesOf = (by: string, digests: Iterable<string>): Use[] =>
-  [...digests].map((digest) => ({ reason: "container", by, content: { digest } }));
+/** One use for each digest. */
+export function usesOf(by: string, digests: Iterable<string>): Use[] {
+  const name = nameText(by);
+  return [...digests].map((digest) => ({ reason: "container", by: name, content: { digest } }));
+}
+
+const NAME_MAX = 256;
+
+/** Names are up to whoever made the container or the mount, and are shown on terminals. */
+export const nameText = (text: string): string => text.slice(0, NAME_MAX).replaceAll(/\p{Cc}/gu, "?");

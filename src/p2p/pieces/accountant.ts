@@ -112,7 +112,7 @@ export class Accountant {
     const differenceBytes = sums.takenBytes + sums.unknownBytes - sums.countedBytes;
     metrics.unaccountedBytes.set(differenceBytes);
     const roundingBytes = tasks * ROUNDING_BYTES + sums.countedBytes * ROUNDING_SHARE;
-    if (Math.abs(differenceBytes) <= roundingBytes) return;
+    if (differenceBytes <= roundingBytes) return; // less may well be: some file systems compress
     log[this.#warned ? "debug" : "warn"]("store.accounting-corrected", { differenceBytes, ...sums });
     this.#warned = true;
   }
