@@ -8,6 +8,7 @@ import { PiecesConfig } from "../p2p/pieces/config.ts";
 import { ProxyConfig } from "../p2p/proxy/config.ts";
 import { SchedulerConfig } from "../p2p/scheduler/config.ts";
 import { SourceConfig } from "../p2p/source/config.ts";
+import { InUseConfig } from "./in-use/config.ts";
 import { defaultDataDir, socketIn } from "./paths.ts";
 
 const port = (fallback: number) => z.int().min(0).max(65_535).default(fallback);
@@ -43,6 +44,7 @@ export const AnaxConfig = z.strictObject({
       scheduler: SchedulerConfig.prefault({}),
       daemon: DaemonConfig.prefault({}),
       pieces: PiecesConfig.prefault({}),
+      inUse: InUseConfig.prefault({}),
       transfer: TransferConfig.prefault({}),
       mesh: MeshConfig.prefault({}),
       rates: RatesConfig.prefault({}),

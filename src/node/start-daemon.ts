@@ -20,6 +20,7 @@ import { addressText } from "../wire/grpc/address.ts";
 import { DaemonService } from "../wire/grpc/gen/anax/v1/daemon.ts";
 import { SocketChannel } from "../wire/grpc/socket-channel.ts";
 import { socketPathOf } from "./config.ts";
+import { inUseOf } from "./in-use/use-sources.ts";
 import { listening } from "./listening.ts";
 import type { Listener } from "./run.ts";
 import type { NodeParts, Role } from "./start.ts";
@@ -45,13 +46,15 @@ export async function startDaemonRole(
   const daemonConfig = { ...p2p.daemon, schedulers: [...schedulers, ...p2p.daemon.schedulers] };
   const common = { clock: realClock, log };
   await using scope = new AsyncDisposableStack();
+  const storeDir = await privateDirectory(join(dataDir, "pieces"));
   const store = scope.use(
     await openPieceStore({
       ...common,
-      dir: await privateDirectory(join(dataDir, "pieces")),
+      dir: storeDir,
       config: p2p.pieces,
       metrics: registry,
       lockOwner: false,
+      inUse: inUseOf(p2p.inUse, { ...common, storeDir }),
     }),
   );
   const source = { ...p2p.source, insecureHosts: [...p2p.source.insecureHosts, ...insecureHostsOf(p2p.proxy)] };

@@ -26,7 +26,7 @@ export const COLLECTION: readonly Incident[] = [
     },
   },
   {
-    name: "running-image-stays",
+    name: "linked-and-pinned-stay",
     fault: "50 MiB quota, one layer linked, one pinned; pulls beyond it",
     async run(scope) {
       const scene = await aScene(scope, { ...LAYERS, ...OTHERS });

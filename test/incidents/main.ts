@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { formatBytes } from "../../src/base/units.ts";
 import { printTable } from "../../src/cli/table.ts";
 import { COLLECTION } from "./collection.ts";
+import { CONTAINERS } from "./containers.ts";
 import { happen, type Incident, type Result } from "./incident.ts";
 import { NODES } from "./nodes.ts";
 import { RESTARTS } from "./restarts.ts";
@@ -9,7 +10,7 @@ import { RESTARTS } from "./restarts.ts";
 // npm run test:incidents [-- name...] [-- --list]: each incident, or those whose name contains a word. One at a time: they share a machine.
 
 const { values, positionals } = parseArgs({ options: { list: { type: "boolean", default: false } }, allowPositionals: true });
-const all: readonly Incident[] = [...RESTARTS, ...NODES, ...COLLECTION];
+const all: readonly Incident[] = [...RESTARTS, ...NODES, ...COLLECTION, ...CONTAINERS];
 const chosen = all.filter(({ name }) => positionals.length === 0 || positionals.some((word) => name.includes(word)));
 if (values.list) for (const { name, fault } of chosen) console.log(`${name}: ${fault}`);
 else process.exitCode = await runAll(chosen);

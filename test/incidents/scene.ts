@@ -34,7 +34,12 @@ export interface Starting {
 }
 
 /** A daemon of this name, stopped with the scope if it still runs then. */
-export async function aDaemon(scope: AsyncDisposableStack, scene: Scene, name: string, options: Starting = {}): Promise<AnaxProcess> {
+export async function aDaemon(
+  scope: AsyncDisposableStack,
+  scene: Pick<Scene, "dir">,
+  name: string,
+  options: Starting = {},
+): Promise<AnaxProcess> {
   const schedulers = (options.schedulers ?? []).flatMap((address) => ["--scheduler", address]);
   const args = ["--hostname", name, ...schedulers, ...(options.seed === true ? ["--seed"] : [])];
   return own(scope, await startAnax("daemon", { dataDir: options.dataDir ?? join(scene.dir, name), args, set: options.set ?? {} }));

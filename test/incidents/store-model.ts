@@ -7,10 +7,12 @@ import { silentLog } from "../../src/base/log.ts";
 import { createRandom, type Random } from "../../src/base/random.ts";
 import { PiecesConfig } from "../../src/p2p/pieces/config.ts";
 import { aContent, never, storeAll, storePiece, type TestContent } from "../../src/p2p/pieces/piece-store.conformance.ts";
+import type { Use } from "../../src/p2p/pieces/in-use.ts";
 import { openPieceStore } from "../../src/p2p/pieces/store.ts";
 import { PINNED_FOR_GOOD, type PieceStore, type StoredTask } from "../../src/p2p/pieces/types.ts";
 
-const UNIT_BYTES = 20_000;
+/** Pieces are whole blocks of the disk, so that what is counted does not change when it is compared with the disk. */
+const UNIT_BYTES = 40_960;
 const QUOTA_BYTES = 10 * UNIT_BYTES;
 const OPERATIONS = 40;
 
@@ -22,9 +24,12 @@ interface Expected {
   pinned: boolean;
   /** Another name of its file. */
   linkedAt: string | undefined;
+  /** A container has it. */
+  contained: boolean;
 }
 
-const isUsed = ({ leases, pinned, linkedAt }: Expected): boolean => leases.length > 0 || pinned || linkedAt !== undefined;
+const isUsed = ({ leases, pinned, linkedAt, contained }: Expected): boolean =>
+  leases.length > 0 || pinned || linkedAt !== undefined || contained;
 
 /**
  * Does to a real store on disk what programs, people and accidents do, in an order that follows from the seed, and compares it after each step
@@ -60,7 +65,8 @@ class Model {
   async start(): Promise<void> {
     await mkdir(join(this.#dir, "links"), { recursive: true });
     const config = PiecesConfig.parse({ quotaBytes: QUOTA_BYTES, diskFreeMinBytes: 0, spaceWaitMs: "0ms", syncOnFinish: false });
-    this.#store = await openPieceStore({ dir: join(this.#dir, "store"), config, clock: realClock, log: silentLog });
+    const inUse = [{ uses: async () => this.#containers() }];
+    this.#store = await openPieceStore({ dir: join(this.#dir, "store"), config, clock: realClock, log: silentLog, inUse });
   }
 
   async stop(): Promise<void> {
@@ -80,6 +86,7 @@ class Model {
       () => this.#pin(),
       () => this.#link(),
       () => this.#unlink(),
+      () => this.#contain(),
       () => this.#collect(),
       () => this.#remove(),
       () => this.#damage(),
@@ -108,7 +115,7 @@ class Model {
     if (task === undefined) return "a download that found no room";
     await storeAll(task, content);
     await task.finish(never());
-    this.#expected.set(content.meta.id, { content, leases: [], finished: true, pinned: false, linkedAt: undefined });
+    this.#expected.set(content.meta.id, { content, leases: [], finished: true, pinned: false, linkedAt: undefined, contained: false });
     return "a download";
   }
 
@@ -119,7 +126,7 @@ class Model {
     if (task === undefined) return "a download that found no room";
     await storePiece(task, content, 1);
     task.fail(new Error("the network is gone"));
-    this.#expected.set(content.meta.id, { content, leases: [], finished: false, pinned: false, linkedAt: undefined });
+    this.#expected.set(content.meta.id, { content, leases: [], finished: false, pinned: false, linkedAt: undefined, contained: false });
     return "a download that broke off";
   }
 
@@ -174,6 +181,21 @@ class Model {
       expected.linkedAt = undefined;
       return "the end of a link";
     });
+  }
+
+  /** A container of it comes or goes; seen by the next question, which may be a second away. */
+  async #contain(): Promise<string> {
+    return this.#ofAny(async (expected) => {
+      expected.contained = !expected.contained;
+      await this.#store!.collect({ dryRun: true });
+      return expected.contained ? "a container" : "the end of a container";
+    });
+  }
+
+  #containers(): readonly Use[] {
+    return [...this.#expected]
+      .filter(([, { contained }]) => contained)
+      .map(([id]) => ({ reason: "container", by: "web", content: { digest: `sha256:${id}` } }));
   }
 
   async #collect(): Promise<string> {

@@ -8,6 +8,7 @@ import type { AnaxConfig } from "../../node/config.ts";
 import { parseGrpcAddress } from "../../wire/grpc/address.ts";
 import { openChannel } from "../../wire/grpc/client.ts";
 import { DaemonService } from "../../wire/grpc/gen/anax/v1/daemon.ts";
+import { inUse } from "./in-use.ts";
 
 export interface Finding {
   readonly check: string;
@@ -31,7 +32,7 @@ const DISK_WARN_PERCENT = 85;
 const PROBE_TIMEOUT_MS = 2000;
 
 /** Each looks at one thing and never throws for what it finds wrong. */
-export const CHECKS: readonly Check[] = [runtime, sendfile, dataDir, disk, openFiles, memory, daemon, ports, schedulers];
+export const CHECKS: readonly Check[] = [runtime, sendfile, dataDir, disk, openFiles, memory, daemon, ports, schedulers, inUse];
 
 function runtime(): readonly Finding[] {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);

@@ -39,6 +39,7 @@ export function createAnaxService(parts: AnaxServiceParts): GrpcService {
   return serviceOf(DaemonService, {
     explain: ({ taskId }, call) => explain(taskId, call.signal, parts),
     async *listTasks() {
+      await parts.store.askInUse();
       for (const stored of parts.store.list()) yield localTaskOf(stored);
     },
     pinTask: async ({ taskId, until }) => {
@@ -73,8 +74,8 @@ function localTask(text: string, store: PieceStore): LocalTask {
   return localTaskOf(stored);
 }
 
-function verdictOf({ id, accessedAtMs, inUse, ...verdict }: Verdict): TaskVerdict {
-  return { taskId: id, accessedAt: timestampOf(accessedAtMs), inUse: [...inUse], ...verdict };
+function verdictOf({ id, accessedAtMs, inUse, usedBy, ...verdict }: Verdict): TaskVerdict {
+  return { taskId: id, accessedAt: timestampOf(accessedAtMs), inUse: [...inUse], usedBy: [...usedBy], ...verdict };
 }
 
 /** Both halves of a task's story. That the scheduler does not answer is part of it. */

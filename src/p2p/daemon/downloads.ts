@@ -215,7 +215,7 @@ class SharedDownloads implements RunningDownloads {
     const { store, stories, log, peerIds } = this.#parts;
     const stored = store.find(taskId);
     if (stored?.state !== "finished" || !isTouched(stored)) return;
-    await store.remove(taskId, { ignore: ["hard-link"] });
+    await store.remove(taskId, { ignore: ["hard-link", "container", "mount"] }); // they use what it was
     peerIds.keep(taskId, peerId);
     stories.tell(taskId, "task.touched");
     log.warn("task.touched", { taskId, path: stored.path });

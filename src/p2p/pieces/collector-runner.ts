@@ -3,8 +3,18 @@ import { AnaxError } from "../../base/errors.ts";
 import { Semaphore } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { freeSpaceOf, type FreeSpace } from "../../disk/free-space.ts";
-import { planEviction, shortageOf, surplusOf, verdictsOf, type EvictionPlan, type Room, type Victim } from "./collector.ts";
+import {
+  planEviction,
+  shortageOf,
+  surplusOf,
+  verdictsOf,
+  type CollectionNeed,
+  type EvictionPlan,
+  type Room,
+  type Victim,
+} from "./collector.ts";
 import type { PiecesConfig } from "./config.ts";
+import type { OutsideUses } from "./in-use.ts";
 import type { PiecesMetrics } from "./metrics.ts";
 import type { TaskBytes } from "./store-sums.ts";
 import type { TaskOnDisk } from "./task-on-disk.ts";
@@ -23,6 +33,7 @@ interface CollectorOptions {
   readonly tasks: () => Iterable<TaskOnDisk>;
   /** Of all of them. */
   readonly sums: TaskBytes;
+  readonly outside: OutsideUses;
   /** Deletes a task unless somebody came to use it meanwhile; tells whether it did. */
   readonly evict: (victim: Victim) => Promise<boolean>;
 }
@@ -107,6 +118,7 @@ export class Collector {
 
   /** One pass, and what became of each task. */
   async collect(options: CollectOptions): Promise<Collection> {
+    await this.#options.outside.ask(0);
     const { neededBytes, tasks, gone } = await this.#pass(options);
     return { neededBytes, ...verdictsOf(tasks, gone) };
   }
@@ -117,7 +129,7 @@ export class Collector {
     const { config, clock } = this.#options;
     const neededBytes = Math.max(freeBytes, surplusOf(await this.room(), config));
     const tasks = [...this.#options.tasks()];
-    const plan = planEviction(tasks, { bytes: neededBytes, unusedSinceMs: clock.wallMs() - config.taskTtlMs });
+    const plan = await this.#plan(tasks, { bytes: neededBytes, unusedSinceMs: clock.wallMs() - config.taskTtlMs });
     return { neededBytes, tasks, gone: dryRun ? plan.evict : await this.#carryOut(plan) };
   }
 
@@ -139,7 +151,7 @@ export class Collector {
     facts: { readonly room: Room; readonly neededBytes: number; readonly wanted?: TaskOnDisk },
   ): Promise<void> {
     const others = [...this.#options.tasks()].filter((task) => task !== facts.wanted);
-    const plan = planEviction(others, { bytes: shortageBytes, unusedSinceMs: -Infinity });
+    const plan = await this.#plan(others, { bytes: shortageBytes, unusedSinceMs: -Infinity });
     if (!plan.enough) {
       const { room, neededBytes } = facts;
       const kept = Object.entries(plan.kept).map(([reason, count]) => `${reason}:${count}`);
@@ -154,6 +166,13 @@ export class Collector {
       });
     }
     await this.#carryOut(plan);
+  }
+
+  /** Where something may have to go, the outside is asked first what it uses. */
+  async #plan(tasks: readonly TaskOnDisk[], need: CollectionNeed): Promise<EvictionPlan> {
+    const deletes = need.bytes > 0 || tasks.some(({ accessedAtMs }) => accessedAtMs < need.unusedSinceMs);
+    if (deletes) await this.#options.outside.ask();
+    return planEviction(tasks, need);
   }
 
   /** Returns what went. */

@@ -4,12 +4,12 @@ import { planEviction, shortageOf, surplusOf, verdictsOf, type CollectableTask, 
 
 const aTask = (id: string, task: Partial<CollectableTask> = {}): CollectableTask => ({
   id,
-  heldBytes: 10,
+  takenBytes: 10,
   accessedAtMs: 1000,
   inUse: [],
   ...task,
 });
-const withUrl = (task: CollectableTask) => ({ ...task, meta: { url: `http://origin/${task.id}` } });
+const withUrl = (task: CollectableTask) => ({ ...task, meta: { url: `http://origin/${task.id}` }, usedBy: [] });
 const NEVER_EXPIRES: CollectionNeed = { bytes: 0, unusedSinceMs: -Infinity };
 
 const PLANS: readonly {

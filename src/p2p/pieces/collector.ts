@@ -5,7 +5,7 @@ import type { Collection, InUseReason, Verdict } from "./types.ts";
 export interface CollectableTask {
   readonly id: string;
   /** What deleting it gives back. */
-  readonly heldBytes: number;
+  readonly takenBytes: number;
   readonly accessedAtMs: number;
   readonly inUse: readonly InUseReason[];
 }
@@ -47,23 +47,24 @@ export function planEviction(tasks: Iterable<CollectableTask>, need: CollectionN
       continue;
     }
     evict.push({ id: task.id, reason: expired ? "expired" : "space", accessedAtMs: task.accessedAtMs });
-    freedBytes += task.heldBytes;
+    freedBytes += task.takenBytes;
   }
   return { evict, freedBytes, enough: freedBytes >= need.bytes, kept };
 }
 
 /** What became of each task, those that went first, and each kind in the order in which they would go. */
 export function verdictsOf(
-  tasks: readonly (CollectableTask & { readonly meta: { readonly url: string } })[],
+  tasks: readonly (CollectableTask & { readonly meta: { readonly url: string }; readonly usedBy: readonly string[] })[],
   gone: readonly Victim[],
 ): Pick<Collection, "freedBytes" | "verdicts"> {
   const reasons = new Map(gone.map(({ id, reason }) => [id, reason]));
   const verdicts = tasks.map((task): Verdict => {
-    const facts = { id: task.id, url: task.meta.url, heldBytes: task.heldBytes, accessedAtMs: task.accessedAtMs };
+    const facts = { id: task.id, url: task.meta.url, heldBytes: task.takenBytes, accessedAtMs: task.accessedAtMs };
     const goes = reasons.get(task.id);
-    if (goes !== undefined) return { ...facts, verdict: goes, inUse: [] };
+    if (goes !== undefined) return { ...facts, verdict: goes, inUse: [], usedBy: [] };
     const { inUse } = task;
-    return { ...facts, verdict: inUse.length > 0 ? "in-use" : "not-needed", inUse };
+    if (inUse.length === 0) return { ...facts, verdict: "not-needed", inUse, usedBy: [] };
+    return { ...facts, verdict: "in-use", inUse, usedBy: task.usedBy };
   });
   const rank = ({ id }: Verdict): number => (reasons.has(id) ? 0 : 1);
   return {

@@ -84,6 +84,8 @@ export interface TaskVerdict {
   /** "expired" or "space": it goes. "in-use" or "not-needed": it stays. */
   readonly verdict: string;
   readonly inUse: readonly string[];
+  /** Who the containers and mounts among these are, as people know them; at most 16. */
+  readonly usedBy: readonly string[];
 }
 
 export interface DaemonInfo {
@@ -823,7 +825,7 @@ export const CollectTasksResponse: MessageFns<CollectTasksResponse> = {
 };
 
 function createBaseTaskVerdict(): TaskVerdict {
-  return { taskId: "", url: "", heldBytes: 0, accessedAt: undefined, verdict: "", inUse: [] };
+  return { taskId: "", url: "", heldBytes: 0, accessedAt: undefined, verdict: "", inUse: [], usedBy: [] };
 }
 
 export const TaskVerdict: MessageFns<TaskVerdict> = {
@@ -845,6 +847,9 @@ export const TaskVerdict: MessageFns<TaskVerdict> = {
     }
     for (const v of message.inUse) {
       writer.uint32(50).string(v!);
+    }
+    for (const v of message.usedBy) {
+      writer.uint32(58).string(v!);
     }
     return writer;
   },
@@ -910,6 +915,14 @@ export const TaskVerdict: MessageFns<TaskVerdict> = {
             message.inUse.push(reader.string());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.usedBy.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -935,6 +948,7 @@ export const TaskVerdict: MessageFns<TaskVerdict> = {
       : undefined;
     message.verdict = object.verdict ?? "";
     message.inUse = object.inUse?.map((e) => e) || [];
+    message.usedBy = object.usedBy?.map((e) => e) || [];
     return message;
   },
 };
