@@ -115,7 +115,7 @@ export async function attachHost(channel: GrpcChannel, host: Host, tasks: readon
   await stream.send({
     request: {
       $case: "hello",
-      value: { host, tasks: tasks as never, more: false, instanceId: "instance-1", signingKey: new Uint8Array() },
+      value: { host, tasks: tasks as never, more: false, instanceId: "instance-1", signingKey: new Uint8Array(), takesBatches: false },
     },
   });
   await next();

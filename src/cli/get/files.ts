@@ -1,0 +1,124 @@
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import { eachLimited } from "../../base/each-limited.ts";
+import { AnaxError } from "../../base/errors.ts";
+import { DaemonService, type FileOrder } from "../../wire/grpc/gen/anax/v1/daemon.ts";
+import type { LocalDaemon } from "../connect.ts";
+import { NOTHING, type ProgressState } from "../progress.ts";
+import { DAEMON_SILENCE_MS, download, sendsContent } from "./file.ts";
+import { checkOutput, outputBelow } from "./output.ts";
+import { downloadOf, type GetOptions } from "./request.ts";
+
+/** A file of the source, and its path below the output directory. */
+export interface FileBelow {
+  readonly url: string;
+  readonly path: string;
+}
+
+interface Work {
+  readonly options: GetOptions;
+  readonly signal: AbortSignal;
+  /** A part of the work has come from `before` to `now`. */
+  readonly onProgress: (before: ProgressState, now: ProgressState) => void;
+}
+
+/** More at once only wait for the same disk. */
+const AT_ONCE_MAX = 512;
+/** Of the daemon: while one call ends with its slowest files, another goes on. */
+const CALLS_AT_ONCE = 2;
+/** Files of one call, and characters of their names: both keep a request far below gRPC's limit. */
+const FILES_MAX = 256;
+const CHARS_MAX = 512 * 1024;
+
+/** Brings each file to its path below `options.output`. The first failure stops the rest. Throws `input.invalid` for a path that leads out of there. */
+export async function downloadAll(daemon: LocalDaemon, files: readonly FileBelow[], work: Work): Promise<void> {
+  const { options, signal } = work;
+  const orders = files.map(({ url, path }) => ({ url, outputPath: outputBelow(options.output, path) }));
+  const calls = inCalls(orders);
+  const atOnce = Math.ceil(Math.min(AT_ONCE_MAX, Math.max(1, options.maxConcurrentRequests)) / Math.min(CALLS_AT_ONCE, calls.length || 1));
+  const made = new Directories();
+  // Content that comes through the socket is written here, file by file.
+  let together = !sendsContent(daemon, options);
+  await eachLimited(calls, { atOnce: CALLS_AT_ONCE, signal }, async (call, stop) => {
+    await made.make(call.map(({ outputPath }) => dirname(outputPath)));
+    const part = { ...work, signal: stop, atOnce };
+    together &&= await downloadTogether(daemon, call, part);
+    if (!together) await downloadSingly(daemon, call, part);
+  });
+}
+
+interface PartOfWork extends Work {
+  readonly atOnce: number;
+}
+
+/** In one call. False: the daemon is an older one, which does not know such calls. */
+async function downloadTogether(daemon: LocalDaemon, files: readonly FileOrder[], { options, signal, onProgress, atOnce }: PartOfWork) {
+  for (const { outputPath } of files) await checkOutput(outputPath, options.overwrite === true);
+  const request = { download: downloadOf("", options, "keep", undefined), files: [...files], atOnce };
+  // The daemon has a deadline for each file and says why; this one is for a daemon that stopped answering.
+  const timeoutMs = Math.ceil(files.length / atOnce) * options.timeout + DAEMON_SILENCE_MS;
+  let before = NOTHING;
+  try {
+    for await (const told of daemon.channel.serverStream(DaemonService.downloadFiles, request, { signal, timeoutMs })) {
+      const { bytesFromPeers: fromPeersBytes, bytesFromSource: fromSourceBytes } = told;
+      const now = {
+        totalBytes: undefined,
+        doneBytes: fromPeersBytes + fromSourceBytes + told.bytesFromDisk,
+        fromPeersBytes,
+        fromSourceBytes,
+      };
+      onProgress(before, now);
+      before = now;
+    }
+    return true;
+  } catch (thrown) {
+    if (thrown instanceof AnaxError && thrown.code === "rpc.unimplemented") return false;
+    throw thrown;
+  }
+}
+
+async function downloadSingly(daemon: LocalDaemon, files: readonly FileOrder[], { options, signal, onProgress, atOnce }: PartOfWork) {
+  await eachLimited(files, { atOnce, signal }, async ({ url, outputPath }, stop) => {
+    let before = NOTHING;
+    await download(daemon, {
+      url,
+      options: { ...options, output: outputPath },
+      signal: stop,
+      onProgress(now) {
+        onProgress(before, now);
+        before = now;
+      },
+    });
+  });
+}
+
+/** As few calls as the bounds allow, but so many that as many run at once as may. */
+function inCalls(orders: readonly FileOrder[]): FileOrder[][] {
+  const filesMax = Math.min(FILES_MAX, Math.ceil(orders.length / CALLS_AT_ONCE));
+  const calls: FileOrder[][] = [];
+  let chars = 0;
+  for (const order of orders) {
+    const last = calls.at(-1);
+    const more = order.url.length + order.outputPath.length;
+    const fits = last !== undefined && last.length < filesMax && chars + more <= CHARS_MAX;
+    chars = fits ? chars + more : more;
+    if (fits) last.push(order);
+    else calls.push([order]);
+  }
+  return calls;
+}
+
+/** Makes each directory once, however many files go there. */
+class Directories {
+  readonly #made = new Map<string, Promise<unknown>>();
+
+  async make(paths: readonly string[]): Promise<void> {
+    await Promise.all([...new Set(paths)].map((path) => this.#make(path)));
+  }
+
+  #make(path: string): Promise<unknown> {
+    const making = this.#made.get(path) ?? mkdir(path, { recursive: true });
+    this.#made.set(path, making);
+    return making;
+  }
+}
