@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFile, readdir } from "node:fs/promises";
+import { readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { startTestDaemon } from "../../../test/kit/daemon.ts";
@@ -7,7 +7,9 @@ import { startOrigin } from "../../../test/kit/origin.ts";
 import { temporaryDirectory } from "../../../test/kit/temporary-directory.ts";
 import { realClock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
+import { DaemonService } from "../../wire/grpc/gen/anax/v1/daemon.ts";
 import { GrpcServer } from "../../wire/grpc/server.ts";
+import { serviceOf } from "../../wire/grpc/service.ts";
 import { SocketChannel } from "../../wire/grpc/socket-channel.ts";
 import type { LocalDaemon } from "../connect.ts";
 import { NOTHING } from "../progress.ts";
@@ -74,6 +76,37 @@ for (const [how, services] of rows)
     await assert.rejects(outside, (error) => error instanceof AnaxError && error.code === "input.invalid");
     assert.deepEqual((await readdir(out.path)).toSorted(), ["socket", "tree"]);
   });
+
+test("when the connection breaks, only what is not there yet is asked for, file by file", async () => {
+  await using out = await temporaryDirectory();
+  const names = ["told", "there", "left", "more"];
+  await using origin = await startOrigin({ content: Object.fromEntries(names.map((name) => [`/${name}`, name])) });
+  await using running = await startTestDaemon({ name: "alone" });
+  const [download] = running.daemon.localServices;
+  const breaking = serviceOf(DaemonService, {
+    async *downloadFiles({ files }) {
+      for (const place of [0, 1]) await writeFile(files[place]!.outputPath, "whole"); // of four
+      yield { bytesFromSource: 10, bytesFromPeers: 0, bytesFromDisk: 0, done: [0] };
+      throw new AnaxError("rpc.unavailable", { reason: "gone" });
+    },
+  });
+  const path = join(out.path, "socket");
+  await using _ = await GrpcServer.start({
+    listen: [{ path }],
+    services: [download!, breaking], // as the daemon orders them
+    clock: realClock,
+    onError: () => undefined,
+    drainTimeoutMs: 100,
+  });
+  using daemon = localDaemon(path);
+  const output = join(out.path, "tree");
+  const files = names.map((name) => ({ url: origin.url(`/${name}`), path: name }));
+  const { signal } = new AbortController();
+  // All in one call: two would each break.
+  await downloadAll(daemon, files, { options: { ...OPTIONS, output, maxConcurrentRequests: 1 }, signal, onProgress: () => undefined });
+  const texts = await Promise.all(names.map((name) => readFile(join(output, name), "utf8")));
+  assert.deepEqual(texts, ["whole", "whole", "left", "more"]);
+});
 
 test("of nothing, nothing arrives", async () => {
   using daemon = localDaemon("/nowhere/socket"); // nobody is asked

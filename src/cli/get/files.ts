@@ -1,13 +1,15 @@
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { eachLimited } from "../../base/each-limited.ts";
-import { AnaxError } from "../../base/errors.ts";
+import { errorOf } from "../../base/errors.ts";
 import { DaemonService, type FileOrder } from "../../wire/grpc/gen/anax/v1/daemon.ts";
 import type { LocalDaemon } from "../connect.ts";
 import { NOTHING, type ProgressState } from "../progress.ts";
 import { DAEMON_SILENCE_MS, download, sendsContent } from "./file.ts";
 import { checkOutput, outputBelow } from "./output.ts";
 import { downloadOf, type GetOptions } from "./request.ts";
+
+const { existsSync } = process.getBuiltinModule("node:fs"); // as in output.ts
 
 /** A file of the source, and its path below the output directory. */
 export interface FileBelow {
@@ -34,16 +36,19 @@ const CHARS_MAX = 512 * 1024;
 export async function downloadAll(daemon: LocalDaemon, files: readonly FileBelow[], work: Work): Promise<void> {
   const { options, signal } = work;
   const orders = files.map(({ url, path }) => ({ url, outputPath: outputBelow(options.output, path) }));
-  const calls = inCalls(orders);
-  const atOnce = Math.ceil(Math.min(AT_ONCE_MAX, Math.max(1, options.maxConcurrentRequests)) / Math.min(CALLS_AT_ONCE, calls.length || 1));
+  const most = Math.max(1, Math.min(AT_ONCE_MAX, options.maxConcurrentRequests));
+  const calls = inCalls(orders, Math.min(CALLS_AT_ONCE, most));
+  const callsAtOnce = Math.max(1, Math.min(CALLS_AT_ONCE, most, calls.length));
+  const atOnce = Math.floor(most / callsAtOnce);
   const made = new Directories();
   // Content that comes through the socket is written here, file by file.
   let together = !sendsContent(daemon, options);
-  await eachLimited(calls, { atOnce: CALLS_AT_ONCE, signal }, async (call, stop) => {
+  await eachLimited(calls, { atOnce: callsAtOnce, signal }, async (call, stop) => {
     await made.make(call.map(({ outputPath }) => dirname(outputPath)));
     const part = { ...work, signal: stop, atOnce };
-    together &&= await downloadTogether(daemon, call, part);
-    if (!together) await downloadSingly(daemon, call, part);
+    const left = together ? await downloadTogether(daemon, call, part) : call;
+    together &&= left.length === 0;
+    await downloadSingly(daemon, left, part);
   });
 }
 
@@ -51,15 +56,25 @@ interface PartOfWork extends Work {
   readonly atOnce: number;
 }
 
-/** In one call. False: the daemon is an older one, which does not know such calls. */
-async function downloadTogether(daemon: LocalDaemon, files: readonly FileOrder[], { options, signal, onProgress, atOnce }: PartOfWork) {
-  for (const { outputPath } of files) await checkOutput(outputPath, options.overwrite === true);
+/**
+ * In one call. Returns what it has not brought: everything, where the daemon is an older one that does not know such calls; what was still to come, where
+ * the connection broke.
+ */
+async function downloadTogether(
+  daemon: LocalDaemon,
+  files: readonly FileOrder[],
+  { options, signal, onProgress, atOnce }: PartOfWork,
+): Promise<readonly FileOrder[]> {
+  const overwrite = options.overwrite === true;
+  for (const { outputPath } of files) await checkOutput(outputPath, overwrite);
   const request = { download: downloadOf("", options, "keep", undefined), files: [...files], atOnce };
   // The daemon has a deadline for each file and says why; this one is for a daemon that stopped answering.
   const timeoutMs = Math.ceil(files.length / atOnce) * options.timeout + DAEMON_SILENCE_MS;
+  const left = new Map(files.entries());
   let before = NOTHING;
   try {
     for await (const told of daemon.channel.serverStream(DaemonService.downloadFiles, request, { signal, timeoutMs })) {
+      for (const place of told.done) left.delete(place);
       const { bytesFromPeers: fromPeersBytes, bytesFromSource: fromSourceBytes } = told;
       const now = {
         totalBytes: undefined,
@@ -70,10 +85,13 @@ async function downloadTogether(daemon: LocalDaemon, files: readonly FileOrder[]
       onProgress(before, now);
       before = now;
     }
-    return true;
+    return [];
   } catch (thrown) {
-    if (thrown instanceof AnaxError && thrown.code === "rpc.unimplemented") return false;
-    throw thrown;
+    const { code } = errorOf(thrown);
+    if (code === "rpc.unimplemented") return files;
+    if (code !== "rpc.unavailable") throw thrown;
+    // Nothing was there before, and nothing gets there but whole: what is there now came without our hearing of it.
+    return [...left.values()].filter(({ outputPath }) => overwrite || !existsSync(outputPath));
   }
 }
 
@@ -92,9 +110,9 @@ async function downloadSingly(daemon: LocalDaemon, files: readonly FileOrder[], 
   });
 }
 
-/** As few calls as the bounds allow, but so many that as many run at once as may. */
-function inCalls(orders: readonly FileOrder[]): FileOrder[][] {
-  const filesMax = Math.min(FILES_MAX, Math.ceil(orders.length / CALLS_AT_ONCE));
+/** As few calls as the bounds allow, but enough to have `atOnce` of them. */
+function inCalls(orders: readonly FileOrder[], atOnce: number): FileOrder[][] {
+  const filesMax = Math.min(FILES_MAX, Math.ceil(orders.length / atOnce));
   const calls: FileOrder[][] = [];
   let chars = 0;
   for (const order of orders) {
