@@ -12,7 +12,7 @@ import { GrpcServer } from "../../wire/grpc/server.ts";
 import { serviceOf } from "../../wire/grpc/service.ts";
 import { SocketChannel } from "../../wire/grpc/socket-channel.ts";
 import type { LocalDaemon } from "../connect.ts";
-import { NOTHING } from "../progress.ts";
+import type { ProgressState } from "../progress.ts";
 import { downloadAll } from "./files.ts";
 import type { GetOptions } from "./request.ts";
 
@@ -59,7 +59,7 @@ for (const [how, services] of rows)
     const options: GetOptions = { ...OPTIONS, output };
     let bytes = 0;
     let sourceBytes = 0;
-    const onProgress = (before: typeof NOTHING, now: typeof NOTHING): void => {
+    const onProgress = (before: ProgressState, now: ProgressState): void => {
       bytes += now.doneBytes - before.doneBytes;
       sourceBytes += now.fromSourceBytes - before.fromSourceBytes;
     };

@@ -23,9 +23,9 @@ interface Call {
 }
 
 /** All answers to one call for files of an origin, which go to `dir`. */
-async function get({ channel }: TestDaemon, from: (path: string) => string, dir: string, call: Call = {}) {
+async function get({ channel }: TestDaemon, from: Origin, dir: string, call: Call = {}) {
   const { names = NAMES, download = {}, atOnce = 2, signal = new AbortController().signal } = call;
-  const files = names.map((name) => ({ url: from(`/${name}`), outputPath: join(dir, name) }));
+  const files = names.map((name) => ({ url: from.url(`/${name}`), outputPath: join(dir, name) }));
   const answers: DownloadFilesResponse[] = [];
   const request = { download: Download.fromPartial(download), files, atOnce };
   for await (const answer of channel.serverStream(DaemonService.downloadFiles, request, { signal })) answers.push(answer);
@@ -38,15 +38,18 @@ test("one call brings many files to their paths, and tells which are there and w
   await using out = await temporaryDirectory();
   await using origin = await startOrigin({ content: CONTENT });
   await using alone = await startTestDaemon({ name: "alone" });
-  const answers = await get(alone, origin.url, out.path);
-  assert.deepEqual(answers.flatMap(({ done }) => done).toSorted(), [0, 1, 2, 3, 4]);
+  const answers = await get(alone, origin, out.path);
+  assert.deepEqual(
+    answers.flatMap(({ done }) => done).toSorted((a, b) => a - b),
+    [0, 1, 2, 3, 4],
+  );
   const { bytesFromSource, bytesFromPeers, bytesFromDisk } = answers.at(-1)!;
   assert.deepEqual([bytesFromSource, bytesFromPeers, bytesFromDisk], [BYTES, 0, 0]);
   assert.equal(await readFile(join(out.path, "c"), "utf8"), "ccc");
   assert.equal((await readFile(join(out.path, "big"))).length, BIG.bytes);
   assert.equal((await readFile(join(out.path, "empty"))).length, 0);
 
-  const again = await get(alone, origin.url, out.path, { download: { overwrite: true } });
+  const again = await get(alone, origin, out.path, { download: { overwrite: true } });
   assert.equal(again.at(-1)?.bytesFromDisk, BYTES);
   assert.equal(sentBy(origin), BYTES);
   for (const stored of alone.store.list()) {
@@ -66,7 +69,7 @@ test("hosts that want the same files at the same time read each of them from the
   await Promise.all(
     [one, two].map(async (daemon, place) => {
       const names = NAMES.filter((name) => name !== "empty");
-      await get(daemon, origin.url, out.path, { names: place === 0 ? names : names.toReversed(), download: { overwrite: true } });
+      await get(daemon, origin, out.path, { names: place === 0 ? names : names.toReversed(), download: { overwrite: true } });
     }),
   );
   assert.equal(sentBy(origin), BYTES);
@@ -77,7 +80,7 @@ test("the first failure ends the call: what runs is let go of, and no other is b
   await using origin = await startOrigin({ content: CONTENT, faults: { "/big": { stallAfterBytes: 0 } } });
   await using alone = await startTestDaemon({ name: "alone" });
   const names = ["big", "a", "missing", "b", "c"];
-  assert.equal(await codeOf(get(alone, origin.url, out.path, { names })), "source.not-found");
+  assert.equal(await codeOf(get(alone, origin, out.path, { names })), "source.not-found");
   assert.deepEqual(await readdir(out.path), ["a"]);
   await until(() => alone.store.list().every(({ inUse }) => !inUse.includes("download")));
   assert.equal(origin.requests.filter(({ path }) => path === "/b" || path === "/c").length, 0);
@@ -88,7 +91,7 @@ test("what lies at a path stays there unless it may be replaced", async () => {
   await using origin = await startOrigin({ content: CONTENT });
   await using alone = await startTestDaemon({ name: "alone" });
   await writeFile(join(out.path, "b"), "mine");
-  assert.equal(await codeOf(get(alone, origin.url, out.path, { names: ["b"] })), "output.exists");
+  assert.equal(await codeOf(get(alone, origin, out.path, { names: ["b"] })), "output.exists");
   assert.equal(await readFile(join(out.path, "b"), "utf8"), "mine");
 });
 
@@ -97,7 +100,7 @@ test("who leaves ends the downloads of the call", async () => {
   await using origin = await startOrigin({ content: CONTENT, faults: { "/big": { stallAfterBytes: MIB } } });
   await using alone = await startTestDaemon({ name: "alone" });
   const leave = new AbortController();
-  const call = get(alone, origin.url, out.path, { names: ["big"], signal: leave.signal });
+  const call = get(alone, origin, out.path, { names: ["big"], signal: leave.signal });
   await until(() => alone.store.list().some(({ inUse }) => inUse.includes("download")));
   leave.abort(new Error("enough"));
   await assert.rejects(call, /enough/);
@@ -110,15 +113,15 @@ test("a file that takes longer than it may fails by the daemon's deadline", asyn
   await using origin = await startOrigin({ content: CONTENT, faults: { "/a": { stallAfterBytes: -1 } } });
   await using alone = await startTestDaemon({ name: "alone" });
   const download = { timeout: { seconds: 0, nanos: 50_000_000 } };
-  assert.equal(await codeOf(get(alone, origin.url, out.path, { names: ["a"], download })), "download.deadline");
+  assert.equal(await codeOf(get(alone, origin, out.path, { names: ["a"], download })), "download.deadline");
 });
 
 test("orders for one file only, for paths that are none, and for too many files are refused", async () => {
   await using origin = await startOrigin({ content: CONTENT });
   await using alone = await startTestDaemon({ name: "alone" });
   for (const download of [{ digest: "crc32:1" }, { range: { start: 0, length: 1 } }, { needPieceContent: true }, { metadataOnly: true }])
-    assert.equal(await codeOf(get(alone, origin.url, "/nowhere", { download })), "input.invalid");
-  assert.equal(await codeOf(get(alone, origin.url, "relative")), "input.invalid");
-  assert.equal(await codeOf(get(alone, origin.url, "/nowhere", { names: Array<string>(5000).fill("a") })), "limit.exceeded");
+    assert.equal(await codeOf(get(alone, origin, "/nowhere", { download })), "input.invalid");
+  assert.equal(await codeOf(get(alone, origin, "relative")), "input.invalid");
+  assert.equal(await codeOf(get(alone, origin, "/nowhere", { names: Array<string>(5000).fill("a") })), "limit.exceeded");
   assert.equal(origin.requests.length, 0);
 });

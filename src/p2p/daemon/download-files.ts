@@ -1,3 +1,4 @@
+import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { eachLimited } from "../../base/each-limited.ts";
 import type { DownloadFilesRequest, DownloadFilesResponse } from "../../wire/grpc/gen/anax/v1/daemon.ts";
@@ -30,31 +31,22 @@ export async function* downloadFiles(
   const { template, files, atOnce } = checked(request);
   const news = new News();
   using scope = linkedSignal(signal);
-  let end: { readonly failure: unknown } | undefined;
-  let wake: () => void = () => undefined;
   const running = eachLimited(files, { atOnce, signal: scope.signal }, async ({ url, outputPath }, stop, index) => {
     await bring({ ...template, url, outputPath }, outputPath, { news, signal: stop, parts });
     news.done(index);
-  }).then(
-    () => (end = { failure: undefined }),
-    (failure: unknown) => (end = { failure }),
-  );
-  const over = running.then(() => wake());
+  }).finally(() => news.end());
   try {
-    while (end === undefined) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      wake = resolve;
-      using _ = parts.clock.timer(REPORT_MS, resolve);
-      await promise;
+    for (let over = false; !over;) {
+      await news.gather(parts.clock);
+      over = news.over;
       const told = news.take();
       if (told !== undefined) yield told;
     }
   } finally {
     scope.abort(LET_GO);
-    await over;
+    await running.catch(() => undefined); // for whoever has left
   }
-  const { failure } = await running;
-  if (failure !== undefined) throw failure;
+  await running;
 }
 
 const LET_GO = new AnaxError("download.cancelled", { reason: "nobody waits for the files any more" });
@@ -94,6 +86,27 @@ class News {
   readonly #bytes: Record<TrafficType, number> = { "back-to-source": 0, "remote-peer": 0, "local-peer": 0 };
   #done: number[] = [];
   #any = false;
+  #over = false;
+  #wake: (() => void) | undefined;
+
+  /** Nothing more will happen. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  end(): void {
+    this.#over = true;
+    this.#wake?.();
+  }
+
+  /** Resolves after a while, or when all is over. */
+  async gather(clock: Clock): Promise<void> {
+    if (this.#over) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    using _ = clock.timer(REPORT_MS, resolve);
+    await promise;
+  }
 
   gained(traffic: TrafficType, bytes: number): void {
     this.#bytes[traffic] += bytes;
