@@ -35,6 +35,7 @@ export async function* downloadFiles(
     await bring({ ...template, url, outputPath }, outputPath, { news, signal: stop, parts });
     news.done(index);
   }).finally(() => news.end());
+  running.catch(() => undefined); // it is thrown below, once what came before it is told
   try {
     for (let over = false; !over;) {
       await news.gather(parts.clock);
@@ -44,7 +45,7 @@ export async function* downloadFiles(
     }
   } finally {
     scope.abort(LET_GO);
-    await running.catch(() => undefined); // for whoever has left
+    await running.catch(() => undefined);
   }
   await running;
 }
