@@ -8,6 +8,8 @@ export interface ProgressState {
   readonly fromSourceBytes: number;
 }
 
+export const NOTHING: ProgressState = { totalBytes: 0, doneBytes: 0, fromPeersBytes: 0, fromSourceBytes: 0 };
+
 /** Shows how long work goes on: a bar on a terminal, JSON lines in a pipe. */
 export interface Progress {
   update(state: ProgressState): void;

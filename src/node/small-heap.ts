@@ -1,4 +1,4 @@
-import { setFlagsFromString } from "node:v8";
+import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
 /**
@@ -19,6 +19,14 @@ export function keepHeapSmall(): void {
   setFlagsFromString("--no-parallel-scavenge");
   setFlagsFromString("--heap-growing-percent=10");
 }
+
+/** Lets the young generation double when collections find much alive, or not any more. */
+export function letYoungGenerationGrow(may: boolean): void {
+  setFlagsFromString(`--semi-space-growth-factor=${may ? 2 : 1}`);
+}
+
+export const youngGenerationBytes = (): number =>
+  getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space")?.space_size ?? Infinity;
 
 /** A full collection. Growth is measured from the last one, and what loading the program left is garbage: so once when everything serves. */
 export function collectGarbage(): void {

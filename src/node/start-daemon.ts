@@ -23,7 +23,9 @@ import { socketPathOf } from "./config.ts";
 import { inUseOf } from "./in-use/use-sources.ts";
 import { listening } from "./listening.ts";
 import type { Listener } from "./run.ts";
+import { letYoungGenerationGrow, youngGenerationBytes } from "./small-heap.ts";
 import type { NodeParts, Role } from "./start.ts";
+import { YoungGrowth } from "./young-growth.ts";
 
 /** Memory of the proxy for what the kernel cannot copy by itself: TLS, and machines without sendfile. */
 const PROXY_BUFFER_BYTES = 256 * 1024;
@@ -92,6 +94,8 @@ export async function startDaemonRole(
     uploads: () => ({ uploadsInFlight: pieces.uploadsInFlight, uploadSlots: p2p.transfer.uploadsMax }),
     listeners,
   });
+  const young = scope.use(new YoungGrowth({ bytes: youngGenerationBytes, mayGrow: letYoungGenerationGrow }, realClock));
+  scope.use(daemon.downloads.onStart(() => young.downloadBegan()));
   const proxies: Proxy[] = [];
   try {
     const upload = scope.use(

@@ -39,7 +39,8 @@ export async function getFile(daemon: LocalDaemon, url: string, options: GetOpti
   process.stderr.write(`${sentenceOf(summary)}\n`);
 }
 
-const SILENCE_MS = 5000;
+/** What the daemon's own deadline may take to be told. */
+export const DAEMON_SILENCE_MS = 5000;
 
 interface Order {
   readonly url: string;
@@ -52,8 +53,7 @@ interface Order {
 export async function download(daemon: LocalDaemon, order: Order): Promise<GetSummary> {
   const { url, options, signal, onProgress } = order;
   const startedMs = realClock.nowMs();
-  const transfer =
-    options.output === "-" || daemon.foreignUser || options.transferFromDaemon === true || options.transferFromDfdaemon === true;
+  const transfer = options.output === "-" || sendsContent(daemon, options);
   if (options.output !== "-") await checkOutput(options.output, options.overwrite === true);
   await using part = await partOf(daemon, order);
   await using sink = transfer ? await (await import("./sink.ts")).openSink(options.output, options.overwrite === true) : undefined;
@@ -71,9 +71,13 @@ export async function download(daemon: LocalDaemon, order: Order): Promise<GetSu
   return { url, output: options.output, ...tally.result, seconds: Number(((realClock.nowMs() - startedMs) / 1000).toFixed(3)) };
 }
 
+/** The content comes through the socket, and is written here. */
+export const sendsContent = (daemon: LocalDaemon, options: GetOptions): boolean =>
+  daemon.foreignUser || options.transferFromDaemon === true || options.transferFromDfdaemon === true;
+
 function answers(daemon: LocalDaemon, wanted: Download, { options, signal }: Order): AsyncGenerator<DownloadTaskResponse> {
   // The daemon has the deadline and says why; this one is for a daemon that stopped answering.
-  const timeoutMs = options.timeout + SILENCE_MS;
+  const timeoutMs = options.timeout + DAEMON_SILENCE_MS;
   return daemon.channel.serverStream(DfdaemonDownloadService.downloadTask, { download: wanted }, { signal, timeoutMs });
 }
 

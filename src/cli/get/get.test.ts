@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { AnaxError } from "../../base/errors.ts";
 import { headersOf } from "../options.ts";
 import { formatPayload } from "../progress.ts";
-import { outputBelow, pathBelow, wanted } from "./directory.ts";
+import { pathBelow, wanted } from "./directory.ts";
+import { outputBelow } from "./output.ts";
 import { OPEN_END, parseByteRange } from "./range.ts";
 
 const refused = (work: () => unknown): void => assert.throws(work, (error) => error instanceof AnaxError && error.code === "input.invalid");

@@ -1,4 +1,3 @@
-import type { Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf } from "../../base/errors.ts";
 import {
   DaemonService,
@@ -13,18 +12,16 @@ import { timestampOf, wallMsOf } from "../../wire/grpc/time.ts";
 import { parseTaskId } from "../model/ids.ts";
 import { PINNED_FOR_GOOD, type PieceStore, type Verdict } from "../pieces/types.ts";
 import { localTaskOf } from "./api.ts";
+import { downloadFiles, type DownloadFilesParts } from "./download-files.ts";
 import type { HostFacts } from "./host.ts";
 import type { PeerIds } from "./peer-ids.ts";
 import type { Schedulers } from "./schedulers.ts";
-import type { TaskStories } from "./task-story.ts";
 
-export interface AnaxServiceParts {
+export interface AnaxServiceParts extends DownloadFilesParts {
   readonly store: PieceStore;
-  readonly stories: TaskStories;
   readonly schedulers: Pick<Schedulers, "explain" | "states">;
   readonly peerIds: PeerIds;
   readonly host: HostFacts;
-  readonly clock: Clock;
   readonly version: string;
   readonly dataDir: string;
   readonly listeners: () => readonly Listener[];
@@ -55,6 +52,7 @@ export function createAnaxService(parts: AnaxServiceParts): GrpcService {
       for (let from = 0; from === 0 || from < verdicts.length; from += VERDICTS_AT_ONCE)
         yield { ...sums, verdicts: verdicts.slice(from, from + VERDICTS_AT_ONCE).map(verdictOf) };
     },
+    downloadFiles: (request, call) => downloadFiles(request, call.signal, parts),
     info: (): DaemonInfo => ({
       version: parts.version,
       pid: process.pid,

@@ -153,7 +153,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
     blocks: mesh?.handOver,
     localServices: [
       createDownloadService({ ...parts, downloads, queries, schedulers, host, stories, limits: parts.rates }),
-      createAnaxService({ ...parts, stories, schedulers, peerIds, host }),
+      createAnaxService({ ...parts, downloads, stories, schedulers, peerIds, host, limits: parts.rates }),
     ],
     get schedulers() {
       return schedulers.states;

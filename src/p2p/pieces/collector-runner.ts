@@ -38,6 +38,9 @@ interface CollectorOptions {
   readonly evict: (victim: Victim) => Promise<boolean>;
 }
 
+/** For content up to so many bytes what the disk said is good for so long, as long as besides so many bytes were free then. */
+const SMALL = { bytes: 1024 * 1024, seenMs: 100, ampleBytes: 1024 ** 3 } as const;
+
 /** Those end, and what they leave may be collected. */
 const isHeldByDownloads = (error: unknown): boolean =>
   error instanceof AnaxError &&
@@ -51,6 +54,8 @@ export class Collector {
   readonly #turn = new Semaphore({ slots: 1, waitingMax: WAITING_MAX });
   /** Set while somebody waits for it. */
   #released: PromiseWithResolvers<void> | undefined;
+  /** What was found last. */
+  #seen: (Room & { readonly atMs: number }) | undefined;
 
   constructor(options: CollectorOptions) {
     this.#options = options;
@@ -136,14 +141,26 @@ export class Collector {
   async room(): Promise<Room & { readonly disk: FreeSpace }> {
     const disk = await freeSpaceOf(this.#options.dir);
     const { heldBytes, reservedBytes } = this.#options.sums;
+    const atMs = this.#options.clock.nowMs();
+    this.#seen = { atMs, heldBytes, reservedBytes, diskTotalBytes: disk.totalBytes, diskFreeBytes: disk.freeBytes };
     return { heldBytes, reservedBytes, diskTotalBytes: disk.totalBytes, diskFreeBytes: disk.freeBytes, disk };
   }
 
   async #makeRoom(neededBytes: number, wanted: TaskOnDisk): Promise<void> {
-    if (neededBytes === 0) return; // nothing of it will be written
+    if (neededBytes === 0 || this.#hasAmple(neededBytes)) return; // for nothing, nothing will be written
     const room = await this.room();
     const shortageBytes = shortageOf(room, this.#options.config);
     if (shortageBytes > 0) await this.#free(shortageBytes, { room, neededBytes, wanted });
+  }
+
+  /** There was plenty a moment ago: thousands of small ones a second need not ask the disk each. */
+  #hasAmple(neededBytes: number): boolean {
+    const { clock, config, sums } = this.#options;
+    const seen = this.#seen;
+    if (neededBytes > SMALL.bytes || seen === undefined || clock.nowMs() - seen.atMs > SMALL.seenMs) return false;
+    const { heldBytes, reservedBytes } = sums;
+    const diskFreeBytes = seen.diskFreeBytes - Math.max(0, heldBytes - seen.heldBytes); // what was written since
+    return shortageOf({ ...seen, heldBytes, reservedBytes, diskFreeBytes }, config) < -SMALL.ampleBytes;
   }
 
   async #free(

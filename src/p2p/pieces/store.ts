@@ -161,9 +161,14 @@ class DiskPieceStore implements PieceStore {
       const task = this.#tasks.get(meta.id) ?? (await this.#create(meta, stop));
       mustAgree(task.meta, meta);
       task.touch();
-      await withSignal(task.verify(), stop);
-      await this.#agreeOnDigest(task, meta, stop);
-      if (task.state !== "finished" && !task.reserved) await this.#reserve(task, stop);
+      try {
+        await withSignal(task.verify(), stop);
+        await this.#agreeOnDigest(task, meta, stop);
+        if (task.state !== "finished" && !task.reserved) await this.#reserve(task, stop);
+      } catch (error) {
+        task.unreserveIfUnused(); // what was set aside for this caller alone
+        throw error;
+      }
       return task;
     });
   }

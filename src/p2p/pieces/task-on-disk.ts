@@ -210,7 +210,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     return this.#leases.add(reason, () => {
       open[Symbol.dispose]();
       this.touch(); // a long use was a use until its end
-      if (reason === "download" && this.#leases.count("download") === 0) this.unreserve();
+      if (reason === "download") this.unreserveIfUnused();
       this.#services.onReleased();
     });
   }
@@ -265,6 +265,11 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   unreserve(): void {
     this.unreserveQuietly();
     this.#services.onReleased();
+  }
+
+  /** Space is set aside for those who download it. */
+  unreserveIfUnused(): void {
+    if (this.#leases.count("download") === 0) this.unreserve();
   }
 
   /** There was no space to set aside, so none is free now that was not before. */

@@ -133,6 +133,37 @@ test("downloads of ours talk inside their host's stream, each by itself", async 
   assert.equal((await b.next())?.response?.response?.$case, "needBackToSourceResponse", "the downloads of a lost host are over");
 });
 
+test("what a host says in one message is taken in its order, and answered in one to a host that takes that", async () => {
+  await using scheduler = await serveScheduler();
+  const hosts = [aHost("a"), aHost("b")] as const;
+  using batched = await attachHost(scheduler.channel, hosts[0], [], true);
+  using single = await attachHost(scheduler.channel, hosts[1]);
+  for (const [attachment, host] of [
+    [batched, hosts[0]],
+    [single, hosts[1]],
+  ] as const) {
+    const talker = new Talker(attachment, host);
+    const nothing = [1, 2, 3].map((id) => talker.talk(id, { $case: "downloadPeerStartedRequest", value: {} }));
+    await attachment.send({ request: { $case: "batch", value: { requests: nothing } } });
+  }
+  const answers = await batched.next();
+  const ids = answers?.$case === "batch" ? answers.value.answers.map(({ id, errorCode }) => `${id} ${errorCode}`) : [];
+  assert.deepEqual(ids, ["1 input.invalid", "2 input.invalid", "3 input.invalid"]);
+  const one = await single.next();
+  assert.deepEqual([one?.$case, one?.$case === "answer" && one.value.id], ["answer", 1]);
+});
+
+test("a batch inside of a batch, and one of requests that say nothing, end the stream", async () => {
+  await using scheduler = await serveScheduler();
+  const empty = { request: undefined };
+  const nested = { request: { $case: "batch", value: { requests: [] } } } as const;
+  for (const request of [empty, nested]) {
+    using attachment = await attachHost(scheduler.channel, aHost("a"));
+    await attachment.send({ request: { $case: "batch", value: { requests: [request] } } });
+    await assert.rejects(attachment.next(), (error) => error instanceof AnaxError && error.code === "input.invalid");
+  }
+});
+
 test("a host may not speak for another, and a second conversation takes the place of the first", async () => {
   await using scheduler = await serveScheduler();
   const hosts = [aHost("a"), aHost("b")] as const;

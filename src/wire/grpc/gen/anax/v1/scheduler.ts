@@ -21,7 +21,16 @@ export interface AttachRequest {
     { readonly $case: "stored"; readonly value: StoredTask }
     | { readonly $case: "dropped"; readonly value: TaskDropped }
     | { readonly $case: "talk"; readonly value: DownloadTalk }
+    | //
+    /** To a scheduler that takes batches. */
+    { readonly $case: "batch"; readonly value: AttachRequests }
     | undefined;
+}
+
+/** What was said in one moment, in its order. A message for each would cost more than what it says. */
+export interface AttachRequests {
+  /** None of them is a batch. */
+  readonly requests: readonly AttachRequest[];
 }
 
 /**
@@ -44,6 +53,8 @@ export interface Hello {
   readonly instanceId: string;
   /** The daemon's Ed25519 public key, 32 bytes: others prove with it what this host read from a source. Empty: it does not sign. */
   readonly signingKey: Uint8Array;
+  /** Answers that are given in one moment may come in one message. */
+  readonly takesBatches: boolean;
 }
 
 export interface Heartbeat {
@@ -111,7 +122,15 @@ export interface AttachResponse {
     | { readonly $case: "welcome"; readonly value: Welcome }
     | { readonly $case: "ack"; readonly value: HeartbeatAck }
     | { readonly $case: "answer"; readonly value: DownloadAnswer }
+    | //
+    /** To a host that takes batches. */
+    { readonly $case: "batch"; readonly value: DownloadAnswers }
     | undefined;
+}
+
+/** What was answered in one moment, in its order. */
+export interface DownloadAnswers {
+  readonly answers: readonly DownloadAnswer[];
 }
 
 export interface DownloadAnswer {
@@ -134,6 +153,8 @@ export interface Welcome {
   readonly heartbeatMissesMax: number;
   /** Downloads may talk inside this stream. */
   readonly takesTalks: boolean;
+  /** What is said in one moment may come in one message. */
+  readonly takesBatches: boolean;
 }
 
 export interface HeartbeatAck {
@@ -204,6 +225,9 @@ export const AttachRequest: MessageFns<AttachRequest> = {
       case "talk":
         DownloadTalk.encode(message.request.value, writer.uint32(42).fork()).join();
         break;
+      case "batch":
+        AttachRequests.encode(message.request.value, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -261,6 +285,14 @@ export const AttachRequest: MessageFns<AttachRequest> = {
             message.request = { $case: "talk", value: DownloadTalk.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.request = { $case: "batch", value: AttachRequests.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -309,7 +341,68 @@ export const AttachRequest: MessageFns<AttachRequest> = {
         }
         break;
       }
+      case "batch": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "batch", value: AttachRequests.fromPartial(object.request.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseAttachRequests(): AttachRequests {
+  return { requests: [] };
+}
+
+export const AttachRequests: MessageFns<AttachRequests> = {
+  encode(message: AttachRequests, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.requests) {
+      AttachRequest.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttachRequests {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttachRequests() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requests.push(AttachRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AttachRequests>): AttachRequests {
+    return AttachRequests.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AttachRequests>): AttachRequests {
+    const message = createBaseAttachRequests() as any;
+    message.requests = object.requests?.map((e) => AttachRequest.fromPartial(e)) || [];
     return message;
   },
 };
@@ -384,7 +477,14 @@ export const DownloadTalk: MessageFns<DownloadTalk> = {
 };
 
 function createBaseHello(): Hello {
-  return { host: undefined, tasks: [], more: false, instanceId: "", signingKey: new Uint8Array(0) };
+  return {
+    host: undefined,
+    tasks: [],
+    more: false,
+    instanceId: "",
+    signingKey: new Uint8Array(0),
+    takesBatches: false,
+  };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -403,6 +503,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.signingKey.length !== 0) {
       writer.uint32(42).bytes(message.signingKey);
+    }
+    if (message.takesBatches !== false) {
+      writer.uint32(48).bool(message.takesBatches);
     }
     return writer;
   },
@@ -460,6 +563,14 @@ export const Hello: MessageFns<Hello> = {
             message.signingKey = reader.bytes();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.takesBatches = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -482,6 +593,7 @@ export const Hello: MessageFns<Hello> = {
     message.more = object.more ?? false;
     message.instanceId = object.instanceId ?? "";
     message.signingKey = object.signingKey ?? new Uint8Array(0);
+    message.takesBatches = object.takesBatches ?? false;
     return message;
   },
 };
@@ -1077,6 +1189,9 @@ export const AttachResponse: MessageFns<AttachResponse> = {
       case "answer":
         DownloadAnswer.encode(message.response.value, writer.uint32(26).fork()).join();
         break;
+      case "batch":
+        DownloadAnswers.encode(message.response.value, writer.uint32(34).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1118,6 +1233,14 @@ export const AttachResponse: MessageFns<AttachResponse> = {
             message.response = { $case: "answer", value: DownloadAnswer.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.response = { $case: "batch", value: DownloadAnswers.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1154,7 +1277,68 @@ export const AttachResponse: MessageFns<AttachResponse> = {
         }
         break;
       }
+      case "batch": {
+        if (object.response?.value !== undefined && object.response?.value !== null) {
+          message.response = { $case: "batch", value: DownloadAnswers.fromPartial(object.response.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseDownloadAnswers(): DownloadAnswers {
+  return { answers: [] };
+}
+
+export const DownloadAnswers: MessageFns<DownloadAnswers> = {
+  encode(message: DownloadAnswers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.answers) {
+      DownloadAnswer.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DownloadAnswers {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDownloadAnswers() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.answers.push(DownloadAnswer.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DownloadAnswers>): DownloadAnswers {
+    return DownloadAnswers.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DownloadAnswers>): DownloadAnswers {
+    const message = createBaseDownloadAnswers() as any;
+    message.answers = object.answers?.map((e) => DownloadAnswer.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1253,7 +1437,13 @@ export const DownloadAnswer: MessageFns<DownloadAnswer> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { schedulerId: "", heartbeatInterval: undefined, heartbeatMissesMax: 0, takesTalks: false };
+  return {
+    schedulerId: "",
+    heartbeatInterval: undefined,
+    heartbeatMissesMax: 0,
+    takesTalks: false,
+    takesBatches: false,
+  };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -1269,6 +1459,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.takesTalks !== false) {
       writer.uint32(32).bool(message.takesTalks);
+    }
+    if (message.takesBatches !== false) {
+      writer.uint32(40).bool(message.takesBatches);
     }
     return writer;
   },
@@ -1318,6 +1511,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.takesTalks = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.takesBatches = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1341,6 +1542,7 @@ export const Welcome: MessageFns<Welcome> = {
       : undefined;
     message.heartbeatMissesMax = object.heartbeatMissesMax ?? 0;
     message.takesTalks = object.takesTalks ?? false;
+    message.takesBatches = object.takesBatches ?? false;
     return message;
   },
 };
