@@ -319,7 +319,7 @@ test("explain tells what a peer was told, and what spoke against the others", as
   await a.register(aDownload(LENGTHS));
   const answer = await a.next();
   assert.deepEqual(answer?.$case === "needBackToSourceResponse" && answer.value.rejections, [{ rule: "not-sharing", count: 1 }]);
-  const story = await channel.unary(OwnService.explain, { taskId: TASK_ID }, { timeoutMs });
+  const story = await channel.unary(OwnService.explain, { taskId: TASK_ID, peer: "" }, { timeoutMs });
   assert.deepEqual(
     story.peers.map(({ lastDecision }) => lastDecision),
     ["source: first", "source: reader-lost"],

@@ -11,7 +11,7 @@ import { step } from "./step.ts";
 export const TASK = "1".repeat(64) as TaskId;
 export const FOUR_PIECES: Layout = { contentLength: 16 << 20, pieceLength: 4 << 20, pieceCount: 4 };
 
-export type Did = Exclude<Effect, { do: "note" }>;
+export type Did = Exclude<Effect, { do: "note" | "passOver" }>;
 
 interface Joining {
   readonly foreign?: boolean;
@@ -42,7 +42,7 @@ export class Bench {
   }
 
   tell(event: Event): Did[] {
-    return step(this.cluster, event, this.nowMs).filter((effect) => effect.do !== "note");
+    return step(this.cluster, event, this.nowMs).filter((effect) => effect.do !== "note" && effect.do !== "passOver");
   }
 
   /** Lets time pass in ticks, with heartbeats of the attached hosts; returns what happened meanwhile. */
@@ -144,6 +144,8 @@ export function told(effects: readonly Did[]): string[] {
         return `${nameOf(effect.peerId)}: source ${effect.because}`;
       case "failPeer":
         return `${nameOf(effect.peerId)}: failed ${effect.code}`;
+      case "tellToWait":
+        return `${nameOf(effect.peerId)}: told to wait, ${effect.because}`;
       case "triggerSeed":
         return `seed ${effect.hostId}`;
       case "keepWaiting":

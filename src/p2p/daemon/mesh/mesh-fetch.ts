@@ -29,6 +29,8 @@ export interface MeshFetchOptions {
   readonly limits: RateLimits;
   readonly neighbours: () => Iterable<Neighbour>;
   readonly onArriving: (piece: number) => void;
+  /** It gave a piece that does not match its checksum. */
+  readonly onDamaged: (neighbour: Neighbour, piece: number) => void;
   /** It lied, or cannot be reached any more. */
   readonly onUseless: (neighbour: Neighbour, error: AnaxError) => void;
   /** Something is missing, nobody is known to have it, and nothing has come for a while: what is known may be wrong. */
@@ -286,7 +288,7 @@ export class MeshFetch implements AsyncDisposable {
   }
 
   #failed({ neighbour, piece, startedMs }: Asked, error: AnaxError): void {
-    const { swarm, clock, config, metrics, listener, onUseless } = this.#options;
+    const { swarm, clock, config, metrics, listener, onDamaged, onUseless } = this.#options;
     if (this.#ended) return;
     metrics.requests.inc({ outcome: "failed" });
     if (error.code.startsWith("disk.") || error.code === "task.not-found") {
@@ -294,7 +296,10 @@ export class MeshFetch implements AsyncDisposable {
       return listener.onFailed(error);
     }
     const isDamaged = error.code === "piece.digest-mismatch";
-    if (isDamaged) neighbour.damaged++;
+    if (isDamaged) {
+      neighbour.damaged++;
+      if (piece !== undefined) onDamaged(neighbour, piece);
+    }
     const lied = error.code === "vortex.malformed" || neighbour.damaged > DAMAGED_MAX + neighbour.given / DAMAGED_ONE_IN;
     // Requests that were on their way together tell of the same trouble.
     if (neighbour.failures === 0 || startedMs >= neighbour.failedMs) {
