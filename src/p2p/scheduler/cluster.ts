@@ -20,6 +20,7 @@ import {
   type Peer,
   type PeerEvent,
   type Task,
+  type Trigger,
 } from "./state.ts";
 
 /** All that a scheduler knows, with the indices that decisions need. Changed by the steps only; bounded by the settings. */
@@ -203,6 +204,18 @@ export class Cluster {
     peer.waitingSinceMs = undefined;
     peer.denied = undefined;
     peer.task.waiting.delete(peer);
+  }
+
+  startTrigger(task: Task, trigger: Omit<Trigger, "origin">): void {
+    this.endTrigger(task);
+    this.budget.take(task);
+    task.trigger = { ...trigger, origin: task.origin };
+  }
+
+  endTrigger(task: Task): void {
+    if (task.trigger === undefined) return;
+    this.budget.give(task.trigger.origin);
+    task.trigger = undefined;
   }
 
   takePermit(peer: Peer): void {

@@ -81,7 +81,7 @@ function noticeStalls(turn: Turn, task: Task): void {
   }
   const { trigger } = task;
   if (trigger === undefined || nowMs - trigger.sinceMs < config.seedTriggerTimeoutMs) return;
-  task.trigger = undefined;
+  turn.cluster.endTrigger(task);
   task.triedSeeds.set(trigger.hostId, nowMs + config.seedTroubleMs);
   note(turn, task, "seed-overdue", { level: "warn", fields: { hostId: trigger.hostId } });
 }

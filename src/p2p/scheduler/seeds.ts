@@ -53,7 +53,7 @@ export function chooseSeed({ cluster, moment }: Turn, task: Task): SeedChoice {
 /** Orders the chosen seed to read for everybody. */
 export function orderSeed(turn: Turn, task: Task, choice: SeedChoice & { readonly seed: Host }, order: Download): void {
   const { seed } = choice;
-  task.trigger = { hostId: seed.facts.id, sinceMs: turn.moment.nowMs, order };
+  turn.cluster.startTrigger(task, { hostId: seed.facts.id, sinceMs: turn.moment.nowMs, order });
   decideForTask(turn, task, "seed", {
     because: task.sourceReads === 0 ? "first" : "reader-lost",
     rejections: choice.rejections,

@@ -27,6 +27,11 @@ export class SourceBudget {
     return this.#queue.get(task)?.limit ?? this.#limitOf(task);
   }
 
+  /** Peers and seeds under order that count, of all tasks. */
+  get total(): number {
+    return this.#total;
+  }
+
   /** Peers of the task that may read besides those that do. */
   roomFor({ origin }: Task): number {
     const { sourceReadersClusterMax, sourceReadersOriginMax } = this.#config;

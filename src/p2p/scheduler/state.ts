@@ -233,6 +233,8 @@ export interface Trigger {
   readonly sinceMs: number;
   /** In whose name; tells whose credentials the seed uses. */
   readonly order: Download;
+  /** Whose budget it counts against, as its reading will. */
+  readonly origin: string;
 }
 
 export interface TaskNote {
@@ -271,7 +273,7 @@ export interface Task {
   /** In the order in which they began to wait. */
   readonly waiting: Set<Peer>;
   readonly readers: Set<Peer>;
-  /** A seed was told to fetch it and has not reported yet. */
+  /** A seed was told to fetch it and has not reported yet. Changed by the cluster only. */
   trigger: Trigger | undefined;
   /** Seeds that failed, and when they may be asked again. */
   readonly triedSeeds: Map<HostId, number>;

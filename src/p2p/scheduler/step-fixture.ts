@@ -2,6 +2,7 @@ import { Download, Host } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import { Cluster } from "./cluster.ts";
 import { SchedulerConfig } from "./config.ts";
+import type { TracedDecision } from "./decisions.ts";
 import type { Effect, Event, ProgressFacts } from "./events.ts";
 import { placeOf } from "./nearness.ts";
 import type { Moment } from "./rules.ts";
@@ -25,6 +26,7 @@ interface Joining {
   readonly maxRxBandwidth?: number;
   readonly maxTxBandwidth?: number;
   readonly diskUsedPercent?: number;
+  readonly task?: TaskId;
 }
 
 /** A cluster whose time a test moves by hand. Hosts are `h1`, `h2`…; each has at most one peer, `h1-p`. */
@@ -86,8 +88,8 @@ export class Bench {
     return this.register(name, joining);
   }
 
-  register(name: string, { order = {}, layout }: Joining = {}): Did[] {
-    const ids = { hostId: name as HostId, taskId: TASK, peerId: idOf(name) };
+  register(name: string, { order = {}, layout, task = TASK }: Joining = {}): Did[] {
+    const ids = { hostId: name as HostId, taskId: task, peerId: idOf(name) };
     const full = { ...Download.fromPartial({ url: "http://origin/file" }), ...order };
     return this.tell({ kind: "peerRegistered", ...ids, streamId: ++this.#streams, order: full, layout });
   }
@@ -123,6 +125,24 @@ export class Bench {
   detach(name: string): Did[] {
     const hostId = name as HostId;
     return this.tell({ kind: "hostDetached", hostId, sessionId: this.cluster.hosts.get(hostId)!.sessionId! }); // attached ones
+  }
+
+  /** What was decided for this peer, `kind because`; with none, for the task as a whole. Oldest first. */
+  decided(name?: string): string[] {
+    const peerId = name === undefined ? undefined : idOf(name);
+    const { trace } = this.cluster;
+    const of = (task: TaskId): readonly TracedDecision[] => trace.of(task).filter((one) => one.peerId === peerId);
+    return of(name === undefined ? TASK : this.peer(name).task.id).map(({ decision: { kind, because } }) => `${kind} ${because}`);
+  }
+
+  /** The last funnel of this peer. */
+  funnel(name: string): TracedDecision {
+    return this.cluster.trace.of(this.peer(name).task.id).findLast(({ peerId }) => peerId === idOf(name))!; // tests name peers that were decided about
+  }
+
+  /** Reports a piece that this parent failed to give. */
+  fails(name: string, parent: string, more: { readonly temporary?: boolean; readonly code?: string } = {}): Did[] {
+    return this.tell({ kind: "pieceFailed", peerId: idOf(name), parentId: idOf(parent), temporary: false, code: "", ...more });
   }
 
   peer(name: string): Peer {

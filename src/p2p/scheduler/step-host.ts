@@ -206,7 +206,7 @@ function silence(turn: Turn, host: Host, because: SilentBecause): void {
 }
 
 function dropTrigger(turn: Turn, task: Peer["task"]): void {
-  task.trigger = undefined;
+  turn.cluster.endTrigger(task);
   touch(turn, task);
 }
 

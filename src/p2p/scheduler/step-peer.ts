@@ -33,7 +33,7 @@ export function peerRegistered(turn: Turn, event: EventOf<"peerRegistered">): vo
   task.layout ??= event.layout;
   turn.cluster.move(peer, "register", nowMs);
   if (isOurs(host)) supersede(turn, peer);
-  if (task.trigger?.hostId === host.facts.id) task.trigger = undefined;
+  if (task.trigger?.hostId === host.facts.id) turn.cluster.endTrigger(task);
   note(turn, task, "peer-registered", {
     peer,
     fields: { hostId: host.facts.id, priority: order.priority, needBackToSource: String(order.needBackToSource) },
@@ -210,7 +210,7 @@ export function seedTriggerEnded(turn: Turn, event: EventOf<"seedTriggerEnded">)
   if (task === undefined || trigger?.hostId !== event.hostId) return;
   const { nowMs, config } = turn.moment;
   const host = turn.cluster.hosts.get(event.hostId);
-  task.trigger = undefined;
+  turn.cluster.endTrigger(task);
   task.triedSeeds.set(event.hostId, nowMs + config.seedTroubleMs);
   touch(turn, task);
   note(turn, task, "seed-trigger-ended", {

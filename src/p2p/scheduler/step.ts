@@ -89,7 +89,7 @@ function visitActive(turn: Turn): void {
     pushDue(turn, task.due);
     if (task.activeCount === 0) {
       cluster.activeTasks.delete(task);
-      task.trigger = undefined;
+      cluster.endTrigger(task);
       task.readers.clear();
       cluster.budget.forget(task);
     }
