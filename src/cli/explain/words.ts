@@ -44,7 +44,7 @@ export function denialLine({ sourceDenied }: PeerExplanation, queuePlace: number
 }
 
 function linesOf(decision: Decision): string[] {
-  const { kind, rejections, rejected, considered, relaxation } = decision;
+  const { kind, rejections, rejected, considered, chosenHosts, relaxation } = decision;
   const time = isoOf(decision.at)?.slice(11, 23) ?? "";
   const lines = [`  ${time}  ${wordOf(KINDS, kind)}${becauseOf(decision)}`];
   for (const { rule, count } of rejections) {
@@ -53,9 +53,15 @@ function linesOf(decision: Decision): string[] {
   }
   const relaxed = wordOf(RELAXED, relaxation);
   if (relaxed !== "") lines.push(`      since there was nobody else, ${relaxed}`);
+  if (considered.length === 0 && chosenHosts.length > 0) lines.push(`      drawn: ${namesOf(chosenHosts)}`);
   if (considered.length > 0) lines.push(`      passed: ${considered.map((one) => consideredText(one, decision)).join(", ")}`);
   return lines;
 }
+
+const NAMED_MAX = 8;
+
+const namesOf = (hosts: readonly string[]): string =>
+  hosts.length <= NAMED_MAX ? hosts.join(", ") : `${hosts.slice(0, NAMED_MAX).join(", ")} and ${hosts.length - NAMED_MAX} more`;
 
 function becauseOf({ kind, because, candidates, chosen }: Decision): string {
   const of = `of ${candidates} ${candidates === 1 ? "other" : "others"}`;

@@ -52,7 +52,7 @@ export interface RejectedCandidate extends Candidate {
 }
 
 export interface ConsideredCandidate extends Candidate {
-  /** Of the classic choice; neighbours are drawn. */
+  /** Undefined for seeds, which are in order and have none. */
   readonly score: number | undefined;
   readonly role: "reader" | "holder" | "part";
 }
@@ -88,7 +88,7 @@ interface Kept {
   readonly others: TracedDecision[];
 }
 
-/** The latest decisions of all tasks. Bounded for each peer, each task and in all; the tasks decided on longest ago are forgotten first. */
+/** The latest decisions of all tasks. Bounded for each peer, each task and in all: of the tasks, those first decided on are forgotten first. */
 export class DecisionTrace {
   readonly #byTask = new Map<TaskId, Kept>();
   readonly #perTaskMax: number;
@@ -106,16 +106,15 @@ export class DecisionTrace {
   }
 
   add(taskId: TaskId, traced: TracedDecision): void {
-    const kept = this.#byTask.get(taskId) ?? { offers: [], others: [] };
-    this.#byTask.delete(taskId); // put last, so that the map stays in order of age
-    this.#byTask.set(taskId, kept);
+    let kept = this.#byTask.get(taskId);
+    if (kept === undefined) this.#byTask.set(taskId, (kept = { offers: [], others: [] }));
     const list = traced.decision.kind === "parents" ? kept.offers : kept.others;
-    const stale = staleAt(list, traced.peerId);
+    const stale = list.length < PER_PEER_MAX ? -1 : staleAt(list, traced.peerId);
     if (stale !== -1) list.splice(stale, 1);
     else if (list.length >= this.#perTaskMax) list.shift();
     else this.#count++;
     list.push(traced);
-    while (this.#count > this.#max) this.#forgetOldest();
+    if (this.#count > this.#max) this.#makeRoom(taskId, kept);
   }
 
   /** Oldest first. */
@@ -135,12 +134,11 @@ export class DecisionTrace {
     this.#byTask.delete(taskId);
   }
 
-  #forgetOldest(): void {
-    const [[taskId, kept] = [undefined, undefined]] = this.#byTask;
-    if (taskId === undefined) return;
-    const dropped = kept.offers.shift() ?? kept.others.shift();
-    if (dropped !== undefined) this.#count--;
-    if (kept.offers.length + kept.others.length === 0) this.#byTask.delete(taskId);
+  /** A task at a time; of the one that was just decided on, only what is too much. */
+  #makeRoom(taskId: TaskId, kept: Kept): void {
+    const oldest = this.#byTask.keys().next().value!; // there is at least this task
+    if (oldest !== taskId) return this.forget(oldest);
+    if ((kept.offers.length > 1 ? kept.offers : kept.others).shift() !== undefined) this.#count--;
   }
 }
 
@@ -159,8 +157,8 @@ function staleAt(list: readonly TracedDecision[], peerId: PeerId | undefined): n
 /** What is known beside the counts, before the decision changes anything. */
 export interface Chosen {
   readonly relaxation: Relaxation;
-  /** Best first. */
-  readonly considered: readonly { readonly parent: Peer; readonly score?: number }[];
+  /** Best first; neighbours of ours are drawn, and not compared. */
+  readonly considered: readonly { readonly parent: Peer; readonly score: number }[];
   readonly chosen: readonly Peer[];
 }
 
@@ -171,14 +169,29 @@ export function funnelOf(child: Peer, moment: Moment, rejections: Rejections, wh
   return {
     candidates: child.task.peers.size - 1,
     relaxation,
-    rejected: isTelling(rejections) ? rejectedOf(child, moment, relaxation) : [],
-    considered: considered.slice(0, CONSIDERED_MAX).map(({ parent, score }) => ({ ...nameOf(parent), score, role: roleOf(parent) })),
-    chosen: chosen.map(({ id }) => id),
+    rejected: isTelling(rejections) ? rejectedOf(child, moment, relaxation) : NONE,
+    considered: considered.length === 0 ? NONE : consideredOf(considered),
+    chosen: chosen.length === 0 ? NONE : chosen.map(({ id }) => id),
   };
 }
 
+/** One for all: most decisions have nothing to name. */
+const NONE: readonly never[] = [];
+
 /** Something else than that there are better ones. */
-const isTelling = (rejections: Rejections): boolean => Object.keys(rejections).some((rule) => rule !== "outranked");
+function isTelling(rejections: Rejections): boolean {
+  for (const rule in rejections) if (rule !== "outranked") return true;
+  return false;
+}
+
+function consideredOf(considered: Chosen["considered"]): ConsideredCandidate[] {
+  const named: ConsideredCandidate[] = [];
+  for (let at = 0; at < considered.length && at < CONSIDERED_MAX; at++) {
+    const { parent, score } = considered[at]!; // within the list
+    named.push({ peerId: parent.id, hostname: parent.host.facts.hostname, score, role: roleOf(parent) });
+  }
+  return named;
+}
 
 /** By the same rules as the decision, at the same moment. */
 function rejectedOf(child: Peer, moment: Moment, relaxation: Relaxation): RejectedCandidate[] {

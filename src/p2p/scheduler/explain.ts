@@ -5,6 +5,7 @@ import type {
   RejectedCandidate,
 } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import { timestampOf } from "../../wire/grpc/time.ts";
+import type { PeerId } from "../model/ids.ts";
 import { wireRejectionsOf } from "./api.ts";
 import type { Cluster } from "./cluster.ts";
 import type { TracedDecision } from "./decisions.ts";
@@ -51,14 +52,14 @@ export function explainTask(cluster: Cluster, task: Task, { epochMs, schedulerId
     decisions: cluster.trace
       .of(task.id)
       .filter(fits)
-      .map((traced) => wireDecisionOf(traced, epochMs)),
+      .map((traced) => wireDecisionOf(traced, task.peers, epochMs)),
   };
 }
 
 const textsOf = (fields: Fields): Record<string, string> =>
   Object.fromEntries(Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])));
 
-function wireDecisionOf({ decision, peerId, hostname, funnel }: TracedDecision, epochMs: number): WireDecision {
+function wireDecisionOf({ decision, peerId, hostname, funnel }: TracedDecision, peers: Task["peers"], epochMs: number): WireDecision {
   const { atMs, kind, because, rejections } = decision;
   const timeOf = (ms: number | undefined) => (ms === undefined ? undefined : timestampOf(epochMs + ms));
   return {
@@ -80,6 +81,7 @@ function wireDecisionOf({ decision, peerId, hostname, funnel }: TracedDecision, 
       until: timeOf(one.untilMs),
     })),
     considered: funnel.considered.map((one) => ({ ...one, peerId: one.peerId ?? "" })),
+    chosenHosts: funnel.chosen.map((id) => peers.get(id as PeerId)?.host.facts.hostname ?? id),
     chosen: [...funnel.chosen],
   };
 }

@@ -174,9 +174,9 @@ function introduce(turn: Turn, child: Peer, because: "asked" | "pushed"): void {
   turn.cluster.setParents(child, foreign.parents);
   const relaxation = isRelaxed ? "blocks" : foreign.relaxation;
   if (!reachesAny(child)) return keepWaiting(turn, child, rejections, relaxation);
-  const considered = [...more.peers.map((parent) => ({ parent })), ...foreign.considered];
-  const chosen = [...more.peers, ...foreign.parents];
-  offer(turn, child, { parents: foreign.parents, considered, chosen, relaxation, rejections, because });
+  const { parents, considered } = foreign;
+  const chosen = parents.length === 0 ? more.peers : [...more.peers, ...parents];
+  offer(turn, child, { parents, considered, chosen, relaxation, rejections, because });
 }
 
 /** Keeps good parents, since leaving them costs, and fills up with the best of the others. */
@@ -244,6 +244,7 @@ const TELL_TO_WAIT_MS = 30_000;
 
 /** Lets those read the source whose turn has come, and tells those who are still in line. */
 export function serveBudget(turn: Turn): void {
+  if (!turn.cluster.budget.hasTurns) return;
   for (const task of turn.cluster.budget.turns()) reconcile(turn, task, "tick");
 }
 

@@ -77,9 +77,13 @@ export class SourceBudget {
     this.#queue.delete(task);
   }
 
+  /** Somebody made room since somebody last looked, and tasks wait for it. */
+  get hasTurns(): boolean {
+    return this.#freed;
+  }
+
   /** Tasks whose turn it is, taken from the queue one by one; whoever iterates lets them read before the next is looked at. */
   *turns(): Generator<Task> {
-    if (!this.#freed) return;
     this.#freed = false;
     for (const task of this.#queue.keys()) {
       if (this.#total >= this.#config.sourceReadersClusterMax) return;
@@ -96,5 +100,5 @@ export class SourceBudget {
   }
 }
 
-/** Who is asked for content of this URL: host and port, or the bucket. */
-export const originOf = (url: string): string => URL.parse(url)?.host || "local"; // a file has none
+/** Who is asked for content of this URL: host and port, or the bucket. Once for each task, so without taking the URL apart. */
+export const originOf = (url: string): string => /^[a-z0-9+.-]+:\/\/(?:[^/?#]*@)?([^/?#]+)/i.exec(url)?.[1]?.toLowerCase() ?? "local"; // a file has none

@@ -190,10 +190,11 @@ export interface Decision {
   readonly rejections: readonly Rejection[];
   /** Some of those who were turned down, with what more is known. */
   readonly rejected: readonly RejectedCandidate[];
-  /** Some of those who passed, best first. */
+  /** Some of those who passed and were compared, best first; neighbours of ours are drawn. */
   readonly considered: readonly ConsideredCandidate[];
-  /** Peers that were offered, or the host that was ordered. */
+  /** Peers that were offered, or the host that was ordered; and how their hosts are called, as far as they are still known. */
   readonly chosen: readonly string[];
+  readonly chosenHosts: readonly string[];
 }
 
 export interface RejectedCandidate {
@@ -213,7 +214,7 @@ export interface RejectedCandidate {
 export interface ConsideredCandidate {
   readonly peerId: string;
   readonly hostname: string;
-  /** Of the classic choice; neighbours of ours are drawn, and have none. */
+  /** Absent for seeds, which are only put in order. */
   readonly score?:
     | number
     | undefined;
@@ -1779,6 +1780,7 @@ function createBaseDecision(): Decision {
     rejected: [],
     considered: [],
     chosen: [],
+    chosenHosts: [],
   };
 }
 
@@ -1816,6 +1818,9 @@ export const Decision: MessageFns<Decision> = {
     }
     for (const v of message.chosen) {
       writer.uint32(90).string(v!);
+    }
+    for (const v of message.chosenHosts) {
+      writer.uint32(98).string(v!);
     }
     return writer;
   },
@@ -1921,6 +1926,14 @@ export const Decision: MessageFns<Decision> = {
             message.chosen.push(reader.string());
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.chosenHosts.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1949,6 +1962,7 @@ export const Decision: MessageFns<Decision> = {
     message.rejected = object.rejected?.map((e) => RejectedCandidate.fromPartial(e)) || [];
     message.considered = object.considered?.map((e) => ConsideredCandidate.fromPartial(e)) || [];
     message.chosen = object.chosen?.map((e) => e) || [];
+    message.chosenHosts = object.chosenHosts?.map((e) => e) || [];
     return message;
   },
 };
