@@ -183,7 +183,7 @@ export function told(effects: readonly Did[]): string[] {
 const nameOf = (id: PeerId): string => id.slice(0, -2);
 const namesOf = (ids: readonly PeerId[]): string => ids.map(nameOf).toSorted().join(" ");
 
-function hostFacts(
+export function hostFacts(
   name: string,
   { seed = false, sharing = true, idc = "", location = "", maxRxBandwidth = 0, maxTxBandwidth = 0, diskUsedPercent = 0 }: Joining,
 ): HostFacts {
