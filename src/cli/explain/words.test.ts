@@ -100,8 +100,9 @@ test("words of a newer scheduler are shown as they are", () => {
   ]);
 });
 
+const peer = (peerId: string, more: Partial<PeerExplanation>) => PeerExplanation.fromPartial({ peerId, ...more });
+
 test("shown are this host, and of the others those that wait or failed; one that stands in line with its place", () => {
-  const peer = (peerId: string, more: Partial<PeerExplanation>) => PeerExplanation.fromPartial({ peerId, ...more });
   const waiting = peer("w", { waiting: true, sourceDenied: "cluster-budget" });
   const peers = [waiting, peer("f", { state: "failed" }), peer("s", { state: "succeeded" }), peer("own", { state: "succeeded" })];
   const shown = peersToShow(ExplainTaskResponse.fromPartial({ peers }), "own", 4);

@@ -28,9 +28,10 @@ export function decisionLines(decisions: readonly Decision[]): string[] {
   return [...lines, ...hints.map((hint) => `  → ${hint}`)];
 }
 
+const isInTrouble = ({ waiting, state }: PeerExplanation): boolean => waiting || state === "failed";
+
 /** Whose decisions are shown where nobody is named: this host's, and of the others those that wait or failed. */
 export function peersToShow({ peers }: ExplainTaskResponse, ownPeerId: string, max: number): PeerExplanation[] {
-  const isInTrouble = ({ waiting, state }: PeerExplanation): boolean => waiting || state === "failed";
   const own = peers.filter(({ peerId }) => peerId === ownPeerId);
   return [...own, ...peers.filter((peer) => peer.peerId !== ownPeerId && isInTrouble(peer))].slice(0, max);
 }

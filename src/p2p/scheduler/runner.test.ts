@@ -10,12 +10,14 @@ import { schedulerMetricsOf } from "./metrics.ts";
 import { SchedulerRunner } from "./runner.ts";
 import { hostFacts, idOf, TASK, FOUR_PIECES } from "./step-fixture.ts";
 
+const ignore = (): void => undefined;
+const triggerSeed = () => () => Promise.resolve(undefined);
+
 /** A runner without streams: what it counts and what it logs. */
 function aRunner(scope: AsyncDisposableStack, settings: object = {}) {
   const clock = new VirtualClock();
   const registry = createRegistry({ runtime: false });
   const warnings: (readonly [string, LogFields | undefined])[] = [];
-  const ignore = (): void => undefined;
   const log: Log = {
     error: ignore,
     info: ignore,
@@ -24,7 +26,6 @@ function aRunner(scope: AsyncDisposableStack, settings: object = {}) {
     child: () => log,
   };
   const config = SchedulerConfig.parse({ settleMs: "0ms", ...settings });
-  const triggerSeed = () => () => Promise.resolve(undefined);
   const runner = scope.use(new SchedulerRunner({ config, clock, log, metrics: schedulerMetricsOf(registry), triggerSeed }));
   let streams = 100;
   return {

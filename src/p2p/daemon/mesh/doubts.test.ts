@@ -25,7 +25,7 @@ test("a piece that is complained of is read again, and dropped when it is damage
   await alter(stored, 2);
   let work = Promise.resolve();
   const from = { falseAlarms: 0 };
-  new Doubts((running) => (work = running)).hear(stored, [2, 99], from);
+  new Doubts((running) => void (work = running)).hear(stored, [2, 99], from);
   await work;
   assert.deepEqual([stored.finished.has(2), stored.finished.count, from.falseAlarms], [false, 3, 0]);
 });
