@@ -80,8 +80,8 @@ export class MeshFetch implements AsyncDisposable {
   #ended = false;
   #progressMs: number;
   #rescheduledMs = 0;
-  /** Since something came: a piece that nobody else is known to have was damaged. */
-  #onlyDamaged = false;
+  /** Missing pieces of which somebody had a damaged one. */
+  readonly #damaged = new Set<number>();
   /** Until when something was asked for, or neighbours were asked anew. */
   #stillMs: number;
   #retellPauseMs: number;
@@ -157,7 +157,6 @@ export class MeshFetch implements AsyncDisposable {
     for (const { receiver } of this.#asked)
       if (receiver.receivedBytes > 0 && this.#patience.came(receiver.progressMs)) this.#progressMs = nowMs;
     if (swarm.missingCount === this.#missing) return;
-    this.#onlyDamaged = false;
     this.#missing = swarm.missingCount;
     this.#progressMs = nowMs;
     this.#retellPauseMs = config.stallMs * RETELL_PATIENCE;
@@ -185,13 +184,23 @@ export class MeshFetch implements AsyncDisposable {
     onStandstill();
   }
 
+  /** Something is still missing that was damaged, and that nobody is known to have. */
+  get #lacksDamaged(): boolean {
+    const { stored, swarm } = this.#options;
+    for (const piece of this.#damaged) {
+      if (stored.finished.has(piece)) this.#damaged.delete(piece);
+      else if (!swarm.isThere(piece)) return true;
+    }
+    return false;
+  }
+
   get #isWorking(): boolean {
     return this.#asked.values().some(({ piece }) => piece !== undefined);
   }
 
   #noticeNoProgress(): void {
     const { clock, noProgressMs, listener } = this.#options;
-    const patienceMs = this.#onlyDamaged && !this.#isWorking ? Math.min(noProgressMs, DAMAGED_MS) : noProgressMs;
+    const patienceMs = !this.#isWorking && this.#lacksDamaged ? Math.min(noProgressMs, DAMAGED_MS) : noProgressMs;
     if (clock.nowMs() - Math.max(this.#progressMs, this.#rescheduledMs) < patienceMs) return;
     this.#rescheduledMs = clock.nowMs();
     listener.onNoProgress();
@@ -298,7 +307,10 @@ export class MeshFetch implements AsyncDisposable {
     const isDamaged = error.code === "piece.digest-mismatch";
     if (isDamaged) {
       neighbour.damaged++;
-      if (piece !== undefined) onDamaged(neighbour, piece);
+      if (piece !== undefined) {
+        this.#damaged.add(piece);
+        onDamaged(neighbour, piece);
+      }
     }
     const lied = error.code === "vortex.malformed" || neighbour.damaged > DAMAGED_MAX + neighbour.given / DAMAGED_ONE_IN;
     // Requests that were on their way together tell of the same trouble.
@@ -313,7 +325,6 @@ export class MeshFetch implements AsyncDisposable {
     listener.onPieceFailed({ index: piece ?? 0, peerId: neighbour.peerId, error, temporary: !givenUp });
     swarm.avoid(neighbour, clock.nowMs() + pauseMs * 2 ** (neighbour.failures - 1));
     if (piece !== undefined) swarm.hasNot(neighbour, piece);
-    this.#onlyDamaged ||= isDamaged && piece !== undefined && !swarm.isThere(piece);
     if (givenUp) onUseless(neighbour, error);
   }
 }
