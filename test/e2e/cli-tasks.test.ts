@@ -149,6 +149,10 @@ test("explain says why a download went to the source, and which peers served ano
   const first = await ok(desk, "explain", url);
   assert.match(first, /scheduler\.says-source +.*reason=first/); // nobody held it
   assert.match(first, /Scheduler .*: task succeeded, 1 peers, 0 reading the source/);
+  assert.match(
+    first,
+    /What was decided for this host .*:\n.* waits, as nobody could be offered: none of 0 others\n(.*\n)*.* was sent to the source because/,
+  );
 
   await using child = await startAnax("daemon", {
     dataDir: join(desk.dir, "child"),
@@ -161,12 +165,21 @@ test("explain says why a download went to the source, and which peers served ano
   const story = JSON.parse(second.stdout) as {
     local: { bytesFromPeers: number };
     events: { event: string; fields: Record<string, string> }[];
-    scheduler: { peers: { hostname: string; parents: string[]; state: string }[] };
+    scheduler: {
+      peers: { hostname: string; parents: string[]; state: string }[];
+      decisions: { hostname: string; kind: string; chosen: string[] }[];
+    };
   };
   assert.equal(story.local.bytesFromPeers, FILE.bytes);
   const offered = story.events.find(({ event }) => event === "scheduler.offered")?.fields["parents"];
   assert.match(offered ?? "", /-seed$/);
   assert.deepEqual(story.scheduler.peers.find(({ hostname }) => hostname === "child")?.state, "succeeded");
+  const offers = story.scheduler.decisions.filter(({ hostname, kind }) => hostname === "child" && kind === "parents");
+  assert.deepEqual(offers[0]?.chosen, [offered]);
+  const ofChild = await desk.run(["explain", url, "-e", socketOf(child), "--peer", "child"]);
+  assert.match(ofChild.stdout, /What was decided for this host .*:\n.* was given others to fetch from: 1 of 1 other\n +drawn: /);
+  const peersOf = (stdout: string) => (JSON.parse(stdout) as typeof story).scheduler.peers.map(({ hostname }) => hostname);
+  assert.deepEqual(peersOf((await desk.run(["explain", url, "-e", socketOf(child), "--peer", "child", "--json"])).stdout), ["child"]);
   assert.equal(errorCodeOf(await desk.run(["explain", "f".repeat(64)])), "task.not-found");
   assert.equal(desk.origin.stats("/file").gets, 1);
 });

@@ -1,4 +1,5 @@
 import { AnaxError, errorOf } from "../../base/errors.ts";
+import type { ExplainTaskRequest } from "../../wire/grpc/gen/anax/v1/common.ts";
 import {
   DaemonService,
   type DaemonInfo,
@@ -34,7 +35,7 @@ const VERDICTS_AT_ONCE = 256;
 export function createAnaxService(parts: AnaxServiceParts): GrpcService {
   const startedAt = timestampOf(parts.clock.wallMs());
   return serviceOf(DaemonService, {
-    explain: ({ taskId }, call) => explain(taskId, call.signal, parts),
+    explain: (request, call) => explain(request, call.signal, parts),
     async *listTasks() {
       await parts.store.askInUse();
       for (const stored of parts.store.list()) yield localTaskOf(stored);
@@ -77,11 +78,15 @@ function verdictOf({ id, accessedAtMs, inUse, usedBy, ...verdict }: Verdict): Ta
 }
 
 /** Both halves of a task's story. That the scheduler does not answer is part of it. */
-async function explain(text: string, signal: AbortSignal, parts: AnaxServiceParts): Promise<ExplainDaemonResponse> {
+async function explain(
+  { taskId: text, peer }: ExplainTaskRequest,
+  signal: AbortSignal,
+  parts: AnaxServiceParts,
+): Promise<ExplainDaemonResponse> {
   const taskId = parseTaskId(text);
   const stored = parts.store.find(taskId);
   const events = parts.stories.of(taskId);
-  const asked = await parts.schedulers.explain(taskId, signal).then(
+  const asked = await parts.schedulers.explain(taskId, peer, signal).then(
     (scheduler) => ({ scheduler, error: undefined }),
     (thrown: unknown) => ({ scheduler: undefined, error: errorOf(thrown) }),
   );
@@ -92,5 +97,6 @@ async function explain(text: string, signal: AbortSignal, parts: AnaxServicePart
     events: events.map(({ atMs, event, fields }) => ({ at: timestampOf(atMs), peerId, event, fields: { ...fields } })),
     scheduler: asked.scheduler,
     schedulerError: asked.error?.message ?? "",
+    ownPeerId: peerId,
   };
 }

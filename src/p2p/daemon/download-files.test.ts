@@ -53,7 +53,7 @@ test("one call brings many files to their paths, and tells which are there and w
   assert.equal(again.at(-1)?.bytesFromDisk, BYTES);
   assert.equal(sentBy(origin), BYTES);
   for (const stored of alone.store.list()) {
-    const { events } = await alone.channel.unary(DaemonService.explain, { taskId: stored.meta.id }, CALL);
+    const { events } = await alone.channel.unary(DaemonService.explain, { taskId: stored.meta.id, peer: "" }, CALL);
     assert.ok(events.some(({ event }) => event === "download.done"));
   }
 });

@@ -271,6 +271,8 @@ export class DownloadRun {
         this.#releaseClaims();
         this.#tell("scheduler.says-source", { reason: decision.reason, spans: spansText(decision.spans) });
         return this.#happened({ on: "told-source" });
+      case "wait":
+        return this.#tell("scheduler.says-wait", { reason: decision.reason });
       case "empty-content":
         // A Dragonfly scheduler keeps the length that the first peer of a task named; the source may have grown since.
         return this.#happened({ on: (this.#task.stored?.meta.contentLength ?? 0) > 0 ? "told-source" : "empty-content" });
@@ -521,7 +523,7 @@ export class DownloadRun {
   #pieceFailed({ index, peerId, error, temporary }: PieceFailure): void {
     this.#parts.metrics.pieceFailures.inc({ code: error.code });
     this.#tell("piece.failed", { piece: String(index), parent: peerId, code: error.code, reason: error.message });
-    this.#talk.say(pieceFailedReport({ index, parent: { peerId }, temporary }));
+    this.#talk.say(pieceFailedReport({ index, parent: { peerId }, temporary, code: error.code }));
   }
 
   #gained(piece: DownloadedPiece, costMs: number): void {

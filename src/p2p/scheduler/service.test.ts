@@ -319,12 +319,23 @@ test("explain tells what a peer was told, and what spoke against the others", as
   await a.register(aDownload(LENGTHS));
   const answer = await a.next();
   assert.deepEqual(answer?.$case === "needBackToSourceResponse" && answer.value.rejections, [{ rule: "not-sharing", count: 1 }]);
-  const story = await channel.unary(OwnService.explain, { taskId: TASK_ID }, { timeoutMs });
+  const story = await channel.unary(OwnService.explain, { taskId: TASK_ID, peer: "" }, { timeoutMs });
   assert.deepEqual(
     story.peers.map(({ lastDecision }) => lastDecision),
     ["source: first", "source: reader-lost"],
   );
   assert.ok(story.events.some(({ event, peerId }) => event === "source-granted" && peerId === a.peerId));
+  const waits = story.decisions.filter(({ peerId, kind }) => peerId === a.peerId && kind === "wait");
+  assert.deepEqual(
+    waits.map(({ candidates, rejected }) => [candidates, rejected.map(({ rule, hostname }) => `${hostname} ${rule}`)]),
+    [[1, ["b not-sharing"]]],
+  );
+  const ofB = await channel.unary(OwnService.explain, { taskId: TASK_ID, peer: b.peerId.slice(0, -2) }, { timeoutMs });
+  assert.deepEqual(
+    [...ofB.peers, ...ofB.decisions].filter(({ peerId }) => peerId !== b.peerId),
+    [],
+  );
+  assert.deepEqual([ofB.peers.length, ofB.task?.peerCount], [1, 2]);
   const status = await channel.unary(OwnService.status, {}, { timeoutMs });
   assert.deepEqual([status.hosts, status.tasks, status.peers, status.schedulerId], [2, 1, 2, "scheduler-1"]);
 });

@@ -18,6 +18,8 @@ export interface ExplainDaemonResponse {
     | undefined;
   /** Why `scheduler` is missing. */
   readonly schedulerError: string;
+  /** What this host is in the task; empty where it never asked for it. */
+  readonly ownPeerId: string;
 }
 
 export interface ListTasksRequest {
@@ -128,7 +130,7 @@ export interface DownloadFilesResponse {
 }
 
 function createBaseExplainDaemonResponse(): ExplainDaemonResponse {
-  return { local: undefined, events: [], scheduler: undefined, schedulerError: "" };
+  return { local: undefined, events: [], scheduler: undefined, schedulerError: "", ownPeerId: "" };
 }
 
 export const ExplainDaemonResponse: MessageFns<ExplainDaemonResponse> = {
@@ -144,6 +146,9 @@ export const ExplainDaemonResponse: MessageFns<ExplainDaemonResponse> = {
     }
     if (message.schedulerError !== "") {
       writer.uint32(34).string(message.schedulerError);
+    }
+    if (message.ownPeerId !== "") {
+      writer.uint32(42).string(message.ownPeerId);
     }
     return writer;
   },
@@ -193,6 +198,14 @@ export const ExplainDaemonResponse: MessageFns<ExplainDaemonResponse> = {
             message.schedulerError = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.ownPeerId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -218,6 +231,7 @@ export const ExplainDaemonResponse: MessageFns<ExplainDaemonResponse> = {
       ? ExplainTaskResponse.fromPartial(object.scheduler)
       : undefined;
     message.schedulerError = object.schedulerError ?? "";
+    message.ownPeerId = object.ownPeerId ?? "";
     return message;
   },
 };
