@@ -13,6 +13,7 @@ import type { GrpcService } from "../wire/grpc/service.ts";
 import type { AnaxConfig } from "./config.ts";
 import { listening } from "./listening.ts";
 import { Probes } from "./probes.ts";
+import { openRunRecord } from "./run-record.ts";
 import type { Listener, Running } from "./run.ts";
 import { daemonPartsOf, startDaemonRole } from "./start-daemon.ts";
 import { SCHEDULER_PARTS, startSchedulerRole } from "./start-scheduler.ts";
@@ -45,7 +46,10 @@ export interface Role extends AsyncDisposable {
 /** Starts the roles in the order in which they need each other. Throws `daemon.already-running`, `listen.*`, `disk.*`; nothing is left running then. */
 export async function startNode(config: AnaxConfig, roles: Roles, log: Log): Promise<Running> {
   await using scope = new AsyncDisposableStack();
-  if (roles.daemon) scope.use(await lockDirectory(config.dataDir));
+  if (roles.daemon) {
+    scope.use(await lockDirectory(config.dataDir));
+    scope.use(await openRunRecord(config.dataDir, log));
+  }
   const registry = createRegistry({ runtime: true });
   const running: Role[] = [];
   const startedAt = isoText(realClock.wallMs());
