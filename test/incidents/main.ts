@@ -5,12 +5,14 @@ import { COLLECTION } from "./collection.ts";
 import { CONTAINERS } from "./containers.ts";
 import { happen, type Incident, type Result } from "./incident.ts";
 import { NODES } from "./nodes.ts";
+import { PARTITIONS } from "./partitions.ts";
 import { RESTARTS } from "./restarts.ts";
+import { SOCKETS } from "./sockets.ts";
 
 // npm run test:incidents [-- name...] [-- --list]: each incident, or those whose name contains a word. One at a time: they share a machine.
 
 const { values, positionals } = parseArgs({ options: { list: { type: "boolean", default: false } }, allowPositionals: true });
-const all: readonly Incident[] = [...RESTARTS, ...NODES, ...COLLECTION, ...CONTAINERS];
+const all: readonly Incident[] = [...RESTARTS, ...SOCKETS, ...NODES, ...PARTITIONS, ...COLLECTION, ...CONTAINERS];
 const chosen = all.filter(({ name }) => positionals.length === 0 || positionals.some((word) => name.includes(word)));
 if (values.list) for (const { name, fault } of chosen) console.log(`${name}: ${fault}`);
 else process.exitCode = await runAll(chosen);
