@@ -10,6 +10,8 @@ export interface OomKill {
 
 const LOG_BYTES_MAX = 16 * 1024 * 1024;
 const KILLS_MAX = 1000;
+const MARK = "Killed process";
+const NEWLINE = 10;
 /** "6,1234,56789012,-;Memory cgroup out of memory: Killed process 28580 (tail) total-vm:…": priority, number, microseconds, flags; text. */
 const KILL = /^\d+,\d+,(\d{1,18}),[^;\n]*;.*\bKilled process (\d{1,10}) \(([^)\n]{0,64})\)/gm;
 
@@ -20,6 +22,7 @@ export function oomKillsInLog(path = "/dev/kmsg"): readonly OomKill[] | undefine
   let rest = "";
   const take = (chunk: Buffer): void => {
     anything = true;
+    if (rest === "" && chunk.at(-1) === NEWLINE && !chunk.includes(MARK)) return; // most of what a kernel says
     const text = rest + chunk.toString("latin1");
     const end = text.lastIndexOf("\n") + 1;
     for (const [, microseconds, pid, name = ""] of text.slice(0, end).matchAll(KILL))

@@ -6,23 +6,23 @@ const BYTES_MAX = 256 * 1024;
 /** The text of a file that may be missing, unreadable, endless or something else than a file: at most 256 KiB of it, else the empty text. */
 export function textIn(path: string): string {
   const chunks: Buffer[] = [];
-  readChunks(path, (chunk) => void chunks.push(chunk), BYTES_MAX);
+  readChunks(path, (chunk) => void chunks.push(Buffer.from(chunk)), BYTES_MAX);
   return Buffer.concat(chunks).toString();
 }
 
 /**
  * Hands over what a file or device has, one read at a time, as a log device gives one record with each; nothing where it cannot be read.
- * Never waits for more.
+ * Never waits for more. The chunk is valid during the call.
  */
 export function readChunks(path: string, take: (chunk: Buffer) => void, bytesMax: number): void {
   let fd: number | undefined;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const buffer = Buffer.allocUnsafe(8192); // longer is no record of a log
     for (let total = 0; total < bytesMax;) {
-      const chunk = Buffer.allocUnsafe(Math.min(8192, bytesMax - total));
-      const bytes = readOnce(fd, chunk);
+      const bytes = readOnce(fd, buffer.subarray(0, bytesMax - total));
       if (bytes === 0) return;
-      take(chunk.subarray(0, bytes));
+      take(buffer.subarray(0, bytes));
       total += bytes;
     }
   } catch {
