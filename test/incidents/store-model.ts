@@ -53,14 +53,16 @@ const expectedOf = (content: TestContent, finished: boolean): Expected => ({
 export async function storeAgainstModel(seed: number): Promise<void> {
   await using disk = await aFaultyDisk(DISK_BYTES);
   const model = new Model(disk, createRandom(seed));
+  const done: string[] = [];
   try {
     await model.start();
     for (let step = 0; step < OPERATIONS; step++) {
-      const what: string = await model.step().catch((thrown: unknown) => {
-        throw new Error(`seed ${seed}, step ${step}: ${String(thrown)}`, { cause: thrown });
-      });
-      if (process.env["ANAX_TRACE"]) console.log(step, what);
-      await model.check(`seed ${seed}, step ${step}, after ${what}`);
+      try {
+        done.push(await model.step());
+        await model.check();
+      } catch (thrown) {
+        throw new Error(`seed ${seed}: ${String(thrown)}, after: ${done.join(", ")}`, { cause: thrown });
+      }
     }
   } finally {
     await model.stop();
@@ -121,23 +123,16 @@ class Model {
   }
 
   /** Nothing in use is gone or has lost a piece, and no more is kept than may be. */
-  async check(when: string): Promise<void> {
+  async check(): Promise<void> {
     const store = this.#store!; // it was started
     for (const [id, expected] of this.#expected) {
       const task = this.#taskOf(id);
-      if (task === undefined && isUsed(expected))
-        throw new Error(
-          `${when}: a task in use is gone ${JSON.stringify({ ...expected, content: 0, damaged: [...expected.damaged], leases: expected.leases.length })}`,
-        );
-      if (task === undefined) this.#forget(id);
-      else if (expected.finished && !task.finished.full)
-        throw new Error(
-          `${when}: a finished task has lost pieces ${JSON.stringify({ ...expected, content: expected.content.meta, damaged: [...expected.damaged], leases: 0, st: task.state, held: task.finished.count })}`,
-        );
+      if (task === undefined && isUsed(expected)) throw new Error("a task in use is gone");
+      if (task === undefined) this.#expected.delete(id);
+      else if (expected.finished && !task.finished.full) throw new Error("a finished task has lost pieces");
     }
     const { storedBytes, reservedBytes } = await store.usage();
-    if (storedBytes + reservedBytes > QUOTA_BYTES)
-      throw new Error(`${when}: ${storedBytes} stored and ${reservedBytes} reserved of ${QUOTA_BYTES}`);
+    if (storedBytes + reservedBytes > QUOTA_BYTES) throw new Error(`${storedBytes} stored and ${reservedBytes} reserved of ${QUOTA_BYTES}`);
   }
 
   async #download(): Promise<string> {
@@ -324,7 +319,7 @@ class Model {
       const task = this.#taskOf(id);
       await waitFor(async () => task?.state !== "verifying"); // whose end a full disk did not let be recorded
       if (expected.file !== "there" && task !== undefined) throw new Error("a task was kept without its content");
-      if (expected.file !== "there" || (wasFull && task === undefined && !expected.pinned)) this.#forget(id);
+      if (expected.file !== "there" || (wasFull && task === undefined && !expected.pinned)) this.#expected.delete(id);
       else if (wasFull) expected.finished &&= task?.finished.full === true;
     }
   }
@@ -386,10 +381,6 @@ class Model {
   async #empty(): Promise<string> {
     await this.#disk.empty();
     return "room on the disk";
-  }
-
-  #forget(id: string): void {
-    this.#expected.delete(id);
   }
 
   #ofAny<T>(act: (expected: Expected, task: StoredTask) => T): T | "nothing" {
