@@ -52,11 +52,15 @@ test("the next start knows how the last run ended, and warns unless it ended wel
 });
 
 test("the kernel's log convicts only for this process, in this run", async () => {
-  const kill = (pid: number, seconds: number): string => `3,1,${seconds * 1e6},-;Out of memory: Killed process ${pid} (node) x\n`;
-  const how = async (kernelLog: string): Promise<unknown> => (await judged({ kernelLog }))[0];
-  assert.equal(await how(kill(process.pid, 2000)), "out-of-memory");
-  assert.equal(await how(kill(process.pid, 10)), "unclean"); // another's of the same number, earlier
-  assert.equal(await how(kill(process.pid + 1, 2000)), "unclean");
+  const rows = [
+    { pid: process.pid, atSeconds: 2000, expected: "out-of-memory" },
+    { pid: process.pid, atSeconds: 10, expected: "unclean" }, // another's of the same number, earlier
+    { pid: process.pid + 1, atSeconds: 2000, expected: "unclean" },
+  ];
+  for (const { pid, atSeconds, expected } of rows) {
+    const [how] = await judged({ kernelLog: `3,1,${atSeconds * 1e6},-;Out of memory: Killed process ${pid} (node) x\n` });
+    assert.equal(how, expected);
+  }
 });
 
 test("a record that makes no sense is none, and is replaced", async () => {

@@ -44,21 +44,24 @@ export async function aFaultyDisk(bytes: number): Promise<FaultyDisk> {
       const remount = ["-o", `remount,${isReadOnly ? "ro" : "rw"}`, dir];
       await waitFor(async () => (await run("mount", remount)).code === 0); // descriptors are closed in the background
     },
-    [Symbol.asyncDispose]: () => mounted[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await waitFor(async () => (await run("umount", [dir])).code === 0); // likewise
+      await rm(dir, { recursive: true });
+    },
   };
 }
 
+const nothing = async (): Promise<void> => undefined;
+
 async function anOrdinaryDirectory(): Promise<FaultyDisk> {
   const dir = await mkdtemp(join(tmpdir(), "anax-model-"));
-  const nothing = async (): Promise<void> => undefined;
-  const [fill, empty, setReadOnly] = [nothing, nothing, nothing];
   return {
     dir,
     canFail: false,
     isFull: false,
-    fill,
-    empty,
-    setReadOnly,
+    fill: nothing,
+    empty: nothing,
+    setReadOnly: nothing,
     [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true, maxRetries: 3 }),
   };
 }

@@ -130,15 +130,16 @@ async function originIn(scope: AsyncDisposableStack, { dir, origin }: Scene, mem
   door.listen(path);
   await once(door, "listening");
   scope.use(door);
-  const [program = "", ...args] = [...inside(member), process.execPath, new URL("forward-process.ts", import.meta.url).pathname];
-  const child = spawn(program, [...args, member.address, path], { stdio: ["ignore", "pipe", "inherit"] });
+  const [program, ...args] = inside(member);
+  const forwarder = [process.execPath, new URL("forward-process.ts", import.meta.url).pathname, member.address, path];
+  const child = spawn(program, [...args, ...forwarder], { stdio: ["ignore", "pipe", "inherit"] });
   scope.defer(() => void child.kill("SIGKILL"));
   const first = await createInterface(child.stdout)[Symbol.asyncIterator]().next();
   demand(first.done !== true, "the origin's forwarder ended");
   return (at) => `http://${member.address}:${first.value}${at}`;
 }
 
-const inside = ({ namespace }: Member): readonly string[] => ["nsenter", `--net=/run/netns/${namespace}`, "--"];
+const inside = ({ namespace }: Member): readonly [string, ...string[]] => ["nsenter", `--net=/run/netns/${namespace}`, "--"];
 
 async function holder(lab: Lab, name: "a" | "c"): Promise<AnaxProcess> {
   const daemon = await lab.daemon(name);

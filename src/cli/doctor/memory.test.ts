@@ -57,8 +57,8 @@ test("a unit is named by its group, and judged by what systemd says of it", () =
   assert.equal(unitOf("0::/system.slice/anax.service\n"), "anax.service");
   assert.equal(unitOf("4:memory:/system.slice/anax@1.service/worker\n"), "anax@1.service");
   assert.equal(unitOf("0::/user.slice/session-1.scope\n"), undefined);
-  const shown = (facts: string): string => `LoadState=loaded\nActiveState=active\nNRestarts=2\nResult=success\n${facts}`;
-  const judged = (facts: string) => unitFindings("anax.service", shown(facts), "/run/anax/daemon.sock")[0];
+  const shown = "LoadState=loaded\nActiveState=active\nNRestarts=2\nResult=success\n";
+  const judged = (facts: string) => unitFindings("anax.service", `${shown}${facts}`, "/run/anax/daemon.sock")[0];
   assert.deepEqual(unitFindings("anax.service", "", "/x"), []);
   assert.deepEqual(unitFindings("anax.service", "LoadState=not-found\n", "/x"), []);
   assert.equal(judged("Restart=always")?.state, "ok");
