@@ -51,6 +51,7 @@ test("a daemon whose scheduler does not answer is ready all the same, and says t
 test("who drains is live and not ready while what runs comes to its end", async () => {
   await using dir = await temporaryDirectory();
   await using daemon = await startAnax("up", { dataDir: dir.path });
+  await waitFor(async () => (await page(daemon, "/readyz")).status === 200); // it joins its scheduler
   const { parts } = JSON.parse((await page(daemon, "/readyz?verbose")).text) as { parts: readonly { name: string; state: string }[] };
   assert.deepEqual(
     parts.map(({ name, state }) => `${name} ${state}`),
