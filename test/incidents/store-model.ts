@@ -7,12 +7,14 @@ import { silentLog } from "../../src/base/log.ts";
 import { createRandom, type Random } from "../../src/base/random.ts";
 import { PiecesConfig } from "../../src/p2p/pieces/config.ts";
 import { aContent, never, pieceOf, storeAll, storePiece, type TestContent } from "../../src/p2p/pieces/piece-store.conformance.ts";
+import type { Use } from "../../src/p2p/pieces/in-use.ts";
 import { openPieceStore } from "../../src/p2p/pieces/store.ts";
 import { PINNED_FOR_GOOD, type PieceStore, type StoredTask } from "../../src/p2p/pieces/types.ts";
 import { waitFor } from "../kit/process.ts";
 import { aFaultyDisk, type FaultyDisk } from "./faulty-disk.ts";
 
-const UNIT_BYTES = 20_000;
+/** Pieces are whole blocks of the disk, so that what is counted does not change when it is compared with the disk. */
+const UNIT_BYTES = 40_960;
 const QUOTA_BYTES = 10 * UNIT_BYTES;
 const OPERATIONS = 40;
 /** Beyond the quota, so that only who fills it finds it full; the database has some of it. */
@@ -26,14 +28,16 @@ interface Expected {
   pinned: boolean;
   /** Another name of its file. */
   linkedAt: string | undefined;
+  /** A container has it. */
+  contained: boolean;
   /** Pieces whose bytes were changed or lost under the store; also those that it dropped, as a full disk may not let that be recorded. */
   readonly damaged: Set<number>;
   /** How its file fares: one that is short, or gone, the next start forgets. */
   file: "there" | "short" | "gone";
 }
 
-const isUsed = ({ leases, pinned, linkedAt, file }: Expected): boolean =>
-  leases.length > 0 || pinned || (linkedAt !== undefined && file !== "gone");
+const isUsed = ({ leases, pinned, linkedAt, contained, file }: Expected): boolean =>
+  leases.length > 0 || pinned || contained || (linkedAt !== undefined && file !== "gone");
 
 const expectedOf = (content: TestContent, finished: boolean): Expected => ({
   content,
@@ -41,6 +45,7 @@ const expectedOf = (content: TestContent, finished: boolean): Expected => ({
   finished,
   pinned: false,
   linkedAt: undefined,
+  contained: false,
   damaged: new Set(),
   file: "there",
 });
@@ -85,7 +90,8 @@ class Model {
     await mkdir(join(this.#disk.dir, "links"), { recursive: true });
     const limits = { quotaBytes: QUOTA_BYTES, diskFreeMinBytes: 0, diskFullPercent: 100 };
     const config = PiecesConfig.parse({ ...limits, spaceWaitMs: "0ms", syncOnFinish: false });
-    this.#store = await openPieceStore({ dir: join(this.#disk.dir, "store"), config, clock: realClock, log: silentLog });
+    const inUse = [{ uses: async () => this.#containers() }];
+    this.#store = await openPieceStore({ dir: join(this.#disk.dir, "store"), config, clock: realClock, log: silentLog, inUse });
   }
 
   async stop(): Promise<void> {
@@ -106,6 +112,7 @@ class Model {
       () => this.#pin(),
       () => this.#link(),
       () => this.#unlink(),
+      () => this.#contain(),
       () => this.#collect(),
       () => this.#remove(),
       () => this.#doubt(),
@@ -216,6 +223,21 @@ class Model {
       expected.linkedAt = undefined;
       return "the end of a link";
     });
+  }
+
+  /** A container of it comes or goes; seen by the next question, which may be a second away. */
+  async #contain(): Promise<string> {
+    return this.#ofAny(async (expected) => {
+      expected.contained = !expected.contained;
+      await this.#store!.collect({ dryRun: true });
+      return expected.contained ? "a container" : "the end of a container";
+    });
+  }
+
+  #containers(): readonly Use[] {
+    return [...this.#expected]
+      .filter(([, { contained }]) => contained)
+      .map(([id]) => ({ reason: "container", by: "web", content: { digest: `sha256:${id}` } }));
   }
 
   async #collect(): Promise<string> {
