@@ -32,7 +32,7 @@ interface Expected {
   contained: boolean;
   /** Pieces whose bytes were changed or lost under the store; also those that it dropped, as a full disk may not let that be recorded. */
   readonly damaged: Set<number>;
-  /** How its file fares: one that is short, or gone, the next start forgets. */
+  /** How its file fares: a task whose file is short, or gone, is forgotten when that is noticed, at the next start at the latest. */
   file: "there" | "short" | "gone";
 }
 
@@ -134,9 +134,9 @@ class Model {
     const store = this.#store!; // it was started
     for (const [id, expected] of this.#expected) {
       const task = this.#taskOf(id);
-      if (task === undefined && isUsed(expected)) throw new Error("a task in use is gone");
+      if (task === undefined && isUsed(expected) && expected.file === "there") throw new Error("a task in use is gone");
       if (task === undefined) this.#expected.delete(id);
-      else if (expected.finished && !task.finished.full) throw new Error("a finished task has lost pieces");
+      else if (expected.finished && expected.damaged.size === 0 && !task.finished.full) throw new Error("a finished task has lost pieces");
     }
     const { storedBytes, reservedBytes } = await store.usage();
     if (storedBytes + reservedBytes > QUOTA_BYTES) throw new Error(`${storedBytes} stored and ${reservedBytes} reserved of ${QUOTA_BYTES}`);
