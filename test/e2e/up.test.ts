@@ -8,6 +8,7 @@ import { exitOf, runAnax, spawnAnax, startAnax } from "../kit/anax.ts";
 import { aDesk, errorCodeOf, jsonLines, socketOf } from "../kit/cli.ts";
 import { sha256OfGenerated } from "../kit/generated-content.ts";
 import { startOrigin } from "../kit/origin.ts";
+import { waitFor } from "../kit/process.ts";
 import { temporaryDirectory } from "../kit/temporary-directory.ts";
 import { onTerminal, sha256OfFile } from "../kit/terminal.ts";
 
@@ -22,6 +23,7 @@ test("up serves, says what listens where, answers on its status pages, and passe
     const reply = await fetch(`${daemon.listeners["status"]}${path}`);
     return { status: reply.status, text: await reply.text() };
   };
+  await waitFor(async () => (await page("/readyz")).status === 200); // it joins its scheduler
   assert.deepEqual(await page("/healthz"), { status: 200, text: "ok\n" });
   assert.deepEqual(await page("/readyz"), { status: 200, text: "ready\n" });
   assert.equal((await page("/nothing")).status, 404);

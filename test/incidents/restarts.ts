@@ -9,7 +9,7 @@ import { aContent, never, storeAll } from "../../src/p2p/pieces/piece-store.conf
 import { PiecesConfig } from "../../src/p2p/pieces/config.ts";
 import { openPieceStore } from "../../src/p2p/pieces/store.ts";
 import { runAnax, spawnAnax, type AnaxProcess } from "../kit/anax.ts";
-import { socketOf } from "../kit/cli.ts";
+import { jsonLines, socketOf } from "../kit/cli.ts";
 import { waitFor } from "../kit/process.ts";
 import { CannotHost, type Incident } from "./incident.ts";
 import { aDaemon, anax, aScene, demand, fetched, MIB, slay, urlOf, type Scene } from "./scene.ts";
@@ -82,9 +82,14 @@ export const RESTARTS: readonly Incident[] = [
       await eatIn(group, first);
       const before = scene.origin.totals().bytesSent;
       const again = await aDaemon(scope, scene, "a");
+      await saysThatItWasKilledForMemory(again);
       const seconds = await fetched(scene, again, "/file");
       const originBytes = scene.origin.totals().bytesSent - before;
-      return { recoverSeconds: again.readyMs / 1000 + seconds, originBytes, note: `ready in ${Math.round(again.readyMs)} ms` };
+      return {
+        recoverSeconds: again.readyMs / 1000 + seconds,
+        originBytes,
+        note: `ready in ${Math.round(again.readyMs)} ms; log and doctor say why`,
+      };
     },
   },
   {
@@ -181,6 +186,15 @@ async function eatIn(group: string, victim: AnaxProcess): Promise<void> {
   await Promise.race([victim.exited, sleep(30_000)]);
   eater.kill("SIGKILL");
   demand((await Promise.race([victim.exited, sleep(1000)])) === "SIGKILL", "the kernel did not kill it");
+}
+
+/** The log of the run after it, and the doctor. */
+async function saysThatItWasKilledForMemory(again: AnaxProcess): Promise<void> {
+  const warned = jsonLines(again.stderr()).find(({ event }) => event === "node.last-run");
+  demand(warned?.["ended"] === "out-of-memory", `the log says of the last run: ${JSON.stringify(warned)}`);
+  const { stdout } = await runAnax(["doctor", "--json", "--data-dir", again.dataDir]);
+  const found = jsonLines(stdout).find(({ check }) => check === "last run");
+  demand(String(found?.["found"]).startsWith("ended out-of-memory"), `the doctor says: ${JSON.stringify(found)}`);
 }
 
 /** Small finished tasks, as downloads leave them. */

@@ -31,6 +31,8 @@ export interface AnaxOptions {
   /** Settings by dotted path. */
   readonly set?: Readonly<Record<string, string | number | boolean>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** A command that becomes the process, in another namespace, say: it gets the command line as its last arguments. */
+  readonly via?: readonly string[];
 }
 
 /** Ports that a role opens; 0 takes a free one. */
@@ -53,7 +55,11 @@ export async function startAnax(role: "up" | "scheduler" | "daemon", options: An
     ...options.set,
   };
   const pairs = Object.entries(set).flatMap(([path, value]) => ["--set", `${path}=${value}`]);
-  const child = spawn(process.execPath, [...FLAGS, BIN, role, "--json", "--data-dir", options.dataDir, ...pairs, ...(options.args ?? [])], {
+  const [program = "", ...args] = [
+    ...(options.via ?? []),
+    ...anaxCommand([role, "--json", "--data-dir", options.dataDir, ...pairs, ...(options.args ?? [])]),
+  ];
+  const child = spawn(program, args, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...options.env },
   });

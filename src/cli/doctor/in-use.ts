@@ -4,7 +4,7 @@ import { errorOf } from "../../base/errors.ts";
 import { isDenied } from "../../node/in-use/known-uses.ts";
 import type { UseSource } from "../../node/in-use/use-source.ts";
 import { useSourcesOf } from "../../node/in-use/use-sources.ts";
-import type { Finding, Place } from "./checks.ts";
+import type { Finding, Place } from "./finding.ts";
 
 /** Whether those answer to this user whom the daemon asks what containers and mounts use. Places where nothing is are not worth a line. */
 export async function inUse({ config }: Place): Promise<readonly Finding[]> {

@@ -80,14 +80,21 @@ export interface Room {
   readonly diskFreeBytes: number;
 }
 
-type Limits = Pick<PiecesConfig, "quotaBytes" | "diskFreeMinBytes" | "diskHighPercent" | "diskLowPercent">;
+type Limits = Pick<PiecesConfig, "quotaBytes" | "diskFreeMinBytes" | "diskFullPercent" | "diskHighPercent" | "diskLowPercent">;
 
 /** On small disks the fixed floor would leave nothing. */
 const FREE_MIN_SHARE = 0.05;
 
+const floorOf = ({ diskTotalBytes }: Room, { diskFreeMinBytes }: Limits): number =>
+  Math.min(diskFreeMinBytes, Math.floor(diskTotalBytes * FREE_MIN_SHARE));
+
 /** Bytes by which content, with all that is reserved, is over what the quota and the disk allow; at most 0: all fits. */
 export function shortageOf(room: Room, limits: Limits): number {
-  const floorBytes = Math.min(limits.diskFreeMinBytes, Math.floor(room.diskTotalBytes * FREE_MIN_SHARE));
+  const keptFreeBytes = Math.floor((room.diskTotalBytes * (100 - limits.diskFullPercent)) / 100);
+  return shortageAbove(Math.max(floorOf(room, limits), keptFreeBytes), room, limits);
+}
+
+function shortageAbove(floorBytes: number, room: Room, limits: Limits): number {
   const overDisk = room.reservedBytes + floorBytes - room.diskFreeBytes;
   const overQuota = limits.quotaBytes === 0 ? -Infinity : room.heldBytes + room.reservedBytes - limits.quotaBytes;
   return Math.max(overDisk, overQuota);
@@ -101,5 +108,5 @@ export function surplusOf(room: Room, limits: Limits): number {
   const offeredBytes = room.heldBytes + room.diskFreeBytes;
   const overHigh = room.heldBytes > (offeredBytes * limits.diskHighPercent) / 100;
   const overLowBytes = overHigh ? Math.ceil(room.heldBytes - (offeredBytes * limits.diskLowPercent) / 100) : 0;
-  return Math.max(0, overLowBytes, shortageOf(room, limits));
+  return Math.max(0, overLowBytes, shortageAbove(floorOf(room, limits), room, limits));
 }

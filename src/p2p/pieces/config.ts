@@ -9,6 +9,12 @@ export const PiecesConfig = z
     diskFreeMinBytes: byteSize({ min: "0", max: "8192TiB" })
       .prefault("256MiB")
       .describe("Bytes of the disk that are never reserved for content; on small disks at most 5 % of the disk."),
+    diskFullPercent: z
+      .int()
+      .min(1)
+      .max(100)
+      .default(95)
+      .describe("From this share of the disk on, whoever uses it, nothing more is stored; what is stored is served."),
     diskHighPercent: z
       .int()
       .min(1)

@@ -65,6 +65,7 @@ class DiskPieceStore implements PieceStore {
   readonly #changing = new Map<string, Promise<unknown>>();
   readonly #background = new Set<Promise<void>>();
   readonly #closing = new AbortController();
+  readonly broken: AbortSignal;
   readonly #pieceListeners = new Set<(task: StoredTask, index: number) => void>();
   readonly #droppedListeners = new Set<(task: StoredTask, index: number) => void>();
   readonly #wantedListeners = new Set<(task: StoredTask, index: number) => void>();
@@ -93,6 +94,7 @@ class DiskPieceStore implements PieceStore {
     this.#options = options;
     this.#layout = layoutOf(options.dir);
     this.#owned = owned.owned;
+    this.broken = owned.thread.broken;
     this.#metrics = metricsOf(options.metrics ?? createRegistry({ runtime: false }), PIECES_METRICS);
     const commits = new CommitQueue({
       commit: (operations, durable) => owned.thread.commit(operations, durable),

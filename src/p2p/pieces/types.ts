@@ -49,6 +49,8 @@ export interface PieceStore extends AsyncDisposable {
   usage(): Promise<StoreUsage>;
   /** Asks containers and mounts what they use, so that each task's `inUse` is of now. */
   askInUse(): Promise<void>;
+  /** Aborts, with `disk.io`, when nothing can be recorded any more until the store is opened anew by another process. */
+  readonly broken: AbortSignal;
   /** Called after a task was evicted or removed, and at once for each piece that is held, before it is durable. */
   readonly events: StoreEvents;
 }
