@@ -26,6 +26,7 @@ export const ERRORS = {
     text: "another daemon uses this data directory or socket",
   },
   "daemon.denied": { http: 403, grpc: "permission_denied", exit: 6, retry: "never", text: "this user may not talk to the daemon" },
+  "daemon.stopping": { http: 503, grpc: "unavailable", exit: 3, retry: "same", text: "the daemon stops" },
   "daemon.unreachable": { http: 503, grpc: "unavailable", exit: 3, retry: "same", text: "no daemon answers on the socket" },
   "disk.corrupt": { http: 500, grpc: "data_loss", exit: 5, retry: "never", text: "data on disk is damaged" },
   "disk.full": { http: 507, grpc: "resource_exhausted", exit: 7, retry: "never", text: "no space left on the device" },

@@ -1,3 +1,4 @@
+import { join as joinPath } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { Registry } from "../../base/metrics.ts";
@@ -25,6 +26,8 @@ import { UploadSlots } from "./mesh/upload-slots.ts";
 import { daemonMetricsOf } from "./metrics.ts";
 import { PeerIds } from "./peer-ids.ts";
 import type { Rates } from "./rates/rates.ts";
+import { resumeEarlier } from "./resume/resume-earlier.ts";
+import { RunningRecord } from "./resume/running-record.ts";
 import { Schedulers } from "./schedulers.ts";
 import { TaskStories } from "./task-story.ts";
 import { createTaskQueries } from "./tasks-service.ts";
@@ -116,7 +119,10 @@ export function createDaemon(parts: DaemonParts): Daemon {
         waitMs: config.syncWaitMs,
       })
     : undefined;
+  const path = joinPath(parts.dataDir, "running-downloads.json");
+  const record = new RunningRecord({ path, enabled: config.resumeMax > 0, clock, log });
   const downloads = createDownloads({
+    record,
     store,
     sources,
     pieceClient: parts.pieceClient,
@@ -143,6 +149,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
   const queries = createTaskQueries({ store, sources, schedulers, clock });
   const stop = new AbortController();
   const measuring = stats.run(config.hostStatsMs, stop.signal);
+  let resuming: Promise<void> | undefined;
   return {
     downloads,
     host,
@@ -161,15 +168,18 @@ export function createDaemon(parts: DaemonParts): Daemon {
     join(known) {
       ports.set(known);
       schedulers.join();
+      resuming = resumeEarlier({ record, downloads, store, config, clock, log, metrics, stories }, stop.signal);
     },
     async [Symbol.asyncDispose]() {
+      stop.abort();
       await schedulers.deleteHost();
       await downloads[Symbol.asyncDispose]();
+      await resuming;
+      await record[Symbol.asyncDispose]();
       await mesh?.[Symbol.asyncDispose]();
       await schedulers[Symbol.asyncDispose]();
       removed[Symbol.dispose]();
       channels[Symbol.dispose]();
-      stop.abort();
       await measuring;
     },
   };
