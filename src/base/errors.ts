@@ -93,6 +93,7 @@ export const ERRORS = {
   "runtime.unsupported": { http: 500, grpc: "unimplemented", exit: 2, retry: "never", text: "this Node is too old" },
   "socket.closed": { http: 499, grpc: "unavailable", exit: 3, retry: "same", text: "the other side closed the connection" },
   "source.bad-status": { http: 502, grpc: "unavailable", exit: 3, retry: "same", text: "the source answered with an error" },
+  "source.changed": { http: 502, grpc: "data_loss", exit: 5, retry: "never", text: "the source has other content than before" },
   "source.denied": { http: 403, grpc: "permission_denied", exit: 6, retry: "never", text: "the source address is not allowed" },
   "source.forbidden": { http: 403, grpc: "permission_denied", exit: 6, retry: "never", text: "the source refused these credentials" },
   "source.not-found": { http: 404, grpc: "not_found", exit: 4, retry: "never", text: "the source does not have this content" },
