@@ -54,6 +54,13 @@ export const ERRORS = {
   "limit.exceeded": { http: 429, grpc: "resource_exhausted", exit: 7, retry: "same", text: "a configured limit is reached" },
   "listen.address-in-use": { http: 500, grpc: "unavailable", exit: 8, retry: "never", text: "the address is already in use" },
   "listen.failed": { http: 500, grpc: "unavailable", exit: 3, retry: "never", text: "cannot listen on the address" },
+  "memory.exhausted": {
+    http: 503,
+    grpc: "resource_exhausted",
+    exit: 7,
+    retry: "same",
+    text: "no memory was free in time (p2p.memory.maxBytes)",
+  },
   "output.exists": { http: 409, grpc: "already_exists", exit: 6, retry: "never", text: "the output path exists already" },
   "output.unwritable": { http: 403, grpc: "permission_denied", exit: 6, retry: "never", text: "the output path cannot be written" },
   "peer.unknown": { http: 404, grpc: "not_found", exit: 4, retry: "never", text: "there is no such peer" },

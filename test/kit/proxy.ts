@@ -26,6 +26,7 @@ import { startProxy, type Proxy } from "../../src/p2p/proxy/proxy.ts";
 import { insecureHostsOf } from "../../src/p2p/proxy/registries.ts";
 import { SourceConfig } from "../../src/p2p/source/config.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
+import { aMemoryBudget } from "./memory.ts";
 import { aSources } from "./sources.ts";
 
 export interface TestProxy extends AsyncDisposable {
@@ -72,6 +73,7 @@ export async function aProxy(options: TestProxyOptions = {}): Promise<TestProxy>
       sources,
       pieceClient: NO_PEERS,
       limits: NO_LIMITS,
+      memory: aMemoryBudget(),
       schedulers: { announce: () => Promise.resolve(undefined), changed: () => undefined },
       channels: scope.use(new PeerChannels({ clock })),
       hostId: "127.0.0.1-test",

@@ -18,6 +18,7 @@ import { createDownloadService } from "./download-service.ts";
 import { createDownloads, type RunningDownloads } from "./downloads.ts";
 import { createHost, portsOnce, type HostFacts, type HostPorts } from "./host.ts";
 import { createHostStats } from "./host-stats.ts";
+import type { MemoryBudget } from "./memory/budget.ts";
 import type { MeshConfig } from "./mesh/config.ts";
 import { Mesh } from "./mesh/mesh.ts";
 import { meshMetricsOf } from "./mesh/metrics.ts";
@@ -43,6 +44,7 @@ export interface DaemonParts {
   readonly sources: Sources;
   readonly pieceClient: PieceClient;
   readonly rates: Rates;
+  readonly memory: MemoryBudget;
   /** For connections to other peers; undefined: without it they cost more turns. */
   readonly native: NativeSocket | undefined;
   readonly clock: Clock;
@@ -127,6 +129,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
     sources,
     pieceClient: parts.pieceClient,
     limits: parts.rates,
+    memory: parts.memory,
     schedulers,
     channels,
     hostId: host.id,
@@ -153,10 +156,7 @@ export function createDaemon(parts: DaemonParts): Daemon {
   return {
     downloads,
     host,
-    uploadServices: [
-      createUploadService({ downloads, store, queries, host, clock, log, config }),
-      ...(mesh === undefined ? [] : [mesh.service]),
-    ],
+    uploadServices: [createUploadService({ ...parts, downloads, queries, host }), ...(mesh === undefined ? [] : [mesh.service])],
     blocks: mesh?.handOver,
     localServices: [
       createDownloadService({ ...parts, downloads, queries, schedulers, host, stories, limits: parts.rates }),

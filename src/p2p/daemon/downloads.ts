@@ -5,6 +5,7 @@ import type { TrafficType } from "../model/types.ts";
 import type { StoredTask } from "../pieces/types.ts";
 import { DownloadRun, type RunParts } from "./download-run.ts";
 import { orAborted } from "./linked-signal.ts";
+import { DOWNLOAD_BYTES } from "./memory/amounts.ts";
 import type { PeerIds } from "./peer-ids.ts";
 import { PieceLog } from "./piece-log.ts";
 import type { RunningRecord } from "./resume/running-record.ts";
@@ -200,6 +201,8 @@ class SharedDownloads implements RunningDownloads {
     try {
       using slot = await this.#slots.acquire(controller.signal);
       void slot;
+      using memory = await this.#memory(shared);
+      void memory;
       await this.#dropTouched(shared);
       run = new DownloadRun(
         {
@@ -240,6 +243,14 @@ class SharedDownloads implements RunningDownloads {
       metrics.downloadsInFlight.dec();
       if (run !== undefined) this.#track(run.farewell());
     }
+  }
+
+  /** What a download takes while it runs. Throws `memory.exhausted`. */
+  async #memory({ taskId, controller }: Shared): Promise<Disposable> {
+    const { memory, stories } = this.#parts;
+    const now = memory.tryReserve(DOWNLOAD_BYTES);
+    if (now === undefined) stories.tell(taskId, "download.waits-for-memory");
+    return now ?? (await memory.reserve(DOWNLOAD_BYTES, controller.signal));
   }
 
   /** Content that is not ours any more is fetched anew. Throws `task.in-use` while somebody still reads it. */
