@@ -30,6 +30,7 @@ export const RESTARTS: readonly Incident[] = [
       const getting = fetched(scene, first, "/file");
       getting.catch(() => undefined); // it is awaited below
       const { again, sinceMs, originBytes } = await killed();
+      demand(again.readyMs < READY_SECONDS * 1000, `ready after ${again.readyMs} ms`);
       await getting;
       return recovered(again, sinceMs, originBytes());
     },
@@ -193,7 +194,6 @@ async function inTheMiddle(scope: AsyncDisposableStack) {
     also();
     const before = scene.origin.totals().bytesSent;
     const again = await aDaemon(scope, scene, "a");
-    demand(again.readyMs < READY_SECONDS * 1000, `ready after ${again.readyMs} ms`);
     const originBytes = (): number => {
       const sent = scene.origin.totals().bytesSent;
       demand(sent - FILE.bytes <= lostBytesMax(bytesPerSecond, 1), `${sent - FILE.bytes} bytes were fetched twice`);
@@ -217,6 +217,8 @@ function abandon(daemon: AnaxProcess, scene: Scene, path: string): ChildProcess 
     join(scene.dir, `abandoned-${daemon.pid}${path.replace("/", "-")}`),
     "-e",
     socketOf(daemon),
+    "--reconnect-timeout",
+    "0s",
   ]);
   child.stdout!.resume();
   child.stderr!.resume();
