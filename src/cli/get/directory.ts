@@ -85,7 +85,7 @@ async function listDirectory(daemon: LocalDaemon, url: string, options: GetOptio
   return list().catch(async (thrown: unknown) => {
     const { goOn } = await import("./reconnect.ts");
     const none = { heard: () => 0, doneBytes: () => 0, onWaiting: () => undefined };
-    return await goOn(thrown, list, { ...none, daemon, waitMs: options.reconnectTimeout, signal });
+    return goOn(thrown, list, { ...none, daemon, waitMs: options.reconnectTimeout, signal });
   });
 }
 

@@ -92,7 +92,7 @@ async function surviving<T>(work: () => Promise<T>, of: Order & { readonly daemo
   } catch (thrown) {
     const { goOn } = await import("./reconnect.ts");
     const { tally, daemon, signal, options, onProgress } = of;
-    return await goOn(thrown, work, {
+    return goOn(thrown, work, {
       daemon,
       signal,
       waitMs: options.reconnectTimeout,

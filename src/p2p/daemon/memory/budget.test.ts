@@ -11,11 +11,10 @@ const never = new AbortController().signal;
 function inLine(budget: MemoryBudget) {
   const granted: string[] = [];
   const leases = new Map<string, Disposable>();
-  const ask = (name: string, bytes: number, signal = never): Promise<void> =>
-    budget.reserve(bytes, signal).then((lease) => {
-      granted.push(name);
-      leases.set(name, lease);
-    });
+  const ask = async (name: string, bytes: number, signal = never): Promise<void> => {
+    leases.set(name, await budget.reserve(bytes, signal));
+    granted.push(name);
+  };
   return { granted, ask, letGo: (name: string) => leases.get(name)?.[Symbol.dispose]() };
 }
 

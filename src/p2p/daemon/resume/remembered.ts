@@ -78,7 +78,7 @@ export function rememberedOf(taskId: TaskId, request: DownloadRequest, untilMs: 
 }
 
 /** The request that goes on where that one was. An order to read the source is not part of it: another may have got it meanwhile. */
-export function requestOfRemembered({ taskId: _, untilMs, starts: __, ...request }: Remembered, nowMs: number): DownloadRequest {
+export function requestOfRemembered({ taskId: _taskId, starts: _starts, untilMs, ...request }: Remembered, nowMs: number): DownloadRequest {
   return { ...request, needBackToSource: false, timeoutMs: Math.min(untilMs - nowMs, TIMEOUT_MAX_MS) };
 }
 
