@@ -18,9 +18,11 @@ export const CONNECTION_BYTES = 3 * MIB;
 
 /** A piece is in memory so often on its way to a client: as read, as a message, in frames, and what is not yet collected of the one before. */
 const COPIES = 5;
+/** What a stream to a client has under way besides. */
+const STREAM_BYTES = MIB;
 
 /** What sending content to a client through the socket takes, a piece of so many bytes at a time. */
-export const sendingBytesOf = (pieceBytes: number): number => pieceBytes * COPIES;
+export const sendingBytesOf = (pieceBytes: number): number => pieceBytes * COPIES + STREAM_BYTES;
 
 /** What the daemon takes however much it does: itself, and buffers whose number is fixed. Uploads take no others. */
 export function fixedBytesOf({ mesh, transfer }: { readonly mesh: MeshConfig; readonly transfer: TransferConfig }): number {
