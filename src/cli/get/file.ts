@@ -12,6 +12,7 @@ import { wallMsOf } from "../../wire/grpc/time.ts";
 import type { LocalDaemon } from "../connect.ts";
 import { printJson } from "../output.ts";
 import { startProgress, type ProgressState } from "../progress.ts";
+import type { Delivered } from "./delivered.ts";
 import { checkOutput } from "./output.ts";
 import { downloadOf, type GetOptions } from "./request.ts";
 
@@ -63,15 +64,21 @@ export async function download(daemon: LocalDaemon, order: Order): Promise<GetSu
   await using part = await partOf(daemon, order);
   await using sink = transfer ? await (await import("./sink.ts")).openSink(options.output, options.overwrite === true) : undefined;
   const tally = new Tally(part.range);
+  let attempts = 0;
   const take = async (): Promise<void> => {
     if (tally.isAllDelivered) return;
     const wanted = { ...options, timeout: Math.max(1, options.timeout - (realClock.nowMs() - startedMs)) };
-    const request = downloadOf(url, wanted, transfer ? "send" : { to: options.output }, tally.rest);
+    const mayBeThere = attempts++ > 0 && !transfer && options.overwrite !== true && part.range === undefined;
+    const delivered = mayBeThere ? await outputOfTheDead(options.output) : undefined;
+    const delivery = transfer ? "send" : delivered === undefined ? { to: options.output } : "keep";
+    const request = downloadOf(url, wanted, delivery, tally.rest);
     for await (const response of answers(daemon, request, order)) {
+      delivered?.hear(response);
       const content = tally.add(response);
       if (content !== undefined) await sink?.write(content);
       onProgress(tally.state);
     }
+    await delivered?.check();
   };
   await surviving(take, { ...order, daemon, tally });
   if (sink !== undefined) {
@@ -84,6 +91,12 @@ export async function download(daemon: LocalDaemon, order: Order): Promise<GetSu
 /** The content comes through the socket, and is written here. */
 export const sendsContent = (daemon: LocalDaemon, options: GetOptions): boolean =>
   daemon.foreignUser || options.transferFromDaemon === true || options.transferFromDfdaemon === true;
+
+/** There was no output when this command began: what is there now may have been put there by the daemon that died. */
+async function outputOfTheDead(output: string): Promise<Delivered | undefined> {
+  if (!process.getBuiltinModule("node:fs").existsSync(output)) return undefined;
+  return new (await import("./delivered.ts")).Delivered(output);
+}
 
 /** The work, also across the death of the daemon. */
 async function surviving<T>(work: () => Promise<T>, of: Order & { readonly daemon: LocalDaemon; readonly tally: Tally }): Promise<T> {
