@@ -209,7 +209,11 @@ async function inTheMiddle(scope: AsyncDisposableStack) {
 
 function recovered(again: AnaxProcess, sinceMs: number, originBytes: number) {
   const lost = kib(originBytes - FILE.bytes / 2);
-  return { recoverSeconds: (performance.now() - sinceMs) / 1000, originBytes, note: `ready in ${Math.round(again.readyMs)} ms, ${lost} KiB twice` };
+  return {
+    recoverSeconds: (performance.now() - sinceMs) / 1000,
+    originBytes,
+    note: `ready in ${Math.round(again.readyMs)} ms, ${lost} KiB twice`,
+  };
 }
 
 /** A download that nobody waits for: its daemon is about to die. */
