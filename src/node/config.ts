@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { loadSettings, type SettingSources } from "../base/config.ts";
 import { DaemonConfig } from "../p2p/daemon/config.ts";
+import { MemoryConfig } from "../p2p/daemon/memory/config.ts";
 import { MeshConfig } from "../p2p/daemon/mesh/config.ts";
 import { RatesConfig } from "../p2p/daemon/rates/config.ts";
 import { TransferConfig } from "../p2p/daemon/transfer/config.ts";
@@ -47,6 +48,7 @@ export const AnaxConfig = z.strictObject({
       inUse: InUseConfig.prefault({}),
       transfer: TransferConfig.prefault({}),
       mesh: MeshConfig.prefault({}),
+      memory: MemoryConfig.prefault({}),
       rates: RatesConfig.prefault({}),
       source: SourceConfig.prefault({}),
       proxy: ProxyConfig.prefault({}),

@@ -1,4 +1,5 @@
 import { chmod, mkdir } from "node:fs/promises";
+import { totalmem } from "node:os";
 import { dirname, join } from "node:path";
 import { AnaxError, errorOf } from "../base/errors.ts";
 import { BufferPool } from "../base/buffer-pool.ts";
@@ -8,6 +9,9 @@ import { VERSION } from "../base/version.ts";
 import { diskErrorOf } from "../disk/disk-error.ts";
 import { loadNativeSocket } from "../disk/native-socket.ts";
 import { createDaemon, type Daemon } from "../p2p/daemon/daemon.ts";
+import { budgetBytesOf, fixedBytesOf } from "../p2p/daemon/memory/amounts.ts";
+import { MemoryBudget } from "../p2p/daemon/memory/budget.ts";
+import { memoryMetricsOf } from "../p2p/daemon/memory/metrics.ts";
 import { startRates } from "../p2p/daemon/rates/rates.ts";
 import { transferMetricsOf } from "../p2p/daemon/transfer/metrics.ts";
 import { createPieceClient } from "../p2p/daemon/transfer/piece-client.ts";
@@ -77,6 +81,9 @@ export async function startDaemonRole(
   const rates = scope.use(startRates({ ...common, config: p2p.rates, registry }));
   const transfer = { ...common, config: p2p.transfer, metrics: transferMetricsOf(registry), limits: rates };
   const pieceClient = scope.use(createPieceClient(transfer));
+  const machine = { constrainedBytes: process.constrainedMemory(), totalBytes: totalmem() };
+  const totalBytes = budgetBytesOf(p2p.memory, fixedBytesOf(p2p), machine);
+  const memory = new MemoryBudget({ totalBytes, config: p2p.memory, clock: realClock, metrics: memoryMetricsOf(registry) });
   const native = p2p.transfer.sendfile ? await loadNativeSocket() : undefined;
   let daemon: Daemon | undefined;
   const pieces = scope.use(
@@ -99,6 +106,7 @@ export async function startDaemonRole(
     sources,
     pieceClient,
     rates,
+    memory,
     native,
     random: createRandom(),
     registry,

@@ -2,7 +2,7 @@ import { matchesGlob } from "node:path";
 import { realClock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { formatBytes, formatDuration } from "../../base/units.ts";
-import { DfdaemonDownloadService, type Entry } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
+import { DfdaemonDownloadService, type Entry, type ListTaskEntriesResponse } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
 import type { LocalDaemon } from "../connect.ts";
 import { printJson } from "../output.ts";
 import { NOTHING, startProgress, type ProgressState } from "../progress.ts";
@@ -29,7 +29,7 @@ export async function getDirectory(daemon: LocalDaemon, url: string, options: Ge
   const sum = new Sum(totalBytes);
   const onProgress = (before: ProgressState, now: ProgressState): void => {
     sum.replace(before, now);
-    progress.update(sum.state);
+    progress.update(now.waitingForDaemon ? { ...sum.state, waitingForDaemon: true } : sum.state);
   };
   const below = files.map((entry) => ({ url: entry.url, path: pathBelow(root, entry.url) }));
   try {
@@ -62,11 +62,7 @@ async function listTree(daemon: LocalDaemon, root: string, options: GetOptions, 
     if (depth > DEPTH_MAX) throw new AnaxError("limit.exceeded", { url: root, depthMax: DEPTH_MAX });
     const next: string[] = [];
     for (const url of level) {
-      const { entries } = await daemon.channel.unary(
-        DfdaemonDownloadService.listTaskEntries,
-        { taskId: "", url, requestHeader: headersOf(options.header), certificateChain: [], objectStorage: objectStorageOf(options) },
-        { timeoutMs: LIST_TIMEOUT_MS, signal },
-      );
+      const { entries } = await listDirectory(daemon, url, options, signal);
       for (const entry of entries) {
         if (entry.isDir) next.push(entry.url.endsWith("/") ? entry.url : `${entry.url}/`);
         else files.push(entry);
@@ -76,6 +72,21 @@ async function listTree(daemon: LocalDaemon, root: string, options: GetOptions, 
     level = next;
   }
   return files;
+}
+
+/** Also across the death of the daemon. */
+async function listDirectory(daemon: LocalDaemon, url: string, options: GetOptions, signal: AbortSignal): Promise<ListTaskEntriesResponse> {
+  const list = (): Promise<ListTaskEntriesResponse> =>
+    daemon.channel.unary(
+      DfdaemonDownloadService.listTaskEntries,
+      { taskId: "", url, requestHeader: headersOf(options.header), certificateChain: [], objectStorage: objectStorageOf(options) },
+      { timeoutMs: LIST_TIMEOUT_MS, signal },
+    );
+  return list().catch(async (thrown: unknown) => {
+    const { goOn } = await import("./reconnect.ts");
+    const none = { heard: () => 0, doneBytes: () => 0, onWaiting: () => undefined };
+    return goOn(thrown, list, { ...none, daemon, waitMs: options.reconnectTimeout, signal });
+  });
 }
 
 export const pathBelow = (root: string, url: string): string =>

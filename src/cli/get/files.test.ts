@@ -21,6 +21,7 @@ const OPTIONS = {
   filteredQueryParam: [],
   includeFiles: [],
   timeout: 30_000,
+  reconnectTimeout: 0,
   priority: 0,
   maxFiles: 1000,
   maxConcurrentRequests: 4,
@@ -30,7 +31,7 @@ const COUNT = 300;
 
 const localDaemon = (socketPath: string): LocalDaemon => {
   const channel = new SocketChannel(socketPath, { clock: realClock });
-  return { channel, socketPath, foreignUser: false, [Symbol.dispose]: () => channel[Symbol.dispose]() };
+  return { channel, socketPath, reached: true, foreignUser: false, [Symbol.dispose]: () => channel[Symbol.dispose]() };
 };
 
 const rows = [

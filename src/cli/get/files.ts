@@ -89,7 +89,7 @@ async function downloadTogether(
   } catch (thrown) {
     const { code } = errorOf(thrown);
     if (code === "rpc.unimplemented") return files;
-    if (code !== "rpc.unavailable") throw thrown;
+    if (code !== "rpc.unavailable" && code !== "daemon.stopping") throw thrown;
     // Nothing was there before, and nothing gets there but whole: what is there now came without our hearing of it.
     return [...left.values()].filter(({ outputPath }) => overwrite || !existsSync(outputPath));
   }

@@ -36,6 +36,8 @@ test("headers are Name: value, and a line break in one is refused", () => {
 });
 
 test("the progress line says how much, how fast, how long and from where", () => {
+  const state = { totalBytes: 4096, doneBytes: 1024, fromPeersBytes: 0, fromSourceBytes: 1024 };
+  assert.match(formatPayload({ ...state, waitingForDaemon: true }, 1000), /waiting for the daemon/);
   const line = formatPayload({ totalBytes: 4096, doneBytes: 1024, fromPeersBytes: 1024, fromSourceBytes: 0 }, 1000);
   assert.equal(line, "1.00 KiB/4.00 KiB | 1.00 KiB/s | 3.0 s left | peers 1.00 KiB, source 0 B");
 });

@@ -16,6 +16,7 @@ import { learnFacts, type Learned } from "./learn-facts.ts";
 import { linkedSignal, orAborted, type LinkedSignal } from "./linked-signal.ts";
 import { Mailbox } from "./mailbox.ts";
 import { distanceBetween, type Place } from "./mesh/distance.ts";
+import type { MemoryBudget } from "./memory/budget.ts";
 import type { Mesh } from "./mesh/mesh.ts";
 import type { Introduction, MeshListener, MeshPart } from "./mesh/types.ts";
 import type { DaemonMetrics } from "./metrics.ts";
@@ -57,6 +58,7 @@ export interface RunParts {
   readonly log: Log;
   readonly metrics: DaemonMetrics;
   readonly limits: RateLimits;
+  readonly memory: MemoryBudget;
   readonly stories: TaskStories;
   /** How content is shared with our own peers; undefined: they are parents like all others. */
   readonly mesh: Pick<Mesh, "join"> | undefined;
@@ -427,7 +429,7 @@ export class DownloadRun {
   // --- the source
 
   async #readSource(because: SourceReason): Promise<void> {
-    const { store, sources, clock, random, config, limits, metrics } = this.#parts;
+    const { store, sources, clock, random, config, limits, memory, metrics } = this.#parts;
     const { taskId, request } = this.#order;
     await this.#fetch?.[Symbol.asyncDispose]();
     if (this.#share.isPart && !(await this.#isLaidOut())) return this.#happened({ on: "part-failed" });
@@ -444,6 +446,7 @@ export class DownloadRun {
         random,
         config,
         limits,
+        memory,
         signal: this.#scope.signal,
         held: this.#task.stored ?? store.find(taskId),
         onStored: (stored, from) => {

@@ -47,7 +47,7 @@ async function* download(
   signal: AbortSignal,
   parts: DownloadServiceParts,
 ): AsyncGenerator<DownloadTaskResponse> {
-  const { downloads, host } = parts;
+  const { downloads, host, memory } = parts;
   const order = request.download;
   if (order === undefined) throw new AnaxError("input.invalid", { reason: "no download in the request" });
   if (order.metadataOnly) throw new AnaxError("rpc.unimplemented", { reason: "metadata_only" });
@@ -56,7 +56,7 @@ async function* download(
   using held = downloads.start(wanted);
   const way = await keptOrPassed(held, order, { wanted, signal, parts });
   if (way !== "kept") return yield* way;
-  yield* answerDownload(held, order, { hostId: host.id, signal });
+  yield* answerDownload(held, order, { hostId: host.id, memory, signal });
   if (order.outputPath !== undefined) await deliver(await held.stored, order, order.outputPath, signal);
 }
 

@@ -6,6 +6,8 @@ import type { DownloadTaskResponse } from "../../wire/grpc/gen/dfdaemon/v2/dfdae
 import type { Sources } from "../source/types.ts";
 import type { HostFacts } from "./host.ts";
 import { orAborted } from "./linked-signal.ts";
+import { DOWNLOAD_BYTES } from "./memory/amounts.ts";
+import type { MemoryBudget } from "./memory/budget.ts";
 import { passThrough } from "./pass-through.ts";
 import type { RateLimits } from "./rates/types.ts";
 import type { TaskStories } from "./task-story.ts";
@@ -16,6 +18,7 @@ export interface KeepOrPassParts {
   readonly clock: Clock;
   readonly sources: Sources;
   readonly limits: RateLimits;
+  readonly memory: MemoryBudget;
   readonly stories: TaskStories;
   readonly log: Log;
 }
@@ -52,8 +55,9 @@ export async function keptOrPassed(
 async function* passed(
   held: Download,
   to: Parameters<typeof passThrough>[1],
-  parts: Parameters<typeof passThrough>[2] & Pick<KeepOrPassParts, "clock">,
+  parts: Parameters<typeof passThrough>[2] & Pick<KeepOrPassParts, "clock" | "memory">,
 ): AsyncGenerator<DownloadTaskResponse> {
   using deadline = parts.clock.deadline(to.request.timeoutMs, parts.signal);
+  using _memory = await parts.memory.reserve(DOWNLOAD_BYTES, deadline.signal);
   yield* passThrough(held, to, { ...parts, signal: deadline.signal });
 }
