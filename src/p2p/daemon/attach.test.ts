@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { aDownload, attached, startTestDaemon } from "../../../test/kit/daemon.ts";
+import { aDownload, attached, startTestDaemon, until } from "../../../test/kit/daemon.ts";
 import { startOrigin } from "../../../test/kit/origin.ts";
 import { realClock } from "../../base/clock.ts";
 import { SchedulerService, Welcome, type AttachRequest } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
@@ -58,13 +58,16 @@ for (const takesBatches of [true, false])
     assert.ok(results.every(({ bytesFrom }) => bytesFrom["back-to-source"] > 0));
     for (const each of held) each[Symbol.dispose]();
 
+    const words = (): ReadonlyMap<number, readonly (string | undefined)[]> => {
+      const byTalk = new Map<number, (string | undefined)[]>();
+      for (const said of scheduler.heard)
+        if (said.$case === "talk") byTalk.set(said.value.id, [...(byTalk.get(said.value.id) ?? []), said.value.request?.request?.$case]);
+      return byTalk;
+    };
+    await until(() => words().size === 30 && [...words().values()].every(({ length }) => length >= 2)); // the last are still on their way
     const batches = scheduler.messages.filter(({ $case }) => $case === "batch").length;
     if (takesBatches) assert.ok(batches > 0 && scheduler.messages.length < scheduler.heard.length);
     else assert.equal(batches, 0);
-    const words = new Map<number, (string | undefined)[]>();
-    for (const said of scheduler.heard)
-      if (said.$case === "talk") words.set(said.value.id, [...(words.get(said.value.id) ?? []), said.value.request?.request?.$case]);
-    assert.equal(words.size, 30);
-    for (const said of words.values())
+    for (const said of words().values())
       assert.deepEqual(said.slice(0, 2), ["registerPeerRequest", "downloadPeerBackToSourceStartedRequest"]);
   });
