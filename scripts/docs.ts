@@ -38,8 +38,8 @@ if (stale.length > 0) {
 
 function configPage(): string {
   const rows = describeSettings(AnaxConfig).map(
-    ({ path, env, type, default: value, description }) =>
-      `| \`${path}\` | ${value === undefined ? "" : `\`${cell(typeof value === "string" ? value : JSON.stringify(value))}\``} | ${cell(type)} | ${cell(description)}<br>\`${env}\` |`,
+    ({ path, env, type, default: value, description, formerly }) =>
+      `| \`${path}\` | ${value === undefined ? "" : `\`${cell(typeof value === "string" ? value : JSON.stringify(value))}\``} | ${cell(type)} | ${cell(description)}${formerly === undefined ? "" : ` Also accepted: \`${formerly}\`.`}<br>\`${env}\` |`,
   );
   return `# Settings
 

@@ -39,6 +39,7 @@ const DEFAULTS = {
   header: [],
   filteredQueryParam: [],
   timeout: TIMEOUT_MS,
+  reconnectTimeout: 0,
   priority: 6,
   includeFiles: [],
   maxFiles: 0,

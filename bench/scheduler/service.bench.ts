@@ -89,7 +89,8 @@ interface Attachment {
 async function attach(channel: GrpcChannel, host: number): Promise<Attachment> {
   const stream = channel.bidi(OwnService.attach, { signal });
   const responses = stream.responses[Symbol.asyncIterator]();
-  const hello = { host: hostOf(host), tasks: [], more: false, instanceId: "1", signingKey: new Uint8Array(32).fill(host) };
+  const signingKey = new Uint8Array(32).fill(host);
+  const hello = { host: hostOf(host), tasks: [], more: false, instanceId: "1", signingKey, takesBatches: false };
   await stream.send({ request: { $case: "hello", value: hello } });
   await responses.next();
   return { stream, responses };

@@ -72,6 +72,22 @@ test("a value out of bounds, bad YAML and a missing file are each one clear erro
   );
 });
 
+test("an older name is accepted, in a file and in the environment, and gives way to the newer one", () => {
+  const renamed = z.strictObject({ p2p: z.strictObject({ countMax: z.int().default(1).meta({ formerly: "count" }) }).prefault({}) });
+  const read = (text: string, env: Readonly<Record<string, string>> = {}) =>
+    withFile(text, (file) => loadSettings(renamed, { file, env }).p2p.countMax);
+  assert.deepEqual(
+    [
+      read("p2p: { count: 2 }"),
+      read("p2p: { count: 2, countMax: 3 }"),
+      read("{}", { ANAX_P2P_COUNT: "4" }),
+      read("{}", { ANAX_P2P_COUNT: "4", ANAX_P2P_COUNT_MAX: "5" }),
+    ],
+    [2, 3, 4, 5],
+  );
+  assert.equal(loadSettings(renamed, { env: {}, texts: { "p2p.count": "6" } }).p2p.countMax, 6);
+});
+
 test("every setting has a path, an environment name and its description", () => {
   const [first, second] = describeSettings(Schema);
   assert.deepEqual(first, { path: "dataDir", env: "ANAX_DATA_DIR", type: "string", default: "/data", description: "Where." });

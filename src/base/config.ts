@@ -12,6 +12,8 @@ export interface SettingDoc {
   readonly type: string;
   readonly default: unknown;
   readonly description: string;
+  /** Another path that is accepted in place of it. */
+  readonly formerly?: string;
 }
 
 interface JsonSchema {
@@ -30,6 +32,8 @@ interface JsonSchema {
   readonly maximumText?: string;
   /** Never shown. */
   readonly secret?: boolean;
+  /** An older key beside it, still accepted. */
+  readonly formerly?: string;
 }
 
 export interface SettingSources {
@@ -52,7 +56,7 @@ export function loadSettings<S extends z.ZodType>(schema: S, sources: SettingSou
   const tree = sources.file === undefined ? {} : readYaml(sources.file);
   const settings = describeSettings(schema);
   for (const setting of settings) {
-    const text = sources.env[setting.env];
+    const text = sources.env[setting.env] ?? (setting.formerly && sources.env[envNameOf(setting.formerly.split("."))]);
     if (text !== undefined) assign(tree, setting.path, valueOf(text, setting));
   }
   for (const [path, text] of Object.entries(sources.texts ?? {}))
@@ -61,9 +65,10 @@ export function loadSettings<S extends z.ZodType>(schema: S, sources: SettingSou
       path,
       valueOf(
         text,
-        settings.find((setting) => setting.path === path),
+        settings.find((setting) => setting.path === path || setting.formerly === path),
       ),
     );
+  for (const { path, formerly } of settings) if (formerly !== undefined) rename(tree, formerly, path);
   for (const [path, value] of Object.entries(sources.flags ?? {})) if (value !== undefined) assign(tree, path, value);
   for (const [path, value] of Object.entries(sources.defaults ?? {})) if (valueAt(tree, path) === undefined) assign(tree, path, value);
   const parsed = schema.safeParse(tree);
@@ -86,8 +91,16 @@ export function jsonSchemaOf(schema: z.ZodType): JsonSchema {
 
 function walk(node: JsonSchema, path: readonly string[]): readonly SettingDoc[] {
   if (node.properties !== undefined) return Object.entries(node.properties).flatMap(([key, child]) => walk(child, [...path, key]));
+  const formerly = node.formerly === undefined ? undefined : [...path.slice(0, -1), node.formerly].join(".");
   return [
-    { path: path.join("."), env: envNameOf(path), type: typeTextOf(node), default: node.default, description: node.description ?? "" },
+    {
+      path: path.join("."),
+      env: envNameOf(path),
+      type: typeTextOf(node),
+      default: node.default,
+      description: node.description ?? "",
+      ...(formerly === undefined ? {} : { formerly }),
+    },
   ];
 }
 
@@ -141,6 +154,16 @@ function assign(tree: Tree, path: string, value: unknown): void {
     node = node[key] as Tree;
   }
   node[last] = value;
+}
+
+/** What somebody says under an older name; the newer one wins where both are there. */
+function rename(tree: Tree, from: string, to: string): void {
+  const value = valueAt(tree, from);
+  if (value === undefined) return;
+  const keys = from.split(".");
+  const parent = valueAt(tree, keys.slice(0, -1).join(".")) as Tree; // it has the value
+  delete parent[keys.at(-1)!]; // split never gives an empty list
+  if (valueAt(tree, to) === undefined) assign(tree, to, value);
 }
 
 function valueAt(tree: unknown, path: string): unknown {

@@ -29,6 +29,8 @@ export function withEndpoint(command: Command): Command {
 export interface LocalDaemon extends Disposable {
   readonly channel: GrpcCaller;
   readonly socketPath: string;
+  /** It has been there: when it is gone now, it may come back. */
+  readonly reached: boolean;
   /** The daemon runs as another user, so that files it writes would not be ours. */
   readonly foreignUser: boolean;
 }
@@ -40,7 +42,15 @@ async function connectDaemon(options: EndpointOptions): Promise<LocalDaemon> {
   const channel = new SocketChannel(socketPath, { clock: realClock, receiveBytesMax: ANSWER_BYTES_MAX });
   channel.connect(); // the daemon makes itself ready while this command loads what it asks with
   const foreignUser = process.getuid !== undefined && process.getuid() !== found.uid;
-  return { channel, socketPath, foreignUser, [Symbol.dispose]: () => channel[Symbol.dispose]() };
+  return {
+    channel,
+    socketPath,
+    get reached() {
+      return channel.reached;
+    },
+    foreignUser,
+    [Symbol.dispose]: () => channel[Symbol.dispose](),
+  };
 }
 
 /** Synchronous: a command has nothing else to do, and the threads for anything else would first have to be started. */

@@ -6,7 +6,11 @@ export interface ProgressState {
   readonly doneBytes: number;
   readonly fromPeersBytes: number;
   readonly fromSourceBytes: number;
+  /** Nothing goes on before the daemon is there again. */
+  readonly waitingForDaemon?: true;
 }
+
+export const NOTHING: ProgressState = { totalBytes: 0, doneBytes: 0, fromPeersBytes: 0, fromSourceBytes: 0 };
 
 /** Shows how long work goes on: a bar on a terminal, JSON lines in a pipe. */
 export interface Progress {
@@ -28,6 +32,7 @@ export const formatPayload = (state: ProgressState, elapsedMs: number): string =
   const leftMs = state.totalBytes === undefined || rate === 0 ? undefined : ((state.totalBytes - state.doneBytes) / rate) * 1000;
   const total = state.totalBytes === undefined ? "?" : formatBytes(state.totalBytes);
   const left = leftMs === undefined ? "" : ` | ${formatDuration(leftMs)} left`;
+  if (state.waitingForDaemon) return `${formatBytes(state.doneBytes)}/${total} | waiting for the daemon to come back`;
   return `${formatBytes(state.doneBytes)}/${total} | ${formatBytes(rate)}/s${left} | peers ${formatBytes(state.fromPeersBytes)}, source ${formatBytes(state.fromSourceBytes)}`;
 };
 

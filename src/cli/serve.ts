@@ -3,6 +3,7 @@ import { formatDuration } from "../base/units.ts";
 import { VERSION } from "../base/version.ts";
 import type { AnaxConfig } from "../node/config.ts";
 import type { Running } from "../node/run.ts";
+import { collectGarbage } from "../node/small-heap.ts";
 import type { Roles } from "../node/start.ts";
 import { printJson, printLine } from "./output.ts";
 import { withSettings, type SettingOptions } from "./options.ts";
@@ -37,7 +38,10 @@ export async function serve(options: ServeOptions, wanted: WantedRoles, flags: R
   await runUntilSignal(
     log,
     () => startNode(config, roles, log),
-    (running) => announce(running, config, roles, options.json === true),
+    (running) => {
+      announce(running, config, roles, options.json === true);
+      if (roles.daemon) collectGarbage();
+    },
   );
 }
 

@@ -23,7 +23,7 @@ const QUICK: Readonly<Record<QuickName, true>> = {
  */
 export async function start(argv: readonly string[]): Promise<number> {
   if (MOVES_CONTENT.has(argv[0])) {
-    (await import("../node/young-generation.ts")).keepYoungGenerationSmall();
+    (await import("../node/small-heap.ts")).keepHeapSmall();
     (await import("../node/file-threads.ts")).useMoreFileThreads(process.env);
   }
   // Compiling the program takes longer than most commands do, so the result is kept. Where that is not possible nothing is lost but time.

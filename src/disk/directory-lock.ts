@@ -6,7 +6,8 @@ import { replaceFile } from "./atomic-replace.ts";
 import { diskErrorOf } from "./disk-error.ts";
 
 const LOCK_FILE = "anax.lock";
-const PID_FILE = "anax.pid";
+/** In the directory, while it is locked or its owner was killed: the owner's pid. */
+export const PID_FILE = "anax.pid";
 const SQLITE_BUSY = 5;
 
 export interface DirectoryLock extends AsyncDisposable {

@@ -38,7 +38,9 @@ test("what is at the output path stays unless it may be replaced", async () => {
   await assert.rejects(put(place.from, to), { code: "output.exists" });
   assert.equal(await readFile(to, "utf8"), "old");
   assert.equal(await put(place.from, to, { overwrite: true }), "linked");
-  assert.equal(await put(place.from, to, { overwrite: true }), "linked"); // the same file once more
+  const { ctimeNs } = await stat(place.from, { bigint: true });
+  assert.equal(await put(place.from, to, { overwrite: true }), "linked"); // the same file once more, which is left as it is
+  assert.equal((await stat(place.from, { bigint: true })).ctimeNs, ctimeNs);
   assert.equal(await put(place.from, to, { overwrite: true, hardLink: "never" }), "copied");
   assert.ok((await readFile(to)).equals(CONTENT));
   await symlink("nowhere", join(place.out, "dangling"));

@@ -34,7 +34,7 @@ export async function exportFile(options: ExportOptions): Promise<"linked" | "co
   const { to, signal } = options;
   signal?.throwIfAborted();
   if (options.hardLink !== "never" && (await linkedAtOnce(options))) return "linked";
-  await mustBeFree(options);
+  if (await isThereAlready(options)) return "linked";
   const temporary = join(dirname(to), `.anax-${randomUUID()}`);
   try {
     const how = await make(options, temporary);
@@ -59,16 +59,19 @@ async function linkedAtOnce({ from, to }: ExportOptions): Promise<boolean> {
   }
 }
 
-async function mustBeFree({ to, overwrite }: ExportOptions): Promise<void> {
-  let found;
+/** By a link that was made before. Throws when something is there that must stay. */
+async function isThereAlready({ from, to, hardLink, overwrite }: ExportOptions): Promise<boolean> {
   try {
-    found = await lstat(to);
+    const found = await lstat(to, { bigint: true });
+    if (found.isDirectory()) throw new AnaxError("output.unwritable", { path: to, reason: "it is a directory" });
+    if (!overwrite) throw new AnaxError("output.exists", { path: to });
+    if (hardLink === "never" || found.nlink === 1n) return false;
+    const ours = await lstat(from, { bigint: true });
+    return ours.ino === found.ino && ours.dev === found.dev;
   } catch (error) {
-    if (systemCodeOf(error) === "ENOENT") return;
+    if (systemCodeOf(error) === "ENOENT") return false;
     throw outputErrorOf(error, { path: to });
   }
-  if (found.isDirectory()) throw new AnaxError("output.unwritable", { path: to, reason: "it is a directory" });
-  if (!overwrite) throw new AnaxError("output.exists", { path: to });
 }
 
 async function make(options: ExportOptions, temporary: string): Promise<"linked" | "copied"> {

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { loadSettings, type SettingSources } from "../base/config.ts";
 import { StoreConfig } from "../kv/config.ts";
 import { DaemonConfig } from "../p2p/daemon/config.ts";
+import { MemoryConfig } from "../p2p/daemon/memory/config.ts";
 import { MeshConfig } from "../p2p/daemon/mesh/config.ts";
 import { RatesConfig } from "../p2p/daemon/rates/config.ts";
 import { TransferConfig } from "../p2p/daemon/transfer/config.ts";
@@ -9,6 +10,7 @@ import { PiecesConfig } from "../p2p/pieces/config.ts";
 import { ProxyConfig } from "../p2p/proxy/config.ts";
 import { SchedulerConfig } from "../p2p/scheduler/config.ts";
 import { SourceConfig } from "../p2p/source/config.ts";
+import { InUseConfig } from "./in-use/config.ts";
 import { defaultDataDir, socketIn } from "./paths.ts";
 
 const port = (fallback: number) => z.int().min(0).max(65_535).default(fallback);
@@ -46,8 +48,10 @@ export const AnaxConfig = z.strictObject({
       scheduler: SchedulerConfig.prefault({}),
       daemon: DaemonConfig.prefault({}),
       pieces: PiecesConfig.prefault({}),
+      inUse: InUseConfig.prefault({}),
       transfer: TransferConfig.prefault({}),
       mesh: MeshConfig.prefault({}),
+      memory: MemoryConfig.prefault({}),
       rates: RatesConfig.prefault({}),
       source: SourceConfig.prefault({}),
       proxy: ProxyConfig.prefault({}),

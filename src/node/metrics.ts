@@ -1,6 +1,7 @@
 import type { MetricSpec } from "../base/metrics.ts";
 import { KV_METRICS } from "../kv/metrics.ts";
 import { DAEMON_METRICS } from "../p2p/daemon/metrics.ts";
+import { MEMORY_METRICS } from "../p2p/daemon/memory/metrics.ts";
 import { RATES_METRICS } from "../p2p/daemon/rates/metrics.ts";
 import { TRANSFER_METRICS } from "../p2p/daemon/transfer/metrics.ts";
 import { PIECES_METRICS } from "../p2p/pieces/metrics.ts";
@@ -13,6 +14,7 @@ export const ALL_METRICS: readonly Readonly<Record<string, MetricSpec>>[] = [
   DAEMON_METRICS,
   TRANSFER_METRICS,
   RATES_METRICS,
+  MEMORY_METRICS,
   PIECES_METRICS,
   PROXY_METRICS,
   SCHEDULER_METRICS,

@@ -6,11 +6,15 @@ import { addressText } from "../wire/grpc/address.ts";
 import { listening } from "./listening.ts";
 import type { NodeParts, Role } from "./start.ts";
 
+/** What its readiness is made of. */
+export const SCHEDULER_PARTS = ["scheduler"] as const;
+
 /** A scheduler with its server. */
 export async function startSchedulerRole({
   config,
   log,
   registry,
+  probes,
   serveGrpc,
 }: NodeParts): Promise<Role & { readonly localAddress: string }> {
   await using scope = new AsyncDisposableStack();
@@ -29,6 +33,7 @@ export async function startSchedulerRole({
   const server = scope.use(await listening("scheduler.port", serveGrpc({ host: listenHost, port }, scheduler.services)));
   const address = server.addresses[0]!; // it was given one
   const bound = "port" in address ? address.port : port;
+  probes.reached("scheduler", addressText(address));
   const owned = scope.move();
   return {
     listeners: [{ name: "scheduler", address: addressText(address) }],

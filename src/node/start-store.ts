@@ -10,11 +10,14 @@ import { addressText } from "../wire/grpc/address.ts";
 import { listening } from "./listening.ts";
 import type { NodeParts, Role } from "./start.ts";
 
+/** What its readiness is made of. */
+export const STORE_PARTS = ["store"] as const;
+
 const PORT_DEFAULT = 6379;
 const METRICS_MS = 1000;
 
 /** The Redis-compatible store with its listener. Parameters: those of the file, then of the settings. Throws `config.*`, `listen.*`. */
-export async function startStoreRole({ config, log, registry }: NodeParts, alone: boolean): Promise<Role> {
+export async function startStoreRole({ config, log, registry, probes }: NodeParts, alone: boolean): Promise<Role> {
   await using scope = new AsyncDisposableStack();
   const { listenHost, port, configFile, parameters: given } = config.store;
   const named = Object.entries(given).map(([name, value]): Directive => ({
@@ -43,10 +46,12 @@ export async function startStoreRole({ config, log, registry }: NodeParts, alone
   const measure = kvMetrics(registry, running.store);
   scope.use(every(METRICS_MS, measure));
   log.child({ role: "store" }).info("store.ready", { host: running.host, port: running.port, tlsPort: running.tlsPort });
+  const address = addressText({ host: running.host, port: running.port });
+  probes.reached("store", address);
   const owned = scope.move();
   return {
     listeners: [
-      { name: "store", address: addressText({ host: running.host, port: running.port }) },
+      { name: "store", address },
       ...(running.tlsPort === 0 ? [] : [{ name: "store-tls", address: addressText({ host: running.host, port: running.tlsPort }) }]),
     ],
     status: () => {

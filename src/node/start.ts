@@ -12,10 +12,12 @@ import { GrpcServer } from "../wire/grpc/server.ts";
 import type { GrpcService } from "../wire/grpc/service.ts";
 import type { AnaxConfig } from "./config.ts";
 import { listening } from "./listening.ts";
+import { Probes } from "./probes.ts";
+import { openRunRecord } from "./run-record.ts";
 import type { Listener, Running } from "./run.ts";
-import { startDaemonRole } from "./start-daemon.ts";
-import { startSchedulerRole } from "./start-scheduler.ts";
-import { startStoreRole } from "./start-store.ts";
+import { daemonPartsOf, startDaemonRole } from "./start-daemon.ts";
+import { SCHEDULER_PARTS, startSchedulerRole } from "./start-scheduler.ts";
+import { STORE_PARTS, startStoreRole } from "./start-store.ts";
 import { startStatusServer } from "./status-server.ts";
 
 export interface Roles {
@@ -29,6 +31,7 @@ export interface NodeParts {
   readonly config: AnaxConfig;
   readonly log: Log;
   readonly registry: ReturnType<typeof createRegistry>;
+  readonly probes: Probes;
   /** A gRPC server on this address, with health and reflection. */
   readonly serveGrpc: (
     listen: { readonly host: string; readonly port: number } | { readonly path: string },
@@ -45,12 +48,18 @@ export interface Role extends AsyncDisposable {
 /** Starts the roles in the order in which they need each other. Throws `daemon.already-running`, `listen.*`, `disk.*`; nothing is left running then. */
 export async function startNode(config: AnaxConfig, roles: Roles, log: Log): Promise<Running> {
   await using scope = new AsyncDisposableStack();
-  if (roles.daemon) scope.use(await lockDirectory(config.dataDir));
+  if (roles.daemon) {
+    scope.use(await lockDirectory(config.dataDir));
+    scope.use(await openRunRecord(config.dataDir, log));
+  }
   const registry = createRegistry({ runtime: true });
   const running: Role[] = [];
   const startedAt = isoText(realClock.wallMs());
-  let missing: string | undefined = "starting";
-  const parts: NodeParts = { config, log, registry, serveGrpc: (listen, services) => serveGrpc(listen, services, log) };
+  const probes = new Probes();
+  const parts: NodeParts = { config, log, registry, probes, serveGrpc: (listen, services) => serveGrpc(listen, services, parts) };
+  if (roles.scheduler) probes.expect(SCHEDULER_PARTS);
+  if (roles.daemon) probes.expect(daemonPartsOf(config));
+  if (roles.store) probes.expect(STORE_PARTS);
   const statusSetting = roles.daemon ? "port" : roles.scheduler ? "schedulerPort" : "storePort";
   const status = scope.use(
     await listening(
@@ -59,7 +68,8 @@ export async function startNode(config: AnaxConfig, roles: Roles, log: Log): Pro
         { host: config.status.listenHost, port: config.status[statusSetting] },
         {
           registry,
-          notReady: () => missing,
+          live: () => probes.live(),
+          ready: () => probes.ready(),
           status: () => ({
             version: VERSION,
             pid: process.pid,
@@ -83,12 +93,12 @@ export async function startNode(config: AnaxConfig, roles: Roles, log: Log): Pro
       scope.use(await startDaemonRole(parts, schedulers, () => [...listenersOf(running), { name: "status", address: status.address }])),
     );
   if (roles.store) running.push(scope.use(await startStoreRole(parts, !roles.daemon && !roles.scheduler)));
-  missing = undefined;
   log.info("node.ready", { roles, listeners: Object.fromEntries(listenersOf(running).map(({ name, address }) => [name, address])) });
-  scope.defer(() => void (missing = "stopping")); // the first thing that a stop does
+  scope.defer(() => probes.stopping()); // the first thing that a stop does
   const owned = scope.move();
   return {
     listeners: [...listenersOf(running), { name: "status", address: status.address }],
+    broken: probes.broken,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -98,7 +108,7 @@ const listenersOf = (roles: readonly Role[]): readonly Listener[] => roles.flatM
 async function serveGrpc(
   listen: { readonly host: string; readonly port: number } | { readonly path: string },
   services: readonly GrpcService[],
-  log: Log,
+  { log, probes }: NodeParts,
 ): Promise<GrpcServer> {
   const health = new Health();
   const own = [...services, health.service];
@@ -109,6 +119,7 @@ async function serveGrpc(
     onError: reporterFor(log.child({ listen: addressText(listen) })),
   });
   for (const { name } of [{ name: "" }, ...services]) health.set(name, "serving");
+  probes.follow(health);
   return server;
 }
 

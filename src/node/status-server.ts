@@ -4,11 +4,12 @@ import type { AddressInfo } from "node:net";
 import { AnaxError, errorOf, systemCodeOf } from "../base/errors.ts";
 import type { Registry } from "../base/metrics.ts";
 import type { Log } from "../base/log.ts";
+import type { ProbeAnswer, ProbePart } from "./probes.ts";
 
 export interface StatusPages {
   readonly registry: Registry;
-  /** Undefined once everything serves; else what is still missing. */
-  readonly notReady: () => string | undefined;
+  readonly live: () => ProbeAnswer;
+  readonly ready: () => ProbeAnswer;
   /** Facts for a person or program that asks what this process is. */
   readonly status: () => unknown;
 }
@@ -19,7 +20,10 @@ export interface StatusServer extends AsyncDisposable {
 
 const REQUEST_TIMEOUT_MS = 5000;
 
-/** Serves /metrics, /healthz (the process lives), /readyz (it serves) and / (what it is). Throws `listen.address-in-use`, `listen.failed`. */
+/**
+ * Serves /metrics, /healthz (no restart would help), /readyz (it serves) and / (what it is). The probes answer 200 or 503, in a line, or as JSON
+ * with their parts to those who accept it or ask with `?verbose`. Throws `listen.address-in-use`, `listen.failed`.
+ */
 export async function startStatusServer(
   listen: { readonly host: string; readonly port: number },
   pages: StatusPages,
@@ -56,14 +60,20 @@ async function answer(pages: StatusPages, request: IncomingMessage, response: Se
     response.end(request.method === "HEAD" ? undefined : body);
   };
   if (request.method !== "GET" && request.method !== "HEAD") return send(405, "text/plain", "only GET\n");
-  switch ((request.url ?? "/").split("?")[0]!) {
+  const [path = "/", query = ""] = (request.url ?? "/").split("?");
+  const probe = (answered: ProbeAnswer, yes: string, no: string): void => {
+    const { holds, parts } = answered;
+    const status = holds ? 200 : 503;
+    const wantsJson = new URLSearchParams(query).has("verbose") || request.headers.accept?.includes("application/json") === true;
+    if (wantsJson) return send(status, "application/json", `${JSON.stringify({ status: holds ? yes : no, parts })}\n`);
+    return send(status, "text/plain", holds ? `${yes}\n` : `${no}: ${parts.filter(isWanting).map(wordsOf).join("; ")}\n`);
+  };
+  switch (path) {
     case "/healthz":
     case "/healthy": // Dragonfly's name for it
-      return send(200, "text/plain", "ok\n");
-    case "/readyz": {
-      const missing = pages.notReady();
-      return missing === undefined ? send(200, "text/plain", "ready\n") : send(503, "text/plain", `not ready: ${missing}\n`);
-    }
+      return probe(pages.live(), "ok", "dead");
+    case "/readyz":
+      return probe(pages.ready(), "ready", "not ready");
     case "/metrics":
       return send(200, pages.registry.contentType, await pages.registry.metrics());
     case "/":
@@ -73,3 +83,6 @@ async function answer(pages: StatusPages, request: IncomingMessage, response: Se
       return send(404, "text/plain", "there are /, /metrics, /healthz and /readyz\n");
   }
 }
+
+const isWanting = ({ state }: ProbePart): boolean => state === "waiting" || state === "failed";
+const wordsOf = ({ name, detail }: ProbePart): string => `${name}: ${detail}`;

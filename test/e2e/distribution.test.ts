@@ -186,7 +186,7 @@ test("a reader that dies half-way is replaced, and what it gave away is not read
 
 test("only peers: nobody has it and the source is not allowed", async () => {
   await using origin = await startOrigin({ content: { "/file": "x" } });
-  await using scheduler = await startTestScheduler({ prospectTimeoutMs: "200ms" });
+  await using scheduler = await startTestScheduler({ retryInterval: "40ms" });
   await using a = await startTestDaemon({ name: "a", schedulers: [scheduler.address] });
   using download = from(a, origin.url("/file"), { disableBackToSource: true });
   assert.equal(await codeOf(download.done), "download.no-source");
@@ -196,7 +196,7 @@ test("only peers: nobody has it and the source is not allowed", async () => {
 test("peers only, joined by somebody who does not mind the source", async () => {
   const content = { bytes: 5 * MIB, seed: 10 };
   await using origin = await startOrigin({ content: { "/file": content } });
-  await using scheduler = await startTestScheduler({ prospectTimeoutMs: "300ms" });
+  await using scheduler = await startTestScheduler({ retryInterval: "60ms" });
   await using a = await startTestDaemon({ name: "a", schedulers: [scheduler.address] });
   using strict = from(a, origin.url("/file"), { disableBackToSource: true });
   using easy = from(a, origin.url("/file"));

@@ -14,14 +14,11 @@ const DAEMONS = 8;
 const CONTENT = { bytes: 1024 ** 3, seed: 11 };
 const COPIES_MAX = 1.02;
 const DAEMON_PEAK_MAX_BYTES = 200e6;
-/** In about one run of three, one or two of the nine peak at 210 to 233 MB, each time others. Why is not known yet. */
-const OUTLIERS_MAX = 2;
-const OUTLIER_PEAK_MAX_BYTES = 250e6;
 
 const free = await statfs(tmpdir());
 const noRoom = free.bavail * free.bsize < (DAEMONS + 2) * CONTENT.bytes ? `needs ${DAEMONS + 2} GiB free in ${tmpdir()}` : false;
 
-test("eight daemons share 1 GiB that leaves the origin once, nearly all within 200 MB of memory", { skip: noRoom }, async (t) => {
+test("eight daemons share 1 GiB that leaves the origin once, each within 200 MB of memory", { skip: noRoom }, async (t) => {
   await using dir = await temporaryDirectory();
   await using origin = await startOrigin({ content: { "/model.bin": CONTENT } });
   await using scheduler = await startAnax("scheduler", { dataDir: join(dir.path, "scheduler") });
@@ -66,9 +63,7 @@ test("eight daemons share 1 GiB that leaves the origin once, nearly all within 2
   assert.ok(copies >= 1 && copies <= COPIES_MAX, `${copies} copies left the origin`);
   const expected = sha256OfGenerated(CONTENT);
   for (let i = 0; i < DAEMONS; i++) assert.equal(await sha256Of(join(dir.path, `copy-${i}`)), expected, `copy ${i}`);
-  for (const peak of peaks) assert.ok(peak < OUTLIER_PEAK_MAX_BYTES, `a daemon peaked at ${megabytes(peak)} MB`);
-  const outliers = peaks.filter((peak) => peak >= DAEMON_PEAK_MAX_BYTES).map(megabytes);
-  assert.ok(outliers.length <= OUTLIERS_MAX, `daemons peaked at ${outliers.join(" and ")} MB`);
+  for (const peak of peaks) assert.ok(peak < DAEMON_PEAK_MAX_BYTES, `a daemon peaked at ${megabytes(peak)} MB`);
 });
 
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);

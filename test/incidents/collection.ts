@@ -16,17 +16,20 @@ const OTHERS = Object.fromEntries([1, 2, 3, 4, 5, 6].map((i) => [`/other-${i}`, 
 export const COLLECTION: readonly Incident[] = [
   {
     name: "random-operations",
-    fault: "40 random operations and faults with each of 1,000 seeds (ANAX_SEEDS)",
+    fault: "40 random operations, accidents and failures of the disk with each of 1,000 seeds (ANAX_SEEDS)",
+    limitMs: 3_600_000,
     async run() {
       const count = Number(process.env["ANAX_SEEDS"] ?? 1000);
       const first = Number(process.env["ANAX_SEED"] ?? Date.now() % 1e6);
       for (let from = first; from < first + count; from += AT_ONCE)
         await Promise.all(Array.from({ length: Math.min(AT_ONCE, first + count - from) }, (_, i) => storeAgainstModel(from + i)));
-      return { note: `seeds ${first} to ${first + count - 1}; nothing in use was lost, nor the quota exceeded` };
+      return {
+        note: `seeds ${first} to ${first + count - 1}; nothing in use was lost, nor the quota exceeded, nor wrong bytes passed for right`,
+      };
     },
   },
   {
-    name: "running-image-stays",
+    name: "linked-and-pinned-stay",
     fault: "50 MiB quota, one layer linked, one pinned; pulls beyond it",
     async run(scope) {
       const scene = await aScene(scope, { ...LAYERS, ...OTHERS });

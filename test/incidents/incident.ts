@@ -3,6 +3,8 @@ export interface Incident {
   readonly name: string;
   /** What is really done to whom. */
   readonly fault: string;
+  /** Default: a quarter of an hour. */
+  readonly limitMs?: number;
   run(scope: AsyncDisposableStack): Promise<Outcome>;
 }
 
@@ -30,7 +32,8 @@ const LIMIT_MS = 900_000;
 export async function happen(incident: Incident): Promise<Result> {
   const scope = new AsyncDisposableStack();
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`not over after ${LIMIT_MS / 1000} s`)), LIMIT_MS);
+  const { limitMs = LIMIT_MS } = incident;
+  const timer = setTimeout(() => reject(new Error(`not over after ${limitMs / 1000} s`)), limitMs);
   try {
     return { incident, verdict: "passed", ...(await Promise.race([incident.run(scope), late])) };
   } catch (thrown) {

@@ -2,14 +2,30 @@ import { parseArgs } from "node:util";
 import { formatBytes } from "../../src/base/units.ts";
 import { printTable } from "../../src/cli/table.ts";
 import { COLLECTION } from "./collection.ts";
+import { CONTAINERS } from "./containers.ts";
+import { DISKS } from "./disks.ts";
 import { happen, type Incident, type Result } from "./incident.ts";
+import { MEMORY } from "./memory.ts";
 import { NODES } from "./nodes.ts";
+import { PARTITIONS } from "./partitions.ts";
 import { RESTARTS } from "./restarts.ts";
+import { SOCKETS } from "./sockets.ts";
+import { UPLOADS } from "./uploads.ts";
 
 // npm run test:incidents [-- name...] [-- --list]: each incident, or those whose name contains a word. One at a time: they share a machine.
 
 const { values, positionals } = parseArgs({ options: { list: { type: "boolean", default: false } }, allowPositionals: true });
-const all: readonly Incident[] = [...RESTARTS, ...NODES, ...COLLECTION];
+const all: readonly Incident[] = [
+  ...RESTARTS,
+  ...MEMORY,
+  ...UPLOADS,
+  ...SOCKETS,
+  ...NODES,
+  ...PARTITIONS,
+  ...DISKS,
+  ...COLLECTION,
+  ...CONTAINERS,
+];
 const chosen = all.filter(({ name }) => positionals.length === 0 || positionals.some((word) => name.includes(word)));
 if (values.list) for (const { name, fault } of chosen) console.log(`${name}: ${fault}`);
 else process.exitCode = await runAll(chosen);

@@ -1,5 +1,5 @@
-import { spawn } from "node:child_process";
-import { mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { silentLog } from "../../src/base/log.ts";
@@ -9,9 +9,10 @@ import { aContent, never, storeAll } from "../../src/p2p/pieces/piece-store.conf
 import { PiecesConfig } from "../../src/p2p/pieces/config.ts";
 import { openPieceStore } from "../../src/p2p/pieces/store.ts";
 import { runAnax, spawnAnax, type AnaxProcess } from "../kit/anax.ts";
-import { socketOf } from "../kit/cli.ts";
+import { jsonLines, socketOf } from "../kit/cli.ts";
 import { waitFor } from "../kit/process.ts";
-import { CannotHost, type Incident } from "./incident.ts";
+import type { Incident } from "./incident.ts";
+import { aMemoryGroup } from "./memory-group.ts";
 import { aDaemon, anax, aScene, demand, fetched, MIB, slay, urlOf, type Scene } from "./scene.ts";
 
 const FILE = { bytes: 64 * MIB, seed: 11 };
@@ -23,27 +24,53 @@ const lostBytesMax = (bytesPerSecond: number, files: number): number => bytesPer
 export const RESTARTS: readonly Incident[] = [
   {
     name: "killed-in-a-download",
-    fault: "SIGKILL in the middle of a download",
+    fault: "SIGKILL in the middle of a download; its get goes on",
+    async run(scope) {
+      const { scene, first, killed } = await inTheMiddle(scope);
+      const getting = fetched(scene, first, "/file");
+      getting.catch(() => undefined); // it is awaited below
+      const { again, sinceMs, originBytes } = await killed();
+      demand(again.readyMs < READY_SECONDS * 1000, `ready after ${again.readyMs} ms`);
+      await getting;
+      return recovered(again, sinceMs, originBytes());
+    },
+  },
+  {
+    name: "nobody-asks-again",
+    fault: "SIGKILL to a daemon in the middle of a download, and to its get",
+    async run(scope) {
+      const { scene, first, killed } = await inTheMiddle(scope);
+      const child = abandon(first, scene, "/file");
+      const { again, sinceMs, originBytes } = await killed(() => child.kill("SIGKILL"));
+      await waitFor(async () => jsonLines((await anax(again, ["ls", "--json"])).stdout)[0]?.["state"] === "finished");
+      const outcome = recovered(again, sinceMs, originBytes());
+      const { stdout } = await anax(again, ["explain", urlOf(scene, "/file")]);
+      demand(stdout.includes("download.resumed"), `explain does not tell of it: ${stdout}`);
+      await fetched(scene, again, "/file", ["--disable-back-to-source"]);
+      return outcome;
+    },
+  },
+  {
+    name: "kills-its-daemon",
+    fault: "a download whose daemon gets SIGKILL each time before it brings a piece",
     async run(scope) {
       const scene = await aScene(scope, { "/file": FILE });
-      const bytesPerSecond = 32 * MIB;
-      scene.origin.setFault("/file", { bytesPerSecond });
+      scene.origin.setFault("/file", { stallAfterBytes: 100 });
       const first = await aDaemon(scope, scene, "a");
-      abandon(first, scene, "/file");
-      await scene.origin.until(() => scene.origin.totals().bytesSent >= FILE.bytes / 2);
+      const child = abandon(first, scene, "/file");
+      await waitFor(() => isRemembered(first));
+      child.kill("SIGKILL");
       await slay(first);
-      const before = scene.origin.totals().bytesSent;
-      const again = await aDaemon(scope, scene, "a");
-      demand(again.readyMs < READY_SECONDS * 1000, `ready after ${again.readyMs} ms`);
-      const seconds = await fetched(scene, again, "/file");
-      const originBytes = scene.origin.totals().bytesSent - before;
-      const lost = before + originBytes - FILE.bytes;
-      demand(lost <= lostBytesMax(bytesPerSecond, 1), `${lost} bytes were fetched twice`);
-      return {
-        recoverSeconds: again.readyMs / 1000 + seconds,
-        originBytes,
-        note: `ready in ${Math.round(again.readyMs)} ms, ${kib(lost)} KiB twice`,
-      };
+      for (let start = 0; start < STARTS_MAX; start++) {
+        const gets = scene.origin.totals().gets;
+        const again = await aDaemon(scope, scene, "a");
+        await scene.origin.until(() => scene.origin.totals().gets > gets);
+        await slay(again);
+      }
+      const last = await aDaemon(scope, scene, "a");
+      await waitFor(async () => !(await isRemembered(last)));
+      demand(last.stderr().includes("download.not-resumed"), "nothing is said of it");
+      return { note: `given up after ${STARTS_MAX} starts` };
     },
   },
   {
@@ -82,9 +109,14 @@ export const RESTARTS: readonly Incident[] = [
       await eatIn(group, first);
       const before = scene.origin.totals().bytesSent;
       const again = await aDaemon(scope, scene, "a");
+      await saysThatItWasKilledForMemory(again);
       const seconds = await fetched(scene, again, "/file");
       const originBytes = scene.origin.totals().bytesSent - before;
-      return { recoverSeconds: again.readyMs / 1000 + seconds, originBytes, note: `ready in ${Math.round(again.readyMs)} ms` };
+      return {
+        recoverSeconds: again.readyMs / 1000 + seconds,
+        originBytes,
+        note: `ready in ${Math.round(again.readyMs)} ms; log and doctor say why`,
+      };
     },
   },
   {
@@ -143,8 +175,49 @@ export const RESTARTS: readonly Incident[] = [
 const PIECE_BYTES = 512 * 1024;
 const kib = (bytes: number): number => Math.round(bytes / 1024);
 
+/** A setting's default: `p2p.daemon.resumeStartsMax`. */
+const STARTS_MAX = 3;
+
+const isRemembered = async ({ dataDir }: AnaxProcess): Promise<boolean> =>
+  (await readFile(join(dataDir, "running-downloads.json"), "utf8").catch(() => "")).includes('"url"');
+
+/** What the system holds of each further one is lost as well, megabytes on loopback. */
+const ONE_CONNECTION = { set: { "p2p.daemon.sourceConnectionsMax": 1 } };
+
+/** A daemon, and what kills it when half of the file has left the origin, and starts another in its place. */
+async function inTheMiddle(scope: AsyncDisposableStack) {
+  const scene = await aScene(scope, { "/file": FILE });
+  const bytesPerSecond = 32 * MIB;
+  scene.origin.setFault("/file", { bytesPerSecond });
+  const first = await aDaemon(scope, scene, "a", ONE_CONNECTION);
+  const killed = async (also: () => void = () => undefined) => {
+    await scene.origin.until(() => scene.origin.totals().bytesSent >= FILE.bytes / 2);
+    const sinceMs = performance.now();
+    await slay(first);
+    also();
+    const before = scene.origin.totals().bytesSent;
+    const again = await aDaemon(scope, scene, "a", ONE_CONNECTION);
+    const originBytes = (): number => {
+      const sent = scene.origin.totals().bytesSent;
+      demand(sent - FILE.bytes <= lostBytesMax(bytesPerSecond, 1), `${sent - FILE.bytes} bytes were fetched twice`);
+      return sent - before;
+    };
+    return { again, sinceMs, originBytes };
+  };
+  return { scene, first, killed };
+}
+
+function recovered(again: AnaxProcess, sinceMs: number, originBytes: number) {
+  const lost = kib(originBytes - FILE.bytes / 2);
+  return {
+    recoverSeconds: (performance.now() - sinceMs) / 1000,
+    originBytes,
+    note: `ready in ${Math.round(again.readyMs)} ms, ${lost} KiB twice`,
+  };
+}
+
 /** A download that nobody waits for: its daemon is about to die. */
-function abandon(daemon: AnaxProcess, scene: Scene, path: string): void {
+function abandon(daemon: AnaxProcess, scene: Scene, path: string): ChildProcess {
   const child = spawnAnax([
     "get",
     urlOf(scene, path),
@@ -152,27 +225,12 @@ function abandon(daemon: AnaxProcess, scene: Scene, path: string): void {
     join(scene.dir, `abandoned-${daemon.pid}${path.replace("/", "-")}`),
     "-e",
     socketOf(daemon),
+    "--reconnect-timeout",
+    "0s",
   ]);
   child.stdout!.resume();
   child.stderr!.resume();
-}
-
-/** A memory cgroup, of either version's making that this kernel has; gone with the scope. */
-async function aMemoryGroup(scope: AsyncDisposableStack): Promise<string> {
-  const group = `/sys/fs/cgroup/memory/anax-incident-${process.pid}`;
-  try {
-    await mkdir(group);
-    await readFile(join(group, "memory.limit_in_bytes"), "utf8");
-  } catch (thrown) {
-    throw new CannotHost(`no memory cgroup can be made: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
-  }
-  const isRemoved = (): Promise<boolean> =>
-    rmdir(group).then(
-      () => true,
-      () => false, // somebody is still leaving it
-    );
-  scope.defer(() => waitFor(isRemoved));
-  return group;
+  return child;
 }
 
 /** Something else in the same container takes all of its memory, until the kernel kills the daemon for it. */
@@ -181,6 +239,15 @@ async function eatIn(group: string, victim: AnaxProcess): Promise<void> {
   await Promise.race([victim.exited, sleep(30_000)]);
   eater.kill("SIGKILL");
   demand((await Promise.race([victim.exited, sleep(1000)])) === "SIGKILL", "the kernel did not kill it");
+}
+
+/** The log of the run after it, and the doctor. */
+async function saysThatItWasKilledForMemory(again: AnaxProcess): Promise<void> {
+  const warned = jsonLines(again.stderr()).find(({ event }) => event === "node.last-run");
+  demand(warned?.["ended"] === "out-of-memory", `the log says of the last run: ${JSON.stringify(warned)}`);
+  const { stdout } = await runAnax(["doctor", "--json", "--data-dir", again.dataDir]);
+  const found = jsonLines(stdout).find(({ check }) => check === "last run");
+  demand(String(found?.["found"]).startsWith("ended out-of-memory"), `the doctor says: ${JSON.stringify(found)}`);
 }
 
 /** Small finished tasks, as downloads leave them. */

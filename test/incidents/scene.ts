@@ -14,6 +14,8 @@ export const MIB = 1024 * 1024;
 export interface Scene {
   readonly dir: string;
   readonly origin: Origin;
+  /** Where the daemons find a path of the origin. */
+  readonly url: (path: string) => string;
   readonly content: Readonly<Record<string, GeneratedContent>>;
 }
 
@@ -22,7 +24,7 @@ export async function aScene(scope: AsyncDisposableStack, content: Scene["conten
   const dir = await mkdtemp(join(tmpdir(), "anax-incident-"));
   scope.defer(() => rm(dir, { recursive: true, force: true, maxRetries: 3 }));
   const origin = scope.use(await startOrigin({ content }));
-  return { dir, origin, content };
+  return { dir, origin, content, url: (path) => origin.url(path) };
 }
 
 export interface Starting {
@@ -31,18 +33,35 @@ export interface Starting {
   readonly schedulers?: readonly string[];
   readonly seed?: boolean;
   readonly set?: AnaxOptions["set"];
+  /** See `AnaxOptions`. */
+  readonly via?: AnaxOptions["via"];
 }
 
 /** A daemon of this name, stopped with the scope if it still runs then. */
-export async function aDaemon(scope: AsyncDisposableStack, scene: Scene, name: string, options: Starting = {}): Promise<AnaxProcess> {
+export async function aDaemon(
+  scope: AsyncDisposableStack,
+  scene: Pick<Scene, "dir">,
+  name: string,
+  options: Starting = {},
+): Promise<AnaxProcess> {
   const schedulers = (options.schedulers ?? []).flatMap((address) => ["--scheduler", address]);
   const args = ["--hostname", name, ...schedulers, ...(options.seed === true ? ["--seed"] : [])];
-  return own(scope, await startAnax("daemon", { dataDir: options.dataDir ?? join(scene.dir, name), args, set: options.set ?? {} }));
+  const { dataDir = join(scene.dir, name), set = {}, via = [] } = options;
+  return own(scope, await startAnax("daemon", { dataDir, args, set, via }));
 }
 
 /** A scheduler; with a port it can come back where it was. */
-export async function aScheduler(scope: AsyncDisposableStack, scene: Scene, port = 0): Promise<AnaxProcess & { readonly address: string }> {
-  const started = await startAnax("scheduler", { dataDir: join(scene.dir, `scheduler-${port}`), set: { "scheduler.port": port } });
+export async function aScheduler(
+  scope: AsyncDisposableStack,
+  scene: Scene,
+  port = 0,
+  { set = {}, via = [] }: Pick<Starting, "set" | "via"> = {},
+): Promise<AnaxProcess & { readonly address: string }> {
+  const started = await startAnax("scheduler", {
+    dataDir: join(scene.dir, `scheduler-${port}`),
+    set: { "scheduler.port": port, ...set },
+    via,
+  });
   return Object.assign(own(scope, started), { address: started.listeners["scheduler"]! }); // it printed it
 }
 
@@ -61,7 +80,7 @@ export async function slay(victim: AnaxProcess): Promise<void> {
   await victim.exited;
 }
 
-export const urlOf = (scene: Scene, path: string): string => scene.origin.url(path);
+export const urlOf = (scene: Scene, path: string): string => scene.url(path);
 
 /** Downloads through a daemon and compares every byte; the seconds that it took. Throws with the command's words when it fails. */
 export async function fetched(scene: Scene, daemon: AnaxProcess, path: string, more: readonly string[] = []): Promise<number> {

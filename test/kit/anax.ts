@@ -31,6 +31,8 @@ export interface AnaxOptions {
   /** Settings by dotted path. */
   readonly set?: Readonly<Record<string, string | number | boolean>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** A command that becomes the process, in another namespace, say: it gets the command line as its last arguments. */
+  readonly via?: readonly string[];
 }
 
 /** Ports that a role opens; 0 takes a free one. */
@@ -64,8 +66,9 @@ export async function startAnax(role: "up" | "scheduler" | "daemon", options: An
   return started([role, "--data-dir", options.dataDir, ...pairs, ...(options.args ?? [])], options);
 }
 
-async function started(args: readonly string[], options: AnaxOptions): Promise<AnaxProcess> {
-  const child = spawn(process.execPath, [...FLAGS, BIN, ...args, "--json"], {
+async function started(own: readonly string[], options: AnaxOptions): Promise<AnaxProcess> {
+  const [program = "", ...args] = [...(options.via ?? []), ...anaxCommand([...own, "--json"])];
+  const child = spawn(program, args, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...options.env },
   });

@@ -25,6 +25,7 @@ import { SchedulerConfig } from "../../src/p2p/scheduler/config.ts";
 import { createScheduler, type Scheduler } from "../../src/p2p/scheduler/start.ts";
 import { openChannel, type GrpcChannel } from "../../src/wire/grpc/client.ts";
 import { GrpcServer } from "../../src/wire/grpc/server.ts";
+import { aMemoryBudget } from "./memory.ts";
 import { aSources } from "./sources.ts";
 
 // Real daemons and schedulers inside the process of a test: real sockets on free ports, real files, real time.
@@ -80,6 +81,7 @@ export interface TestDaemonOptions {
   readonly pieces?: Readonly<Record<string, unknown>>;
   readonly mesh?: Readonly<Record<string, unknown>>;
   readonly rates?: Readonly<Record<string, unknown>>;
+  readonly memory?: { readonly totalBytes?: number; readonly config?: Readonly<Record<string, unknown>> };
   /** Keeps the data directory of an earlier one. */
   readonly dir?: string;
 }
@@ -123,6 +125,7 @@ export async function startTestDaemon(options: TestDaemonOptions): Promise<TestD
     sources,
     pieceClient,
     rates,
+    memory: aMemoryBudget({ ...options.memory, registry }),
     native: await loadNativeSocket(),
     clock,
     random: createRandom(),

@@ -15,6 +15,7 @@ import { createDownloads, type RunningDownloads } from "../../src/p2p/daemon/dow
 import { daemonMetricsOf } from "../../src/p2p/daemon/metrics.ts";
 import { NO_LIMITS } from "../../src/p2p/daemon/rates/no-limits.ts";
 import { PeerIds } from "../../src/p2p/daemon/peer-ids.ts";
+import { RunningRecord } from "../../src/p2p/daemon/resume/running-record.ts";
 import { TaskStories } from "../../src/p2p/daemon/task-story.ts";
 import type { PieceClient } from "../../src/p2p/daemon/transfer/types.ts";
 import { PiecesConfig } from "../../src/p2p/pieces/config.ts";
@@ -25,6 +26,7 @@ import { startProxy, type Proxy } from "../../src/p2p/proxy/proxy.ts";
 import { insecureHostsOf } from "../../src/p2p/proxy/registries.ts";
 import { SourceConfig } from "../../src/p2p/source/config.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
+import { aMemoryBudget } from "./memory.ts";
 import { aSources } from "./sources.ts";
 
 export interface TestProxy extends AsyncDisposable {
@@ -61,12 +63,17 @@ export async function aProxy(options: TestProxyOptions = {}): Promise<TestProxy>
   );
   const config = ProxyConfig.parse({ port: 0, drainMs: "0s", ...options.config });
   const sources = scope.use(aSources({ ...options.source, insecureHosts: insecureHostsOf(config) }));
+  const record = scope.use(
+    new RunningRecord({ path: join(directory.path, "running-downloads.json"), enabled: true, clock, log: silentLog }),
+  );
   const downloads = scope.use(
     createDownloads({
+      record,
       store,
       sources,
       pieceClient: NO_PEERS,
       limits: NO_LIMITS,
+      memory: aMemoryBudget(),
       schedulers: { announce: () => Promise.resolve(undefined), changed: () => undefined },
       channels: scope.use(new PeerChannels({ clock })),
       hostId: "127.0.0.1-test",

@@ -32,6 +32,9 @@ export function checkRosters(cluster: Cluster): void {
     assert.equal(succeededCount, all.filter(({ state }) => state === "succeeded").length);
     for (const peer of all) checkLinks(peer);
   }
+  const reading = cluster.peers.values().reduce((sum, { permit }) => sum + (permit === undefined ? 0 : 1), 0);
+  const ordered = cluster.tasks.values().reduce((sum, { trigger }) => sum + (trigger === undefined ? 0 : 1), 0);
+  assert.equal(cluster.budget.total, reading + ordered, "who counts against the budget of sources");
   for (const host of cluster.hosts.values())
     for (const peer of peersOf(host)) assert.ok(cluster.peers.get(peer.id) === peer && peer.host === host);
 }

@@ -281,7 +281,8 @@ export class SchedulerModel {
     for (const id of this.#random.shuffle(peer.parents)) {
       const parent = this.daemons.find((daemon) => daemon.peer?.id === id);
       if (parent === undefined || !parent.alive || this.#random.below(100) < this.scenario.pieceFailures) {
-        if (this.#random.below(10) === 0) this.#tellOf(peer, { kind: "pieceFailed", peerId: peer.id, parentId: id, temporary: true });
+        if (this.#random.below(10) === 0)
+          this.#tellOf(peer, { kind: "pieceFailed", peerId: peer.id, parentId: id, temporary: true, code: "" });
         continue;
       }
       const index = firstMissing(held, this.scenario.pieces, parent.held);

@@ -43,6 +43,8 @@ export interface Network extends AsyncDisposable {
   /** The program that delays packets, where they are delayed. */
   readonly delayPid: number | undefined;
   wireBytes(): Promise<WireBytes>;
+  /** Takes a member's link down, as a pulled cable does: nobody is told; or up again. */
+  setLink(member: Member, state: "up" | "down"): Promise<void>;
   /** SIGKILL to every process of a member. */
   killAll(member: Member): Promise<void>;
 }
@@ -88,6 +90,9 @@ export async function startNetwork(plan: NetworkPlan, workDirectory: string): Pr
       const sent = await Promise.all(members.map(({ namespace }) => sentBytes(namespace, "eth0")));
       const intoRacks = await Promise.all(racks.slice(1).map((_, i) => sentBytes(fabric, `down${i + 1}`)));
       return { fromOrigin: sent.at(-1)!, fromAll: sum(sent), intoRacks: sum(intoRacks) }; // the origin is the last member
+    },
+    async setLink({ name }, state) {
+      await ipIn(fabric, ["link", "set", `to-${name}`, state]);
     },
     killAll: ({ namespace }) => killIn(namespace),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -34,8 +34,8 @@ export function command(): Command {
 
 function settingsHelp(): string {
   const lines = describeSettings(AnaxConfig).map(
-    ({ path, env, type, default: value, description }) =>
-      `  ${path}${value === undefined ? "" : ` = ${typeof value === "string" ? value : JSON.stringify(value)}`}\n      ${description}\n      ${type}; ${env}`,
+    ({ path, env, type, default: value, description, formerly }) =>
+      `  ${path}${value === undefined ? "" : ` = ${typeof value === "string" ? value : JSON.stringify(value)}`}\n      ${description}\n      ${type}; ${env}${formerly === undefined ? "" : `; also ${formerly}`}`,
   );
   return `Settings:\n${lines.join("\n")}`;
 }

@@ -73,8 +73,11 @@ function show({ neededBytes, freedBytes, verdicts }: CollectTasksResponse, optio
 
 const tasksText = (count: number): string => `${count} ${count === 1 ? "task" : "tasks"}`;
 
-function whyOf({ verdict, inUse }: TaskVerdict): string {
+function whyOf({ verdict, inUse, usedBy }: TaskVerdict): string {
   if (verdict === "expired") return "nobody used it for long";
   if (verdict === "space") return "room is needed";
-  return verdict === "in-use" ? `in use: ${inUse.join(", ")}` : "there is room";
+  if (verdict !== "in-use") return "there is room";
+  const [first, ...others] = usedBy;
+  const by = first === undefined ? "" : `: ${cut(first, 60)}${others.length === 0 ? "" : ` and ${others.length} more`}`;
+  return `in use: ${inUse.join(", ")}${by}`;
 }

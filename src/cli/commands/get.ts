@@ -39,6 +39,12 @@ export function command(): Command {
     .addOption(
       new Option("--timeout <duration>", "give up after this long").env("DFGET_TIMEOUT").argParser(durationOption).default(7_200_000, "2h"),
     )
+    .addOption(
+      new Option("--reconnect-timeout <duration>", "wait so long for a daemon that dies or is restarted meanwhile; 0s: fail at once")
+        .env("DFGET_RECONNECT_TIMEOUT")
+        .argParser(durationOption)
+        .default(30_000, "30s"),
+    )
     .addOption(new Option("-p, --priority <level>", "0 to 6; as in Dragonfly").env("DFGET_PRIORITY").argParser(countOption).default(6))
     .addOption(flag("--disable-back-to-source", "only peers may be asked", "DISABLE_BACK_TO_SOURCE"))
     .option("-r, --recursive", "download everything below the URL (sources that can list: s3, file)")

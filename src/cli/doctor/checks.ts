@@ -1,37 +1,42 @@
 import { constants } from "node:fs";
-import { access, mkdir, readFile, stat, statfs } from "node:fs/promises";
+import { access, mkdir, readdir, stat, statfs } from "node:fs/promises";
 import { connect } from "node:net";
 import { realClock } from "../../base/clock.ts";
 import { AnaxError, errorOf } from "../../base/errors.ts";
 import { formatBytes } from "../../base/units.ts";
-import type { AnaxConfig } from "../../node/config.ts";
+import { textIn } from "../../node/kernel-text.ts";
 import { parseGrpcAddress } from "../../wire/grpc/address.ts";
 import { openChannel } from "../../wire/grpc/client.ts";
 import { DaemonService } from "../../wire/grpc/gen/anax/v1/daemon.ts";
-
-export interface Finding {
-  readonly check: string;
-  readonly state: "ok" | "warn" | "fail";
-  readonly found: string;
-  /** What to do about it; absent when all is well. */
-  readonly mend?: string;
-}
-
-export interface Place {
-  readonly config: AnaxConfig;
-  readonly socketPath: string;
-}
+import { findingOf, type Finding, type Place } from "./finding.ts";
+import { inUse } from "./in-use.ts";
+import { kernelLog, lastRun, memory, swap } from "./memory.ts";
+import { systemd } from "./systemd.ts";
 
 type Check = (place: Place) => Promise<readonly Finding[]> | readonly Finding[];
 
 const NODE_MIN = [24, 12] as const;
 const FILES_MIN = 4096;
-const MEMORY_MIN_BYTES = 256 * 1024 ** 2;
-const DISK_WARN_PERCENT = 85;
+const INODES_WARN_PERCENT = 85;
 const PROBE_TIMEOUT_MS = 2000;
 
 /** Each looks at one thing and never throws for what it finds wrong. */
-export const CHECKS: readonly Check[] = [runtime, sendfile, dataDir, disk, openFiles, memory, daemon, ports, schedulers];
+export const CHECKS: readonly Check[] = [
+  runtime,
+  sendfile,
+  dataDir,
+  disk,
+  openFiles,
+  memory,
+  swap,
+  kernelLog,
+  lastRun,
+  systemd,
+  daemon,
+  ports,
+  schedulers,
+  inUse,
+];
 
 function runtime(): readonly Finding[] {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
@@ -82,56 +87,41 @@ async function disk({ config }: Place): Promise<readonly Finding[]> {
   if (facts === undefined) return [];
   const total = facts.blocks * facts.bsize;
   const free = facts.bavail * facts.bsize;
+  const { diskBusyPercent, diskFullPercent } = config.p2p.scheduler;
   const usedPercent = total === 0 ? 0 : Math.round((1 - free / total) * 100);
-  const found = `${formatBytes(free)} of ${formatBytes(total)} free`;
+  const found = `${formatBytes(free)} of ${formatBytes(total)} free, ${usedPercent} % used`;
+  const { quotaBytes } = config.p2p.pieces;
+  const room = "make room, lower p2p.pieces.quotaBytes, or: anax rm --all";
+  const mend =
+    usedPercent >= diskFullPercent
+      ? `from ${diskFullPercent} % on this host reads nothing from sources for others: ${room}`
+      : usedPercent >= diskBusyPercent
+        ? `from ${diskBusyPercent} % on a seed gets no new tasks: ${room}`
+        : quotaBytes > total
+          ? `p2p.pieces.quotaBytes (${formatBytes(quotaBytes)}) is more than the disk holds: lower it`
+          : undefined;
   const inodesUsed = facts.files === 0 ? 0 : Math.round((1 - facts.ffree / facts.files) * 100);
   return [
-    usedPercent < DISK_WARN_PERCENT
-      ? { check: "disk", state: "ok", found }
-      : {
-          check: "disk",
-          state: "warn",
-          found: `${found}, ${usedPercent} % used`,
-          mend: "make room, lower p2p.pieces.quotaBytes, or: anax rm --all",
-        },
-    inodesUsed < DISK_WARN_PERCENT
-      ? { check: "inodes", state: "ok", found: `${inodesUsed} % used` }
-      : { check: "inodes", state: "warn", found: `${inodesUsed} % used`, mend: "remove files, or use a file system with more inodes" },
+    findingOf("disk", found, mend),
+    findingOf(
+      "inodes",
+      `${facts.ffree} of ${facts.files} free, ${inodesUsed} % used`,
+      inodesUsed < INODES_WARN_PERCENT ? undefined : "remove files, or use a file system with more inodes",
+    ),
   ];
 }
 
-async function openFiles(): Promise<readonly Finding[]> {
-  const text = await readFile("/proc/self/limits", "utf8").catch(() => "");
-  const soft = Number(/^Max open files\s+(\d+)/m.exec(text)?.[1] ?? Number.NaN);
+/** Content files, a connection for each peer and client, and both sides of each relayed request. */
+async function openFiles({ config, pid }: Place): Promise<readonly Finding[]> {
+  const soft = Number(/^Max open files\s+(\d+)/m.exec(textIn(`/proc/${pid}/limits`))?.[1] ?? Number.NaN);
   if (Number.isNaN(soft)) return [];
-  if (soft >= FILES_MIN) return [{ check: "open files", state: "ok", found: `limit ${soft}` }];
-  return [
-    {
-      check: "open files",
-      state: "warn",
-      found: `limit ${soft}`,
-      mend: `raise it to ${FILES_MIN} or more: ulimit -n, or LimitNOFILE= in the unit`,
-    },
-  ];
-}
-
-/** The cgroup's limit, version 2 or 1, and how often the kernel killed somebody in it for memory. */
-async function memory(): Promise<readonly Finding[]> {
-  const limit = Number(
-    (await read("/sys/fs/cgroup/memory.max")) || (await read("/sys/fs/cgroup/memory/memory.limit_in_bytes")) || Number.NaN,
+  const needed = Math.max(FILES_MIN, config.p2p.pieces.openFilesMax * 2);
+  const open = await readdir(`/proc/${pid}/fd`).then(
+    ({ length }) => `, ${length} open`,
+    () => "",
   );
-  const events = (await read("/sys/fs/cgroup/memory.events")) || (await read("/sys/fs/cgroup/memory/memory.oom_control"));
-  const kills = Number(/oom_kill (\d+)/.exec(events)?.[1] ?? 0);
-  const limited = Number.isFinite(limit) && limit < 2 ** 60;
-  const found = `${limited ? `cgroup limit ${formatBytes(limit)}` : "no cgroup limit"}, ${kills} processes killed for memory`;
-  if (limited && limit < MEMORY_MIN_BYTES)
-    return [{ check: "memory", state: "warn", found, mend: `give the service at least ${formatBytes(MEMORY_MIN_BYTES)}` }];
-  if (kills > 0) return [{ check: "memory", state: "warn", found, mend: "raise the memory limit, or lower p2p.daemon.downloadsMax" }];
-  return [{ check: "memory", state: "ok", found }];
-}
-
-async function read(path: string): Promise<string> {
-  return (await readFile(path, "utf8").catch(() => "")).trim();
+  const mend = `raise it to ${needed} or more: ulimit -n, or LimitNOFILE= in the unit`;
+  return [findingOf("open files", `limit ${soft}${open}`, soft < needed ? mend : undefined)];
 }
 
 async function daemon({ socketPath }: Place): Promise<readonly Finding[]> {

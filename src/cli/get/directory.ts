@@ -1,21 +1,16 @@
-import { mkdir } from "node:fs/promises";
-import { dirname, join, matchesGlob, relative, resolve } from "node:path";
+import { matchesGlob } from "node:path";
 import { realClock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
-import { Semaphore } from "../../base/limits.ts";
 import { formatBytes, formatDuration } from "../../base/units.ts";
-import { DfdaemonDownloadService, type Entry } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
+import { DfdaemonDownloadService, type Entry, type ListTaskEntriesResponse } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
 import type { LocalDaemon } from "../connect.ts";
 import { printJson } from "../output.ts";
-import { startProgress, type ProgressState } from "../progress.ts";
+import { NOTHING, startProgress, type ProgressState } from "../progress.ts";
 import { headersOf } from "../options.ts";
-import { download } from "./file.ts";
+import { downloadAll } from "./files.ts";
 import { objectStorageOf, type GetOptions } from "./request.ts";
 
 const LIST_TIMEOUT_MS = 120_000;
-
-/** The daemon takes no more calls on one connection than a thousand; more at once only wait for the same disk. */
-const AT_ONCE_MAX = 512;
 
 /** A source can nest without end (a link to its own parent); nobody means that. */
 const DEPTH_MAX = 64;
@@ -31,24 +26,14 @@ export async function getDirectory(daemon: LocalDaemon, url: string, options: Ge
   const lines = options.json === true || !process.stdout.isTTY || !process.stderr.isTTY;
   const progress = await startProgress(options.progress ? (lines ? "json" : "bar") : "none", `${files.length} files`, realClock);
   const totalBytes = files.reduce((sum, entry) => sum + entry.contentLength, 0);
-  const made = new Directories();
   const sum = new Sum(totalBytes);
+  const onProgress = (before: ProgressState, now: ProgressState): void => {
+    sum.replace(before, now);
+    progress.update(now.waitingForDaemon ? { ...sum.state, waitingForDaemon: true } : sum.state);
+  };
+  const below = files.map((entry) => ({ url: entry.url, path: pathBelow(root, entry.url) }));
   try {
-    await eachLimited(files, Math.min(AT_ONCE_MAX, options.maxConcurrentRequests), signal, async (entry, stop) => {
-      const output = outputBelow(options.output, pathBelow(root, entry.url));
-      await made.make(dirname(output));
-      let before = NOTHING;
-      await download(daemon, {
-        url: entry.url,
-        options: { ...options, output },
-        signal: stop,
-        onProgress(state) {
-          sum.replace(before, state);
-          before = state;
-          progress.update(sum.state);
-        },
-      });
-    });
+    await downloadAll(daemon, below, { options, signal, onProgress });
   } finally {
     progress.stop();
   }
@@ -70,27 +55,6 @@ export async function getDirectory(daemon: LocalDaemon, url: string, options: Ge
   process.stderr.write(`${options.output}: ${all} (${from})\n`);
 }
 
-/** Makes each directory once, however many files go there. */
-class Directories {
-  readonly #made = new Map<string, Promise<unknown>>();
-
-  make(path: string): Promise<unknown> {
-    const making = this.#made.get(path) ?? mkdir(path, { recursive: true });
-    this.#made.set(path, making);
-    return making;
-  }
-}
-
-/** Where a file of the source goes; a name such as `../x` must not leave the output directory. Throws `input.invalid`. */
-export function outputBelow(outputRoot: string, path: string): string {
-  const root = resolve(outputRoot);
-  const target = join(root, path);
-  const inside = relative(root, target);
-  if (inside === "" || inside.startsWith("..") || path.includes("\0"))
-    throw new AnaxError("input.invalid", { path, reason: "it leaves the output directory" });
-  return target;
-}
-
 async function listTree(daemon: LocalDaemon, root: string, options: GetOptions, signal: AbortSignal): Promise<readonly Entry[]> {
   const files: Entry[] = [];
   let level = [root];
@@ -98,11 +62,7 @@ async function listTree(daemon: LocalDaemon, root: string, options: GetOptions, 
     if (depth > DEPTH_MAX) throw new AnaxError("limit.exceeded", { url: root, depthMax: DEPTH_MAX });
     const next: string[] = [];
     for (const url of level) {
-      const { entries } = await daemon.channel.unary(
-        DfdaemonDownloadService.listTaskEntries,
-        { taskId: "", url, requestHeader: headersOf(options.header), certificateChain: [], objectStorage: objectStorageOf(options) },
-        { timeoutMs: LIST_TIMEOUT_MS, signal },
-      );
+      const { entries } = await listDirectory(daemon, url, options, signal);
       for (const entry of entries) {
         if (entry.isDir) next.push(entry.url.endsWith("/") ? entry.url : `${entry.url}/`);
         else files.push(entry);
@@ -112,6 +72,21 @@ async function listTree(daemon: LocalDaemon, root: string, options: GetOptions, 
     level = next;
   }
   return files;
+}
+
+/** Also across the death of the daemon. */
+async function listDirectory(daemon: LocalDaemon, url: string, options: GetOptions, signal: AbortSignal): Promise<ListTaskEntriesResponse> {
+  const list = (): Promise<ListTaskEntriesResponse> =>
+    daemon.channel.unary(
+      DfdaemonDownloadService.listTaskEntries,
+      { taskId: "", url, requestHeader: headersOf(options.header), certificateChain: [], objectStorage: objectStorageOf(options) },
+      { timeoutMs: LIST_TIMEOUT_MS, signal },
+    );
+  return list().catch(async (thrown: unknown) => {
+    const { goOn } = await import("./reconnect.ts");
+    const none = { heard: () => 0, doneBytes: () => 0, onWaiting: () => undefined };
+    return goOn(thrown, list, { ...none, daemon, waitMs: options.reconnectTimeout, signal });
+  });
 }
 
 export const pathBelow = (root: string, url: string): string =>
@@ -127,35 +102,6 @@ function decoded(part: string): string {
 
 export const wanted = (path: string, globs: readonly string[]): boolean =>
   globs.length === 0 || globs.some((glob) => matchesGlob(path, glob.endsWith("/") ? `${glob}**` : glob));
-
-async function eachLimited<T>(
-  items: readonly T[],
-  atOnce: number,
-  signal: AbortSignal,
-  work: (item: T, stop: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const slots = new Semaphore({ slots: Math.max(1, atOnce), waitingMax: items.length });
-  const stop = new AbortController();
-  const onAbort = (): void => stop.abort(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await Promise.all(
-      items.map(async (item) => {
-        using _slot = await slots.acquire(stop.signal);
-        await work(item, stop.signal).catch((thrown: unknown) => {
-          stop.abort(thrown);
-          throw thrown;
-        });
-      }),
-    );
-  } catch (thrown) {
-    throw stop.signal.aborted ? stop.signal.reason : thrown;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
-}
-
-const NOTHING: ProgressState = { totalBytes: 0, doneBytes: 0, fromPeersBytes: 0, fromSourceBytes: 0 };
 
 /** How far all files are, kept up to date one file at a time: adding them all up at each step would take longer than small files do. */
 class Sum {

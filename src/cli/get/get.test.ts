@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { AnaxError } from "../../base/errors.ts";
 import { headersOf } from "../options.ts";
 import { formatPayload } from "../progress.ts";
-import { outputBelow, pathBelow, wanted } from "./directory.ts";
+import { pathBelow, wanted } from "./directory.ts";
+import { outputBelow } from "./output.ts";
 import { OPEN_END, parseByteRange } from "./range.ts";
 
 const refused = (work: () => unknown): void => assert.throws(work, (error) => error instanceof AnaxError && error.code === "input.invalid");
@@ -35,6 +36,8 @@ test("headers are Name: value, and a line break in one is refused", () => {
 });
 
 test("the progress line says how much, how fast, how long and from where", () => {
+  const state = { totalBytes: 4096, doneBytes: 1024, fromPeersBytes: 0, fromSourceBytes: 1024 };
+  assert.match(formatPayload({ ...state, waitingForDaemon: true }, 1000), /waiting for the daemon/);
   const line = formatPayload({ totalBytes: 4096, doneBytes: 1024, fromPeersBytes: 1024, fromSourceBytes: 0 }, 1000);
   assert.equal(line, "1.00 KiB/4.00 KiB | 1.00 KiB/s | 3.0 s left | peers 1.00 KiB, source 0 B");
 });

@@ -1,4 +1,4 @@
-import { dirname, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { AnaxError } from "../../base/errors.ts";
 
 // An `import` of it would load its streams, too, which takes longer than all that is done with it here.
@@ -16,4 +16,14 @@ export async function checkOutput(output: string, overwrite: boolean): Promise<v
     const { outputErrorOf } = await import("../../disk/disk-error.ts");
     throw outputErrorOf(thrown, { output });
   }
+}
+
+/** Where a file of the source goes; a name such as `../x` must not leave the output directory. Throws `input.invalid`. */
+export function outputBelow(outputRoot: string, path: string): string {
+  const root = resolve(outputRoot);
+  const target = join(root, path);
+  const inside = relative(root, target);
+  if (inside === "" || inside.startsWith("..") || path.includes("\0"))
+    throw new AnaxError("input.invalid", { path, reason: "it leaves the output directory" });
+  return target;
 }

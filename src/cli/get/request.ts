@@ -18,6 +18,7 @@ export interface GetOptions {
   readonly pieceLength?: number;
   readonly contentForCalculatingTaskId?: string;
   readonly timeout: number;
+  readonly reconnectTimeout: number;
   readonly priority: number;
   readonly disableBackToSource?: boolean;
   readonly recursive?: boolean;

@@ -1,5 +1,5 @@
-import type { Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf } from "../../base/errors.ts";
+import type { ExplainTaskRequest } from "../../wire/grpc/gen/anax/v1/common.ts";
 import {
   DaemonService,
   type DaemonInfo,
@@ -13,18 +13,16 @@ import { timestampOf, wallMsOf } from "../../wire/grpc/time.ts";
 import { parseTaskId } from "../model/ids.ts";
 import { PINNED_FOR_GOOD, type PieceStore, type Verdict } from "../pieces/types.ts";
 import { localTaskOf } from "./api.ts";
+import { downloadFiles, type DownloadFilesParts } from "./download-files.ts";
 import type { HostFacts } from "./host.ts";
 import type { PeerIds } from "./peer-ids.ts";
 import type { Schedulers } from "./schedulers.ts";
-import type { TaskStories } from "./task-story.ts";
 
-export interface AnaxServiceParts {
+export interface AnaxServiceParts extends DownloadFilesParts {
   readonly store: PieceStore;
-  readonly stories: TaskStories;
   readonly schedulers: Pick<Schedulers, "explain" | "states">;
   readonly peerIds: PeerIds;
   readonly host: HostFacts;
-  readonly clock: Clock;
   readonly version: string;
   readonly dataDir: string;
   readonly listeners: () => readonly Listener[];
@@ -37,8 +35,9 @@ const VERDICTS_AT_ONCE = 256;
 export function createAnaxService(parts: AnaxServiceParts): GrpcService {
   const startedAt = timestampOf(parts.clock.wallMs());
   return serviceOf(DaemonService, {
-    explain: ({ taskId }, call) => explain(taskId, call.signal, parts),
+    explain: (request, call) => explain(request, call.signal, parts),
     async *listTasks() {
+      await parts.store.askInUse();
       for (const stored of parts.store.list()) yield localTaskOf(stored);
     },
     pinTask: async ({ taskId, until }) => {
@@ -54,6 +53,7 @@ export function createAnaxService(parts: AnaxServiceParts): GrpcService {
       for (let from = 0; from === 0 || from < verdicts.length; from += VERDICTS_AT_ONCE)
         yield { ...sums, verdicts: verdicts.slice(from, from + VERDICTS_AT_ONCE).map(verdictOf) };
     },
+    downloadFiles: (request, call) => downloadFiles(request, call.signal, parts),
     info: (): DaemonInfo => ({
       version: parts.version,
       pid: process.pid,
@@ -73,16 +73,20 @@ function localTask(text: string, store: PieceStore): LocalTask {
   return localTaskOf(stored);
 }
 
-function verdictOf({ id, accessedAtMs, inUse, ...verdict }: Verdict): TaskVerdict {
-  return { taskId: id, accessedAt: timestampOf(accessedAtMs), inUse: [...inUse], ...verdict };
+function verdictOf({ id, accessedAtMs, inUse, usedBy, ...verdict }: Verdict): TaskVerdict {
+  return { taskId: id, accessedAt: timestampOf(accessedAtMs), inUse: [...inUse], usedBy: [...usedBy], ...verdict };
 }
 
 /** Both halves of a task's story. That the scheduler does not answer is part of it. */
-async function explain(text: string, signal: AbortSignal, parts: AnaxServiceParts): Promise<ExplainDaemonResponse> {
+async function explain(
+  { taskId: text, peer }: ExplainTaskRequest,
+  signal: AbortSignal,
+  parts: AnaxServiceParts,
+): Promise<ExplainDaemonResponse> {
   const taskId = parseTaskId(text);
   const stored = parts.store.find(taskId);
   const events = parts.stories.of(taskId);
-  const asked = await parts.schedulers.explain(taskId, signal).then(
+  const asked = await parts.schedulers.explain(taskId, peer, signal).then(
     (scheduler) => ({ scheduler, error: undefined }),
     (thrown: unknown) => ({ scheduler: undefined, error: errorOf(thrown) }),
   );
@@ -93,5 +97,6 @@ async function explain(text: string, signal: AbortSignal, parts: AnaxServicePart
     events: events.map(({ atMs, event, fields }) => ({ at: timestampOf(atMs), peerId, event, fields: { ...fields } })),
     scheduler: asked.scheduler,
     schedulerError: asked.error?.message ?? "",
+    ownPeerId: peerId,
   };
 }

@@ -33,6 +33,8 @@ export type Decision =
       /** What is to be read, in place of what was named before; none: everything. */
       readonly spans: readonly PieceSpan[];
     }
+  /** Nothing yet, and it is in order to wait on. */
+  | { readonly kind: "wait"; readonly reason: string }
   | { readonly kind: "empty-content" };
 
 /** One download's stream to its scheduler. */
@@ -93,7 +95,7 @@ async function* decisionsOf(responses: AsyncIterable<AnnouncePeerResponse>): Asy
         yield { kind: "empty-content" };
         break;
       case "normalTaskResponse":
-        yield parentsOf(response.value);
+        yield response.value.waiting === "" ? parentsOf(response.value) : { kind: "wait", reason: response.value.waiting };
         break;
       case "needBackToSourceResponse":
         yield {

@@ -5,6 +5,8 @@ import type { ByteRange } from "../model/types.ts";
 import type { StoredTask } from "../pieces/types.ts";
 import { rangeWithin, wirePieceOf } from "./api.ts";
 import { orAborted } from "./linked-signal.ts";
+import { sendingBytesOf } from "./memory/amounts.ts";
+import type { MemoryBudget } from "./memory/budget.ts";
 import type { Download } from "./types.ts";
 
 type Wanted = Pick<WireDownload, "range" | "needPieceContent">;
@@ -17,7 +19,7 @@ type Wanted = Pick<WireDownload, "range" | "needPieceContent">;
 export async function* answerDownload(
   download: Download,
   wanted: Wanted,
-  { hostId, signal }: { readonly hostId: string; readonly signal: AbortSignal },
+  { hostId, memory, signal }: { readonly hostId: string; readonly memory: MemoryBudget; readonly signal: AbortSignal },
 ): AsyncGenerator<DownloadTaskResponse> {
   const ids = { hostId, taskId: download.taskId, peerId: download.peerId };
   const stored = await orAborted(download.stored, signal);
@@ -37,7 +39,8 @@ export async function* answerDownload(
       },
     },
   };
-  if (wanted.needPieceContent) yield* withContent(download, stored, range ?? { start: 0, length: meta.contentLength }, { ids, signal });
+  if (wanted.needPieceContent)
+    yield* withContent(download, stored, range ?? { start: 0, length: meta.contentLength }, { ids, memory, signal });
   else {
     const told = new Set(before.map(({ index }) => index));
     for await (const piece of download.pieces(signal)) if (!told.has(piece.index)) yield finished(ids, wirePieceOf(piece));
@@ -47,6 +50,7 @@ export async function* answerDownload(
 
 interface Answering {
   readonly ids: { readonly hostId: string; readonly taskId: string; readonly peerId: string };
+  readonly memory: MemoryBudget;
   readonly signal: AbortSignal;
 }
 
@@ -55,10 +59,11 @@ async function* withContent(
   download: Download,
   stored: StoredTask,
   range: ByteRange,
-  { ids, signal }: Answering,
+  { ids, memory, signal }: Answering,
 ): AsyncGenerator<DownloadTaskResponse> {
   const { meta } = stored;
   const { first, count } = piecesOfRange(meta, range);
+  using _memory = await memory.reserve(sendingBytesOf(Math.min(meta.pieceLength, range.length)), signal);
   for (let index = first; index < first + count; index++) {
     const whole = pieceRangeOf(meta, index);
     const start = Math.max(whole.start, range.start);

@@ -22,7 +22,7 @@ import type { DownloadedPiece, DownloadRequest } from "./types.ts";
 
 /** What dfget assumes when nobody says. */
 const TIMEOUT_DEFAULT_MS = 2 * 3_600_000;
-const TIMEOUT_MAX_MS = 7 * 24 * 3_600_000;
+export const TIMEOUT_MAX_MS = 7 * 24 * 3_600_000;
 const URL_CHARS_MAX = 16 * 1024;
 const CERTIFICATES_MAX = 100;
 const READER_KEYS_MAX = 16;

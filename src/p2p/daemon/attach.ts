@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
+import { TurnBatch } from "../../base/turn-batch.ts";
 import type { BidiStream, GrpcChannel } from "../../wire/grpc/client.ts";
 import {
   SchedulerService,
@@ -60,13 +61,14 @@ export async function attachTo(options: AttachOptions): Promise<never> {
   late[Symbol.dispose]();
   if (first.done === true || first.value.response?.$case !== "welcome") throw new AnaxError("rpc.internal", { reason: "no welcome" });
   await greeted;
-  const { heartbeatInterval, heartbeatMissesMax, takesTalks } = first.value.response.value;
+  const { heartbeatInterval, heartbeatMissesMax, takesTalks, takesBatches } = first.value.response.value;
   const { talks } = options;
-  if (takesTalks) talks.connect((talk) => stream.send({ request: { $case: "talk", value: talk } }));
-  options.onAttached((task) => tell(stream, options.inventory, task));
+  const speech = new Speech(stream, takesBatches);
+  if (takesTalks) talks.connect((talk) => speech.say({ $case: "talk", value: talk }));
+  options.onAttached((task) => tell(speech, options.inventory, task));
   const pulse = startPulse({
     ...options,
-    stream,
+    speech,
     news,
     scope,
     intervalMs: Math.max(HEARTBEAT_MIN_MS, heartbeatInterval === undefined ? HEARTBEAT_DEFAULT_MS : msOf(heartbeatInterval)),
@@ -75,7 +77,9 @@ export async function attachTo(options: AttachOptions): Promise<never> {
   try {
     for (let next = await responses.next(); next.done !== true; next = await responses.next()) {
       pulse.heard();
-      if (next.value.response?.$case === "answer") talks.hear(next.value.response.value);
+      const { response } = next.value;
+      if (response?.$case === "answer") talks.hear(response.value);
+      else if (response?.$case === "batch") for (const answer of response.value.answers) talks.hear(answer);
     }
   } finally {
     pulse[Symbol.dispose]();
@@ -87,7 +91,9 @@ export async function attachTo(options: AttachOptions): Promise<never> {
 async function greet(stream: AttachStream, { host, inventory, signingKey = NO_KEY }: AttachOptions): Promise<void> {
   let tasks: WireStored[] = [];
   const hello = (more: boolean) =>
-    stream.send({ request: { $case: "hello", value: { host: host.message(), tasks, more, instanceId: INSTANCE_ID, signingKey } } });
+    stream.send({
+      request: { $case: "hello", value: { host: host.message(), tasks, more, instanceId: INSTANCE_ID, signingKey, takesBatches: true } },
+    });
   for (const task of inventory.list()) {
     if (tasks.length === HELLO_TASKS_MAX) {
       await hello(true);
@@ -98,18 +104,54 @@ async function greet(stream: AttachStream, { host, inventory, signingKey = NO_KE
   await hello(false);
 }
 
-function tell(stream: AttachStream, inventory: Inventory, task: TaskId): void {
+type Said = NonNullable<AttachRequest["request"]>;
+
+/** Requests in one batch, and bytes of the bitmap in one of them: both keep a message far below gRPC's limit. */
+const BATCH_MAX = 64;
+const BITMAP_BYTES_MAX = 4096;
+
+/** What this host says once it is welcome. Who hears it on the other side is told by the answers, so that nobody waits for a message to be sent. */
+class Speech {
+  readonly #stream: AttachStream;
+  readonly #batch: TurnBatch<Said> | undefined;
+
+  constructor(stream: AttachStream, takesBatches: boolean) {
+    this.#stream = stream;
+    if (takesBatches) this.#batch = new TurnBatch({ itemsMax: BATCH_MAX, pass: (all) => this.#send(batchOf(all)) });
+  }
+
+  /** Together with what else is said now. */
+  say(said: Said): void {
+    if (this.#batch === undefined) this.#send(said);
+    else this.#batch.add(said);
+  }
+
+  /** By itself, after what was said before. */
+  sayAlone(said: Said): void {
+    this.#batch?.flush();
+    this.#send(said);
+  }
+
+  #send(request: Said): void {
+    this.#stream.send({ request }).catch(() => undefined); // its reader hears of it, and the next Hello says it all anyway
+  }
+}
+
+function batchOf([first, ...more]: readonly Said[]): Said {
+  if (first !== undefined && more.length === 0) return first;
+  return { $case: "batch", value: { requests: [first, ...more].map((request) => ({ request })) } };
+}
+
+function tell(speech: Speech, inventory: Inventory, task: TaskId): void {
   const stored = inventory.find(task);
-  const request: AttachRequest["request"] =
-    stored === undefined
-      ? { $case: "dropped", value: { taskId: task, peerId: inventory.peerIdOf(task) ?? "" } }
-      : { $case: "stored", value: stored };
-  stream.send({ request }).catch(() => undefined); // the next Hello says it all anyway
+  if (stored === undefined) speech.say({ $case: "dropped", value: { taskId: task, peerId: inventory.peerIdOf(task) ?? "" } });
+  else if (stored.finishedPieces.length > BITMAP_BYTES_MAX) speech.sayAlone({ $case: "stored", value: stored });
+  else speech.say({ $case: "stored", value: stored });
 }
 
 /** Heartbeats out, and the alarm when nothing comes back. */
 function startPulse(options: {
-  readonly stream: AttachStream;
+  readonly speech: Speech;
   readonly host: HostFacts;
   readonly news: HostNews;
   readonly inventory: Inventory;
@@ -119,7 +161,7 @@ function startPulse(options: {
   readonly intervalMs: number;
   readonly missesMax: number;
 }): Disposable & { heard(): void } {
-  const { stream, host, news, inventory, running, clock, scope, intervalMs, missesMax } = options;
+  const { speech, host, news, inventory, running, clock, scope, intervalMs, missesMax } = options;
   const progress = createProgress(inventory, running);
   let heardMs = clock.nowMs();
   let sequence = 0;
@@ -134,7 +176,7 @@ function startPulse(options: {
       ...host.uploads(),
       progress: progress(),
     };
-    stream.send({ request: { $case: "heartbeat", value } }).catch(() => undefined);
+    speech.sayAlone({ $case: "heartbeat", value });
     timer = clock.timer(intervalMs, beat);
   };
   timer = clock.timer(intervalMs, beat);

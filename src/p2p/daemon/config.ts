@@ -42,6 +42,18 @@ export const DaemonConfig = z.strictObject({
   rpcMs: duration({ min: "100ms", max: "5m" }).prefault("10s").describe("Deadline of a single call to a scheduler or peer."),
   downloadsMax: z.int().min(1).max(10_000).default(128).describe("Downloads that run at once."),
   downloadsWaitingMax: z.int().min(0).max(100_000).default(4096).describe("Downloads that wait for their turn; more are refused."),
+  resumeMax: z
+    .int()
+    .min(0)
+    .max(1000)
+    .default(8)
+    .describe("Downloads resumed at once after a restart, of those that the daemon left running; 0: none is resumed."),
+  resumeStartsMax: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(3)
+    .describe("Starts of the daemon in a row that may bring a resumed download no piece; then it is given up."),
   piecesInFlightMax: z.int().min(1).max(64).default(4).describe("Pieces of one task that are fetched at once."),
   parentsMax: z.int().min(1).max(64).default(8).describe("Parents of one task that are used at once."),
   pieceMs: duration({ min: "1s", max: "1h" }).prefault("2m").describe("Deadline of one piece from a parent."),

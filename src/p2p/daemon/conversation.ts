@@ -94,7 +94,7 @@ export class Conversation {
   /** A scheduler of ours hears of pieces that arrived by the heartbeats of this host, all at once. */
   say(report: Report): void {
     if (!this.#introduced || (this.#announcement?.ours === true && isOfPiece(report))) return;
-    this.#announcement?.send(report);
+    this.#announcement?.send(this.#announcement.ours ? report : asOthersKnowIt(report));
   }
 
   /** The work is over: what is heard from now on changes nothing. */
@@ -119,17 +119,22 @@ export class Conversation {
 
   async #hear(announcement: Announcement): Promise<void> {
     const { clock, config, onDecision, onLost } = this.#options;
-    using silent = clock.timer(config.decisionMs, () => {
-      if (!this.#over) onLost("silent");
-    });
+    const wait = (): Disposable =>
+      clock.timer(config.decisionMs, () => {
+        if (!this.#over) onLost("silent");
+      });
+    let silent = wait();
     try {
       for await (const decision of announcement.decisions) {
         silent[Symbol.dispose]();
+        if (decision.kind === "wait") silent = wait();
         if (!this.#over) onDecision(decision);
       }
       this.#lost(announcement, undefined);
     } catch (thrown) {
       this.#lost(announcement, errorOf(thrown));
+    } finally {
+      silent[Symbol.dispose]();
     }
   }
 
@@ -148,6 +153,10 @@ export class Conversation {
     this.#introduced = false;
   }
 }
+
+/** Without what we added to it. */
+const asOthersKnowIt = (report: Report): Report =>
+  report.$case === "downloadPieceFailedRequest" ? { ...report, value: { ...report.value, code: "" } } : report;
 
 const isOfPiece = ({ $case }: Report): boolean =>
   $case === "downloadPieceFinishedRequest" || $case === "downloadPieceBackToSourceFinishedRequest";

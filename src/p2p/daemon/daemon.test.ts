@@ -27,6 +27,23 @@ test("two who want the same share one read of the source, a third is served from
   assert.equal(origin.totals().gets, 1);
 });
 
+test("downloads wait for the memory that others have, and for no longer than they may", async () => {
+  const paths = ["/a", "/b", "/c"];
+  const fault = { bytesPerSecond: 8 * MIB };
+  await using origin = await startOrigin({
+    content: Object.fromEntries(paths.map((path) => [path, CONTENT])),
+    faults: Object.fromEntries(paths.map((path) => [path, fault])),
+  });
+  const memory = { totalBytes: 1, config: { waitMs: "20s", waitingMax: 1 } };
+  await using alone = await startTestDaemon({ name: "alone", memory });
+  const all = paths.map((path) => alone.daemon.downloads.start(aDownload(origin.url(path))));
+  assert.equal(await codeOf(all[2]!.done), "memory.exhausted");
+  await all[0]!.done;
+  assert.equal(origin.stats("/b").gets, 0, "the second waits for the first");
+  for (const download of all.slice(0, 2)) assert.equal(await sha256Of(download), sha256OfGenerated(CONTENT));
+  for (const download of all) download[Symbol.dispose]();
+});
+
 test("schedulers that nobody listens on are gone without", async () => {
   await using origin = await startOrigin({ content: { "/file": CONTENT } });
   await using alone = await startTestDaemon({ name: "alone", schedulers: ["127.0.0.1:1"] });

@@ -1,3 +1,4 @@
+import { join as joinPath } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { Registry } from "../../base/metrics.ts";
@@ -17,6 +18,7 @@ import { createDownloadService } from "./download-service.ts";
 import { createDownloads, type RunningDownloads } from "./downloads.ts";
 import { createHost, portsOnce, type HostFacts, type HostPorts } from "./host.ts";
 import { createHostStats } from "./host-stats.ts";
+import type { MemoryBudget } from "./memory/budget.ts";
 import type { MeshConfig } from "./mesh/config.ts";
 import { Mesh } from "./mesh/mesh.ts";
 import { meshMetricsOf } from "./mesh/metrics.ts";
@@ -25,6 +27,8 @@ import { UploadSlots } from "./mesh/upload-slots.ts";
 import { daemonMetricsOf } from "./metrics.ts";
 import { PeerIds } from "./peer-ids.ts";
 import type { Rates } from "./rates/rates.ts";
+import { resumeEarlier } from "./resume/resume-earlier.ts";
+import { RunningRecord } from "./resume/running-record.ts";
 import { Schedulers } from "./schedulers.ts";
 import { TaskStories } from "./task-story.ts";
 import { createTaskQueries } from "./tasks-service.ts";
@@ -40,6 +44,7 @@ export interface DaemonParts {
   readonly sources: Sources;
   readonly pieceClient: PieceClient;
   readonly rates: Rates;
+  readonly memory: MemoryBudget;
   /** For connections to other peers; undefined: without it they cost more turns. */
   readonly native: NativeSocket | undefined;
   readonly clock: Clock;
@@ -116,11 +121,15 @@ export function createDaemon(parts: DaemonParts): Daemon {
         waitMs: config.syncWaitMs,
       })
     : undefined;
+  const path = joinPath(parts.dataDir, "running-downloads.json");
+  const record = new RunningRecord({ path, enabled: config.resumeMax > 0, clock, log });
   const downloads = createDownloads({
+    record,
     store,
     sources,
     pieceClient: parts.pieceClient,
     limits: parts.rates,
+    memory: parts.memory,
     schedulers,
     channels,
     hostId: host.id,
@@ -143,17 +152,15 @@ export function createDaemon(parts: DaemonParts): Daemon {
   const queries = createTaskQueries({ store, sources, schedulers, clock });
   const stop = new AbortController();
   const measuring = stats.run(config.hostStatsMs, stop.signal);
+  let resuming: Promise<void> | undefined;
   return {
     downloads,
     host,
-    uploadServices: [
-      createUploadService({ downloads, store, queries, host, clock, log, config }),
-      ...(mesh === undefined ? [] : [mesh.service]),
-    ],
+    uploadServices: [createUploadService({ ...parts, downloads, queries, host }), ...(mesh === undefined ? [] : [mesh.service])],
     blocks: mesh?.handOver,
     localServices: [
       createDownloadService({ ...parts, downloads, queries, schedulers, host, stories, limits: parts.rates }),
-      createAnaxService({ ...parts, stories, schedulers, peerIds, host }),
+      createAnaxService({ ...parts, downloads, stories, schedulers, peerIds, host, limits: parts.rates }),
     ],
     get schedulers() {
       return schedulers.states;
@@ -161,15 +168,18 @@ export function createDaemon(parts: DaemonParts): Daemon {
     join(known) {
       ports.set(known);
       schedulers.join();
+      resuming = resumeEarlier({ record, downloads, store, config, clock, log, metrics, stories }, stop.signal);
     },
     async [Symbol.asyncDispose]() {
+      stop.abort();
       await schedulers.deleteHost();
       await downloads[Symbol.asyncDispose]();
+      await resuming;
+      await record[Symbol.asyncDispose]();
       await mesh?.[Symbol.asyncDispose]();
       await schedulers[Symbol.asyncDispose]();
       removed[Symbol.dispose]();
       channels[Symbol.dispose]();
-      stop.abort();
       await measuring;
     },
   };

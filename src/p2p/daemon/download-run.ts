@@ -16,6 +16,7 @@ import { learnFacts, type Learned } from "./learn-facts.ts";
 import { linkedSignal, orAborted, type LinkedSignal } from "./linked-signal.ts";
 import { Mailbox } from "./mailbox.ts";
 import { distanceBetween, type Place } from "./mesh/distance.ts";
+import type { MemoryBudget } from "./memory/budget.ts";
 import type { Mesh } from "./mesh/mesh.ts";
 import type { Introduction, MeshListener, MeshPart } from "./mesh/types.ts";
 import type { DaemonMetrics } from "./metrics.ts";
@@ -57,6 +58,7 @@ export interface RunParts {
   readonly log: Log;
   readonly metrics: DaemonMetrics;
   readonly limits: RateLimits;
+  readonly memory: MemoryBudget;
   readonly stories: TaskStories;
   /** How content is shared with our own peers; undefined: they are parents like all others. */
   readonly mesh: Pick<Mesh, "join"> | undefined;
@@ -271,6 +273,8 @@ export class DownloadRun {
         this.#releaseClaims();
         this.#tell("scheduler.says-source", { reason: decision.reason, spans: spansText(decision.spans) });
         return this.#happened({ on: "told-source" });
+      case "wait":
+        return this.#tell("scheduler.says-wait", { reason: decision.reason });
       case "empty-content":
         // A Dragonfly scheduler keeps the length that the first peer of a task named; the source may have grown since.
         return this.#happened({ on: (this.#task.stored?.meta.contentLength ?? 0) > 0 ? "told-source" : "empty-content" });
@@ -425,7 +429,7 @@ export class DownloadRun {
   // --- the source
 
   async #readSource(because: SourceReason): Promise<void> {
-    const { store, sources, clock, random, config, limits, metrics } = this.#parts;
+    const { store, sources, clock, random, config, limits, memory, metrics } = this.#parts;
     const { taskId, request } = this.#order;
     await this.#fetch?.[Symbol.asyncDispose]();
     if (this.#share.isPart && !(await this.#isLaidOut())) return this.#happened({ on: "part-failed" });
@@ -442,6 +446,7 @@ export class DownloadRun {
         random,
         config,
         limits,
+        memory,
         signal: this.#scope.signal,
         held: this.#task.stored ?? store.find(taskId),
         onStored: (stored, from) => {
@@ -521,7 +526,7 @@ export class DownloadRun {
   #pieceFailed({ index, peerId, error, temporary }: PieceFailure): void {
     this.#parts.metrics.pieceFailures.inc({ code: error.code });
     this.#tell("piece.failed", { piece: String(index), parent: peerId, code: error.code, reason: error.message });
-    this.#talk.say(pieceFailedReport({ index, parent: { peerId }, temporary }));
+    this.#talk.say(pieceFailedReport({ index, parent: { peerId }, temporary, code: error.code }));
   }
 
   #gained(piece: DownloadedPiece, costMs: number): void {

@@ -1,6 +1,4 @@
-import type { Clock } from "../../base/clock.ts";
-import { AnaxError, errorOf } from "../../base/errors.ts";
-import type { Log } from "../../base/log.ts";
+import { AnaxError } from "../../base/errors.ts";
 import type { Download as WireDownload } from "../../wire/grpc/gen/common/v2/common.ts";
 import { DfdaemonDownloadService, type DownloadTaskRequest, type DownloadTaskResponse } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
 import { serviceOf, type GrpcService } from "../../wire/grpc/service.ts";
@@ -9,26 +7,15 @@ import { answerDownload } from "./answer-download.ts";
 import { rangeWithin, requestOf, wireStatOf } from "./api.ts";
 import type { RunningDownloads } from "./downloads.ts";
 import { checkOutput, exportOutput } from "./export-output.ts";
-import type { HostFacts } from "./host.ts";
-import { orAborted } from "./linked-signal.ts";
-import { passThrough } from "./pass-through.ts";
-import type { RateLimits } from "./rates/types.ts";
+import { keptOrPassed, type KeepOrPassParts } from "./keep-or-pass.ts";
 import type { Schedulers } from "./schedulers.ts";
-import type { TaskStories } from "./task-story.ts";
-import type { Sources } from "../source/types.ts";
 import type { TaskQueries } from "./tasks-service.ts";
 
-export interface DownloadServiceParts {
+export interface DownloadServiceParts extends KeepOrPassParts {
   readonly downloads: RunningDownloads;
   readonly store: PieceStore;
   readonly queries: TaskQueries;
   readonly schedulers: Pick<Schedulers, "deleteHost">;
-  readonly host: HostFacts;
-  readonly clock: Clock;
-  readonly sources: Sources;
-  readonly limits: RateLimits;
-  readonly stories: TaskStories;
-  readonly log: Log;
 }
 
 /** `DfdaemonDownload`, for programs on this machine: as dfget uses it. What it does not name answers UNIMPLEMENTED. */
@@ -60,32 +47,16 @@ async function* download(
   signal: AbortSignal,
   parts: DownloadServiceParts,
 ): AsyncGenerator<DownloadTaskResponse> {
-  const { downloads, host } = parts;
+  const { downloads, host, memory } = parts;
   const order = request.download;
   if (order === undefined) throw new AnaxError("input.invalid", { reason: "no download in the request" });
   if (order.metadataOnly) throw new AnaxError("rpc.unimplemented", { reason: "metadata_only" });
   if (order.outputPath !== undefined) await checkOutput({ path: order.outputPath, overwrite: order.overwrite });
   const wanted = requestOf(order);
   using held = downloads.start(wanted);
-  try {
-    await orAborted(held.stored, signal);
-  } catch (thrown) {
-    const { outputPath } = order;
-    const passes = errorOf(thrown).code === "disk.full" && outputPath !== undefined && !order.forceHardLink && !order.disableBackToSource;
-    if (!passes) throw thrown;
-    const reason = errorOf(thrown).message;
-    parts.stories.tell(held.taskId, "download.passed-through", { reason });
-    parts.log.warn("download.passed-through", {
-      taskId: held.taskId,
-      output: outputPath,
-      reason,
-      hint: "anax gc --dry-run says what is in use",
-    });
-    const to = { request: wanted, path: outputPath, overwrite: order.overwrite, range: order.range };
-    using deadline = parts.clock.deadline(wanted.timeoutMs, signal);
-    return yield* passThrough(held, to, { ...parts, hostId: host.id, signal: deadline.signal });
-  }
-  yield* answerDownload(held, order, { hostId: host.id, signal });
+  const way = await keptOrPassed(held, order, { wanted, signal, parts });
+  if (way !== "kept") return yield* way;
+  yield* answerDownload(held, order, { hostId: host.id, memory, signal });
   if (order.outputPath !== undefined) await deliver(await held.stored, order, order.outputPath, signal);
 }
 

@@ -5,16 +5,21 @@ import type { TrafficType } from "../model/types.ts";
 import type { StoredTask } from "../pieces/types.ts";
 import { DownloadRun, type RunParts } from "./download-run.ts";
 import { orAborted } from "./linked-signal.ts";
+import { DOWNLOAD_BYTES } from "./memory/amounts.ts";
 import type { PeerIds } from "./peer-ids.ts";
 import { PieceLog } from "./piece-log.ts";
+import type { RunningRecord } from "./resume/running-record.ts";
 import { expectDigest } from "./task-digest.ts";
 import { taskIdOfRequest } from "./task-meta.ts";
 import { isTouched } from "./touched.ts";
+import { withoutSecrets } from "./url-secrets.ts";
 import type { Download, DownloadedPiece, DownloadRequest, DownloadResult, Downloads } from "./types.ts";
 
 export interface DownloadsParts extends RunParts {
   readonly peerIds: PeerIds;
   readonly isForeign: (task: TaskId) => boolean;
+  /** Which downloads run, for the next process. */
+  readonly record: RunningRecord;
 }
 
 /** What the other services of the daemon ask beyond `Downloads`. */
@@ -23,6 +28,8 @@ export interface RunningDownloads extends Downloads, AsyncDisposable {
   storedOf(task: TaskId): Promise<StoredTask> | undefined;
   /** Its pieces as they arrive; ends with the download. Undefined when nobody downloads it. */
   piecesOf(task: TaskId, signal: AbortSignal): AsyncIterable<DownloadedPiece> | undefined;
+  /** As `start`, for a task that was being downloaded when an earlier process died. Whoever starts it as well takes it over: it ends with him. */
+  resume(task: TaskId, request: DownloadRequest): Download;
   /** Called whenever a download starts. */
   onStart(listen: (task: TaskId) => void): Disposable;
 }
@@ -40,6 +47,10 @@ interface Shared {
   readonly stored: Promise<StoredTask>;
   readonly result: Promise<DownloadResult>;
   readonly log: PieceLog;
+  /** Of the first who allows the source, else of the first: how the source is read. */
+  request: DownloadRequest;
+  /** Holds it while nobody else does. */
+  resumption: Download | undefined;
   holders: number;
   /** Somebody has held it who allows the source. */
   mayReadSource: boolean;
@@ -69,13 +80,26 @@ class SharedDownloads implements RunningDownloads {
 
   start(request: DownloadRequest): Download {
     try {
-      if (this.#stopped) throw new AnaxError("download.cancelled", { reason: "the daemon stops" });
+      if (this.#stopped) throw new AnaxError("daemon.stopping");
       const taskId = taskIdOfRequest(request);
-      const shared = this.#running.get(taskId) ?? this.#hit(taskId) ?? this.#begin(taskId, request);
-      return this.#hold(shared, request);
+      const known = this.#running.get(taskId) ?? this.#hit(taskId, request);
+      if (known === undefined) this.#parts.record.note(taskId, request);
+      const shared = known ?? this.#begin(taskId, request);
+      const held = this.#hold(shared, request);
+      shared.resumption?.[Symbol.dispose]();
+      shared.resumption = undefined;
+      return held;
     } catch (thrown) {
       return failedDownload(request, errorOf(thrown));
     }
+  }
+
+  resume(task: TaskId, request: DownloadRequest): Download {
+    if (this.#stopped) return failedDownload(request, new AnaxError("daemon.stopping"));
+    const shared = this.#running.get(task) ?? this.#begin(task, request);
+    const held = this.#hold(shared, request);
+    if (shared.holders === 1) shared.resumption = held;
+    return held;
   }
 
   storedOf(task: TaskId): Promise<StoredTask> | undefined {
@@ -93,13 +117,12 @@ class SharedDownloads implements RunningDownloads {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true;
-    for (const { controller } of this.#running.values())
-      controller.abort(new AnaxError("download.cancelled", { reason: "the daemon stops" }));
+    for (const { controller } of this.#running.values()) controller.abort(new AnaxError("daemon.stopping"));
     while (this.#background.size > 0) await Promise.all(this.#background);
   }
 
   /** Everything is here already. */
-  #hit(taskId: TaskId): Shared | undefined {
+  #hit(taskId: TaskId, request: DownloadRequest): Shared | undefined {
     const stored = this.#parts.store.find(taskId);
     if (stored?.state !== "finished" || isTouched(stored)) return undefined;
     const log = new PieceLog();
@@ -119,6 +142,8 @@ class SharedDownloads implements RunningDownloads {
       stored: Promise.resolve(stored),
       result: Promise.resolve({ meta: stored.meta, bytesFrom }),
       log,
+      request,
+      resumption: undefined,
       holders: 0,
       mayReadSource: false,
     };
@@ -141,6 +166,8 @@ class SharedDownloads implements RunningDownloads {
       stored: stored.promise,
       result: result.promise,
       log: new PieceLog(),
+      request,
+      resumption: undefined,
       holders: 0,
       mayReadSource: false,
     };
@@ -154,7 +181,7 @@ class SharedDownloads implements RunningDownloads {
     };
     const before = this.#ending.get(taskId) ?? Promise.resolve();
     const run = before
-      .then(() => this.#run(shared, request, onStored))
+      .then(() => this.#run(shared, onStored))
       .then(result.resolve, (thrown: unknown) => {
         stored.reject(errorOf(thrown));
         result.reject(errorOf(thrown));
@@ -166,28 +193,36 @@ class SharedDownloads implements RunningDownloads {
     return shared;
   }
 
-  async #run(shared: Shared, request: DownloadRequest, onStored: (stored: StoredTask) => void): Promise<DownloadResult> {
+  async #run(shared: Shared, onStored: (stored: StoredTask) => void): Promise<DownloadResult> {
     const { taskId, peerId, controller, log } = shared;
-    const { metrics, stories, clock } = this.#parts;
+    const { metrics, stories, clock, record } = this.#parts;
     const startedMs = clock.nowMs();
     let run: DownloadRun | undefined;
     try {
       using slot = await this.#slots.acquire(controller.signal);
       void slot;
+      using memory = await this.#memory(shared);
+      void memory;
       await this.#dropTouched(shared);
       run = new DownloadRun(
         {
           taskId,
           peerId,
-          request,
+          get request() {
+            return shared.request;
+          },
           signal: controller.signal,
           mayReadSource: () => shared.mayReadSource,
           onStored,
-          onPiece: (piece) => log.add(piece),
+          onPiece: (piece) => {
+            log.add(piece);
+            if (piece.traffic !== "local-peer") record.progressed(taskId);
+          },
         },
         this.#parts,
       );
       const result = await run.run();
+      record.drop(taskId);
       const ms = String(Math.round(clock.nowMs() - startedMs));
       metrics.downloads.inc({ outcome: "done" });
       stories.tell(taskId, "download.done", {
@@ -210,12 +245,20 @@ class SharedDownloads implements RunningDownloads {
     }
   }
 
+  /** What a download takes while it runs. Throws `memory.exhausted`. */
+  async #memory({ taskId, controller }: Shared): Promise<Disposable> {
+    const { memory, stories } = this.#parts;
+    const now = memory.tryReserve(DOWNLOAD_BYTES);
+    if (now === undefined) stories.tell(taskId, "download.waits-for-memory");
+    return now ?? (await memory.reserve(DOWNLOAD_BYTES, controller.signal));
+  }
+
   /** Content that is not ours any more is fetched anew. Throws `task.in-use` while somebody still reads it. */
   async #dropTouched({ taskId, peerId }: Shared): Promise<void> {
     const { store, stories, log, peerIds } = this.#parts;
     const stored = store.find(taskId);
     if (stored?.state !== "finished" || !isTouched(stored)) return;
-    await store.remove(taskId, { ignore: ["hard-link"] });
+    await store.remove(taskId, { ignore: ["hard-link", "container", "mount"] }); // they use what it was
     peerIds.keep(taskId, peerId);
     stories.tell(taskId, "task.touched");
     log.warn("task.touched", { taskId, path: stored.path });
@@ -224,6 +267,7 @@ class SharedDownloads implements RunningDownloads {
   #failed({ taskId, controller }: Shared, error: AnaxError): void {
     const { metrics, stories, log } = this.#parts;
     this.#running.delete(taskId); // whoever comes now tries anew
+    if (error.code !== "daemon.stopping") this.#parts.record.drop(taskId);
     const outcome = controller.signal.aborted ? "cancelled" : "failed";
     metrics.downloads.inc({ outcome });
     stories.tell(taskId, `download.${outcome}`, { code: error.code, reason: error.message });
@@ -235,7 +279,7 @@ class SharedDownloads implements RunningDownloads {
 
   #hold(shared: Shared, request: DownloadRequest): Download {
     shared.holders++;
-    if (!request.disableBackToSource) shared.mayReadSource = true;
+    if (!request.disableBackToSource && !shared.mayReadSource) this.#mayReadSource(shared, request);
     const deadline = this.#parts.clock.deadline(request.timeoutMs);
     let held = true;
     const release = (): void => {
@@ -256,6 +300,13 @@ class SharedDownloads implements RunningDownloads {
       pieces: (signal) => shared.log.read(signal),
       [Symbol.dispose]: release,
     };
+  }
+
+  /** Whoever wanted it from peers only may have had no credentials for the source. */
+  #mayReadSource(shared: Shared, request: DownloadRequest): void {
+    shared.mayReadSource = true;
+    if (shared.request !== request && this.#ending.has(shared.taskId)) this.#parts.record.note(shared.taskId, request);
+    shared.request = request;
   }
 
   /** The shared result, once this holder's own expectation is met. */
@@ -288,10 +339,4 @@ function failedDownload(request: DownloadRequest, error: AnaxError): Download {
     async *pieces() {},
     [Symbol.dispose]: () => undefined,
   };
-}
-
-/** Signed URLs carry their secret in the query, and some carry a password. */
-function withoutSecrets(text: string): string {
-  const url = URL.parse(text);
-  return url === null ? "" : `${url.protocol}//${url.host}${url.pathname}`;
 }

@@ -21,13 +21,18 @@ export interface Output {
 /** Refuses an output that cannot be written before anything is downloaded for it. Throws `input.invalid`, `output.exists`, `output.unwritable`. */
 export async function checkOutput(output: Pick<Output, "path" | "overwrite">): Promise<void> {
   const { path, overwrite } = output;
-  if (!isAbsolute(path) || path.includes("\0") || basename(path) === "")
-    throw new AnaxError("input.invalid", { output: path, reason: "not an absolute path of a file" });
+  mustBePathOfFile(path);
   const directory = await lookAt(dirname(path));
   if (directory === undefined) throw new AnaxError("output.unwritable", { output: path, reason: "the directory does not exist" });
   const there = await lookAt(path);
   if (there?.isDirectory() === true) throw new AnaxError("output.unwritable", { output: path, reason: "it is a directory" });
   if (there !== undefined && !overwrite) throw new AnaxError("output.exists", { output: path });
+}
+
+/** Throws `input.invalid` for what cannot be the path of a file, whatever is on the disk. */
+export function mustBePathOfFile(path: string): void {
+  if (!isAbsolute(path) || path.includes("\0") || basename(path) === "")
+    throw new AnaxError("input.invalid", { output: path, reason: "not an absolute path of a file" });
 }
 
 /**

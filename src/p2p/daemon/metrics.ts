@@ -8,6 +8,12 @@ export const DAEMON_METRICS = {
     labels: ["outcome"],
   },
   downloadsInFlight: { kind: "gauge", name: "anax_daemon_downloads_in_flight", help: "Downloads that run or wait for their turn." },
+  resumed: {
+    kind: "counter",
+    name: "anax_daemon_resumed_downloads_total",
+    help: "Downloads that were left running at a restart, by what became of them: done, failed, too-late, no-progress.",
+    labels: ["outcome"],
+  },
   failures: { kind: "counter", name: "anax_daemon_download_failures_total", help: "Failed downloads by error code.", labels: ["code"] },
   bytes: {
     kind: "counter",

@@ -33,9 +33,10 @@ export function pieceFailedReport(failure: {
   readonly index: number;
   readonly parent: Pick<ParentOffer, "peerId">;
   readonly temporary: boolean;
+  readonly code: string;
 }): Report {
-  const { index, parent, temporary } = failure;
-  return { $case: "downloadPieceFailedRequest", value: { pieceNumber: index, parentId: parent.peerId, temporary } };
+  const { index, parent, temporary, code } = failure;
+  return { $case: "downloadPieceFailedRequest", value: { pieceNumber: index, parentId: parent.peerId, temporary, code } };
 }
 
 export const finishedReport = (fromSource: boolean): Report =>

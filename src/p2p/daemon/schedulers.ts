@@ -116,8 +116,9 @@ export class Schedulers implements AsyncDisposable {
     );
   }
 
-  async explain(task: TaskId, signal: AbortSignal): Promise<ExplainTaskResponse> {
-    return this.#need(task).channel.unary(OwnService.explain, { taskId: task }, { timeoutMs: this.#options.config.rpcMs, signal });
+  /** `peer`: the beginning of a peer id, host id or host name; empty: all of them. */
+  async explain(task: TaskId, peer: string, signal: AbortSignal): Promise<ExplainTaskResponse> {
+    return this.#need(task).channel.unary(OwnService.explain, { taskId: task, peer }, { timeoutMs: this.#options.config.rpcMs, signal });
   }
 
   /**

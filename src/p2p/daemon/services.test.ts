@@ -143,7 +143,7 @@ test("requests that make no sense are refused, each with a code", async () => {
   assert.equal(await codeOf(all(channel.serverStream(DfdaemonDownloadService.downloadTask, {}, { signal: never }))), "input.invalid");
   for (const taskId of ["", "../../etc/passwd", "X".repeat(64)]) {
     assert.equal(await codeOf(channel.unary(DfdaemonDownloadService.statLocalTask, { taskId }, CALL)), "input.invalid");
-    assert.equal(await codeOf(channel.unary(DaemonService.explain, { taskId }, CALL)), "input.invalid");
+    assert.equal(await codeOf(channel.unary(DaemonService.explain, { taskId, peer: "" }, CALL)), "input.invalid");
     assert.equal(await codeOf(upload.unary(DfdaemonUploadService.deleteTask, { taskId }, CALL)), "input.invalid");
     const sync = upload.serverStream(
       DfdaemonUploadService.syncPieces,
@@ -225,7 +225,7 @@ test("what is here can be listed, explained, and deleted when nobody uses it", a
   assert.equal(task?.taskId, taskId);
   assert.equal(task?.bytesFromSource, CONTENT.bytes);
   assert.deepEqual(task?.inUse, ["download"]);
-  const explained = await channel.unary(DaemonService.explain, { taskId }, CALL);
+  const explained = await channel.unary(DaemonService.explain, { taskId, peer: "" }, CALL);
   assert.ok(explained.events.some(({ event, fields }) => event === "download.read-source" && fields["because"] === "no-scheduler"));
   assert.match(explained.schedulerError, /no scheduler is configured/);
   assert.equal((await upload.unary(DfdaemonUploadService.statLocalTask, { taskId }, CALL)).contentLength, CONTENT.bytes);

@@ -5,6 +5,7 @@ import type { TaskId } from "../model/ids.ts";
 import type { PieceStore, StoredTask } from "../pieces/types.ts";
 import type { Sources } from "../source/types.ts";
 import type { DaemonConfig } from "./config.ts";
+import type { MemoryBudget } from "./memory/budget.ts";
 import type { RateLimits } from "./rates/types.ts";
 import type { SourceMeter } from "./source-meter.ts";
 import type { SourceShare } from "./source-share.ts";
@@ -20,6 +21,7 @@ export interface SourceJob {
   readonly random: Random;
   readonly config: Pick<DaemonConfig, "sourceAttemptsMax" | "sourceBackoffMs" | "sourceConnectionsMax">;
   readonly limits: RateLimits;
+  readonly memory: Pick<MemoryBudget, "tryReserve">;
   readonly signal: AbortSignal;
   /** What of the task is here already. */
   readonly held: StoredTask | undefined;

@@ -80,6 +80,11 @@ interface ReadState {
 async function readOnce(job: SourceJob, state: ReadState): Promise<StoredTask | undefined> {
   using scope = linkedSignal(job.signal);
   try {
+    // What an earlier process left is known only once it is verified; to open it waits for that.
+    if (state.stored?.state === "verifying") {
+      state.stored = await job.store.open(metaOf(job.taskId, job.request, state.stored.meta), job.signal);
+      state.opened = true;
+    }
     const run = state.stored === undefined ? undefined : await nextRunOf(job, state.stored, state.wide);
     if (state.stored !== undefined && run === undefined) return ready(job, state.stored);
     const ranged = state.useRanges && state.stored !== undefined && run !== undefined && !isWhole(state.stored.meta, run);

@@ -1,6 +1,7 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { StoredTask } from "../pieces/types.ts";
 import { linkedSignal, type LinkedSignal } from "./linked-signal.ts";
+import { CONNECTION_BYTES } from "./memory/amounts.ts";
 import type { SourceJob } from "./source-job.ts";
 import { FIRST_LANE, SourceLanes } from "./source-lanes.ts";
 import { isNeeded, nextRun, type SourceRun } from "./source-plan.ts";
@@ -135,10 +136,14 @@ export class WideReading implements AsyncDisposable {
     if (this.#width.count !== before) this.#job.onConnections(this.#width.count);
   }
 
+  /** Without memory for it there is none, which then brings nothing. */
   #start(lane: number): void {
+    const memory = this.#job.memory.tryReserve(CONNECTION_BYTES);
+    if (memory === undefined) return;
     const scope = linkedSignal(this.#job.signal);
     const work = this.#runLane(lane, scope.signal).finally(() => {
       scope[Symbol.dispose]();
+      memory[Symbol.dispose]();
       this.#running.delete(lane);
     });
     this.#running.set(lane, { scope, work });

@@ -23,7 +23,7 @@ const answer = (id: number, change: Partial<DownloadAnswer> = {}): DownloadAnswe
 function connected() {
   const said: DownloadTalk[] = [];
   const talks = new Talks();
-  talks.connect(async (talk) => void said.push(talk));
+  talks.connect((talk) => void said.push(talk));
   return { talks, said };
 }
 
@@ -60,7 +60,7 @@ test("when the host's stream ends all conversations do, and a new one begins on 
   talks.disconnect(new AnaxError("rpc.unavailable", {}));
   assert.equal(await hearing, "0, and rpc.unavailable");
   assert.equal(talks.ready, false);
-  talks.connect(async (talk) => void said.push(talk));
+  talks.connect((talk) => void said.push(talk));
   using two = talks.begin(new AbortController().signal);
   await two.send(started);
   assert.deepEqual(said, [{ id: 2, request: started }]);

@@ -23,14 +23,14 @@ interface Talk {
 export class Talks {
   readonly #open = new Map<number, Talk>();
   #ids = 0;
-  #say: ((talk: DownloadTalk) => Promise<void>) | undefined;
+  #say: ((talk: DownloadTalk) => void) | undefined;
 
   /** There is a stream for them. */
   get ready(): boolean {
     return this.#say !== undefined;
   }
 
-  connect(say: (talk: DownloadTalk) => Promise<void>): void {
+  connect(say: (talk: DownloadTalk) => void): void {
     this.#say = say;
   }
 
@@ -62,7 +62,7 @@ export class Talks {
     return {
       send: async (request) => {
         if (talk.over !== undefined || this.#say === undefined) throw talk.over?.reason ?? ENDED;
-        await this.#say({ id, request });
+        this.#say({ id, request });
       },
       responses: { [Symbol.asyncIterator]: () => answersOf(talk) },
       close: () => undefined, // the scheduler ends a conversation after the last report
@@ -77,7 +77,7 @@ export class Talks {
   #leave(id: number, reason: Error): void {
     if (!this.#open.has(id)) return;
     this.#end(id, reason);
-    this.#say?.({ id, request: undefined }).catch(() => undefined); // who is not there any more need not be told
+    this.#say?.({ id, request: undefined });
   }
 
   #end(id: number, reason: Error | undefined): void {

@@ -12,6 +12,7 @@ import type { DaemonConfig } from "./config.ts";
 import type { RunningDownloads } from "./downloads.ts";
 import type { HostFacts } from "./host.ts";
 import { linkedSignal, type LinkedSignal } from "./linked-signal.ts";
+import type { MemoryBudget } from "./memory/budget.ts";
 import { syncPieces } from "./sync-pieces.ts";
 import type { TaskQueries } from "./tasks-service.ts";
 
@@ -20,6 +21,7 @@ export interface UploadParts {
   readonly store: PieceStore;
   readonly queries: TaskQueries;
   readonly host: HostFacts;
+  readonly memory: MemoryBudget;
   readonly clock: Clock;
   readonly log: Log;
   readonly config: Pick<DaemonConfig, "syncWaitMs" | "hostStatsMs">;
@@ -55,7 +57,7 @@ export function createUploadService(parts: UploadParts): GrpcService {
  * be waiting for it, and a scheduler that restarts is no reason to read the source twice.
  */
 async function* seed(request: DownloadTaskRequest, call: CallContext, parts: UploadParts): AsyncGenerator<DownloadTaskResponse> {
-  const { downloads, host } = parts;
+  const { downloads, host, memory } = parts;
   if (request.download === undefined) throw new AnaxError("input.invalid", { reason: "no download in the request" });
   const { needBackToSource, disableBackToSource } = request.download;
   // Dragonfly's scheduler passes on what the asking peer forbade itself, and orders the seed to read the source nevertheless.
@@ -65,7 +67,7 @@ async function* seed(request: DownloadTaskRequest, call: CallContext, parts: Upl
     () => download[Symbol.dispose](),
     () => download[Symbol.dispose](),
   );
-  yield* answerDownload(download, { range: undefined, needPieceContent: false }, { hostId: host.id, signal: call.signal });
+  yield* answerDownload(download, { range: undefined, needPieceContent: false }, { hostId: host.id, memory, signal: call.signal });
 }
 
 async function* tellHost(

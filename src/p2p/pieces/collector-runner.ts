@@ -3,8 +3,18 @@ import { AnaxError } from "../../base/errors.ts";
 import { Semaphore } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { freeSpaceOf, type FreeSpace } from "../../disk/free-space.ts";
-import { planEviction, shortageOf, surplusOf, verdictsOf, type EvictionPlan, type Room, type Victim } from "./collector.ts";
+import {
+  planEviction,
+  shortageOf,
+  surplusOf,
+  verdictsOf,
+  type CollectionNeed,
+  type EvictionPlan,
+  type Room,
+  type Victim,
+} from "./collector.ts";
 import type { PiecesConfig } from "./config.ts";
+import type { OutsideUses } from "./in-use.ts";
 import type { PiecesMetrics } from "./metrics.ts";
 import type { TaskBytes } from "./store-sums.ts";
 import type { TaskOnDisk } from "./task-on-disk.ts";
@@ -23,9 +33,13 @@ interface CollectorOptions {
   readonly tasks: () => Iterable<TaskOnDisk>;
   /** Of all of them. */
   readonly sums: TaskBytes;
+  readonly outside: OutsideUses;
   /** Deletes a task unless somebody came to use it meanwhile; tells whether it did. */
   readonly evict: (victim: Victim) => Promise<boolean>;
 }
+
+/** For content up to so many bytes what the disk said is good for so long, as long as besides so many bytes were free then. */
+const SMALL = { bytes: 1024 * 1024, seenMs: 100, ampleBytes: 1024 ** 3 } as const;
 
 /** Those end, and what they leave may be collected. */
 const isHeldByDownloads = (error: unknown): boolean =>
@@ -40,6 +54,8 @@ export class Collector {
   readonly #turn = new Semaphore({ slots: 1, waitingMax: WAITING_MAX });
   /** Set while somebody waits for it. */
   #released: PromiseWithResolvers<void> | undefined;
+  /** What was found last. */
+  #seen: (Room & { readonly atMs: number }) | undefined;
 
   constructor(options: CollectorOptions) {
     this.#options = options;
@@ -107,6 +123,7 @@ export class Collector {
 
   /** One pass, and what became of each task. */
   async collect(options: CollectOptions): Promise<Collection> {
+    await this.#options.outside.ask(0);
     const { neededBytes, tasks, gone } = await this.#pass(options);
     return { neededBytes, ...verdictsOf(tasks, gone) };
   }
@@ -117,21 +134,33 @@ export class Collector {
     const { config, clock } = this.#options;
     const neededBytes = Math.max(freeBytes, surplusOf(await this.room(), config));
     const tasks = [...this.#options.tasks()];
-    const plan = planEviction(tasks, { bytes: neededBytes, unusedSinceMs: clock.wallMs() - config.taskTtlMs });
+    const plan = await this.#plan(tasks, { bytes: neededBytes, unusedSinceMs: clock.wallMs() - config.taskTtlMs });
     return { neededBytes, tasks, gone: dryRun ? plan.evict : await this.#carryOut(plan) };
   }
 
   async room(): Promise<Room & { readonly disk: FreeSpace }> {
     const disk = await freeSpaceOf(this.#options.dir);
     const { heldBytes, reservedBytes } = this.#options.sums;
+    const atMs = this.#options.clock.nowMs();
+    this.#seen = { atMs, heldBytes, reservedBytes, diskTotalBytes: disk.totalBytes, diskFreeBytes: disk.freeBytes };
     return { heldBytes, reservedBytes, diskTotalBytes: disk.totalBytes, diskFreeBytes: disk.freeBytes, disk };
   }
 
   async #makeRoom(neededBytes: number, wanted: TaskOnDisk): Promise<void> {
-    if (neededBytes === 0) return; // nothing of it will be written
+    if (neededBytes === 0 || this.#hasAmple(neededBytes)) return; // for nothing, nothing will be written
     const room = await this.room();
     const shortageBytes = shortageOf(room, this.#options.config);
     if (shortageBytes > 0) await this.#free(shortageBytes, { room, neededBytes, wanted });
+  }
+
+  /** There was plenty a moment ago: thousands of small ones a second need not ask the disk each. */
+  #hasAmple(neededBytes: number): boolean {
+    const { clock, config, sums } = this.#options;
+    const seen = this.#seen;
+    if (neededBytes > SMALL.bytes || seen === undefined || clock.nowMs() - seen.atMs > SMALL.seenMs) return false;
+    const { heldBytes, reservedBytes } = sums;
+    const diskFreeBytes = seen.diskFreeBytes - Math.max(0, heldBytes - seen.heldBytes); // what was written since
+    return shortageOf({ ...seen, heldBytes, reservedBytes, diskFreeBytes }, config) < -SMALL.ampleBytes;
   }
 
   async #free(
@@ -139,7 +168,7 @@ export class Collector {
     facts: { readonly room: Room; readonly neededBytes: number; readonly wanted?: TaskOnDisk },
   ): Promise<void> {
     const others = [...this.#options.tasks()].filter((task) => task !== facts.wanted);
-    const plan = planEviction(others, { bytes: shortageBytes, unusedSinceMs: -Infinity });
+    const plan = await this.#plan(others, { bytes: shortageBytes, unusedSinceMs: -Infinity });
     if (!plan.enough) {
       const { room, neededBytes } = facts;
       const kept = Object.entries(plan.kept).map(([reason, count]) => `${reason}:${count}`);
@@ -154,6 +183,13 @@ export class Collector {
       });
     }
     await this.#carryOut(plan);
+  }
+
+  /** Where something may have to go, the outside is asked first what it uses. */
+  async #plan(tasks: readonly TaskOnDisk[], need: CollectionNeed): Promise<EvictionPlan> {
+    const deletes = need.bytes > 0 || tasks.some(({ accessedAtMs }) => accessedAtMs < need.unusedSinceMs);
+    if (deletes) await this.#options.outside.ask();
+    return planEviction(tasks, need);
   }
 
   /** Returns what went. */

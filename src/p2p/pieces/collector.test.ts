@@ -4,12 +4,12 @@ import { planEviction, shortageOf, surplusOf, verdictsOf, type CollectableTask, 
 
 const aTask = (id: string, task: Partial<CollectableTask> = {}): CollectableTask => ({
   id,
-  heldBytes: 10,
+  takenBytes: 10,
   accessedAtMs: 1000,
   inUse: [],
   ...task,
 });
-const withUrl = (task: CollectableTask) => ({ ...task, meta: { url: `http://origin/${task.id}` } });
+const withUrl = (task: CollectableTask) => ({ ...task, meta: { url: `http://origin/${task.id}` }, usedBy: [] });
 const NEVER_EXPIRES: CollectionNeed = { bytes: 0, unusedSinceMs: -Infinity };
 
 const PLANS: readonly {
@@ -93,7 +93,7 @@ test("use is asked only of those whose turn comes", () => {
   assert.equal(planEviction([untouched, aTask("old")], { ...NEVER_EXPIRES, bytes: 10 }).evict.length, 1);
 });
 
-const LIMITS = { quotaBytes: 0, diskFreeMinBytes: 100, diskHighPercent: 85, diskLowPercent: 70 };
+const LIMITS = { quotaBytes: 0, diskFreeMinBytes: 100, diskFullPercent: 100, diskHighPercent: 85, diskLowPercent: 70 };
 const aRoom = (room: Partial<Room>): Room => ({ heldBytes: 0, reservedBytes: 0, diskTotalBytes: 10_000, diskFreeBytes: 10_000, ...room });
 
 const SHORTAGES: readonly [title: string, room: Partial<Room>, quotaBytes: number, expected: number][] = [
@@ -106,6 +106,13 @@ const SHORTAGES: readonly [title: string, room: Partial<Room>, quotaBytes: numbe
 for (const [title, room, quotaBytes, expected] of SHORTAGES) {
   test(title, () => assert.equal(shortageOf(aRoom(room), { ...LIMITS, quotaBytes }), expected));
 }
+
+test("from the full share of the disk on nothing is promised, but nothing is deleted for that either", () => {
+  const limits = { ...LIMITS, diskFullPercent: 95 };
+  const room = aRoom({ heldBytes: 100, reservedBytes: 10, diskFreeBytes: 400 });
+  assert.equal(shortageOf(room, limits), 110);
+  assert.equal(surplusOf(room, limits), 0);
+});
 
 const SURPLUSES: readonly [title: string, room: Partial<Room>, expected: number][] = [
   ["below the high share nothing is collected", { heldBytes: 8500, diskFreeBytes: 1500 }, 0],

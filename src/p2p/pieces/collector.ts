@@ -5,7 +5,7 @@ import type { Collection, InUseReason, Verdict } from "./types.ts";
 export interface CollectableTask {
   readonly id: string;
   /** What deleting it gives back. */
-  readonly heldBytes: number;
+  readonly takenBytes: number;
   readonly accessedAtMs: number;
   readonly inUse: readonly InUseReason[];
 }
@@ -47,23 +47,24 @@ export function planEviction(tasks: Iterable<CollectableTask>, need: CollectionN
       continue;
     }
     evict.push({ id: task.id, reason: expired ? "expired" : "space", accessedAtMs: task.accessedAtMs });
-    freedBytes += task.heldBytes;
+    freedBytes += task.takenBytes;
   }
   return { evict, freedBytes, enough: freedBytes >= need.bytes, kept };
 }
 
 /** What became of each task, those that went first, and each kind in the order in which they would go. */
 export function verdictsOf(
-  tasks: readonly (CollectableTask & { readonly meta: { readonly url: string } })[],
+  tasks: readonly (CollectableTask & { readonly meta: { readonly url: string }; readonly usedBy: readonly string[] })[],
   gone: readonly Victim[],
 ): Pick<Collection, "freedBytes" | "verdicts"> {
   const reasons = new Map(gone.map(({ id, reason }) => [id, reason]));
   const verdicts = tasks.map((task): Verdict => {
-    const facts = { id: task.id, url: task.meta.url, heldBytes: task.heldBytes, accessedAtMs: task.accessedAtMs };
+    const facts = { id: task.id, url: task.meta.url, heldBytes: task.takenBytes, accessedAtMs: task.accessedAtMs };
     const goes = reasons.get(task.id);
-    if (goes !== undefined) return { ...facts, verdict: goes, inUse: [] };
+    if (goes !== undefined) return { ...facts, verdict: goes, inUse: [], usedBy: [] };
     const { inUse } = task;
-    return { ...facts, verdict: inUse.length > 0 ? "in-use" : "not-needed", inUse };
+    if (inUse.length === 0) return { ...facts, verdict: "not-needed", inUse, usedBy: [] };
+    return { ...facts, verdict: "in-use", inUse, usedBy: task.usedBy };
   });
   const rank = ({ id }: Verdict): number => (reasons.has(id) ? 0 : 1);
   return {
@@ -79,14 +80,21 @@ export interface Room {
   readonly diskFreeBytes: number;
 }
 
-type Limits = Pick<PiecesConfig, "quotaBytes" | "diskFreeMinBytes" | "diskHighPercent" | "diskLowPercent">;
+type Limits = Pick<PiecesConfig, "quotaBytes" | "diskFreeMinBytes" | "diskFullPercent" | "diskHighPercent" | "diskLowPercent">;
 
 /** On small disks the fixed floor would leave nothing. */
 const FREE_MIN_SHARE = 0.05;
 
+const floorOf = ({ diskTotalBytes }: Room, { diskFreeMinBytes }: Limits): number =>
+  Math.min(diskFreeMinBytes, Math.floor(diskTotalBytes * FREE_MIN_SHARE));
+
 /** Bytes by which content, with all that is reserved, is over what the quota and the disk allow; at most 0: all fits. */
 export function shortageOf(room: Room, limits: Limits): number {
-  const floorBytes = Math.min(limits.diskFreeMinBytes, Math.floor(room.diskTotalBytes * FREE_MIN_SHARE));
+  const keptFreeBytes = Math.floor((room.diskTotalBytes * (100 - limits.diskFullPercent)) / 100);
+  return shortageAbove(Math.max(floorOf(room, limits), keptFreeBytes), room, limits);
+}
+
+function shortageAbove(floorBytes: number, room: Room, limits: Limits): number {
   const overDisk = room.reservedBytes + floorBytes - room.diskFreeBytes;
   const overQuota = limits.quotaBytes === 0 ? -Infinity : room.heldBytes + room.reservedBytes - limits.quotaBytes;
   return Math.max(overDisk, overQuota);
@@ -100,5 +108,5 @@ export function surplusOf(room: Room, limits: Limits): number {
   const offeredBytes = room.heldBytes + room.diskFreeBytes;
   const overHigh = room.heldBytes > (offeredBytes * limits.diskHighPercent) / 100;
   const overLowBytes = overHigh ? Math.ceil(room.heldBytes - (offeredBytes * limits.diskLowPercent) / 100) : 0;
-  return Math.max(0, overLowBytes, shortageOf(room, limits));
+  return Math.max(0, overLowBytes, shortageAbove(floorOf(room, limits), room, limits));
 }

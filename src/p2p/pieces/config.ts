@@ -9,6 +9,12 @@ export const PiecesConfig = z
     diskFreeMinBytes: byteSize({ min: "0", max: "8192TiB" })
       .prefault("256MiB")
       .describe("Bytes of the disk that are never reserved for content; on small disks at most 5 % of the disk."),
+    diskFullPercent: z
+      .int()
+      .min(1)
+      .max(100)
+      .default(95)
+      .describe("From this share of the disk on, whoever uses it, nothing more is stored; what is stored is served."),
     diskHighPercent: z
       .int()
       .min(1)
@@ -18,6 +24,9 @@ export const PiecesConfig = z
     diskLowPercent: z.int().min(0).max(100).default(70).describe("A collection over the high share goes on down to this one."),
     taskTtlMs: duration({ min: "1m", max: "3650d" }).prefault("30d").describe("Content that nobody used for this long is collected."),
     collectIntervalMs: duration({ min: "100ms", max: "1d" }).prefault("1m").describe("Time between two collections."),
+    accountIntervalMs: duration({ min: "1m", max: "30d" })
+      .prefault("1h")
+      .describe("Time between two comparisons of what content is counted to take with what its files take on the disk."),
     spaceWaitMs: duration({ min: "0ms", max: "1d" })
       .prefault("30s")
       .describe("How long a download waits for the space that other downloads hold, before it is told that the disk is full."),

@@ -27,6 +27,7 @@ export class DatabaseThread implements AsyncDisposable {
   readonly #pending = new Map<number, { readonly resolve: () => void; readonly reject: (error: Error) => void }>();
   #sequence = 0;
   #closed = false;
+  readonly #broken = new AbortController();
 
   private constructor(worker: Worker) {
     this.#worker = worker;
@@ -45,6 +46,11 @@ export class DatabaseThread implements AsyncDisposable {
     if (message.kind === "opened") return { thread: new DatabaseThread(worker), tasks: message.tasks, notices: message.notices };
     await worker.terminate();
     throw message.kind === "refused" ? errorFrom(message.error, { dir }) : new AnaxError("internal", { reason: message.kind });
+  }
+
+  /** Aborts when the thread ended by itself. */
+  get broken(): AbortSignal {
+    return this.#broken.signal;
   }
 
   /** Runs the operations in one transaction, all or nothing. Throws `disk.full`, `disk.io`; nothing is changed then. */
@@ -77,9 +83,11 @@ export class DatabaseThread implements AsyncDisposable {
   }
 
   #onExit(): void {
-    this.#closed = true;
-    for (const waiter of this.#pending.values()) waiter.reject(new AnaxError("disk.io", { reason: "the piece database stopped" }));
+    const stopped = new AnaxError("disk.io", { reason: "the piece database stopped" });
+    for (const waiter of this.#pending.values()) waiter.reject(stopped);
     this.#pending.clear();
+    if (!this.#closed) this.#broken.abort(stopped);
+    this.#closed = true;
   }
 }
 

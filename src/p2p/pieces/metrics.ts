@@ -30,7 +30,12 @@ export const PIECES_METRICS = {
     labels: ["reason"],
   },
   tasks: { kind: "gauge", name: "anax_pieces_tasks", help: "Tasks on disk." },
-  heldBytes: { kind: "gauge", name: "anax_pieces_held_bytes", help: "Bytes of content on disk." },
+  heldBytes: { kind: "gauge", name: "anax_pieces_held_bytes", help: "Bytes that content takes on disk." },
+  unaccountedBytes: {
+    kind: "gauge",
+    name: "anax_pieces_unaccounted_bytes",
+    help: "Bytes that the store's files took beyond what was counted, when they were last compared; less than 0: that they took less.",
+  },
   reservedBytes: { kind: "gauge", name: "anax_pieces_reserved_bytes", help: "Bytes promised to running downloads and not yet written." },
 } as const satisfies Readonly<Record<string, MetricSpec>>;
 

@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { contentPathOf, layoutOf, type StoreLayout } from "./layout.ts";
+import { contentPathOf, layoutOf, takenBytesOf, type StoreLayout } from "./layout.ts";
 import { PieceDatabase, type SegmentRow, type TaskRow } from "./database.ts";
 
 /** SQLite's result codes for a file that is damaged, or no database at all. */
@@ -9,6 +9,8 @@ const DAMAGED: ReadonlySet<unknown> = new Set([11, 26]);
 export interface RecoveredTask {
   readonly row: TaskRow;
   readonly segments: readonly SegmentRow[];
+  /** What its file takes on the disk. */
+  readonly takenBytes: number;
 }
 
 /** A line for the log of the thread that owns the store. */
@@ -63,13 +65,13 @@ function agreeing(layout: StoreLayout, database: PieceDatabase, notices: Notice[
   const tasks: RecoveredTask[] = [];
   const lost: string[] = [];
   for (const row of database.tasks()) {
-    const bytes = statSync(contentPathOf(layout, row.id), { throwIfNoEntry: false })?.size;
-    if (bytes === row.contentLength) {
-      tasks.push({ row, segments: segments.get(row.id) ?? [] });
+    const found = statSync(contentPathOf(layout, row.id), { throwIfNoEntry: false });
+    if (found?.size === row.contentLength) {
+      tasks.push({ row, segments: segments.get(row.id) ?? [], takenBytes: takenBytesOf(found) });
       continue;
     }
     lost.push(row.id);
-    const fields = { taskId: row.id, expectedBytes: row.contentLength, foundBytes: bytes };
+    const fields = { taskId: row.id, expectedBytes: row.contentLength, foundBytes: found?.size };
     notices.push({ level: "warn", event: "store.task-lost", fields });
   }
   if (lost.length > 0)

@@ -1,4 +1,5 @@
 export interface TaskBytes {
+  /** On the disk. */
   readonly heldBytes: number;
   readonly reservedBytes: number;
 }

@@ -17,6 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { realClock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { silentLog, type Log } from "../../base/log.ts";
@@ -197,7 +198,7 @@ test("a pin outlives a restart, keeps the task whatever happens, and ends when i
     ["true space", "false in-use"],
   );
   assert.equal(store.list().length, 2);
-  assert.equal((await store.collect({ freeBytes: 1e9 })).freedBytes, forADay.bytes.length);
+  assert.equal((await store.collect({ freeBytes: 1e9 })).freedBytes, 102_400, "whole blocks of 4096 bytes");
   await store.unpin(forGood.meta.id);
   await store.remove(forGood.meta.id);
   await rejectsWith(store.pin(forGood.meta.id, PINNED_FOR_GOOD), "task.not-found");
@@ -353,6 +354,18 @@ test("a download does not wait for longer than it is told to for space that anot
   await using opened = await aStore({ config: { quotaBytes: 150_000, spaceWaitMs: "50ms" } });
   using _ = (await opened.store.open(aContent({ seed: 1 }).meta)).lease("download");
   await rejectsWith(opened.store.open(aContent({ seed: 2 }).meta), "disk.full");
+});
+
+test("who leaves while space is being set aside leaves none of it behind", async () => {
+  await using opened = await aStore();
+  const { store } = opened;
+  const { meta } = aContent();
+  const leave = new AbortController();
+  const opening = store.open(meta, leave.signal);
+  while (store.find(meta.id)?.inUse.includes("download") !== true) await setImmediate(); // the disk is being asked
+  leave.abort(new Error("enough"));
+  await assert.rejects(opening, /enough/);
+  assert.deepEqual([store.find(meta.id)?.inUse, (await store.usage()).reservedBytes], [[], 0]);
 });
 
 test("two downloads cannot count on the same space", async () => {

@@ -11,6 +11,7 @@ import { diskErrorOf } from "../../disk/disk-error.ts";
 import type { TaskId } from "../model/ids.ts";
 import { parseDigest, pieceCountOf } from "../model/piece.ts";
 import type { TaskMeta } from "../model/types.ts";
+import { Accountant } from "./accountant.ts";
 import { moveFile, surveyFile } from "./adopt.ts";
 import type { Victim } from "./collector.ts";
 import { Collector } from "./collector-runner.ts";
@@ -19,6 +20,7 @@ import type { PiecesConfig } from "./config.ts";
 import { ContentFile, OpenFiles } from "./content-file.ts";
 import { DatabaseThread } from "./database-thread.ts";
 import { DigestThread } from "./digest-thread.ts";
+import { OutsideUses, type InUse } from "./in-use.ts";
 import { contentPathOf, groupOf, layoutOf, type StoreLayout } from "./layout.ts";
 import { PIECES_METRICS, type PiecesMetrics } from "./metrics.ts";
 import { PieceTable } from "./piece-table.ts";
@@ -39,6 +41,8 @@ export interface PieceStoreOptions {
   readonly metrics?: Registry;
   /** False when the caller has locked the directory, or one around it, already. */
   readonly lockOwner?: boolean;
+  /** Who else uses content here. */
+  readonly inUse?: readonly InUse[];
 }
 
 /**
@@ -55,11 +59,13 @@ class DiskPieceStore implements PieceStore {
   readonly #metrics: PiecesMetrics;
   readonly #services: TaskServices;
   readonly #collector: Collector;
+  readonly #accountant: Accountant;
   readonly #tasks = new Map<string, TaskOnDisk>();
   /** Per task, the making or deleting that is under way; the next one waits for it. */
   readonly #changing = new Map<string, Promise<unknown>>();
   readonly #background = new Set<Promise<void>>();
   readonly #closing = new AbortController();
+  readonly broken: AbortSignal;
   readonly #pieceListeners = new Set<(task: StoredTask, index: number) => void>();
   readonly #droppedListeners = new Set<(task: StoredTask, index: number) => void>();
   readonly #wantedListeners = new Set<(task: StoredTask, index: number) => void>();
@@ -88,6 +94,7 @@ class DiskPieceStore implements PieceStore {
     this.#options = options;
     this.#layout = layoutOf(options.dir);
     this.#owned = owned.owned;
+    this.broken = owned.thread.broken;
     this.#metrics = metricsOf(options.metrics ?? createRegistry({ runtime: false }), PIECES_METRICS);
     const commits = new CommitQueue({
       commit: (operations, durable) => owned.thread.commit(operations, durable),
@@ -106,6 +113,7 @@ class DiskPieceStore implements PieceStore {
       digests: owned.digests,
       buffers: new ReadBuffers(),
       sums: new StoreSums(),
+      outside: new OutsideUses(options.inUse ?? [], clock),
       syncOnFinish: config.syncOnFinish,
       closing: this.#closing.signal,
       spoolPath: () => this.spoolPath(),
@@ -127,7 +135,17 @@ class DiskPieceStore implements PieceStore {
       metrics: this.#metrics,
       tasks: () => this.#tasks.values(),
       sums: this.#services.sums,
+      outside: this.#services.outside,
       evict: (victim) => this.#evict(victim),
+    });
+    this.#accountant = new Accountant({
+      layout: this.#layout,
+      clock,
+      log,
+      metrics: this.#metrics,
+      tasks: () => this.#tasks.values(),
+      knows: (id) => this.#tasks.has(id) || this.#changing.has(id),
+      lose: (task) => this.#lose(task),
     });
   }
 
@@ -145,9 +163,14 @@ class DiskPieceStore implements PieceStore {
       const task = this.#tasks.get(meta.id) ?? (await this.#create(meta, stop));
       mustAgree(task.meta, meta);
       task.touch();
-      await withSignal(task.verify(), stop);
-      await this.#agreeOnDigest(task, meta, stop);
-      if (task.state !== "finished" && !task.reserved) await this.#reserve(task, stop);
+      try {
+        await withSignal(task.verify(), stop);
+        await this.#agreeOnDigest(task, meta, stop);
+        if (task.state !== "finished" && !task.reserved) await this.#reserve(task, stop);
+      } catch (error) {
+        task.unreserveIfUnused(); // what was set aside for this caller alone
+        throw error;
+      }
       return task;
     });
   }
@@ -175,6 +198,7 @@ class DiskPieceStore implements PieceStore {
     return this.#alone(id, async () => {
       const task = this.#tasks.get(id);
       if (task === undefined) throw new AnaxError("task.not-found", { taskId: id });
+      await this.#services.outside.ask(0);
       mustBeIdle(task, options.ignore ?? []);
       await this.#delete(task, "asked");
     });
@@ -189,6 +213,7 @@ class DiskPieceStore implements PieceStore {
   }
 
   async collect(options: CollectOptions = {}): Promise<Collection> {
+    if (options.dryRun !== true) await this.#accountant.compare(this.#closing.signal);
     const collection = await this.#collector.collect(options);
     this.#measure();
     return collection;
@@ -205,6 +230,10 @@ class DiskPieceStore implements PieceStore {
       inodesTotal: disk.inodesTotal,
       inodesFree: disk.inodesFree,
     };
+  }
+
+  askInUse(): Promise<void> {
+    return this.#services.outside.ask();
   }
 
   readonly events: StoreEvents = {
@@ -239,7 +268,7 @@ class DiskPieceStore implements PieceStore {
     if (recovered.length > 0) this.#options.log.info("store.opened", { tasks: this.#tasks.size, dir: this.#options.dir });
   }
 
-  #taskFrom({ row, segments }: RecoveredTask): TaskOnDisk | undefined {
+  #taskFrom({ row, segments, takenBytes }: RecoveredTask): TaskOnDisk | undefined {
     const decoded = decodeRow(row);
     const table = decoded && new PieceTable({ layout: decoded.meta, createdAtMs: row.createdAtMs, parents: decoded.parents });
     const sound = table !== undefined && segments.every(({ segment, records }) => table.loadSegment(segment, records));
@@ -252,7 +281,7 @@ class DiskPieceStore implements PieceStore {
     const file = this.#fileOf(row.id, finishedAtMs === undefined);
     const { createdAtMs, accessedAtMs, uploadedBytes } = row;
     const pinnedUntilMs = row.pinnedUntilMs ?? undefined;
-    const state = { createdAtMs, accessedAtMs, finishedAtMs, uploadedBytes, pinnedUntilMs };
+    const state = { createdAtMs, accessedAtMs, finishedAtMs, uploadedBytes, pinnedUntilMs, takenBytes };
     return new TaskOnDisk({ meta: decoded.meta, table, file, ...state }, this.#services);
   }
 
@@ -268,6 +297,8 @@ class DiskPieceStore implements PieceStore {
     const turns = new Semaphore({ slots: this.#options.config.verifyParallelMax, waitingMax: this.#tasks.size + 1 });
     for (const task of this.#tasks.values()) if (task.state === "verifying") this.#inBackground(verifyInTurn(task, turns, signal));
     this.#inBackground(this.#collect(signal));
+    this.#inBackground(this.#account(signal));
+    this.#inBackground(this.#services.outside.ask()); // the sooner something is known, the sooner it is safe to collect
   }
 
   async #collect(signal: AbortSignal): Promise<void> {
@@ -275,6 +306,14 @@ class DiskPieceStore implements PieceStore {
       this.#flushTouched();
       this.#measure();
     });
+  }
+
+  async #account(signal: AbortSignal): Promise<void> {
+    const { clock, config } = this.#options;
+    while (!signal.aborted) {
+      await clock.sleep(config.accountIntervalMs, signal);
+      await this.#accountant.compare(signal);
+    }
   }
 
   #flushTouched(): void {
@@ -331,7 +370,14 @@ class DiskPieceStore implements PieceStore {
   #newTask(meta: TaskMeta, filled?: PieceTable): TaskOnDisk {
     const createdAtMs = this.#options.clock.wallMs();
     const table = filled ?? new PieceTable({ layout: checkedLayout(meta), createdAtMs });
-    const state = { createdAtMs, accessedAtMs: createdAtMs, finishedAtMs: undefined, uploadedBytes: 0, pinnedUntilMs: undefined };
+    const state = {
+      createdAtMs,
+      accessedAtMs: createdAtMs,
+      finishedAtMs: undefined,
+      uploadedBytes: 0,
+      pinnedUntilMs: undefined,
+      takenBytes: 0,
+    };
     return new TaskOnDisk({ meta, table, file: this.#fileOf(meta.id, true), ...state }, this.#services);
   }
 
@@ -364,6 +410,13 @@ class DiskPieceStore implements PieceStore {
     const goes = idle && !this.#changing.has(victim.id);
     if (goes) await this.#alone(victim.id, () => this.#delete(task, victim.reason));
     return goes;
+  }
+
+  /** Somebody took its file away or cut it. Tells whether the task goes; one that is in use ends by itself, when its readers see it. */
+  async #lose(task: TaskOnDisk): Promise<boolean> {
+    if (task.leased || task.working || this.#changing.has(task.id)) return false;
+    await this.#alone(task.id, () => this.#delete(task, "lost"));
+    return true;
   }
 
   /** From its first line on the task is gone for everybody. */
@@ -439,7 +492,7 @@ class DiskPieceStore implements PieceStore {
   }
 }
 
-type RemovedReason = Victim["reason"] | "asked" | "failed" | "replaced";
+type RemovedReason = Victim["reason"] | "asked" | "failed" | "lost" | "replaced";
 
 function mustAgree(stored: TaskMeta, wanted: TaskMeta): void {
   if (stored.contentLength === wanted.contentLength && stored.pieceLength === wanted.pieceLength) return;
@@ -455,7 +508,9 @@ function mustAgree(stored: TaskMeta, wanted: TaskMeta): void {
 
 function mustBeIdle(task: TaskOnDisk, ignore: readonly InUseReason[]): void {
   const reasons = task.inUse.filter((reason) => !ignore.includes(reason));
-  if (reasons.length > 0) throw new AnaxError("task.in-use", { taskId: task.id, reasons });
+  if (reasons.length === 0) return;
+  const { usedBy } = task;
+  throw new AnaxError("task.in-use", { taskId: task.id, reasons, ...(usedBy.length > 0 && { usedBy }) });
 }
 
 function checkedLayout(meta: TaskMeta): TaskMeta {

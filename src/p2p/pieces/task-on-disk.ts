@@ -1,10 +1,11 @@
-import { statSync } from "node:fs";
+import { statSync, type BigIntStats } from "node:fs";
 import { AnaxError, errorOf } from "../../base/errors.ts";
 import type { TaskId } from "../model/ids.ts";
 import { pieceRangeOf, type Bitmap, type Digest } from "../model/piece.ts";
 import type { ByteRange, TaskMeta, TrafficType } from "../model/types.ts";
 import type { ContentFile } from "./content-file.ts";
 import type { TaskRow } from "./database.ts";
+import { fileIdOf, type Use } from "./in-use.ts";
 import { LeaseCounts } from "./lease-counts.ts";
 import type { PieceFacts, PieceTable } from "./piece-table.ts";
 import type { WriterOptions, WriterTask } from "./piece-writer.ts";
@@ -30,6 +31,8 @@ export interface TaskState {
   readonly finishedAtMs: number | undefined;
   readonly uploadedBytes: number;
   readonly pinnedUntilMs: number | undefined;
+  /** What its file takes on the disk, if that was looked at. */
+  readonly takenBytes: number;
 }
 
 /** A task of the store: the only one who changes its records and its file. */
@@ -46,6 +49,8 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   #accessedAtMs: number;
   #uploadedBytes: number;
   #pinnedUntilMs: number | undefined;
+  /** What its file took when that was last looked at: more than what is held where pieces broke off, and on account of whole blocks. */
+  #measuredBytes: number;
   #removed = false;
   #failures = 0;
   #lastFailure: Error | undefined;
@@ -71,6 +76,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     this.#accessedAtMs = state.accessedAtMs;
     this.#uploadedBytes = state.uploadedBytes;
     this.#pinnedUntilMs = state.pinnedUntilMs;
+    this.#measuredBytes = state.takenBytes;
     this.#changes = new TaskChanges({ id: state.meta.id, table: state.table, row: () => this.#row() }, services.commits);
     this.#completion = new TaskCompletion(this, { file: state.file, changes: this.#changes, services }, state.finishedAtMs);
     this.#unverifiedLeft = !this.verified && this.#indices().some((index) => this.isUnverified(index));
@@ -129,7 +135,27 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   }
 
   get reservedBytes(): number {
-    return this.#reserved ? this.#meta.contentLength - this.#table.heldBytes : 0;
+    return this.#reserved ? Math.max(0, this.#meta.contentLength - this.takenBytes) : 0;
+  }
+
+  /** What it takes on the disk, as far as is known. */
+  get takenBytes(): number {
+    return Math.max(this.#table.heldBytes, this.#measuredBytes);
+  }
+
+  /** Somebody reads or writes it. */
+  get leased(): boolean {
+    return this.#leases.reasons().length > 0;
+  }
+
+  /** Its file grows, or may. */
+  get working(): boolean {
+    return this.#reserved || this.#writers.size > 0 || this.#completion.underWay;
+  }
+
+  measured(takenBytes: number): void {
+    this.#measuredBytes = takenBytes;
+    this.#count();
   }
 
   get accessedAtMs(): number {
@@ -183,18 +209,33 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     const open = this.#file.hold();
     return this.#leases.add(reason, () => {
       open[Symbol.dispose]();
-      if (reason === "download" && this.#leases.count("download") === 0) this.unreserve();
+      this.touch(); // a long use was a use until its end
+      if (reason === "download") this.unreserveIfUnused();
       this.#services.onReleased();
     });
   }
 
   get inUse(): readonly InUseReason[] {
     const reasons = this.#leases.reasons();
-    const working = this.#reserved || this.#writers.size > 0 || this.#completion.underWay;
-    if (working && !reasons.includes("download")) reasons.push("download");
+    if (this.working && !reasons.includes("download")) reasons.push("download");
     if (this.pinnedUntilMs !== undefined && !reasons.includes("pin")) reasons.push("pin");
-    if ((statSync(this.path, { throwIfNoEntry: false })?.nlink ?? 0) > 1) reasons.push("hard-link");
+    const file = this.#statFile();
+    if (file !== undefined && file.nlink > 1n) reasons.push("hard-link");
+    for (const { reason } of this.#usesOf(file)) if (!reasons.includes(reason)) reasons.push(reason);
     return reasons;
+  }
+
+  /** Which containers and mounts are among those. */
+  get usedBy(): readonly string[] {
+    return [...new Set(this.#usesOf(this.#statFile()).map(({ by }) => by))];
+  }
+
+  #statFile(): BigIntStats | undefined {
+    return statSync(this.path, { throwIfNoEntry: false, bigint: true });
+  }
+
+  #usesOf(file: BigIntStats | undefined): readonly Use[] {
+    return this.#services.outside.of(this.#meta, file && fileIdOf(file));
   }
 
   /** Undefined: not any more. Throws `disk.full`, `disk.io`; it is as before then. */
@@ -224,6 +265,11 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   unreserve(): void {
     this.unreserveQuietly();
     this.#services.onReleased();
+  }
+
+  /** Space is set aside for those who download it. */
+  unreserveIfUnused(): void {
+    if (this.#leases.count("download") === 0) this.unreserve();
   }
 
   /** There was no space to set aside, so none is free now that was not before. */
@@ -381,7 +427,8 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     this.#services.log.warn("piece.damaged", { taskId: this.id, index, path: this.path });
     this.#services.metrics.mismatches.inc({ what: "disk" });
     // What shares the inode belongs to a user: the repair goes into a file of our own.
-    if (this.inUse.includes("hard-link")) await this.dropAll();
+    const shared = this.inUse.some((reason) => reason === "hard-link" || reason === "mount");
+    if (shared) await this.dropAll();
     else await this.#dropPiece(index);
     return "dropped";
   }
@@ -419,6 +466,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     this.#writers.clear();
     const held = this.#indices().filter((index) => this.has(index));
     this.#table.dropAll();
+    this.#measuredBytes = 0;
     this.#count();
     this.#changes.everything();
     this.#completion.undo();
@@ -495,7 +543,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   }
 
   #count(): void {
-    const now = this.#listed && !this.#removed ? { heldBytes: this.heldBytes, reservedBytes: this.reservedBytes } : NO_BYTES;
+    const now = this.#listed && !this.#removed ? { heldBytes: this.takenBytes, reservedBytes: this.reservedBytes } : NO_BYTES;
     this.#services.sums.replace(this.#counted, now);
     this.#counted = now;
   }

@@ -3,6 +3,7 @@ import type { Log } from "../../base/log.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { OpenFiles } from "./content-file.ts";
 import type { DigestThread } from "./digest-thread.ts";
+import type { OutsideUses } from "./in-use.ts";
 import type { PiecesMetrics } from "./metrics.ts";
 import type { ReadBuffers } from "./read-buffers.ts";
 import type { StoreSums } from "./store-sums.ts";
@@ -18,6 +19,7 @@ export interface TaskServices {
   readonly digests: DigestThread;
   readonly buffers: ReadBuffers;
   readonly sums: StoreSums;
+  readonly outside: OutsideUses;
   readonly syncOnFinish: boolean;
   /** Aborts when the store closes. */
   readonly closing: AbortSignal;

@@ -1,9 +1,10 @@
 import type { Bitmap, Digest } from "../model/piece.ts";
 import type { TaskId } from "../model/ids.ts";
 import type { ByteRange, TaskMeta, TrafficType } from "../model/types.ts";
+import type { OutsideReason } from "./in-use.ts";
 
 /** Why a task may not be collected or removed just now; the label shown to a person. */
-export type InUseReason = "download" | "upload" | "proxy-read" | "hard-link" | "export" | "pin";
+export type InUseReason = "download" | "upload" | "proxy-read" | "hard-link" | "export" | "pin" | OutsideReason;
 
 /**
  * `partial`: pieces are missing, or the digest is not yet known to agree. `verifying`: pieces kept from before a restart are being read
@@ -46,6 +47,10 @@ export interface PieceStore extends AsyncDisposable {
   /** What the periodic collection does, now, and what became of each task. */
   collect(options?: CollectOptions): Promise<Collection>;
   usage(): Promise<StoreUsage>;
+  /** Asks containers and mounts what they use, so that each task's `inUse` is of now. */
+  askInUse(): Promise<void>;
+  /** Aborts, with `disk.io`, when nothing can be recorded any more until the store is opened anew by another process. */
+  readonly broken: AbortSignal;
   /** Called after a task was evicted or removed, and at once for each piece that is held, before it is durable. */
   readonly events: StoreEvents;
 }
@@ -72,11 +77,14 @@ export interface Collection {
 export interface Verdict {
   readonly id: string;
   readonly url: string;
+  /** On the disk. */
   readonly heldBytes: number;
   readonly accessedAtMs: number;
   /** `expired`, `space`: it goes, for this reason. */
   readonly verdict: "expired" | "space" | "in-use" | "not-needed";
   readonly inUse: readonly InUseReason[];
+  /** Which containers and mounts these are. */
+  readonly usedBy: readonly string[];
 }
 
 export interface StoreEvents {
@@ -163,6 +171,7 @@ export interface StoredTask {
   digestOf(algorithm: Digest["algorithm"], signal: AbortSignal): Promise<string>;
   /** Keeps the task from being collected until disposed; also counts as an access. */
   lease(reason: InUseReason): Disposable;
+  /** Containers and mounts are those of when they were last asked for: by `askInUse`, and before a collection or a removal. */
   readonly inUse: readonly InUseReason[];
   addUploadedBytes(bytes: number): void;
 }

@@ -27,6 +27,7 @@ export type TaskOutcome =
 
 /** Failures of the origin or of the request: asking the origin again, by streaming from it, would end the same way. */
 const NOT_OURS: ReadonlySet<ErrorCode> = new Set([
+  "daemon.stopping",
   "download.cancelled",
   "input.invalid",
   "output.unwritable",

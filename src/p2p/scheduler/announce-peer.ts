@@ -104,7 +104,13 @@ function eventOf(peerId: PeerId, request: Request): Event | undefined {
     case "downloadPieceBackToSourceFinishedRequest":
       return { kind: "sourcePieceFinished", peerId, pieceIndex: pieceIndexOf(request.value.piece) };
     case "downloadPieceFailedRequest":
-      return { kind: "pieceFailed", peerId, parentId: request.value.parentId, temporary: request.value.temporary };
+      return {
+        kind: "pieceFailed",
+        peerId,
+        parentId: request.value.parentId,
+        temporary: request.value.temporary,
+        code: request.value.code,
+      };
     case "downloadPieceBackToSourceFailedRequest":
       return { kind: "sourcePieceFailed", peerId, error: sourceErrorOf(request.value.response) };
   }

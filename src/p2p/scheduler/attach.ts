@@ -1,5 +1,6 @@
 import { AnaxError } from "../../base/errors.ts";
-import type { AttachRequest, AttachResponse, Hello } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
+import { TurnBatch } from "../../base/turn-batch.ts";
+import type { AttachRequest, AttachResponse, DownloadAnswer, Hello } from "../../wire/grpc/gen/anax/v1/scheduler.ts";
 import type { BidiCall } from "../../wire/grpc/handlers.ts";
 import { durationOf } from "../../wire/grpc/time.ts";
 import { parsePeerId, parseTaskId, type HostId } from "../model/ids.ts";
@@ -43,7 +44,7 @@ export async function attach(runner: SchedulerRunner, call: BidiCall<AttachReque
       arrival = gather(arrival, request.value, runner.config.inventoryTasksMax);
       if (request.value.more) return;
       const id = admit(runner, stream, arrival);
-      host = { id, talks: new Talks(runner, id, (answer) => stream.send({ response: { $case: "answer", value: answer } })) };
+      host = { id, talks: new Talks(runner, id, answersTo(stream, arrival.hello.takesBatches)) };
       stream.send({ response: { $case: "welcome", value: welcomeOf(runner, schedulerId) } });
     });
   } finally {
@@ -73,16 +74,38 @@ function admit(runner: SchedulerRunner, stream: OpenStream<AttachResponse>, { he
   return host.id;
 }
 
+/** Answers in one batch: keeps a message far below gRPC's limit, however many peers each of them names. */
+const BATCH_MAX = 64;
+
+function answersTo(stream: OpenStream<AttachResponse>, takesBatches: boolean): (answer: DownloadAnswer) => void {
+  const sendOne = (answer: DownloadAnswer): void => stream.send({ response: { $case: "answer", value: answer } });
+  if (!takesBatches) return sendOne;
+  const pass = (answers: readonly DownloadAnswer[]): void => {
+    const [only] = answers;
+    if (only !== undefined && answers.length === 1) sendOne(only);
+    else stream.send({ response: { $case: "batch", value: { answers: [...answers] } } });
+  };
+  const batch = new TurnBatch<DownloadAnswer>({ itemsMax: BATCH_MAX, pass });
+  return (answer) => batch.add(answer);
+}
+
 interface Report {
   readonly host: AttachedHost;
   readonly stream: OpenStream<AttachResponse>;
   readonly request: NonNullable<AttachRequest["request"]>;
 }
 
-function report(runner: SchedulerRunner, { host: { id: hostId, talks }, stream, request }: Report): void {
+function report(runner: SchedulerRunner, { host: attached, stream, request }: Report): void {
+  const { id: hostId, talks } = attached;
   switch (request.$case) {
     case "talk":
       return talks.take(request.value);
+    case "batch":
+      for (const { request: one } of request.value.requests) {
+        if (one === undefined || one.$case === "batch") throw new AnaxError("input.invalid", { reason: "a batch of what is none" });
+        report(runner, { host: attached, stream, request: one });
+      }
+      return;
     case "hello":
       throw new AnaxError("input.invalid", { reason: "this stream has said Hello already" });
     case "heartbeat": {
@@ -109,4 +132,5 @@ const welcomeOf = ({ config }: SchedulerRunner, schedulerId: string) => ({
   heartbeatInterval: durationOf(config.heartbeatIntervalMs),
   heartbeatMissesMax: config.heartbeatMissesMax,
   takesTalks: true,
+  takesBatches: true,
 });

@@ -18,7 +18,16 @@ import type { Peer } from "./state.ts";
 /** Parents for a child, best first; with what spoke against every other candidate. */
 export interface Choice {
   readonly parents: readonly Peer[];
+  /** Those that passed, best first. */
+  readonly considered: readonly Ranked[];
+  /** Which rules were overlooked for it. */
+  readonly relaxation: Relaxation;
   readonly rejections: Rejections;
+}
+
+export interface Ranked {
+  readonly parent: Peer;
+  readonly score: number;
 }
 
 /** Candidates that are compared. More would give each of thousands a hardly better parent at a cost that grows with their square. */
@@ -98,9 +107,10 @@ function chooseRelaxed({ child, moment, among, roots, ...rest }: Question, relax
     if (accepted.length === COMPARED_MAX) break;
   }
   const total = among.size - (among.has(child) ? 1 : 0);
-  const parents = best(child, accepted, moment);
+  const considered = rankedOf(child, accepted, moment);
+  const parents = best(considered, moment);
   add(rejections, "outranked", total - looked + accepted.length - parents.length);
-  return { parents, rejections };
+  return { parents, considered, relaxation, rejections };
 }
 
 /** Everybody once, from a place that differs from child to child, but some of those that have everything before the others. */
@@ -115,14 +125,14 @@ function* roundFrom(child: Peer, peers: readonly Peer[]): Generator<Peer> {
   for (let n = 0; n < peers.length; n++) yield peers[(start + n) % peers.length]!; // within the list
 }
 
-/** The best by score. */
-function best(child: Peer, accepted: readonly Peer[], moment: Moment): readonly Peer[] {
-  const ranked = accepted
-    .map((parent) => ({ parent, score: scoreOf(child, parent, moment) }))
-    .toSorted((a, b) => b.score - a.score)
-    .map(({ parent }) => parent);
-  return withRoot(ranked, moment.config.parentsMax);
-}
+const rankedOf = (child: Peer, accepted: readonly Peer[], moment: Moment): readonly Ranked[] =>
+  accepted.map((parent) => ({ parent, score: scoreOf(child, parent, moment) })).toSorted((a, b) => b.score - a.score);
+
+const best = (ranked: readonly Ranked[], moment: Moment): readonly Peer[] =>
+  withRoot(
+    ranked.map(({ parent }) => parent),
+    moment.config.parentsMax,
+  );
 
 /** The first `max`, with one that has or gets everything among them where there is one, so that no piece is out of reach. */
 export function withRoot(parents: readonly Peer[], max: number): readonly Peer[] {

@@ -2,8 +2,10 @@ import { AnaxError } from "../../base/errors.ts";
 import type { Download } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import type { SchedulerConfig } from "./config.ts";
+import { DecisionTrace } from "./decisions.ts";
 import { PieceSet } from "./piece-set.ts";
 import { noPlaces, Roster } from "./roster.ts";
+import { SourceBudget } from "./source-budget.ts";
 import {
   beDue,
   isActive,
@@ -18,6 +20,7 @@ import {
   type Peer,
   type PeerEvent,
   type Task,
+  type Trigger,
 } from "./state.ts";
 
 /** All that a scheduler knows, with the indices that decisions need. Changed by the steps only; bounded by the settings. */
@@ -34,6 +37,8 @@ export class Cluster {
   readonly seeds = new Set<Host>();
   /** Tasks with a running download: the only ones that a tick looks at. */
   readonly activeTasks = new Set<Task>();
+  readonly budget: SourceBudget;
+  readonly trace: DecisionTrace;
   /** Of the last look at deadlines. */
   lastTickMs: number;
   /** When what is not needed is looked for again. */
@@ -41,6 +46,8 @@ export class Cluster {
 
   constructor(config: SchedulerConfig, startedAtMs: number) {
     this.config = config;
+    this.budget = new SourceBudget(config);
+    this.trace = new DecisionTrace({ perTaskMax: config.decisionsPerTaskMax, max: config.decisionsMax });
     this.startedAtMs = startedAtMs;
     this.lastTickMs = startedAtMs;
   }
@@ -91,6 +98,7 @@ export class Cluster {
       createdAtMs: nowMs,
       updatedAtMs: nowMs,
       url: "",
+      origin: "",
       digest: undefined,
       tag: undefined,
       application: undefined,
@@ -154,6 +162,7 @@ export class Cluster {
       complaints: undefined,
       pushableAtMs: -Infinity,
       lastDecision: undefined,
+      denied: undefined,
     };
     this.peers.set(id, peer);
     task.peers.set(id, peer);
@@ -193,11 +202,25 @@ export class Cluster {
 
   stopWaiting(peer: Peer): void {
     peer.waitingSinceMs = undefined;
+    peer.denied = undefined;
     peer.task.waiting.delete(peer);
+  }
+
+  startTrigger(task: Task, trigger: Omit<Trigger, "origin">): void {
+    this.endTrigger(task);
+    this.budget.take(task);
+    task.trigger = { ...trigger, origin: task.origin };
+  }
+
+  endTrigger(task: Task): void {
+    if (task.trigger === undefined) return;
+    this.budget.give(task.trigger.origin);
+    task.trigger = undefined;
   }
 
   takePermit(peer: Peer): void {
     if (peer.permit === undefined) return;
+    this.budget.give(peer.permit.origin);
     peer.permit = undefined;
     peer.task.readers.delete(peer);
     peer.task.roster.note(peer);
@@ -235,6 +258,13 @@ export class Cluster {
     peer.task.roster.note(peer);
   }
 
+  /** One without peers. */
+  forgetTask(task: Task): void {
+    this.tasks.delete(task.id);
+    this.budget.forget(task);
+    this.trace.forget(task.id);
+  }
+
   removeHost(host: Host, nowMs: number): void {
     for (const peer of peersOf(host)) this.removePeer(peer, nowMs);
     this.hosts.delete(host.facts.id);
@@ -258,7 +288,7 @@ export class Cluster {
     const oldest = minBy(this.tasks.values(), (task) => (this.activeTasks.has(task) ? undefined : task.updatedAtMs));
     if (oldest === undefined) return false;
     for (const peer of oldest.peers.values()) this.removePeer(peer, oldest.updatedAtMs);
-    this.tasks.delete(oldest.id);
+    this.forgetTask(oldest);
     return true;
   }
 

@@ -85,10 +85,46 @@ export const SchedulerConfig = z.strictObject({
     .describe("Reports of useless parents without a piece in between, after which a peer may read the source itself."),
   waitTimeoutMs: duration({ min: "1s", max: "24h" })
     .prefault("20s")
-    .describe("How long a peer waits for its first parent before it is helped or told to give up."),
-  prospectTimeoutMs: duration({ min: "100ms", max: "1h" })
-    .prefault("5s")
-    .describe("How long a peer waits that may not read the source while nobody else has the content."),
+    .describe(
+      "How long a peer that may not read the source waits for its first parent while others have the content; ten times as long for one that may, but has to let others go first.",
+    ),
+  retryInterval: duration({ min: "10ms", max: "1m" })
+    .prefault("500ms")
+    .describe(
+      "One round of waiting for a parent. Nobody is asked again in it, since parents are told as soon as there are some; limits count in it.",
+    ),
+  retryBackToSourceLimit: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(4)
+    .meta({ formerly: "retryBackSourceLimit" })
+    .describe("Rounds that a peer waits in vain, although others have the content, before it may read the source besides, if it ever may."),
+  retryLimit: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(5)
+    .describe("Rounds after which a peer that may not read the source is told that nobody has the content."),
+  backToSourceCount: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(200)
+    .meta({ formerly: "backSourceCount" })
+    .describe("Peers of one task that may read the source at once for whatever reason, those included that others do not wait for."),
+  sourceReadersClusterMax: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(2000)
+    .describe("Peers that may read sources at once, of all tasks of this scheduler; beyond, tasks wait in the order in which they came."),
+  sourceReadersOriginMax: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(500)
+    .describe("Of these, how many may read from one origin: host and port, or bucket."),
   settleMs: duration({ min: "0ms", max: "5m" })
     .prefault("1s")
     .describe("After the start: time for hosts to come back with what they store, before anyone is sent to the source."),
@@ -113,11 +149,40 @@ export const SchedulerConfig = z.strictObject({
     .default(1024)
     .describe("Orders to seeds under way at once; beyond, peers read the source themselves."),
   inventoryTasksMax: z.int().min(1).default(100_000).describe("Tasks that one host may bring along when it attaches."),
-  hostForgetMs: duration({ min: "1s", max: "30d" }).prefault("10m").describe("Silence after which a host and its peers are forgotten."),
   peerForgetMs: duration({ min: "1s", max: "30d" }).prefault("2m").describe("How long a failed peer is kept, so that it can be explained."),
   taskForgetMs: duration({ min: "1s", max: "30d" })
     .prefault("10m")
     .describe("How long a task without peers is kept, so that it can be explained."),
   eventsPerTaskMax: z.int().min(1).max(10_000).default(64).describe("Events kept per task for explanations; the oldest go first."),
+  decisionsPerTaskMax: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(64)
+    .describe("Decisions kept per task for explanations: so many offers, and as many of all other kinds; eight of each per peer at most."),
+  decisionsMax: z
+    .int()
+    .min(1)
+    .max(10_000_000)
+    .default(20_000)
+    .describe("Decisions kept in all, of about a kilobyte each at most; those of tasks that nothing was decided for go first."),
+  gc: z
+    .strictObject({
+      peerGCInterval: duration({ min: "100ms", max: "1h" })
+        .prefault("10s")
+        .describe("How often peers and tasks are looked through for such as nobody needs."),
+      peerTTL: duration({ min: "1s", max: "365d" })
+        .prefault("24h")
+        .describe("How long a peer of a foreign host is believed to be there without a word of it. Hosts of ours tell what they have."),
+      pieceDownloadTimeout: duration({ min: "1s", max: "30d" })
+        .prefault("30m")
+        .describe(
+          "Time without a piece after which a download of a foreign host counts as failed. Those of ours end with their host or their stream.",
+        ),
+      hostTTL: duration({ min: "1s", max: "30d" })
+        .prefault("1h")
+        .describe("Silence after which a host and its peers are forgotten; as parents they are out of service long before."),
+    })
+    .prefault({}),
 });
 export type SchedulerConfig = z.infer<typeof SchedulerConfig>;

@@ -3,6 +3,7 @@ import type { Download } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import type { SourceReading } from "../model/types.ts";
 import type { Rejections } from "./rules.ts";
+import type { BudgetLimit } from "./source-budget.ts";
 import type { HostFacts, Layout, SourceError } from "./state.ts";
 
 /** A task as a host has it on disk. */
@@ -66,7 +67,7 @@ export type Event =
   | { readonly kind: "backToSourceStarted"; readonly peerId: PeerId; readonly description: string }
   | { readonly kind: "pieceFinished"; readonly peerId: PeerId; readonly pieceIndex: number; readonly parentId: string }
   | { readonly kind: "sourcePieceFinished"; readonly peerId: PeerId; readonly pieceIndex: number }
-  | { readonly kind: "pieceFailed"; readonly peerId: PeerId; readonly parentId: string; readonly temporary: boolean }
+  | { readonly kind: "pieceFailed"; readonly peerId: PeerId; readonly parentId: string; readonly temporary: boolean; readonly code: string }
   | { readonly kind: "sourcePieceFailed"; readonly peerId: PeerId; readonly error: SourceError }
   | { readonly kind: "rescheduled"; readonly peerId: PeerId; readonly parentIds: readonly string[]; readonly description: string }
   /** With the source's help or without. */
@@ -83,7 +84,9 @@ export interface TriggerFailure {
   readonly source: SourceError | undefined;
 }
 
-export type SourceBecause = "first" | "reader-lost" | "no-parent-reachable" | "asked-for";
+/** Why somebody may read the source; `part`: a part of what another reads. */
+export const SOURCE_BECAUSE = ["first", "reader-lost", "no-parent-reachable", "asked-for", "part"] as const;
+export type SourceBecause = (typeof SOURCE_BECAUSE)[number];
 
 /** What is to be done about it, in this order. Peers are named; what they are told is read from the state. */
 export type Effect =
@@ -101,6 +104,10 @@ export type Effect =
   | { readonly do: "needBackToSource"; readonly peerId: PeerId; readonly because: SourceBecause; readonly rejections: Rejections }
   /** What the peer is to read of the source from now on, and nothing else. */
   | { readonly do: "shareSource"; readonly peerId: PeerId; readonly spans: readonly { readonly first: number; readonly end: number }[] }
+  /** Nothing yet, for this reason; for peers of ours, which else lose patience. */
+  | { readonly do: "tellToWait"; readonly peerId: PeerId; readonly because: BudgetLimit }
+  /** Hosts that were not sent to the source. */
+  | { readonly do: "passOver"; readonly rejections: Rejections }
   | { readonly do: "emptyTask"; readonly peerId: PeerId }
   | { readonly do: "metadataOnly"; readonly peerId: PeerId }
   | {

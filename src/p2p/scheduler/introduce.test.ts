@@ -104,7 +104,7 @@ test("seeds that have everything are among the first four holders that a peer is
 test("two of which one failed the other are no neighbours until that is over", () => {
   const bench = new Bench();
   aCrowd(bench, 3);
-  bench.tell({ kind: "pieceFailed", peerId: idOf("h0"), parentId: idOf("h1"), temporary: false });
+  bench.tell({ kind: "pieceFailed", peerId: idOf("h0"), parentId: idOf("h1"), temporary: false, code: "" });
   assert.ok(!bench.peer("h0").neighbours.includes(bench.peer("h1")));
   bench.pass(1000);
   assert.ok(!bench.peer("h1").neighbours.includes(bench.peer("h0")));

@@ -19,7 +19,7 @@ export const SCHEDULER_METRICS = {
   rejections: {
     kind: "counter",
     name: "anax_scheduler_rejections_total",
-    help: "Candidates that were not offered, by the rule that spoke against them.",
+    help: "Candidates that were turned down in decisions, by the rule that spoke against them: as neighbours, parents, seeds or readers of the source.",
     labels: ["rule"],
   },
   sourceGrants: {

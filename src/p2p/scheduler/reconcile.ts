@@ -1,12 +1,13 @@
 import { chooseForeignParents, chooseParents, hasProspect, isServed, withRoot, type Choice } from "./choose.ts";
+import { NOBODY, type Chosen } from "./decisions.ts";
 import { isThin, moreNeighbours, wasIntroduced } from "./introduce.ts";
 import { link } from "./links.ts";
 import { rosterOf } from "./roster.ts";
-import { add, isPassing, rejectionOf, type Rejection, type Rejections } from "./rules.ts";
+import { add, isBlocked, isPassing, rejectionOf, type Rejection, type Rejections, type Relaxation } from "./rules.ts";
 import { shareSource } from "./share.ts";
-import { appointReader, failPeer, rescue, waitedMs } from "./source.ts";
+import { appointReader, failPeer, isRescueDue, rescue, waitedMs } from "./source.ts";
 import { beDue, isLive, isOurs, isPushable, mayReadSource, notDue, type Peer, type Task } from "./state.ts";
-import { decide, note, touch, type Turn } from "./turn.ts";
+import { decide, namesOf, note, touch, warn, type Turn } from "./turn.ts";
 
 /** How many times as long as usual a peer waits whose turn to read the source itself is still to come. */
 const RESCUE_PATIENCE = 10;
@@ -28,7 +29,10 @@ export function reconcile(turn: Turn, task: Task, why: "event" | "tick"): void {
   const { hope, loss } = roster;
   roster.hope = roster.loss = false;
   const isTick = why === "tick";
-  if (isTick) tellOfHolders(task);
+  if (isTick) {
+    tellOfHolders(task);
+    tellToWait(turn, task);
+  }
   if (loss || isTick) parkUnserved(turn, task);
   if (hope || loss || isTick || task.waiting.size <= WAITING_EAGER_MAX) answerWaiting(turn, task);
   if (loss || isTick || task.shareDue) shareSource(turn, task);
@@ -77,7 +81,7 @@ function noticeStalls(turn: Turn, task: Task): void {
   }
   const { trigger } = task;
   if (trigger === undefined || nowMs - trigger.sinceMs < config.seedTriggerTimeoutMs) return;
-  task.trigger = undefined;
+  turn.cluster.endTrigger(task);
   task.triedSeeds.set(trigger.hostId, nowMs + config.seedTroubleMs);
   note(turn, task, "seed-overdue", { level: "warn", fields: { hostId: trigger.hostId } });
 }
@@ -106,12 +110,12 @@ function answerWaiting(turn: Turn, task: Task): void {
     const hopeless = answerRound(turn, task.waiting);
     if (hopeless.length === 0 || !appointReader(turn, task, hopeless)) break;
   }
-  for (const peer of task.waiting) if (isAnswerable(peer) && waitedMs(turn, peer) >= turn.moment.config.waitTimeoutMs) helpOut(turn, peer);
+  for (const peer of task.waiting) if (isAnswerable(peer)) helpOut(turn, peer);
 }
 
 /** One that nobody could serve in time. It may have to wait for others that are helped so, but not for ever. */
 function helpOut(turn: Turn, peer: Peer): void {
-  if (rescue(turn, peer)) return;
+  if (!isRescueDue(turn, peer) || rescue(turn, peer)) return;
   const patienceMs = turn.moment.config.waitTimeoutMs * (mayReadSource(peer) ? RESCUE_PATIENCE : 1);
   if (waitedMs(turn, peer) < patienceMs) return;
   failPeer(turn, peer, "download.no-source", { reason: "no parent could be reached in time", waitedMs: waitedMs(turn, peer) });
@@ -134,12 +138,13 @@ function answerRound(turn: Turn, waiting: Iterable<Peer>): Peer[] {
 
 /** A foreign peer is told once for each time that it asks, and only of parents that have something. */
 function answerForeign(turn: Turn, child: Peer): void {
-  const { parents, rejections } = chooseParents(child, turn.moment);
-  if (parents.length === 0) keepWaiting(turn, child, rejections);
+  const choice = chooseParents(child, turn.moment);
+  const { parents } = choice;
+  if (parents.length === 0) keepWaiting(turn, child, choice.rejections, choice.relaxation);
   else {
     turn.cluster.stopWaiting(child);
     turn.cluster.setParents(child, parents);
-    offer(turn, child, { parents, rejections, because: "asked" });
+    offer(turn, child, { ...choice, chosen: parents, because: "asked" });
   }
 }
 
@@ -157,8 +162,8 @@ function introduce(turn: Turn, child: Peer, because: "asked" | "pushed"): void {
   const { moment } = turn;
   if (because === "pushed") turn.pushesLeft--;
   let more = moreNeighbours(child, moment, "none");
-  if (child.neighbours.length + more.peers.length === 0 && more.rejections.blocked !== undefined)
-    more = moreNeighbours(child, moment, "blocks");
+  const isRelaxed = child.neighbours.length + more.peers.length === 0 && more.rejections.blocked !== undefined;
+  if (isRelaxed) more = moreNeighbours(child, moment, "blocks");
   for (const peer of more.peers) link(child, peer);
   const before = child.parents?.size ?? 0;
   const foreign = foreignParents(turn, child);
@@ -167,25 +172,30 @@ function introduce(turn: Turn, child: Peer, because: "asked" | "pushed"): void {
   if (because === "pushed" && !isNews) return;
   const rejections = rejectionsOf(child, [more.rejections, foreign.rejections], foreign.parents.length);
   turn.cluster.setParents(child, foreign.parents);
-  if (!reachesAny(child)) return keepWaiting(turn, child, rejections);
-  offer(turn, child, { parents: foreign.parents, rejections, because });
+  const relaxation = isRelaxed ? "blocks" : foreign.relaxation;
+  if (!reachesAny(child)) return keepWaiting(turn, child, rejections, relaxation);
+  const { parents, considered } = foreign;
+  const chosen = parents.length === 0 ? more.peers : [...more.peers, ...parents];
+  offer(turn, child, { parents, considered, chosen, relaxation, rejections, because });
 }
 
 /** Keeps good parents, since leaving them costs, and fills up with the best of the others. */
 function foreignParents({ moment }: Turn, child: Peer): Choice {
-  if ((child.parents?.size ?? 0) === 0 && rosterOf(child.task, moment).foreign.size === 0) return { parents: [], rejections: {} };
+  if ((child.parents?.size ?? 0) === 0 && rosterOf(child.task, moment).foreign.size === 0) return NO_CHOICE;
   const kept = [...(child.parents ?? [])].filter(
     (parent) =>
       !isOurs(parent.host) &&
       isPassing(rejectionOf({ child, parent, moment, relaxation: "blocks" })) &&
-      child.blocked?.has(parent.id) !== true,
+      !isBlocked(child, parent, { moment, relaxation: "none" }),
   );
-  const { parents, rejections } = chooseForeignParents(child, moment);
+  const { parents, ...choice } = chooseForeignParents(child, moment);
   // Who reads the source wants others only for what they have and it has not.
   const isWelcome = (parent: Peer): boolean => child.permit === undefined || child.pieces.missingFrom(parent.pieces) > 0;
   const fresh = parents.filter((parent) => !kept.includes(parent) && isWelcome(parent));
-  return { parents: withRoot([...kept, ...fresh], moment.config.parentsMax), rejections };
+  return { ...choice, parents: withRoot([...kept, ...fresh], moment.config.parentsMax) };
 }
+
+const NO_CHOICE: Choice = { parents: [], considered: [], relaxation: "none", rejections: {} };
 
 /** Every other peer is offered or turned down by a rule; by which, is known of those that were looked at. */
 function rejectionsOf(child: Peer, looked: readonly Rejections[], parents: number): Rejections {
@@ -202,19 +212,52 @@ function rejectionsOf(child: Peer, looked: readonly Rejections[], parents: numbe
   return sums;
 }
 
-function keepWaiting(turn: Turn, child: Peer, rejections: Rejections): void {
+function keepWaiting(turn: Turn, child: Peer, rejections: Rejections, relaxation: Relaxation): void {
   const before = child.lastDecision;
-  decide(turn, child, "wait", { because: "no-candidates", rejections });
   // Told once for each kind of obstacle: with every peer that comes the counts change.
-  if (before?.kind === "wait" && namesOf(before.rejections) === namesOf(rejections)) return;
+  if (before?.kind === "wait" && namesOf(before.rejections) === namesOf(rejections)) {
+    child.lastDecision = { ...before, rejections };
+    return;
+  }
+  decide(turn, child, "wait", { because: "no-candidates", rejections, what: { ...NOBODY, relaxation } });
+  for (const rule of TROUBLES) {
+    const count = rejections[rule];
+    if (count !== undefined) warn(turn, child.task, rule, { peerId: child.id, count });
+  }
   turn.effects.push({ do: "keepWaiting", peerId: child.id, rejections });
   note(turn, child.task, "peer-waits", { peer: child, fields: { ...rejections } });
+}
+
+/** Of what may leave one without a parent, what a person should hear of; the rest is how downloads begin. */
+const TROUBLES = [
+  "failed",
+  "host-silent",
+  "not-sharing",
+  "distrusted",
+  "different-content",
+  "blocked",
+  "upload-busy",
+] as const satisfies readonly Rejection[];
+
+/** How often ours are told that they stand in line; well within the patience that a daemon has. */
+const TELL_TO_WAIT_MS = 30_000;
+
+/** Lets those read the source whose turn has come, and tells those who are still in line. */
+export function serveBudget(turn: Turn): void {
+  if (!turn.cluster.budget.hasTurns) return;
+  for (const task of turn.cluster.budget.turns()) reconcile(turn, task, "tick");
+}
+
+function tellToWait(turn: Turn, task: Task): void {
+  const limit = turn.cluster.budget.limitOf(task);
+  if (limit === undefined || !turn.cluster.budget.isToBeTold(task, turn.moment.nowMs, TELL_TO_WAIT_MS)) return;
+  for (const peer of task.waiting) if (isPushable(peer)) turn.effects.push({ do: "tellToWait", peerId: peer.id, because: limit });
 }
 
 function offer(
   turn: Turn,
   child: Peer,
-  about: { readonly parents: readonly Peer[]; readonly rejections: Rejections; readonly because: "asked" | "pushed" },
+  about: Chosen & { readonly parents: readonly Peer[]; readonly rejections: Rejections; readonly because: "asked" | "pushed" },
 ): void {
   const { parents, rejections, because } = about;
   const { task } = child;
@@ -223,7 +266,6 @@ function offer(
   child.pushableAtMs = nowMs + (wasIntroduced(child) ? config.pushIntervalMs : TOP_UP_AFTER_MS);
   child.keysTold = task.readerKeysVersion;
   if (isThin(child, turn.moment)) beDue(child);
-  decide(turn, child, "parents", { because, rejections });
   // One that does not share is nobody's neighbour, although it has some.
   const neighbours = child.neighbours.filter((peer) => task.roster.traders.has(peer));
   const unasked = because === "pushed";
@@ -232,7 +274,6 @@ function offer(
     fields: { parents: parents.length, neighbours: neighbours.length, pushed: String(unasked), ...rejections },
   });
   const ids = { parents: parents.map(({ id }) => id), neighbours: neighbours.map(({ id }) => id) };
+  decide(turn, child, "parents", { because, rejections, what: about });
   turn.effects.push({ do: "offerParents", peerId: child.id, ...ids, rejections, unasked });
 }
-
-const namesOf = (rejections: Rejections): string => Object.keys(rejections).toSorted().join();

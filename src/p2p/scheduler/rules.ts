@@ -1,5 +1,5 @@
 import type { SchedulerConfig } from "./config.ts";
-import { isActive, isLive, isOurs, isReading, trade, type Host, type Layout, type Peer } from "./state.ts";
+import { isActive, isLive, isOurs, isReading, trade, type Block, type Host, type Layout, type Peer } from "./state.ts";
 
 /** When and by which settings a decision is made. */
 export interface Moment {
@@ -44,11 +44,28 @@ const PAIR_RULES = [
   ["upload-busy", (pair) => pair.relaxation !== "busy" && isBusy(pair.parent.host, pair.moment) && !trade(pair.child, pair.parent)],
 ] as const satisfies readonly (readonly [string, (pair: Pair) => boolean])[];
 
+/** What speaks against a host as a reader of the source, or as a seed that is ordered to be one; see `source-rules.ts`. */
+export const SOURCE_REJECTIONS = [
+  "seed-not-sharing",
+  "seed-silent",
+  "seed-troubled",
+  "seed-failed-task",
+  "seed-downloads",
+  "disk-full",
+  "may-not-read",
+] as const;
+export type SourceRejection = (typeof SOURCE_REJECTIONS)[number];
+
 export type StandingRejection = (typeof STANDING_RULES)[number][0];
 export type PairRejection = (typeof PAIR_RULES)[number][0];
 /** The metric's label, the field of the log and what `anax explain` shows. `outranked`: it would do, but others are better and enough. */
-export type Rejection = StandingRejection | PairRejection | "outranked";
-export const REJECTIONS: readonly Rejection[] = [...STANDING_RULES.map(([name]) => name), ...PAIR_RULES.map(([name]) => name), "outranked"];
+export type Rejection = StandingRejection | PairRejection | SourceRejection | "outranked";
+export const REJECTIONS: readonly Rejection[] = [
+  ...STANDING_RULES.map(([name]) => name),
+  ...PAIR_RULES.map(([name]) => name),
+  "outranked",
+  ...SOURCE_REJECTIONS,
+];
 export type Rejections = Readonly<Partial<Record<Rejection, number>>>;
 
 /** Counts a rejection; what is not there any more is not named. */
@@ -117,10 +134,17 @@ export function diskUsedPercentOf(host: Host): number {
 /** It could not keep what it reads. */
 export const isDiskFull = (host: Host, { config }: Moment): boolean => diskUsedPercentOf(host) >= config.diskFullPercent;
 
-function isBlocked(child: Peer, parent: Peer, { moment, relaxation }: Pair): boolean {
-  const block = child.blocked?.get(parent.id);
-  if (block === undefined || moment.nowMs >= block.untilMs) return false;
-  return relaxation === "none" || moment.nowMs - block.sinceMs < moment.config.blockRelaxedMs;
+/** For any of its reasons, of which each ends by itself. */
+export function isBlocked(child: Peer, parent: Peer, { moment, relaxation }: Pick<Pair, "moment" | "relaxation">): boolean {
+  const blocks = child.blocked?.get(parent.id);
+  if (blocks === undefined) return false;
+  for (const { sinceMs, untilMs } of blocks)
+    if (moment.nowMs < untilMs && (relaxation === "none" || moment.nowMs - sinceMs < moment.config.blockRelaxedMs)) return true;
+  return false;
 }
+
+/** Of what keeps the child from this parent, what does so longest, whether or not it still does. */
+export const longestBlockOf = (child: Peer, parent: Peer): Block | undefined =>
+  child.blocked?.get(parent.id)?.reduce((longest, each) => (each.untilMs > longest.untilMs ? each : longest));
 
 export const isBusy = (host: Host, { config }: Moment): boolean => host.uploadsInFlight >= uploadSlotsOf(host, config);

@@ -1,7 +1,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
-import type { AnnouncePeerResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
+import { NormalTaskResponse, type AnnouncePeerResponse } from "../../wire/grpc/gen/scheduler/v2/scheduler.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import { wireNeighbourOf, wirePeerOf, wireRejectionsOf } from "./api.ts";
 import { Cluster } from "./cluster.ts";
@@ -12,6 +12,7 @@ import { REJECTIONS, type Rejections } from "./rules.ts";
 import { isOurs, type Peer } from "./state.ts";
 import { step } from "./step.ts";
 import { Watchers } from "./stream.ts";
+import { Warnings } from "./warnings.ts";
 
 /** A stream that decisions go out on. Its owner waits for `end`. */
 export interface OpenStream<Message> {
@@ -50,6 +51,7 @@ export class SchedulerRunner implements AsyncDisposable {
   /** Streams that end when their server begins to stop. */
   readonly #stops = new Watchers();
   readonly #triggerSeed: TriggerSeed;
+  readonly #warnings = new Warnings();
   readonly #stop = new AbortController();
   readonly #peerStreams = new Map<PeerId, OpenStream<AnnouncePeerResponse>>();
   readonly #attachments = new Map<HostId, OpenStream<never>>();
@@ -151,6 +153,8 @@ export class SchedulerRunner implements AsyncDisposable {
       this.#tickLater();
       this.tell({ kind: "tick" });
       if (this.#ticks++ % GAUGE_TICKS === 0) this.#gauge();
+      for (const { event, cause, repeats } of this.#warnings.summary(this.#options.clock.nowMs()))
+        this.#options.log.warn("scheduler.repeated", { warning: event, cause, repeats });
     });
   }
 
@@ -171,6 +175,12 @@ export class SchedulerRunner implements AsyncDisposable {
       case "shareSource":
         metrics.decisions.inc({ decision: "source" });
         return this.#sendToSource(effect.peerId, { description: "a part of it", rejections: {}, spans: effect.spans });
+      case "tellToWait":
+        return this.#send(effect.peerId, {
+          response: { $case: "normalTaskResponse", value: NormalTaskResponse.fromPartial({ waiting: effect.because }) },
+        });
+      case "passOver":
+        return this.#count(effect.rejections);
       case "emptyTask":
         metrics.decisions.inc({ decision: "empty" });
         return this.#send(effect.peerId, { response: { $case: "emptyTaskResponse", value: {} } });
@@ -188,6 +198,7 @@ export class SchedulerRunner implements AsyncDisposable {
       case "triggerSeed":
         return this.#trigger(effect);
       case "note":
+        if (effect.level === "warn" && !this.#warnings.isNews(effect, this.#options.clock.nowMs())) return;
         return this.#options.log[effect.level](effect.event, effect.fields);
     }
   }
@@ -209,6 +220,7 @@ export class SchedulerRunner implements AsyncDisposable {
           neighbours: child === undefined ? [] : peersOf(effect.neighbours).map((peer) => wireNeighbourOf(child, peer)),
           readerKeys: child !== undefined && isOurs(child.host) ? [...child.task.readerKeys] : [],
           foreignHosts: cluster.foreignHosts.size > 0,
+          waiting: "",
         },
       },
     };

@@ -105,7 +105,12 @@ export class Dialogue implements Disposable {
 export type Attachment = BidiStream<AttachRequest, AttachResponse> & { next(): Promise<AttachResponse["response"]> };
 
 /** One of our hosts on its stream, welcomed. */
-export async function attachHost(channel: GrpcChannel, host: Host, tasks: readonly object[] = []): Promise<Attachment> {
+export async function attachHost(
+  channel: GrpcChannel,
+  host: Host,
+  tasks: readonly object[] = [],
+  takesBatches = false,
+): Promise<Attachment> {
   const stream = channel.bidi(OwnService.attach, { signal: unbounded() });
   const answers = stream.responses[Symbol.asyncIterator]();
   const next = async (): Promise<AttachResponse["response"]> => {
@@ -115,7 +120,7 @@ export async function attachHost(channel: GrpcChannel, host: Host, tasks: readon
   await stream.send({
     request: {
       $case: "hello",
-      value: { host, tasks: tasks as never, more: false, instanceId: "instance-1", signingKey: new Uint8Array() },
+      value: { host, tasks: tasks as never, more: false, instanceId: "instance-1", signingKey: new Uint8Array(), takesBatches },
     },
   });
   await next();
@@ -136,9 +141,13 @@ export class Talker {
     return `${this.#host.id}-peer${id}`;
   }
 
-  async say(id: number, request: Report, peer: number | string = id): Promise<void> {
+  talk(id: number, request: Report, peer: number | string = id): AttachRequest {
     const said = { hostId: this.#host.id, taskId: TASK_ID, peerId: this.peerId(peer), request };
-    await this.#attachment.send({ request: { $case: "talk", value: { id, request: said } } });
+    return { request: { $case: "talk", value: { id, request: said } } };
+  }
+
+  async say(id: number, request: Report, peer: number | string = id): Promise<void> {
+    await this.#attachment.send(this.talk(id, request, peer));
   }
 
   async register(id: number, peer: number | string = id): Promise<void> {

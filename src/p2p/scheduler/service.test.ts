@@ -133,6 +133,37 @@ test("downloads of ours talk inside their host's stream, each by itself", async 
   assert.equal((await b.next())?.response?.response?.$case, "needBackToSourceResponse", "the downloads of a lost host are over");
 });
 
+test("what a host says in one message is taken in its order, and answered in one to a host that takes that", async () => {
+  await using scheduler = await serveScheduler();
+  const hosts = [aHost("a"), aHost("b")] as const;
+  using batched = await attachHost(scheduler.channel, hosts[0], [], true);
+  using single = await attachHost(scheduler.channel, hosts[1]);
+  for (const [attachment, host] of [
+    [batched, hosts[0]],
+    [single, hosts[1]],
+  ] as const) {
+    const talker = new Talker(attachment, host);
+    const nothing = [1, 2, 3].map((id) => talker.talk(id, { $case: "downloadPeerStartedRequest", value: {} }));
+    await attachment.send({ request: { $case: "batch", value: { requests: nothing } } });
+  }
+  const answers = await batched.next();
+  const ids = answers?.$case === "batch" ? answers.value.answers.map(({ id, errorCode }) => `${id} ${errorCode}`) : [];
+  assert.deepEqual(ids, ["1 input.invalid", "2 input.invalid", "3 input.invalid"]);
+  const one = await single.next();
+  assert.deepEqual([one?.$case, one?.$case === "answer" && one.value.id], ["answer", 1]);
+});
+
+test("a batch inside of a batch, and one of requests that say nothing, end the stream", async () => {
+  await using scheduler = await serveScheduler();
+  const empty = { request: undefined };
+  const nested = { request: { $case: "batch", value: { requests: [] } } } as const;
+  for (const request of [empty, nested]) {
+    using attachment = await attachHost(scheduler.channel, aHost("a"));
+    await attachment.send({ request: { $case: "batch", value: { requests: [request] } } });
+    await assert.rejects(attachment.next(), (error) => error instanceof AnaxError && error.code === "input.invalid");
+  }
+});
+
 test("a host may not speak for another, and a second conversation takes the place of the first", async () => {
   await using scheduler = await serveScheduler();
   const hosts = [aHost("a"), aHost("b")] as const;
@@ -288,12 +319,23 @@ test("explain tells what a peer was told, and what spoke against the others", as
   await a.register(aDownload(LENGTHS));
   const answer = await a.next();
   assert.deepEqual(answer?.$case === "needBackToSourceResponse" && answer.value.rejections, [{ rule: "not-sharing", count: 1 }]);
-  const story = await channel.unary(OwnService.explain, { taskId: TASK_ID }, { timeoutMs });
+  const story = await channel.unary(OwnService.explain, { taskId: TASK_ID, peer: "" }, { timeoutMs });
   assert.deepEqual(
     story.peers.map(({ lastDecision }) => lastDecision),
     ["source: first", "source: reader-lost"],
   );
   assert.ok(story.events.some(({ event, peerId }) => event === "source-granted" && peerId === a.peerId));
+  const waits = story.decisions.filter(({ peerId, kind }) => peerId === a.peerId && kind === "wait");
+  assert.deepEqual(
+    waits.map(({ candidates, rejected }) => [candidates, rejected.map(({ rule, hostname }) => `${hostname} ${rule}`)]),
+    [[1, ["b not-sharing"]]],
+  );
+  const ofB = await channel.unary(OwnService.explain, { taskId: TASK_ID, peer: b.peerId.slice(0, -2) }, { timeoutMs });
+  assert.deepEqual(
+    [...ofB.peers, ...ofB.decisions].filter(({ peerId }) => peerId !== b.peerId),
+    [],
+  );
+  assert.deepEqual([ofB.peers.length, ofB.task?.peerCount], [1, 2]);
   const status = await channel.unary(OwnService.status, {}, { timeoutMs });
   assert.deepEqual([status.hosts, status.tasks, status.peers, status.schedulerId], [2, 1, 2, "scheduler-1"]);
 });

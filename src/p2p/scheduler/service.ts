@@ -58,7 +58,7 @@ export function createSchedulerService({ runner }: ServiceOptions): GrpcService 
 export function createOwnService({ runner, schedulerId, version }: ServiceOptions): GrpcService {
   return serviceOf(OwnService, {
     attach: (call) => attach(runner, call, schedulerId),
-    explain: ({ taskId }) => explainTask(taskOf(runner, taskId), { epochMs: runner.epochMs, schedulerId }),
+    explain: ({ taskId, peer }) => explainTask(runner.cluster, taskOf(runner, taskId), { epochMs: runner.epochMs, schedulerId, peer }),
     status: () => statusOf({ runner, schedulerId, version }),
   });
 }

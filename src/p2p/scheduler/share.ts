@@ -1,5 +1,5 @@
 import { hashOf } from "../../base/fnv.ts";
-import { isDiskFull, type Moment } from "./rules.ts";
+import { isDiskFull } from "./rules.ts";
 import { admitToPart } from "./source.ts";
 import { isActive, isOurs, isPushable, isReading, mayReadSource, type Fields, type Peer, type SourceSpan, type Task } from "./state.ts";
 import { note, type Turn } from "./turn.ts";
@@ -89,21 +89,21 @@ function divided(turn: Turn, task: Task, pieceCount: number): readonly SourceSpa
   if (whole === undefined) return [];
   const reason = reasonToDivide(task, whole, nowMs);
   if (reason === undefined) return [whole.told === undefined ? { ...whole, told: toldOf(whole) } : whole];
-  const parts = evenly(task, whole, helpersOf(task, [whole], turn.moment).slice(0, config.sourceShareMax - 1), nowMs);
+  const parts = evenly(task, whole, helpersOf(turn, task, [whole]).slice(0, config.sourceShareMax - 1), nowMs);
   if (parts.length > 1) note(turn, task, "source-divided", { peer: whole.reader!, fields: reason }); // a whole has one
   return parts;
 }
 
 /** Undefined: nobody is there to read, which others see to. */
-function dividedAnew({ moment }: Turn, task: Task): readonly SourceSpan[] | undefined {
-  const { nowMs, config } = moment;
+function dividedAnew(turn: Turn, task: Task): readonly SourceSpan[] | undefined {
+  const { nowMs, config } = turn.moment;
   const spans = task.spans.map(withoutLost);
   const read = spans.filter((span) => isRead(task, span));
   const open = spans.filter((span) => !read.includes(span));
   const lost = open.filter(({ reader }) => reader === undefined);
   const placesIn = (parts: readonly SourceSpan[]): number => config.sourceShareMax - new Set(parts.map(({ reader }) => reader)).size;
   if (lost.length === 0 && (placesIn(open) <= 0 || open.every((part) => leftOf(task, part) < CUT_PIECES_MIN))) return spans;
-  const helpers = helpersOf(task, open, moment);
+  const helpers = helpersOf(turn, task, open);
   let parts: readonly SourceSpan[] = open;
   for (const part of lost) {
     const reader = helpers.shift() ?? parts.find((each) => each.reader !== undefined)?.reader;
@@ -232,7 +232,8 @@ function paceOf(task: Task, span: SourceSpan, nowMs: number): number {
 }
 
 /** Peers that may read and have nothing to read, the same order for everybody who looks. */
-function helpersOf(task: Task, parts: readonly SourceSpan[], moment: Moment): Peer[] {
+function helpersOf({ cluster, moment }: Turn, task: Task, parts: readonly SourceSpan[]): Peer[] {
+  const room = Math.min(cluster.budget.roomFor(task), moment.config.backToSourceCount - task.readers.size);
   const busy = new Set(parts.map(({ reader }) => reader));
   const quickest = Math.max(...parts.map(({ reader }) => rateOf(reader)));
   // One that has read its small part through is no help to those with quick links. Who does not know its link may be quick.
@@ -255,7 +256,9 @@ function helpersOf(task: Task, parts: readonly SourceSpan[], moment: Moment): Pe
     first.sort((a, b) => a.rank - b.rank);
     if (first.length > HELPERS_MAX) first.pop();
   }
-  return first.map(({ peer }) => peer);
+  const helpers = first.map(({ peer }) => peer);
+  // Who has leave already needs no room.
+  return helpers.filter((peer, at) => peer.permit !== undefined || at < room);
 }
 
 const rankOf = (peer: Peer): number => (peer.host.facts.seed ? 0 : 1) * 2 ** 32 + hashOf(peer.id);

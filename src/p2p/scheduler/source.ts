@@ -1,13 +1,12 @@
-import { hashOf } from "../../base/fnv.ts";
 import type { ErrorCode, ErrorDetails } from "../../base/errors.ts";
 import type { Download } from "../../wire/grpc/gen/common/v2/common.ts";
 import { hasProspect } from "./choose.ts";
 import type { SourceBecause } from "./events.ts";
-import { diskUsedPercentOf, isDiskFull, type Rejections } from "./rules.ts";
+import { add, isDiskFull, type Rejection, type Rejections, type SourceRejection } from "./rules.ts";
+import { chooseSeed, noteNoSeed, orderSeed } from "./seeds.ts";
 import {
   beDue,
   isActive,
-  isLive,
   isOurs,
   isReading,
   mayReadSource,
@@ -18,7 +17,7 @@ import {
   type SourceError,
   type Task,
 } from "./state.ts";
-import { decide, note, touch, type Turn } from "./turn.ts";
+import { decide, note, touch, warn, type Turn } from "./turn.ts";
 
 // The source is read once in the whole cluster: here is decided by whom.
 
@@ -36,27 +35,42 @@ const rescues = (task: Task): number =>
  * True when somebody was told to read, so that the others have somebody to wait for.
  */
 export function appointReader(turn: Turn, task: Task, hopeless: readonly Peer[]): boolean {
-  const { nowMs, config } = turn.moment;
+  const { config } = turn.moment;
   const waiting = hopeless.filter((peer) => !refusedByPriority(turn, peer));
   // One that had leave and asks again, over a new stream: nobody else is to read for it.
   const again = waiting.find((peer) => peer.permit !== undefined && mayReadSource(peer));
   if (again?.permit !== undefined) return grant(turn, again, again.permit.kind, "asked-for");
   const first = waiting[0];
-  if (first === undefined || task.trigger !== undefined || liveReaders(task) >= config.sourceReadersMax) return false;
-  const able = withRoom(waiting.filter(mayReadSource), turn);
+  if (first === undefined) return false;
+  if (task.trigger !== undefined) return deny(turn, first, "seed-ordered");
+  if (liveReaders(task) >= config.sourceReadersMax) return deny(turn, first, "others-read");
+  const allowed = waiting.filter(mayReadSource);
+  const able = withRoom(allowed, turn);
+  const passed: Passed = { "may-not-read": waiting.length - allowed.length, "disk-full": allowed.length - able.length };
   const asked = able.find((peer) => peer.order?.needBackToSource);
-  if (asked !== undefined) return grant(turn, asked, "granted", "asked-for");
-  if (nowMs < turn.cluster.startedAtMs + config.settleMs) return false; // who has it may be about to come back
+  if (asked !== undefined) return grant(turn, asked, "granted", "asked-for", passed);
+  if (isSettling(turn)) return deny(turn, first, "settling"); // who has it may be about to come back
   const because: SourceBecause = task.sourceReads === 0 ? "first" : "reader-lost";
   const reader = able.find((peer) => peer.host.facts.seed) ?? mostAdvanced(able) ?? (priorityOf(first) === 3 ? able[0] : undefined);
-  if (reader !== undefined) return grant(turn, reader, "granted", because);
-  if (triggerSeed(turn, task, first.order)) return false;
-  if (able[0] !== undefined) return grant(turn, able[0], "granted", because);
-  for (const peer of waiting)
-    if (waitedMs(turn, peer) >= config.prospectTimeoutMs)
+  if (reader !== undefined) return grant(turn, reader, "granted", because, passed);
+  const choice = chooseSeed(turn, task);
+  if (choice.seed !== undefined && first.order !== undefined) {
+    if (isBeyondBudget(turn, first)) return false;
+    orderSeed(turn, task, { ...choice, seed: choice.seed }, first.order);
+    return true;
+  }
+  noteNoSeed(turn, task, choice);
+  if (able[0] !== undefined) return grant(turn, able[0], "granted", because, passed);
+  for (const peer of waiting) {
+    deny(turn, peer, "not-allowed");
+    if (waitedMs(turn, peer) >= config.retryLimit * config.retryInterval)
       failPeer(turn, peer, "download.no-source", { reason: "no peer has it, and this download may not read the source" });
+  }
   return false;
 }
+
+/** Right after the start hosts are still to say what they have. */
+const isSettling = ({ cluster, moment: { nowMs, config } }: Turn): boolean => nowMs < cluster.startedAtMs + config.settleMs;
 
 /** Those whose disks can take it; all of them where none can: one may find room yet, or passes it on only. */
 function withRoom(peers: readonly Peer[], { moment }: Turn): readonly Peer[] {
@@ -68,9 +82,17 @@ function withRoom(peers: readonly Peer[], { moment }: Turn): readonly Peer[] {
 export function rescue(turn: Turn, peer: Peer): boolean {
   const { task } = peer;
   const { config } = turn.moment;
-  if (!mayReadSource(peer)) return false;
+  if (!mayReadSource(peer)) return deny(turn, peer, "not-allowed");
   if (liveReaders(task) < config.sourceReadersMax && task.trigger === undefined) return grant(turn, peer, "granted", "no-parent-reachable");
-  return rescues(task) < config.rescueReadersMax && grant(turn, peer, "rescue", "no-parent-reachable");
+  if (rescues(task) >= config.rescueReadersMax) return deny(turn, peer, "rescues-taken");
+  return grant(turn, peer, "rescue", "no-parent-reachable");
+}
+
+/** True when one that waits in vain may ask to be rescued: it has for its time, and what it waits for is not about to come. */
+export function isRescueDue(turn: Turn, peer: Peer): boolean {
+  const { retryBackToSourceLimit, retryInterval } = turn.moment.config;
+  if (waitedMs(turn, peer) < retryBackToSourceLimit * retryInterval) return false;
+  return peer.task.trigger === undefined && !isSettling(turn) && !turn.cluster.budget.isWaiting(peer.task);
 }
 
 export const waitedMs = (turn: Turn, peer: Peer): number => turn.moment.nowMs - (peer.waitingSinceMs ?? turn.moment.nowMs);
@@ -110,7 +132,20 @@ export function sourceFailed(
   }
 }
 
-export function failPeer(turn: Turn, peer: Peer, code: ErrorCode, details: ErrorDetails): void {
+/** What a peer is told that has to give up. */
+export const FAILURE_CODES = [
+  "download.forbidden",
+  "download.no-source",
+  "task.not-found",
+  "source.bad-status",
+  "source.forbidden",
+  "source.not-found",
+  "source.unauthorized",
+  "source.unreachable",
+] as const satisfies readonly ErrorCode[];
+export type FailureCode = (typeof FAILURE_CODES)[number];
+
+export function failPeer(turn: Turn, peer: Peer, code: FailureCode, details: ErrorDetails): void {
   decide(turn, peer, "failed", { because: code, rejections: peer.lastDecision?.rejections ?? {} });
   note(turn, peer.task, "peer-failed", { peer, level: "warn", fields: { code } });
   const { streamId } = peer;
@@ -124,40 +159,6 @@ export function failPeer(turn: Turn, peer: Peer, code: ErrorCode, details: Error
 export function endPeer(turn: Turn, peer: Peer): void {
   turn.cluster.move(peer, isOurs(peer.host) && peer.pieces.count > 0 ? "pause" : "fail", turn.moment.nowMs);
 }
-
-/** The same seed for a task whoever asks, as long as it is well: rendezvous hashing. */
-function triggerSeed(turn: Turn, task: Task, order: Download | undefined): boolean {
-  if (order === undefined) return false;
-  const isBusy = (host: Host): number => (diskUsedPercentOf(host) >= turn.moment.config.diskBusyPercent ? 1 : 0);
-  const rankOf = (host: Host): number => hashOf(`${task.id}\0${host.facts.id}`);
-  const seed = seedsOf(turn, task).toSorted((a, b) => isBusy(a) - isBusy(b) || rankOf(b) - rankOf(a))[0];
-  if (seed === undefined) return false;
-  task.trigger = { hostId: seed.facts.id, sinceMs: turn.moment.nowMs, order };
-  note(turn, task, "seed-triggered", { fields: { hostId: seed.facts.id } });
-  turn.effects.push({ do: "triggerSeed", taskId: task.id, hostId: seed.facts.id, order });
-  return true;
-}
-
-function seedsOf(turn: Turn, task: Task): Host[] {
-  const { nowMs } = turn.moment;
-  const isFit = (host: Host): boolean =>
-    host.facts.sharing && isLive(host) && host.troubledUntilMs <= nowMs && (task.triedSeeds.get(host.facts.id) ?? -Infinity) <= nowMs;
-  const downloads = (host: Host): boolean => host.peers.get(task)?.some(isActive) === true;
-  const fit = [...turn.cluster.seeds].filter((host) => isFit(host) && !downloads(host));
-  const full = fit.filter((host) => isDiskFull(host, turn.moment));
-  for (const host of full) notePassedOver(turn, task, host);
-  return fit.filter((host) => !full.includes(host));
-}
-
-/** Once for as long as the task remembers: a task is looked at again and again. */
-function notePassedOver(turn: Turn, task: Task, host: Host): void {
-  const hostId = host.facts.id;
-  if (task.notes.some(({ event, fields }) => event === PASSED_OVER && fields["hostId"] === hostId)) return;
-  const fields = { hostId, because: "disk-full", usedPercent: Math.floor(diskUsedPercentOf(host)) };
-  note(turn, task, PASSED_OVER, { level: "warn", fields });
-}
-
-const PASSED_OVER = "seed-passed-over";
 
 /** One of ours that has pieces already: what it has need not leave the source again. */
 function mostAdvanced(peers: readonly Peer[]): Peer | undefined {
@@ -180,24 +181,73 @@ function refusedByPriority(turn: Turn, peer: Peer): boolean {
 export function admitToPart(turn: Turn, peer: Peer): void {
   if (peer.permit === undefined) setPermit(turn, peer, "granted");
   turn.cluster.stopWaiting(peer);
-  decide(turn, peer, "source", { because: "part", rejections: peer.lastDecision?.rejections ?? {} });
+  decide(turn, peer, "source", { because: "part" satisfies SourceBecause, rejections: peer.lastDecision?.rejections ?? {} });
 }
 
-function grant(turn: Turn, peer: Peer, kind: Permit["kind"], because: SourceBecause): true {
+/** Those that wait and were not chosen, by what speaks against them. */
+type Passed = Readonly<Partial<Record<SourceRejection, number>>>;
+
+/** False: there is no room for one more. */
+// oxlint-disable-next-line max-params -- who, how and why belong together
+function grant(turn: Turn, peer: Peer, kind: Permit["kind"], because: SourceBecause, passed: Passed = {}): boolean {
+  if (peer.permit === undefined && isBeyondBudget(turn, peer)) return false;
   setPermit(turn, peer, kind);
   turn.cluster.stopWaiting(peer);
   peer.fruitless = 0;
   const rejections: Rejections = peer.lastDecision?.rejections ?? {};
-  decide(turn, peer, "source", { because, rejections });
+  const turnedDown: Partial<Record<Rejection, number>> = {};
+  for (const [rule, count] of Object.entries(passed) as [SourceRejection, number][]) add(turnedDown, rule, count);
+  if (Object.keys(turnedDown).length > 0) turn.effects.push({ do: "passOver", rejections: turnedDown });
+  decide(turn, peer, "source", { because, rejections: { ...rejections, ...turnedDown } });
   note(turn, peer.task, "source-granted", { peer, fields: { because, kind } });
   turn.effects.push({ do: "needBackToSource", peerId: peer.id, because, rejections });
   return true;
 }
 
+/** Why somebody that waits may not read the source now. */
+export const SOURCE_DENIALS = [
+  "seed-ordered",
+  "others-read",
+  "settling",
+  "not-allowed",
+  "rescues-taken",
+  "task-budget",
+  "cluster-budget",
+  "origin-budget",
+] as const;
+export type SourceDenial = (typeof SOURCE_DENIALS)[number];
+
+/** Kept until it is answered; the same again is no new decision. */
+function deny(turn: Turn, peer: Peer, because: SourceDenial): false {
+  if (peer.denied === because || peer.waitingSinceMs === undefined) return false;
+  peer.denied = because;
+  decide(turn, peer, "source-denied", { because, rejections: peer.lastDecision?.rejections ?? {} });
+  note(turn, peer.task, "source-denied", { peer, fields: { because } });
+  if (because.endsWith("-budget")) warn(turn, peer.task, because, { origin: peer.task.origin });
+  return false;
+}
+
+/** True when as many as may read the source do; the task then stands in line, unless it has its share. */
+function isBeyondBudget(turn: Turn, peer: Peer): boolean {
+  const { task } = peer;
+  const { budget } = turn.cluster;
+  if (task.readers.size >= turn.moment.config.backToSourceCount) {
+    deny(turn, peer, "task-budget");
+    return true;
+  }
+  const limit = budget.limitOf(task);
+  if (limit === undefined) return false;
+  budget.wait(task, limit, turn.moment.nowMs);
+  deny(turn, peer, limit);
+  return true;
+}
+
 function setPermit(turn: Turn, peer: Peer, kind: Permit["kind"]): void {
   const { nowMs } = turn.moment;
-  peer.permit = { kind, grantedAtMs: nowMs, progressAtMs: nowMs, reading: undefined, stalled: false };
   const { task } = peer;
+  const origin = peer.permit?.origin ?? task.origin;
+  if (peer.permit === undefined) turn.cluster.budget.take(task);
+  peer.permit = { kind, grantedAtMs: nowMs, progressAtMs: nowMs, reading: undefined, origin, stalled: false };
   task.readers.add(peer);
   task.roster.note(peer);
   task.sourceReads++;
@@ -226,7 +276,7 @@ export function trustReader(task: Task, { signingKey }: Host): void {
 const isFinal = (statusCode: number | undefined): boolean =>
   statusCode !== undefined && statusCode >= 400 && statusCode < 500 && ![408, 425, 429].includes(statusCode);
 
-function sourceCodeOf(statusCode: number | undefined): ErrorCode {
+function sourceCodeOf(statusCode: number | undefined): FailureCode {
   if (statusCode === undefined) return "source.unreachable";
   if (statusCode === 401) return "source.unauthorized";
   if (statusCode === 403) return "source.forbidden";

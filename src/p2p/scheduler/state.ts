@@ -5,7 +5,9 @@ import type { Priority, SourceReading } from "../model/types.ts";
 import type { Place } from "./nearness.ts";
 import type { PieceSet } from "./piece-set.ts";
 import type { Roster } from "./roster.ts";
-import type { Rejections, StandingRejection } from "./rules.ts";
+import type { Decision } from "./decisions.ts";
+import type { StandingRejection } from "./rules.ts";
+import type { SourceDenial } from "./source.ts";
 
 // Everything is kept in memory only: hosts bring their part of it back when they attach to a fresh scheduler.
 
@@ -136,24 +138,21 @@ export interface Permit {
   progressAtMs: number;
   /** Undefined until it tells. */
   reading: SourceReading | undefined;
+  /** Whose budget it counts against. */
+  readonly origin: string;
   /** It made no progress for too long: another may read besides. Never taken back, lest readers take turns. */
   stalled: boolean;
 }
 
+export const BLOCK_REASONS = ["damaged", "unreachable", "too-slow", "malformed", "piece-failed", "given-up"] as const;
+export type BlockReason = (typeof BLOCK_REASONS)[number];
+
 export interface Block {
   readonly sinceMs: number;
   readonly untilMs: number;
-  /** How often in a row this parent failed this child. */
+  /** How often in a row this parent failed this child so. */
   readonly times: number;
-  readonly reason: string;
-}
-
-/** What the peer was told last, and what spoke against the rest. */
-export interface Decision {
-  readonly atMs: number;
-  readonly kind: "parents" | "wait" | "source" | "empty" | "metadata-only" | "failed";
-  readonly because: string;
-  readonly rejections: Rejections;
+  readonly reason: BlockReason;
 }
 
 /** What the source said when it failed a reader. */
@@ -199,7 +198,8 @@ export interface Peer {
   keysTold: number;
   /** Where the task's roster has it. */
   readonly filing: Filing;
-  blocked: Map<PeerId, Block> | undefined;
+  /** By parent, one for each reason; also such as have ended. */
+  blocked: Map<PeerId, readonly Block[]> | undefined;
   /** Parents that gave it a piece since it last asked for others. */
   served: Set<PeerId> | undefined;
   /** It has got pieces since it last asked for others. */
@@ -211,6 +211,8 @@ export interface Peer {
   /** No unasked offer before. */
   pushableAtMs: number;
   lastDecision: Decision | undefined;
+  /** Why it may not read the source, as long as it waits. */
+  denied: SourceDenial | undefined;
 }
 
 /** As `keysTold`: nothing yet. */
@@ -231,6 +233,8 @@ export interface Trigger {
   readonly sinceMs: number;
   /** In whose name; tells whose credentials the seed uses. */
   readonly order: Download;
+  /** Whose budget it counts against, as its reading will. */
+  readonly origin: string;
 }
 
 export interface TaskNote {
@@ -259,6 +263,8 @@ export interface Task {
   readonly createdAtMs: number;
   updatedAtMs: number;
   url: string;
+  /** Of the URL; whoever reads it counts against this one's budget. */
+  origin: string;
   digest: string | undefined;
   tag: string | undefined;
   application: string | undefined;
@@ -267,7 +273,7 @@ export interface Task {
   /** In the order in which they began to wait. */
   readonly waiting: Set<Peer>;
   readonly readers: Set<Peer>;
-  /** A seed was told to fetch it and has not reported yet. */
+  /** A seed was told to fetch it and has not reported yet. Changed by the cluster only. */
   trigger: Trigger | undefined;
   /** Seeds that failed, and when they may be asked again. */
   readonly triedSeeds: Map<HostId, number>;
@@ -305,6 +311,9 @@ export function taskStateOf(task: Task): TaskState {
 
 /** It wants the content and has not all of it. */
 export const isActive = (peer: Peer): boolean => peer.state === "received" || peer.state === "running" || peer.state === "back-to-source";
+
+/** It fetches pieces, or should. */
+export const isFetching = (peer: Peer): boolean => peer.state === "running" || peer.state === "back-to-source";
 
 export const isLive = (host: Host): boolean => host.liveness.kind !== "silent";
 

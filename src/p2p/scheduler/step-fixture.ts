@@ -2,6 +2,7 @@ import { Download, Host } from "../../wire/grpc/gen/common/v2/common.ts";
 import type { HostId, PeerId, TaskId } from "../model/ids.ts";
 import { Cluster } from "./cluster.ts";
 import { SchedulerConfig } from "./config.ts";
+import type { TracedDecision } from "./decisions.ts";
 import type { Effect, Event, ProgressFacts } from "./events.ts";
 import { placeOf } from "./nearness.ts";
 import type { Moment } from "./rules.ts";
@@ -11,7 +12,7 @@ import { step } from "./step.ts";
 export const TASK = "1".repeat(64) as TaskId;
 export const FOUR_PIECES: Layout = { contentLength: 16 << 20, pieceLength: 4 << 20, pieceCount: 4 };
 
-export type Did = Exclude<Effect, { do: "note" }>;
+export type Did = Exclude<Effect, { do: "note" | "passOver" }>;
 
 interface Joining {
   readonly foreign?: boolean;
@@ -25,6 +26,7 @@ interface Joining {
   readonly maxRxBandwidth?: number;
   readonly maxTxBandwidth?: number;
   readonly diskUsedPercent?: number;
+  readonly task?: TaskId;
 }
 
 /** A cluster whose time a test moves by hand. Hosts are `h1`, `h2`…; each has at most one peer, `h1-p`. */
@@ -42,7 +44,7 @@ export class Bench {
   }
 
   tell(event: Event): Did[] {
-    return step(this.cluster, event, this.nowMs).filter((effect) => effect.do !== "note");
+    return step(this.cluster, event, this.nowMs).filter((effect) => effect.do !== "note" && effect.do !== "passOver");
   }
 
   /** Lets time pass in ticks, with heartbeats of the attached hosts; returns what happened meanwhile. */
@@ -86,8 +88,8 @@ export class Bench {
     return this.register(name, joining);
   }
 
-  register(name: string, { order = {}, layout }: Joining = {}): Did[] {
-    const ids = { hostId: name as HostId, taskId: TASK, peerId: idOf(name) };
+  register(name: string, { order = {}, layout, task = TASK }: Joining = {}): Did[] {
+    const ids = { hostId: name as HostId, taskId: task, peerId: idOf(name) };
     const full = { ...Download.fromPartial({ url: "http://origin/file" }), ...order };
     return this.tell({ kind: "peerRegistered", ...ids, streamId: ++this.#streams, order: full, layout });
   }
@@ -125,6 +127,24 @@ export class Bench {
     return this.tell({ kind: "hostDetached", hostId, sessionId: this.cluster.hosts.get(hostId)!.sessionId! }); // attached ones
   }
 
+  /** What was decided for this peer, `kind because`; with none, for the task as a whole. Oldest first. */
+  decided(name?: string): string[] {
+    const peerId = name === undefined ? undefined : idOf(name);
+    const { trace } = this.cluster;
+    const of = (task: TaskId): readonly TracedDecision[] => trace.of(task).filter((one) => one.peerId === peerId);
+    return of(name === undefined ? TASK : this.peer(name).task.id).map(({ decision: { kind, because } }) => `${kind} ${because}`);
+  }
+
+  /** The last funnel of this peer. */
+  funnel(name: string): TracedDecision {
+    return this.cluster.trace.of(this.peer(name).task.id).findLast(({ peerId }) => peerId === idOf(name))!; // tests name peers that were decided about
+  }
+
+  /** Reports a piece that this parent failed to give. */
+  fails(name: string, parent: string, more: { readonly temporary?: boolean; readonly code?: string } = {}): Did[] {
+    return this.tell({ kind: "pieceFailed", peerId: idOf(name), parentId: idOf(parent), temporary: false, code: "", ...more });
+  }
+
   peer(name: string): Peer {
     return this.cluster.peers.get(idOf(name))!; // tests name peers that are there
   }
@@ -144,6 +164,8 @@ export function told(effects: readonly Did[]): string[] {
         return `${nameOf(effect.peerId)}: source ${effect.because}`;
       case "failPeer":
         return `${nameOf(effect.peerId)}: failed ${effect.code}`;
+      case "tellToWait":
+        return `${nameOf(effect.peerId)}: told to wait, ${effect.because}`;
       case "triggerSeed":
         return `seed ${effect.hostId}`;
       case "keepWaiting":
@@ -161,7 +183,7 @@ export function told(effects: readonly Did[]): string[] {
 const nameOf = (id: PeerId): string => id.slice(0, -2);
 const namesOf = (ids: readonly PeerId[]): string => ids.map(nameOf).toSorted().join(" ");
 
-function hostFacts(
+export function hostFacts(
   name: string,
   { seed = false, sharing = true, idc = "", location = "", maxRxBandwidth = 0, maxTxBandwidth = 0, diskUsedPercent = 0 }: Joining,
 ): HostFacts {

@@ -2,6 +2,7 @@ import { AnaxError } from "../../base/errors.ts";
 import type { HostId, PeerId } from "../model/ids.ts";
 import { isBusy } from "./rules.ts";
 import { admitReader, trustReader } from "./source.ts";
+import { originOf } from "./source-budget.ts";
 import type { Event, ProgressFacts, StoredFacts } from "./events.ts";
 import {
   isActive,
@@ -13,6 +14,7 @@ import {
   type Liveness,
   type Peer,
   type SilentBecause,
+  type Task,
 } from "./state.ts";
 import { note, touch, type Turn } from "./turn.ts";
 
@@ -167,7 +169,7 @@ export function noticeSilence(turn: Turn): void {
     const { liveness } = host;
     if (liveness.kind !== "silent") liveness.heardAtMs = Math.min(nowMs, liveness.heardAtMs + deafMs);
     if (liveness.kind === "silent") {
-      if (nowMs - liveness.sinceMs >= config.hostForgetMs) hostLeft(turn, { kind: "hostLeft", hostId: host.facts.id });
+      if (nowMs - liveness.sinceMs >= config.gc.hostTTL) hostLeft(turn, { kind: "hostLeft", hostId: host.facts.id });
     } else if (nowMs - liveness.heardAtMs >= patienceMs(turn, liveness)) {
       silence(turn, host, liveness.kind === "attached" ? "no-heartbeat" : "announcement-overdue");
     }
@@ -204,7 +206,7 @@ function silence(turn: Turn, host: Host, because: SilentBecause): void {
 }
 
 function dropTrigger(turn: Turn, task: Peer["task"]): void {
-  task.trigger = undefined;
+  turn.cluster.endTrigger(task);
   touch(turn, task);
 }
 
@@ -215,7 +217,7 @@ function touchTasks(turn: Turn, host: Host): void {
 function applyStored(turn: Turn, host: Host, facts: StoredFacts): void {
   const { nowMs } = turn.moment;
   const task = turn.cluster.taskOf(facts.taskId, nowMs);
-  task.url ||= facts.url;
+  learnUrl(task, facts.url);
   task.digest ??= facts.digest;
   task.tag ??= facts.tag;
   task.application ??= facts.application;
@@ -235,6 +237,13 @@ function applyStored(turn: Turn, host: Host, facts: StoredFacts): void {
   if (facts.finished && task.sourceReads === 0 && task.readerKeys.length < READER_KEYS_GUESSED) trustReader(task, host);
   supersede(turn, peer);
   touch(turn, task);
+}
+
+/** The first that anybody names. */
+export function learnUrl(task: Task, url: string): void {
+  if (task.url !== "" || url === "") return;
+  task.url = url;
+  task.origin = originOf(url);
 }
 
 /** A host has a task once: what it had of it under other names, one of ours has under the newest. */

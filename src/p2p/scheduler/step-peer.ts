@@ -1,12 +1,12 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { PeerId } from "../model/ids.ts";
-import { block, complain, forgive, hasSomethingFor } from "./blocks.ts";
+import { block, blockReasonOf, complain, forgive, hasSomethingFor, tally } from "./blocks.ts";
 import type { Event } from "./events.ts";
 import { rosterOf } from "./roster.ts";
 import { isDivided } from "./share.ts";
 import { admitReader, endPeer, sourceFailed } from "./source.ts";
 import { isActive, isOurs, trade, type Peer } from "./state.ts";
-import { forgetPeer, hear, hearRegistration, supersede } from "./step-host.ts";
+import { forgetPeer, hear, hearRegistration, learnUrl, supersede } from "./step-host.ts";
 import { decide, note, touch, type Turn } from "./turn.ts";
 
 type EventOf<K extends Event["kind"]> = Extract<Event, { kind: K }>;
@@ -25,7 +25,7 @@ export function peerRegistered(turn: Turn, event: EventOf<"peerRegistered">): vo
   peer.introduced = false;
   peer.order = order;
   peer.sourceError = undefined;
-  task.url ||= order.url;
+  learnUrl(task, order.url);
   task.digest ??= order.digest;
   task.tag ??= order.tag;
   task.application ??= order.application;
@@ -33,7 +33,7 @@ export function peerRegistered(turn: Turn, event: EventOf<"peerRegistered">): vo
   task.layout ??= event.layout;
   turn.cluster.move(peer, "register", nowMs);
   if (isOurs(host)) supersede(turn, peer);
-  if (task.trigger?.hostId === host.facts.id) task.trigger = undefined;
+  if (task.trigger?.hostId === host.facts.id) turn.cluster.endTrigger(task);
   note(turn, task, "peer-registered", {
     peer,
     fields: { hostId: host.facts.id, priority: order.priority, needBackToSource: String(order.needBackToSource) },
@@ -45,10 +45,10 @@ export function peerRegistered(turn: Turn, event: EventOf<"peerRegistered">): vo
 /** What needs no parents is answered at once. */
 function answer(turn: Turn, peer: Peer): void {
   if (peer.order?.metadataOnly === true) {
-    decide(turn, peer, "metadata-only", { because: "it has the content" });
+    decide(turn, peer, "metadata-only", { because: "has-content" });
     turn.effects.push({ do: "metadataOnly", peerId: peer.id });
   } else if (!isOurs(peer.host) && (peer.layout ?? peer.task.layout)?.contentLength === 0) {
-    decide(turn, peer, "empty", { because: "the content is empty" });
+    decide(turn, peer, "empty", { because: "empty-content" });
     turn.effects.push({ do: "emptyTask", peerId: peer.id });
   } else {
     turn.cluster.startWaiting(peer, turn.moment.nowMs);
@@ -102,8 +102,9 @@ export function pieceFailed(turn: Turn, event: EventOf<"pieceFailed">): void {
   const peer = knownPeer(turn, event.peerId);
   const parent = peer.task.peers.get(event.parentId as PeerId); // a lookup by a stranger's text finds nothing or a peer
   if (parent === undefined || parent === peer) return;
-  if (event.temporary && trade(peer, parent)) return;
-  block(turn, peer, parent, event.temporary ? "piece-failed-for-now" : "piece-failed");
+  const reason = blockReasonOf(event.code);
+  if (event.temporary && trade(peer, parent)) return reason === "damaged" ? tally(turn, peer, parent, reason) : undefined;
+  block(turn, peer, parent, reason);
   complain(turn, peer, parent);
   turn.cluster.setParents(
     peer,
@@ -185,6 +186,17 @@ export function streamClosed(turn: Turn, event: EventOf<"streamClosed">): void {
   touch(turn, peer.task);
 }
 
+/** A foreign peer of which no piece was heard for so long that it cannot be counted on. */
+export function peerStalled(turn: Turn, peer: Peer): void {
+  const wasReader = peer.permit !== undefined;
+  const { order } = peer;
+  note(turn, peer.task, "peer-stalled", { peer, level: "warn", fields: { afterMs: turn.moment.config.gc.pieceDownloadTimeout } });
+  endPeer(turn, peer);
+  closeStream(turn, peer);
+  if (wasReader) sourceFailed(turn, peer.task, { order, host: peer.host }, undefined);
+  touch(turn, peer.task);
+}
+
 export function peerDeleted(turn: Turn, event: EventOf<"peerDeleted">): void {
   const peer = knownPeer(turn, event.peerId);
   note(turn, peer.task, "peer-deleted", { peer });
@@ -198,7 +210,7 @@ export function seedTriggerEnded(turn: Turn, event: EventOf<"seedTriggerEnded">)
   if (task === undefined || trigger?.hostId !== event.hostId) return;
   const { nowMs, config } = turn.moment;
   const host = turn.cluster.hosts.get(event.hostId);
-  task.trigger = undefined;
+  turn.cluster.endTrigger(task);
   task.triedSeeds.set(event.hostId, nowMs + config.seedTroubleMs);
   touch(turn, task);
   note(turn, task, "seed-trigger-ended", {

@@ -38,7 +38,7 @@ test("who loses the last of its neighbours is given others at once", () => {
   bench.join("h3");
   bench.host("h1");
   bench.stores("h1", [0]);
-  bench.tell({ kind: "pieceFailed", peerId: idOf("h3"), parentId: idOf("h1"), temporary: false });
+  bench.tell({ kind: "pieceFailed", peerId: idOf("h3"), parentId: idOf("h1"), temporary: false, code: "" });
   bench.pass(2600);
   assert.deepEqual(told(bench.detach("h2")), ["h3: source first"]);
   bench.host("h4");
@@ -253,7 +253,7 @@ for (const [priority, expected] of PRIORITIES) {
 test("a download that may not read the source is told after a while that nobody has the content", () => {
   const bench = new Bench();
   bench.join("h1", { order: { disableBackToSource: true } });
-  assert.deepEqual(told(bench.pass(4800)), []);
+  assert.deepEqual(told(bench.pass(2400)), []);
   assert.deepEqual(told(bench.pass(400)), ["h1: failed download.no-source"]);
 });
 
@@ -366,7 +366,7 @@ test("what is full refuses, and forgets before that what nobody needs", () => {
 });
 
 test("what is over is forgotten after a while", () => {
-  const bench = new Bench({ hostForgetMs: "20s", peerForgetMs: "20s", taskForgetMs: "20s" });
+  const bench = new Bench({ gc: { hostTTL: "20s" }, peerForgetMs: "20s", taskForgetMs: "20s" });
   bench.join("h1");
   bench.tell({ kind: "peerFailed", peerId: idOf("h1"), description: "", readingSource: false });
   bench.detach("h1");

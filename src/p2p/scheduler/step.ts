@@ -1,16 +1,13 @@
 import type { Cluster } from "./cluster.ts";
 import type { Effect, Event } from "./events.ts";
-import { answerOne, pushDue, reconcile } from "./reconcile.ts";
-import type { Peer } from "./state.ts";
-import { dropped, heartbeat, hostAnnounced, hostAttached, hostDetached, hostLeft, noticeSilence, stored } from "./step-host.ts";
+import { answerOne, pushDue, reconcile, serveBudget } from "./reconcile.ts";
+import { isFetching, type Peer } from "./state.ts";
+import { dropped, forgetPeer, heartbeat, hostAnnounced, hostAttached, hostDetached, hostLeft, noticeSilence, stored } from "./step-host.ts";
 import * as peer from "./step-peer.ts";
 import type { Turn } from "./turn.ts";
 
 /** Unasked offers of one step: each takes tens of microseconds, and who asks meanwhile waits. */
 const PUSHES_MAX = 64;
-
-/** How often what nobody needs any more is looked for. */
-const SWEEP_INTERVAL_MS = 10_000;
 
 /**
  * Takes note of an event and says what to do about it. Time is monotonic milliseconds. Changes `cluster` and nothing else; throws an
@@ -29,6 +26,7 @@ export function step(cluster: Cluster, event: Event, nowMs: number): readonly Ef
   apply(turn, event);
   for (const task of turn.touched) reconcile(turn, task, "event");
   for (const asking of turn.asking) if (asking.waitingSinceMs !== undefined) answerOne(turn, asking);
+  serveBudget(turn);
   if (isTick) visitActive(turn);
   // Each host has its second for it: what all have to be told of does not hold up who asks meanwhile.
   if (event.kind === "heartbeat") pushDue(turn, cluster.hosts.get(event.hostId)?.due ?? []);
@@ -91,22 +89,35 @@ function visitActive(turn: Turn): void {
     pushDue(turn, task.due);
     if (task.activeCount === 0) {
       cluster.activeTasks.delete(task);
-      task.trigger = undefined;
+      cluster.endTrigger(task);
       task.readers.clear();
+      cluster.budget.forget(task);
     }
   }
   if (moment.nowMs < cluster.nextSweepMs) return;
-  cluster.nextSweepMs = moment.nowMs + SWEEP_INTERVAL_MS;
+  cluster.nextSweepMs = moment.nowMs + moment.config.gc.peerGCInterval;
   sweep(turn);
 }
 
-function sweep({ cluster, moment: { nowMs, config } }: Turn): void {
+function sweep(turn: Turn): void {
+  const {
+    cluster,
+    moment: { nowMs, config },
+  } = turn;
+  const { peerTTL, pieceDownloadTimeout } = config.gc;
   const isStale = (one: Peer): boolean =>
     one.state === "failed" && one.streamId === undefined && nowMs - one.updatedAtMs >= config.peerForgetMs;
-  for (const one of cluster.peers.values()) if (isStale(one)) cluster.removePeer(one, nowMs);
+  for (const one of cluster.peers.values()) {
+    const quietMs = nowMs - one.updatedAtMs;
+    if (isStale(one)) cluster.removePeer(one, nowMs);
+    // Ours tell by themselves what they have and do.
+    else if (one.host.instanceId !== undefined) continue;
+    else if (quietMs >= peerTTL) forgetPeer(turn, one);
+    else if (quietMs >= pieceDownloadTimeout && isFetching(one)) peer.peerStalled(turn, one);
+  }
   for (const task of cluster.tasks.values()) {
     for (const [hostId, untilMs] of task.triedSeeds) if (untilMs <= nowMs) task.triedSeeds.delete(hostId);
     const isStaleTask = task.peers.size === 0 && nowMs - task.updatedAtMs >= config.taskForgetMs;
-    if (isStaleTask) cluster.tasks.delete(task.id);
+    if (isStaleTask) cluster.forgetTask(task);
   }
 }

@@ -1,7 +1,8 @@
 import type { Cluster } from "./cluster.ts";
 import type { Effect } from "./events.ts";
+import { funnelOf, NOBODY, type Chosen, type Decision, type DecisionKind, type Funnel } from "./decisions.ts";
 import type { Moment, Rejections } from "./rules.ts";
-import type { Decision, Fields, Peer, Task } from "./state.ts";
+import type { Fields, Peer, Task } from "./state.ts";
 
 /** One event being digested: what it changed and what is to be done. */
 export interface Turn {
@@ -51,11 +52,39 @@ function bounded(fields: Fields): Fields {
   );
 }
 
+/** Takes note of what was decided about a peer; what it was told is an effect. */
 export function decide(
   turn: Turn,
   peer: Peer,
-  kind: Decision["kind"],
-  why: { readonly because: string; readonly rejections?: Rejections },
+  kind: DecisionKind,
+  why: { readonly because: string; readonly rejections?: Rejections; readonly what?: Chosen },
 ): void {
-  peer.lastDecision = { atMs: turn.moment.nowMs, kind, because: why.because, rejections: why.rejections ?? {} };
+  const { because, rejections = {}, what = NOBODY } = why;
+  const decision: Decision = { atMs: turn.moment.nowMs, kind, because, rejections };
+  const { hostname } = peer.host.facts;
+  const funnel = funnelOf(peer, turn.moment, rejections, what);
+  turn.cluster.trace.add(peer.task.id, { decision, peerId: peer.id, hostname, funnel });
+  if (kind !== "source-denied") peer.lastDecision = decision;
 }
+
+/** One that was made for all who wait. Made again and again while nothing changes, it is kept once. */
+export function decideForTask(
+  turn: Turn,
+  task: Task,
+  kind: DecisionKind,
+  why: { readonly because: string; readonly rejections: Rejections; readonly funnel: Funnel },
+): void {
+  const { because, rejections, funnel } = why;
+  const before = turn.cluster.trace.lastForTask(task.id);
+  if (before?.kind === kind && kind !== "seed" && namesOf(before.rejections) === namesOf(rejections)) return;
+  const decision: Decision = { atMs: turn.moment.nowMs, kind, because, rejections };
+  turn.cluster.trace.add(task.id, { decision, peerId: undefined, hostname: "", funnel });
+  if (Object.keys(rejections).length > 0) turn.effects.push({ do: "passOver", rejections });
+}
+
+/** Into the log only, where each cause is told once; see `warnings.ts`. */
+export function warn(turn: Turn, task: Task, cause: string, fields: Fields): void {
+  turn.effects.push({ do: "note", level: "warn", event: "scheduler.turned-down", fields: { taskId: task.id, cause, ...fields } });
+}
+
+export const namesOf = (rejections: Rejections): string => Object.keys(rejections).toSorted().join();

@@ -18,27 +18,28 @@ interface Parts {
 
 /** Files of this machine, below the directories that `fileRoots` names; symbolic links may not lead out of them. */
 export function createFileSource(parts: Parts): Source {
+  const roots = new Roots(parts);
   return {
     schemes: ["file"],
-    stat: (request) => stat(parts.config, request),
-    read: (request) => read(parts, request),
-    list: (request) => list(parts.config, request),
+    stat: (request) => stat(roots, request),
+    read: (request) => read(parts, roots, request),
+    list: (request) => list(parts.config, roots, request),
   };
 }
 
-async function stat(config: SourceConfig, request: SourceRequest): Promise<SourceStat> {
+async function stat(roots: Roots, request: SourceRequest): Promise<SourceStat> {
   request.signal.throwIfAborted();
-  await using opened = await openBelowRoots(config, pathOf(request.url));
+  await using opened = await openBelowRoots(roots, pathOf(request.url));
   const { stats } = opened;
   if (stats.isDirectory()) return { contentLength: undefined, acceptsRanges: false, isDirectory: true, responseHeader: {} };
   return { contentLength: stats.size, acceptsRanges: true, isDirectory: false, responseHeader: headersOf(stats, stats.size) };
 }
 
-async function read(parts: Parts, request: SourceRequest & { readonly range?: ByteRange | undefined }): Promise<SourceBody> {
+async function read(parts: Parts, roots: Roots, request: SourceRequest & { readonly range?: ByteRange | undefined }): Promise<SourceBody> {
   request.signal.throwIfAborted();
   const path = pathOf(request.url);
   await using scope = new AsyncDisposableStack();
-  const { handle, stats } = scope.use(await openBelowRoots(parts.config, path));
+  const { handle, stats } = scope.use(await openBelowRoots(roots, path));
   if (stats.isDirectory()) throw new AnaxError("source.refused", { path, reason: "a directory has no content" });
   const range = rangeWithin(request, stats.size);
   const stream = new FileBody({ handle, range, signal: request.signal, opened: scope.move() });
@@ -53,15 +54,15 @@ async function read(parts: Parts, request: SourceRequest & { readonly range?: By
   return { contentLength: range.length, totalLength: stats.size, responseHeader: headersOf(stats, range.length), chunks };
 }
 
-async function list(config: SourceConfig, request: SourceRequest): Promise<readonly SourceEntry[]> {
+async function list(config: SourceConfig, roots: Roots, request: SourceRequest): Promise<readonly SourceEntry[]> {
   const path = pathOf(request.url);
-  await using opened = await openBelowRoots(config, path);
+  await using opened = await openBelowRoots(roots, path);
   if (!opened.stats.isDirectory()) throw new AnaxError("source.not-listable", { path, reason: "not a directory" });
   const entries: SourceEntry[] = [];
   // Where the system lets us, through the descriptor: that, and not the path, is what was checked.
   for await (const entry of await opendir(HAS_PROC ? descriptorPath(opened.handle) : path)) {
     request.signal.throwIfAborted();
-    const found = await entryOf(config, path, entry);
+    const found = await entryOf(roots, path, entry);
     if (found === undefined) continue;
     if (entries.length === config.listEntriesMax) throw new AnaxError("limit.exceeded", { path, listEntriesMax: config.listEntriesMax });
     entries.push(found);
@@ -70,9 +71,9 @@ async function list(config: SourceConfig, request: SourceRequest): Promise<reado
 }
 
 /** Undefined for what cannot be read here: pipes, devices, links that lead out or nowhere. */
-async function entryOf(config: SourceConfig, directory: string, entry: Dirent): Promise<SourceEntry | undefined> {
+async function entryOf(roots: Roots, directory: string, entry: Dirent): Promise<SourceEntry | undefined> {
   const path = join(directory, entry.name);
-  const stats = await (entry.isSymbolicLink() ? statBelowRoots(config, path) : lstat(path)).catch(() => undefined);
+  const stats = await (entry.isSymbolicLink() ? statBelowRoots(roots, path) : lstat(path)).catch(() => undefined);
   if (stats?.isDirectory() === true) return { url: `${pathToFileURL(path).href}/`, contentLength: 0, isDirectory: true };
   return stats?.isFile() === true ? { url: pathToFileURL(path).href, contentLength: stats.size, isDirectory: false } : undefined;
 }
@@ -82,21 +83,61 @@ interface Opened extends AsyncDisposable {
   readonly stats: Stats;
 }
 
+interface Root {
+  readonly named: string;
+  readonly real: string;
+}
+
+/** Where a root really is may change, but not from one small file to the next. */
+const ROOTS_MS = 1000;
+
+/** The directories that may be read. */
+class Roots {
+  readonly #config: SourceConfig;
+  readonly #clock: Clock;
+  #found: { readonly untilMs: number; readonly roots: Promise<readonly Root[]> } | undefined;
+
+  constructor({ config, clock }: Parts) {
+    this.#config = config;
+    this.#clock = clock;
+  }
+
+  /** As they were a moment ago. */
+  get(): Promise<readonly Root[]> {
+    const nowMs = this.#clock.nowMs();
+    if (this.#found === undefined || this.#found.untilMs <= nowMs) this.#found = { untilMs: nowMs + ROOTS_MS, roots: this.#find() };
+    return this.#found.roots;
+  }
+
+  /** The error of a path that lies below none of them. */
+  denied(path: string): AnaxError {
+    const hint =
+      this.#config.fileRoots.length === 0
+        ? "file:// is off; name the directories that may be read in p2p.source.fileRoots"
+        : "the path is not below any directory of p2p.source.fileRoots";
+    return new AnaxError("source.denied", { path, hint });
+  }
+
+  #find(): Promise<readonly Root[]> {
+    return Promise.all(
+      this.#config.fileRoots.map(async (root) => ({ named: resolve(root), real: await realpath(root).catch(() => root) })),
+    );
+  }
+}
+
 /**
  * Opens a file or directory and makes sure that what was opened lies below a root. Paths outside are refused before the disk is asked,
  * so that nobody learns what exists there; afterwards the open descriptor is judged, since a link may change between check and open.
  */
-async function openBelowRoots(config: SourceConfig, path: string): Promise<Opened> {
-  const roots = await Promise.all(
-    config.fileRoots.map(async (root) => ({ named: resolve(root), real: await realpath(root).catch(() => root) })),
-  );
-  if (!roots.some(({ named, real }) => isBelow(path, named) || isBelow(path, real))) throw denied(config, path);
+async function openBelowRoots(allowed: Roots, path: string): Promise<Opened> {
+  const roots = await allowed.get();
+  if (!roots.some(({ named, real }) => isBelow(path, named) || isBelow(path, real))) throw allowed.denied(path);
   try {
     await using scope = new AsyncDisposableStack();
-    const handle = scope.use(await open(await checkedPath(config, path, roots), constants.O_RDONLY | constants.O_NONBLOCK)); // a pipe must not hang us
+    const handle = scope.use(await open(await checkedPath(allowed, path, roots), constants.O_RDONLY | constants.O_NONBLOCK)); // a pipe must not hang us
     const stats = await handle.stat();
     const actual = HAS_PROC ? readlinkSync(descriptorPath(handle)) : await realpath(path); // the kernel has it in memory
-    if (!roots.some(({ real }) => isBelow(actual, real))) throw denied(config, path);
+    if (!roots.some(({ real }) => isBelow(actual, real))) throw allowed.denied(path);
     if (!stats.isFile() && !stats.isDirectory()) throw new AnaxError("source.refused", { path, reason: "neither a file nor a directory" });
     const owned = scope.move();
     return { handle, stats, [Symbol.asyncDispose]: () => owned.disposeAsync() };
@@ -106,14 +147,14 @@ async function openBelowRoots(config: SourceConfig, path: string): Promise<Opene
 }
 
 /** Devices and pipes outside of the roots must not even be opened, since that alone can have effects. */
-async function checkedPath(config: SourceConfig, path: string, roots: readonly { readonly real: string }[]): Promise<string> {
+async function checkedPath(allowed: Roots, path: string, roots: readonly Root[]): Promise<string> {
   const actual = await realpath(path);
-  if (!roots.some(({ real }) => isBelow(actual, real))) throw denied(config, path);
+  if (!roots.some(({ real }) => isBelow(actual, real))) throw allowed.denied(path);
   return actual;
 }
 
-async function statBelowRoots(config: SourceConfig, path: string): Promise<Stats> {
-  await using opened = await openBelowRoots(config, path);
+async function statBelowRoots(roots: Roots, path: string): Promise<Stats> {
+  await using opened = await openBelowRoots(roots, path);
   return opened.stats;
 }
 
@@ -213,14 +254,6 @@ function rangeWithin(request: { readonly url: string; readonly range?: ByteRange
 function headersOf(stats: Stats, contentLength: number): Readonly<Record<string, string>> {
   const etag = `"${stats.size.toString(16)}-${Math.trunc(stats.mtimeMs).toString(16)}"`;
   return { "content-length": String(contentLength), etag, "last-modified": formatHttpDate(stats.mtimeMs) };
-}
-
-function denied(config: SourceConfig, path: string): AnaxError {
-  const hint =
-    config.fileRoots.length === 0
-      ? "file:// is off; name the directories that may be read in p2p.source.fileRoots"
-      : "the path is not below any directory of p2p.source.fileRoots";
-  return new AnaxError("source.denied", { path, hint });
 }
 
 function fileError(path: string, thrown: unknown): unknown {

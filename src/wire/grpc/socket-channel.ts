@@ -25,6 +25,7 @@ export class SocketChannel implements GrpcCaller {
   readonly #options: CallerOptions;
   /** The last one takes new calls; those before it, which the other side wanted to end, finish what they have. */
   #connections: readonly Http2Connection[] = [];
+  #reached = false;
 
   /** Throws `input.invalid` for a path that the operating system would cut. */
   constructor(path: string, options: CallerOptions) {
@@ -35,6 +36,11 @@ export class SocketChannel implements GrpcCaller {
   /** Lets the connection be made while the first call is still being prepared. Whether it can be made, the call says. */
   connect(): void {
     this.#open();
+  }
+
+  /** Somebody has answered on this socket, if only to say what he can. */
+  get reached(): boolean {
+    return (this.#reached ||= this.#connections.some(({ greeted }) => greeted));
   }
 
   async unary<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, options: UnaryOptions): Promise<Res> {
@@ -69,6 +75,7 @@ export class SocketChannel implements GrpcCaller {
   #open(): Http2Connection {
     const last = this.#connections.at(-1);
     if (last?.open === true) return last;
+    void this.reached; // those that are closed are forgotten
     const connection = new Http2Connection({
       path: this.#path,
       clock: this.#options.clock,

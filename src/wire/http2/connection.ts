@@ -115,6 +115,11 @@ export class Http2Connection {
     return this.#ended === undefined;
   }
 
+  /** The other side has spoken: somebody is, or was, there. */
+  get greeted(): boolean {
+    return this.#greeted;
+  }
+
   /** Nothing of it is left: no exchange is under way and none can begin. */
   get closed(): boolean {
     return this.#socket.destroyed;

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite, test, before, after } from "node:test";
+import { podmanIn, REGISTRY, startContainerd, writeRegistriesConf } from "../../kit/container-engines.ts";
 import { openCri } from "../../kit/cri.ts";
 import { digestOfFile } from "../../kit/image.ts";
 import { must, run, type Ended } from "../../kit/process.ts";
-import { labMissing, REGISTRY, REPOSITORY, startContainerd, startLab, writeRegistriesConf, type Lab } from "./lab.ts";
+import { labMissing, REPOSITORY, startLab, type Lab } from "./lab.ts";
 
 const MIB = 1024 * 1024;
 const REFERENCE = `${REGISTRY}/${REPOSITORY}:1`;
@@ -54,7 +55,7 @@ suite(
 
     test("containerd pulls it by ctr, which names the registry in the query, and runs it", async (t) => {
       const dir = await folder(lab, "containerd");
-      await using containerd = await startContainerd(dir, lab.daemons[2]?.proxy ?? "");
+      await using containerd = await startContainerd(dir, { mirror: lab.daemons[2]?.proxy ?? "", sandboxImage: REFERENCE });
       const ctr = (...args: readonly string[]): Promise<Ended> => run("ctr", ["--address", containerd.socket, ...args]);
       const pulled = await ctr("images", "pull", "--snapshotter", "native", "--hosts-dir", containerd.hostsDir, REFERENCE);
       assert.equal(pulled.code, 0, pulled.stdout + pulled.stderr);
@@ -90,27 +91,4 @@ async function folder(lab: Lab, name: string): Promise<string> {
   const dir = join(lab.dir, name);
   await mkdir(dir, { recursive: true });
   return dir;
-}
-
-/** Podman with storage and settings of its own. Limits must not exceed those of this machine, and crun refuses hybrid cgroup trees. */
-async function podmanIn(
-  dir: string,
-  mirror: string,
-): Promise<{ must(args: readonly string[]): Promise<string>; run(args: readonly string[]): Promise<Ended> }> {
-  const policy = join(dir, "policy.json");
-  await writeFile(policy, JSON.stringify({ default: [{ type: "insecureAcceptAnything" }] }));
-  const conf = join(dir, "containers.conf");
-  await writeFile(
-    conf,
-    `[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\n`,
-  );
-  const env = { CONTAINERS_REGISTRIES_CONF: await writeRegistriesConf(join(dir, "registries.conf"), mirror), CONTAINERS_CONF: conf };
-  const common = ["--root", join(dir, "root"), "--runroot", join(dir, "run"), "--tmpdir", join(dir, "tmp"), "--storage-driver", "vfs"];
-  const argsOf = ([verb = "", ...args]: readonly string[]): string[] => [
-    ...common,
-    verb,
-    ...(verb === "pull" ? ["--signature-policy", policy] : []),
-    ...args,
-  ];
-  return { must: (args) => must("podman", argsOf(args), { env }), run: (args) => run("podman", argsOf(args), { env }) };
 }

@@ -1,12 +1,11 @@
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { startAnax, type AnaxProcess } from "../../kit/anax.ts";
+import { REGISTRY } from "../../kit/container-engines.ts";
 import { writeImage, type Image } from "../../kit/image.ts";
-import { freePort, listens, missingPrograms, must, start, waitFor, type Background } from "../../kit/process.ts";
+import { freePort, listens, missingPrograms, must, start, type Background } from "../../kit/process.ts";
 import { temporaryDirectory } from "../../kit/temporary-directory.ts";
 
-/** A name that nothing resolves: a pull that works has come through the mirror. */
-export const REGISTRY = "registry.test";
 export const REPOSITORY = "lab/app";
 /** The same content behind a password. */
 export const PRIVATE_REGISTRY = "private.test";
@@ -191,46 +190,3 @@ function sumOfReads(log: string, amountOf: (line: LogLine) => number): ReadonlyM
   }
   return sums;
 }
-
-/** How podman, buildah and skopeo are told of a mirror; they try it first and fall back to a registry that does not exist. */
-export async function writeRegistriesConf(path: string, mirror: string, registry = REGISTRY): Promise<string> {
-  await writeFile(path, `[[registry]]\nlocation = "${registry}"\n[[registry.mirror]]\nlocation = "${mirror}"\ninsecure = true\n`);
-  return path;
-}
-
-/** Runs a containerd of its own; resolves with its socket once it answers. */
-export async function startContainerd(
-  dir: string,
-  mirror: string,
-): Promise<AsyncDisposable & { readonly socket: string; readonly hostsDir: string }> {
-  const hostsDir = join(dir, "certs.d");
-  const socket = join(dir, "containerd.sock");
-  await mkdir(join(hostsDir, REGISTRY), { recursive: true });
-  await writeFile(
-    join(hostsDir, REGISTRY, "hosts.toml"),
-    `server = "https://${REGISTRY}"\n[host."http://${mirror}"]\n  capabilities = ["pull", "resolve"]\n`,
-  );
-  const config = join(dir, "config.toml");
-  await writeFile(config, containerdConfig(dir, socket, hostsDir));
-  const background = await start("containerd", ["--config", config], { logFile: join(dir, "log"), ready: () => listens(socket) });
-  await waitFor(async () => /containerd successfully booted/.test(background.output()));
-  return { socket, hostsDir, [Symbol.asyncDispose]: () => background[Symbol.asyncDispose]() };
-}
-
-/** `oom_score` and `restrict_oom_score_adj`: machines without CAP_SYS_RESOURCE may not lower the score. */
-const containerdConfig = (dir: string, socket: string, hostsDir: string): string => `version = 2
-root = "${join(dir, "root")}"
-state = "${join(dir, "state")}"
-oom_score = 0
-[grpc]
-  address = "${socket}"
-[ttrpc]
-  address = "${socket}.ttrpc"
-[plugins."io.containerd.grpc.v1.cri"]
-  restrict_oom_score_adj = true
-  sandbox_image = "${REGISTRY}/${REPOSITORY}:1"
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "native"
-  [plugins."io.containerd.grpc.v1.cri".registry]
-    config_path = "${hostsDir}"
-`;

@@ -3,20 +3,10 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { REGISTRY, startContainerd, writeRegistriesConf } from "../../kit/container-engines.ts";
 import { digestOfFile } from "../../kit/image.ts";
 import { listens, must, run, start, type Background } from "../../kit/process.ts";
-import {
-  labMissing,
-  LOGIN,
-  PRIVATE_REGISTRY,
-  REGISTRY,
-  REPOSITORY,
-  startContainerd,
-  startLab,
-  writeRegistriesConf,
-  type Lab,
-  type LabDaemon,
-} from "./lab.ts";
+import { labMissing, LOGIN, PRIVATE_REGISTRY, REPOSITORY, startLab, type Lab, type LabDaemon } from "./lab.ts";
 
 const MIB = 1024 * 1024;
 const REFERENCE = `${REGISTRY}/${REPOSITORY}:1`;
@@ -121,7 +111,7 @@ suite("every further way to the mirror and through the proxy", { skip: skipOf() 
     { skip: skipOf("dockerd", "containerd", DOCKER) },
     async (t) => {
       const dir = await folder("docker");
-      await using containerd = await startContainerd(dir, daemon.proxy);
+      await using containerd = await startContainerd(dir, { mirror: daemon.proxy, sandboxImage: REFERENCE });
       const socket = join(dir, "docker.sock");
       await using dockerd = await startDockerd(dir, { socket, containerd: containerd.socket, daemon });
       const docker = (...args: readonly string[]) => must(DOCKER, ["-H", `unix://${socket}`, ...args], { env: { DOCKER_CONFIG: dir } });

@@ -12,6 +12,7 @@ export const updateMessage = (value: MeshUpdate): MeshMessage => ({ message: { $
 
 /** What all neighbours are told alike. */
 export type Change = Omit<MeshUpdate, "generation" | "uploads" | "uploadSlots">;
+export const NO_CHANGE: Change = { started: [], held: [], dropped: [], damaged: [], freeSlots: undefined };
 
 /** Names piece indices that changed, once each, until they are sent. */
 export class News {
@@ -42,7 +43,7 @@ export class News {
 
   /** What there is to say, which is then said. */
   take(): Change {
-    const update = { started: [...this.#started], held: [...this.#held], dropped: [...this.#dropped], freeSlots: undefined };
+    const update = { ...NO_CHANGE, started: [...this.#started], held: [...this.#held], dropped: [...this.#dropped] };
     for (const set of [this.#started, this.#held, this.#dropped]) set.clear();
     return update;
   }

@@ -29,6 +29,8 @@ export interface MeshFetchOptions {
   readonly limits: RateLimits;
   readonly neighbours: () => Iterable<Neighbour>;
   readonly onArriving: (piece: number) => void;
+  /** It gave a piece that does not match its checksum. */
+  readonly onDamaged: (neighbour: Neighbour, piece: number) => void;
   /** It lied, or cannot be reached any more. */
   readonly onUseless: (neighbour: Neighbour, error: AnaxError) => void;
   /** Something is missing, nobody is known to have it, and nothing has come for a while: what is known may be wrong. */
@@ -78,8 +80,8 @@ export class MeshFetch implements AsyncDisposable {
   #ended = false;
   #progressMs: number;
   #rescheduledMs = 0;
-  /** Since something came: a piece that nobody else is known to have was damaged. */
-  #onlyDamaged = false;
+  /** Missing pieces of which somebody had a damaged one. */
+  readonly #damaged = new Set<number>();
   /** Until when something was asked for, or neighbours were asked anew. */
   #stillMs: number;
   #retellPauseMs: number;
@@ -155,7 +157,6 @@ export class MeshFetch implements AsyncDisposable {
     for (const { receiver } of this.#asked)
       if (receiver.receivedBytes > 0 && this.#patience.came(receiver.progressMs)) this.#progressMs = nowMs;
     if (swarm.missingCount === this.#missing) return;
-    this.#onlyDamaged = false;
     this.#missing = swarm.missingCount;
     this.#progressMs = nowMs;
     this.#retellPauseMs = config.stallMs * RETELL_PATIENCE;
@@ -183,13 +184,23 @@ export class MeshFetch implements AsyncDisposable {
     onStandstill();
   }
 
+  /** Something is still missing that was damaged, and that nobody is known to have. */
+  get #lacksDamaged(): boolean {
+    const { stored, swarm } = this.#options;
+    for (const piece of this.#damaged) {
+      if (stored.finished.has(piece)) this.#damaged.delete(piece);
+      else if (!swarm.isThere(piece)) return true;
+    }
+    return false;
+  }
+
   get #isWorking(): boolean {
     return this.#asked.values().some(({ piece }) => piece !== undefined);
   }
 
   #noticeNoProgress(): void {
     const { clock, noProgressMs, listener } = this.#options;
-    const patienceMs = this.#onlyDamaged && !this.#isWorking ? Math.min(noProgressMs, DAMAGED_MS) : noProgressMs;
+    const patienceMs = !this.#isWorking && this.#lacksDamaged ? Math.min(noProgressMs, DAMAGED_MS) : noProgressMs;
     if (clock.nowMs() - Math.max(this.#progressMs, this.#rescheduledMs) < patienceMs) return;
     this.#rescheduledMs = clock.nowMs();
     listener.onNoProgress();
@@ -286,7 +297,7 @@ export class MeshFetch implements AsyncDisposable {
   }
 
   #failed({ neighbour, piece, startedMs }: Asked, error: AnaxError): void {
-    const { swarm, clock, config, metrics, listener, onUseless } = this.#options;
+    const { swarm, clock, config, metrics, listener, onDamaged, onUseless } = this.#options;
     if (this.#ended) return;
     metrics.requests.inc({ outcome: "failed" });
     if (error.code.startsWith("disk.") || error.code === "task.not-found") {
@@ -294,7 +305,13 @@ export class MeshFetch implements AsyncDisposable {
       return listener.onFailed(error);
     }
     const isDamaged = error.code === "piece.digest-mismatch";
-    if (isDamaged) neighbour.damaged++;
+    if (isDamaged) {
+      neighbour.damaged++;
+      if (piece !== undefined) {
+        this.#damaged.add(piece);
+        onDamaged(neighbour, piece);
+      }
+    }
     const lied = error.code === "vortex.malformed" || neighbour.damaged > DAMAGED_MAX + neighbour.given / DAMAGED_ONE_IN;
     // Requests that were on their way together tell of the same trouble.
     if (neighbour.failures === 0 || startedMs >= neighbour.failedMs) {
@@ -308,7 +325,6 @@ export class MeshFetch implements AsyncDisposable {
     listener.onPieceFailed({ index: piece ?? 0, peerId: neighbour.peerId, error, temporary: !givenUp });
     swarm.avoid(neighbour, clock.nowMs() + pauseMs * 2 ** (neighbour.failures - 1));
     if (piece !== undefined) swarm.hasNot(neighbour, piece);
-    this.#onlyDamaged ||= isDamaged && piece !== undefined && !swarm.isThere(piece);
     if (givenUp) onUseless(neighbour, error);
   }
 }

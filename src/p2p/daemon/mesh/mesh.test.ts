@@ -107,6 +107,9 @@ test("a holder whose disk damages some of its pieces gives the others, and only 
   const download = site.begin(await site.start("late"));
   const { fromSource } = await traffic([download]);
   assert.equal(fromSource, damaged.length * PIECE_BYTES);
+  const [stored] = holder.store.list();
+  await until(() => damaged.every((piece) => !stored!.finished.has(piece))); // it was told, and found it so
+  assert.equal(stored!.finished.count, stored!.meta.pieceCount - damaged.length);
 });
 
 test("a late one gets everything from those who have finished, and the origin is not asked", async () => {

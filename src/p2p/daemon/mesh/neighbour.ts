@@ -2,9 +2,10 @@ import type { MeshUpdate } from "../../../wire/grpc/gen/anax/v1/peer.ts";
 import type { BlockAddress } from "./block-client.ts";
 import type { BlockConnection } from "./block-connection.ts";
 import type { ControlLink } from "./control-link.ts";
+import type { Complainant } from "./doubts.ts";
 
 /** Another peer of a task with which this one trades. */
-export interface Neighbour {
+export interface Neighbour extends Complainant {
   readonly peerId: string;
   readonly hostId: string;
   readonly distance: number;
@@ -34,6 +35,7 @@ export interface Neighbour {
   /** Pieces that it gave us, and such that were not what they were said to be. */
   given: number;
   damaged: number;
+  falseAlarms: number;
   /** Failures in a row, of which the last was then; requests that were on their way by then are not counted again. */
   failures: number;
   failedMs: number;

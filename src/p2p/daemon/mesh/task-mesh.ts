@@ -14,7 +14,8 @@ import type { BlockClient } from "./block-client.ts";
 import type { BlockConnection } from "./block-connection.ts";
 import type { MeshConfig } from "./config.ts";
 import type { RateLimits } from "../rates/types.ts";
-import { contentMessage, News, updateMessage, type Change, type ControlLink } from "./control-link.ts";
+import { contentMessage, News, NO_CHANGE, updateMessage, type Change, type ControlLink } from "./control-link.ts";
+import { Doubts } from "./doubts.ts";
 import { Feed } from "./feed.ts";
 import { MeshFetch } from "./mesh-fetch.ts";
 import type { MeshMetrics } from "./metrics.ts";
@@ -84,6 +85,7 @@ export class TaskMesh implements AsyncDisposable {
   readonly #banned = new Map<string, number>();
   readonly #keys = new TrustedKeys();
   readonly #news = new News();
+  readonly #doubts = new Doubts((work) => this.#run(work));
   readonly #offers: Offers;
   readonly #unique = new UniquePieces<Neighbour, Outgoing | End>(({ sending }) => sending);
   readonly #onFreeSlot = (): void => this.#giveUnique();
@@ -178,6 +180,7 @@ export class TaskMesh implements AsyncDisposable {
       listener,
       neighbours: () => this.#neighbours.values(),
       onArriving: (piece) => this.#arriving(piece),
+      onDamaged: (neighbour, piece) => this.#tell(neighbour, { ...NO_CHANGE, damaged: [piece] }),
       onUseless: (neighbour, error) => this.#ban(neighbour, error),
       onStandstill: () => this.#askAnew(),
     });
@@ -275,6 +278,7 @@ export class TaskMesh implements AsyncDisposable {
       sending: 0,
       given: 0,
       damaged: 0,
+      falseAlarms: 0,
       failures: 0,
       failedMs: 0,
     };
@@ -379,6 +383,7 @@ export class TaskMesh implements AsyncDisposable {
     if (ahead < 0) return;
     if (this.#swarm === undefined || ahead > 0) return this.#onEarly(neighbour, update);
     this.#swarm.note(neighbour, update, clock.nowMs());
+    this.#doubts.hear(this.#stored, update.damaged, neighbour);
     this.#swarm.busyWith(neighbour, { uploads: update.uploads, slots: update.uploadSlots });
     if (update.freeSlots !== undefined && update.freeSlots > 0) this.#swarm.free(neighbour);
     this.#afterNews(neighbour);
@@ -578,7 +583,7 @@ export class TaskMesh implements AsyncDisposable {
   }
 
   #sayFree(neighbour: Neighbour): void {
-    this.#tell(neighbour, { started: [], held: [], dropped: [], freeSlots: this.#parts.slots.free });
+    this.#tell(neighbour, { ...NO_CHANGE, freeSlots: this.#parts.slots.free });
   }
 
   /** A stream that takes no more messages ends by itself. */

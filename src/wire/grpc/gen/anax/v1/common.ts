@@ -51,6 +51,8 @@ export interface PieceSpan {
 
 export interface ExplainTaskRequest {
   readonly taskId: string;
+  /** Only peers and decisions about them whose peer id, host id or host name begins with this; empty: all. */
+  readonly peer: string;
 }
 
 function createBaseRejection(): Rejection {
@@ -518,13 +520,16 @@ export const PieceSpan: MessageFns<PieceSpan> = {
 };
 
 function createBaseExplainTaskRequest(): ExplainTaskRequest {
-  return { taskId: "" };
+  return { taskId: "", peer: "" };
 }
 
 export const ExplainTaskRequest: MessageFns<ExplainTaskRequest> = {
   encode(message: ExplainTaskRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.taskId !== "") {
       writer.uint32(10).string(message.taskId);
+    }
+    if (message.peer !== "") {
+      writer.uint32(18).string(message.peer);
     }
     return writer;
   },
@@ -550,6 +555,14 @@ export const ExplainTaskRequest: MessageFns<ExplainTaskRequest> = {
             message.taskId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.peer = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -568,6 +581,7 @@ export const ExplainTaskRequest: MessageFns<ExplainTaskRequest> = {
   fromPartial(object: DeepPartial<ExplainTaskRequest>): ExplainTaskRequest {
     const message = createBaseExplainTaskRequest() as any;
     message.taskId = object.taskId ?? "";
+    message.peer = object.peer ?? "";
     return message;
   },
 };

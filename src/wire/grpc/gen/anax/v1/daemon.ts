@@ -4,7 +4,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
-import { Host } from "../../common/v2/common.ts";
+import { Download, Host } from "../../common/v2/common.ts";
 import { Empty } from "../../google/protobuf/empty.ts";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { Event, ExplainTaskRequest } from "./common.ts";
@@ -18,6 +18,8 @@ export interface ExplainDaemonResponse {
     | undefined;
   /** Why `scheduler` is missing. */
   readonly schedulerError: string;
+  /** What this host is in the task; empty where it never asked for it. */
+  readonly ownPeerId: string;
 }
 
 export interface ListTasksRequest {
@@ -84,6 +86,8 @@ export interface TaskVerdict {
   /** "expired" or "space": it goes. "in-use" or "not-needed": it stays. */
   readonly verdict: string;
   readonly inUse: readonly string[];
+  /** Who the containers and mounts among these are, as people know them; at most 16. */
+  readonly usedBy: readonly string[];
 }
 
 export interface DaemonInfo {
@@ -102,8 +106,31 @@ export interface Listener {
   readonly address: string;
 }
 
+export interface DownloadFilesRequest {
+  /** What holds for all of them; no digest, no range and no content in the answers. */
+  readonly download?: Download | undefined;
+  readonly files: readonly FileOrder[];
+  /** So many at a time. */
+  readonly atOnce: number;
+}
+
+export interface FileOrder {
+  readonly url: string;
+  /** Absolute; its directory exists. */
+  readonly outputPath: string;
+}
+
+export interface DownloadFilesResponse {
+  /** Of all files, since the call began. */
+  readonly bytesFromPeers: number;
+  readonly bytesFromSource: number;
+  readonly bytesFromDisk: number;
+  /** Places in the request of the files that are at their paths since the last answer. */
+  readonly done: readonly number[];
+}
+
 function createBaseExplainDaemonResponse(): ExplainDaemonResponse {
-  return { local: undefined, events: [], scheduler: undefined, schedulerError: "" };
+  return { local: undefined, events: [], scheduler: undefined, schedulerError: "", ownPeerId: "" };
 }
 
 export const ExplainDaemonResponse: MessageFns<ExplainDaemonResponse> = {
@@ -119,6 +146,9 @@ export const ExplainDaemonResponse: MessageFns<ExplainDaemonResponse> = {
     }
     if (message.schedulerError !== "") {
       writer.uint32(34).string(message.schedulerError);
+    }
+    if (message.ownPeerId !== "") {
+      writer.uint32(42).string(message.ownPeerId);
     }
     return writer;
   },
@@ -168,6 +198,14 @@ export const ExplainDaemonResponse: MessageFns<ExplainDaemonResponse> = {
             message.schedulerError = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.ownPeerId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -193,6 +231,7 @@ export const ExplainDaemonResponse: MessageFns<ExplainDaemonResponse> = {
       ? ExplainTaskResponse.fromPartial(object.scheduler)
       : undefined;
     message.schedulerError = object.schedulerError ?? "";
+    message.ownPeerId = object.ownPeerId ?? "";
     return message;
   },
 };
@@ -823,7 +862,7 @@ export const CollectTasksResponse: MessageFns<CollectTasksResponse> = {
 };
 
 function createBaseTaskVerdict(): TaskVerdict {
-  return { taskId: "", url: "", heldBytes: 0, accessedAt: undefined, verdict: "", inUse: [] };
+  return { taskId: "", url: "", heldBytes: 0, accessedAt: undefined, verdict: "", inUse: [], usedBy: [] };
 }
 
 export const TaskVerdict: MessageFns<TaskVerdict> = {
@@ -845,6 +884,9 @@ export const TaskVerdict: MessageFns<TaskVerdict> = {
     }
     for (const v of message.inUse) {
       writer.uint32(50).string(v!);
+    }
+    for (const v of message.usedBy) {
+      writer.uint32(58).string(v!);
     }
     return writer;
   },
@@ -910,6 +952,14 @@ export const TaskVerdict: MessageFns<TaskVerdict> = {
             message.inUse.push(reader.string());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.usedBy.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -935,6 +985,7 @@ export const TaskVerdict: MessageFns<TaskVerdict> = {
       : undefined;
     message.verdict = object.verdict ?? "";
     message.inUse = object.inUse?.map((e) => e) || [];
+    message.usedBy = object.usedBy?.map((e) => e) || [];
     return message;
   },
 };
@@ -1135,6 +1186,259 @@ export const Listener: MessageFns<Listener> = {
   },
 };
 
+function createBaseDownloadFilesRequest(): DownloadFilesRequest {
+  return { download: undefined, files: [], atOnce: 0 };
+}
+
+export const DownloadFilesRequest: MessageFns<DownloadFilesRequest> = {
+  encode(message: DownloadFilesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.download !== undefined) {
+      Download.encode(message.download, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.files) {
+      FileOrder.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.atOnce !== 0) {
+      writer.uint32(24).uint32(message.atOnce);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DownloadFilesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDownloadFilesRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.download = Download.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.files.push(FileOrder.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.atOnce = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DownloadFilesRequest>): DownloadFilesRequest {
+    return DownloadFilesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DownloadFilesRequest>): DownloadFilesRequest {
+    const message = createBaseDownloadFilesRequest() as any;
+    message.download = (object.download !== undefined && object.download !== null)
+      ? Download.fromPartial(object.download)
+      : undefined;
+    message.files = object.files?.map((e) => FileOrder.fromPartial(e)) || [];
+    message.atOnce = object.atOnce ?? 0;
+    return message;
+  },
+};
+
+function createBaseFileOrder(): FileOrder {
+  return { url: "", outputPath: "" };
+}
+
+export const FileOrder: MessageFns<FileOrder> = {
+  encode(message: FileOrder, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.url !== "") {
+      writer.uint32(10).string(message.url);
+    }
+    if (message.outputPath !== "") {
+      writer.uint32(18).string(message.outputPath);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FileOrder {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFileOrder() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.url = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.outputPath = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FileOrder>): FileOrder {
+    return FileOrder.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FileOrder>): FileOrder {
+    const message = createBaseFileOrder() as any;
+    message.url = object.url ?? "";
+    message.outputPath = object.outputPath ?? "";
+    return message;
+  },
+};
+
+function createBaseDownloadFilesResponse(): DownloadFilesResponse {
+  return { bytesFromPeers: 0, bytesFromSource: 0, bytesFromDisk: 0, done: [] };
+}
+
+export const DownloadFilesResponse: MessageFns<DownloadFilesResponse> = {
+  encode(message: DownloadFilesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.bytesFromPeers !== 0) {
+      writer.uint32(8).uint64(message.bytesFromPeers);
+    }
+    if (message.bytesFromSource !== 0) {
+      writer.uint32(16).uint64(message.bytesFromSource);
+    }
+    if (message.bytesFromDisk !== 0) {
+      writer.uint32(24).uint64(message.bytesFromDisk);
+    }
+    if (message.done.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.done) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DownloadFilesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDownloadFilesResponse() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.bytesFromPeers = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.bytesFromSource = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.bytesFromDisk = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag === 32) {
+              message.done.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.done.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DownloadFilesResponse>): DownloadFilesResponse {
+    return DownloadFilesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DownloadFilesResponse>): DownloadFilesResponse {
+    const message = createBaseDownloadFilesResponse() as any;
+    message.bytesFromPeers = object.bytesFromPeers ?? 0;
+    message.bytesFromSource = object.bytesFromSource ?? 0;
+    message.bytesFromDisk = object.bytesFromDisk ?? 0;
+    message.done = object.done?.map((e) => e) || [];
+    return message;
+  },
+};
+
 export type DaemonService = typeof DaemonService;
 export const DaemonService = {
   explain: {
@@ -1195,6 +1499,20 @@ export const DaemonService = {
     responseSerialize: (value: DaemonInfo): Buffer => Buffer.from(DaemonInfo.encode(value).finish()),
     responseDeserialize: (value: Buffer): DaemonInfo => DaemonInfo.decode(value),
   },
+  /**
+   * Brings many files each to a path of its own, which for small ones costs less than a call for each. The answers tell how far all of them are;
+   * the first failure ends the call. The caller has looked what is at the paths: what must not be replaced is noticed here only in the end.
+   */
+  downloadFiles: {
+    path: "/anax.v1.Daemon/DownloadFiles" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: DownloadFilesRequest): Buffer => Buffer.from(DownloadFilesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DownloadFilesRequest => DownloadFilesRequest.decode(value),
+    responseSerialize: (value: DownloadFilesResponse): Buffer =>
+      Buffer.from(DownloadFilesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DownloadFilesResponse => DownloadFilesResponse.decode(value),
+  },
 } as const;
 
 export interface DaemonServer extends UntypedServiceImplementation {
@@ -1206,6 +1524,11 @@ export interface DaemonServer extends UntypedServiceImplementation {
   /** Deletes what the daemon would delete now and then, and says what becomes of each task. Several answers, for as many tasks each as fit. */
   collectTasks: handleServerStreamingCall<CollectTasksRequest, CollectTasksResponse>;
   info: handleUnaryCall<Empty, DaemonInfo>;
+  /**
+   * Brings many files each to a path of its own, which for small ones costs less than a call for each. The answers tell how far all of them are;
+   * the first failure ends the call. The caller has looked what is at the paths: what must not be replaced is noticed here only in the end.
+   */
+  downloadFiles: handleServerStreamingCall<DownloadFilesRequest, DownloadFilesResponse>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;

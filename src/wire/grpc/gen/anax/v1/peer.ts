@@ -63,6 +63,8 @@ export interface MeshUpdate {
   readonly uploads: number;
   /** That it would send at once. */
   readonly uploadSlots: number;
+  /** Pieces that the receiver of this message gave and that arrived damaged: it is to read them again, and believes only what it reads. */
+  readonly damaged: readonly number[];
 }
 
 function createBaseMeshMessage(): MeshMessage {
@@ -505,7 +507,16 @@ export const MeshContent_ResponseHeaderEntry: MessageFns<MeshContent_ResponseHea
 };
 
 function createBaseMeshUpdate(): MeshUpdate {
-  return { started: [], held: [], dropped: [], freeSlots: undefined, generation: 0, uploads: 0, uploadSlots: 0 };
+  return {
+    started: [],
+    held: [],
+    dropped: [],
+    freeSlots: undefined,
+    generation: 0,
+    uploads: 0,
+    uploadSlots: 0,
+    damaged: [],
+  };
 }
 
 export const MeshUpdate: MessageFns<MeshUpdate> = {
@@ -542,6 +553,13 @@ export const MeshUpdate: MessageFns<MeshUpdate> = {
     }
     if (message.uploadSlots !== 0) {
       writer.uint32(56).uint32(message.uploadSlots);
+    }
+    if (message.damaged.length !== 0) {
+      writer.uint32(66).fork();
+      for (const v of message.damaged) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -645,6 +663,24 @@ export const MeshUpdate: MessageFns<MeshUpdate> = {
             message.uploadSlots = reader.uint32();
             continue;
           }
+          case 8: {
+            if (tag === 64) {
+              message.damaged.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 66) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.damaged.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -669,6 +705,7 @@ export const MeshUpdate: MessageFns<MeshUpdate> = {
     message.generation = object.generation ?? 0;
     message.uploads = object.uploads ?? 0;
     message.uploadSlots = object.uploadSlots ?? 0;
+    message.damaged = object.damaged?.map((e) => e) || [];
     return message;
   },
 };

@@ -7,6 +7,7 @@ import type { handleBidiStreamingCall, handleUnaryCall, UntypedServiceImplementa
 import { Host } from "../../common/v2/common.ts";
 import { Duration } from "../../google/protobuf/duration.ts";
 import { Empty } from "../../google/protobuf/empty.ts";
+import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { AnnouncePeerRequest, AnnouncePeerResponse } from "../../scheduler/v2/scheduler.ts";
 import { Event, ExplainTaskRequest, Rejection } from "./common.ts";
 
@@ -21,7 +22,16 @@ export interface AttachRequest {
     { readonly $case: "stored"; readonly value: StoredTask }
     | { readonly $case: "dropped"; readonly value: TaskDropped }
     | { readonly $case: "talk"; readonly value: DownloadTalk }
+    | //
+    /** To a scheduler that takes batches. */
+    { readonly $case: "batch"; readonly value: AttachRequests }
     | undefined;
+}
+
+/** What was said in one moment, in its order. A message for each would cost more than what it says. */
+export interface AttachRequests {
+  /** None of them is a batch. */
+  readonly requests: readonly AttachRequest[];
 }
 
 /**
@@ -44,6 +54,8 @@ export interface Hello {
   readonly instanceId: string;
   /** The daemon's Ed25519 public key, 32 bytes: others prove with it what this host read from a source. Empty: it does not sign. */
   readonly signingKey: Uint8Array;
+  /** Answers that are given in one moment may come in one message. */
+  readonly takesBatches: boolean;
 }
 
 export interface Heartbeat {
@@ -111,7 +123,15 @@ export interface AttachResponse {
     | { readonly $case: "welcome"; readonly value: Welcome }
     | { readonly $case: "ack"; readonly value: HeartbeatAck }
     | { readonly $case: "answer"; readonly value: DownloadAnswer }
+    | //
+    /** To a host that takes batches. */
+    { readonly $case: "batch"; readonly value: DownloadAnswers }
     | undefined;
+}
+
+/** What was answered in one moment, in its order. */
+export interface DownloadAnswers {
+  readonly answers: readonly DownloadAnswer[];
 }
 
 export interface DownloadAnswer {
@@ -134,6 +154,8 @@ export interface Welcome {
   readonly heartbeatMissesMax: number;
   /** Downloads may talk inside this stream. */
   readonly takesTalks: boolean;
+  /** What is said in one moment may come in one message. */
+  readonly takesBatches: boolean;
 }
 
 export interface HeartbeatAck {
@@ -145,6 +167,59 @@ export interface ExplainTaskResponse {
   readonly peers: readonly PeerExplanation[];
   readonly events: readonly Event[];
   readonly schedulerId: string;
+  /** The last ones, oldest first; of each peer and task only so many are kept. */
+  readonly decisions: readonly Decision[];
+}
+
+/** One decision: who could have been chosen, what spoke against whom, who was chosen and why. */
+export interface Decision {
+  readonly at?:
+    | Timestamp
+    | undefined;
+  /** Whom it was made for; empty where it was for the task, such as an order to a seed. */
+  readonly peerId: string;
+  readonly hostname: string;
+  /** parents, wait, source, source-denied, seed, seed-denied, share, empty, metadata-only, failed */
+  readonly kind: string;
+  /** A word of a closed list for each kind; of failed: the error's code. */
+  readonly because: string;
+  /** Which rules were overlooked, since there was nobody else: none, blocks, busy. */
+  readonly relaxation: string;
+  /** Those who could have been chosen, before any rule. */
+  readonly candidates: number;
+  readonly rejections: readonly Rejection[];
+  /** Some of those who were turned down, with what more is known. */
+  readonly rejected: readonly RejectedCandidate[];
+  /** Some of those who passed and were compared, best first; neighbours of ours are drawn. */
+  readonly considered: readonly ConsideredCandidate[];
+  /** Peers that were offered, or the host that was ordered; and how their hosts are called, as far as they are still known. */
+  readonly chosen: readonly string[];
+  readonly chosenHosts: readonly string[];
+}
+
+export interface RejectedCandidate {
+  /** Empty for a host that has no part in the task yet. */
+  readonly peerId: string;
+  readonly hostname: string;
+  readonly rule: string;
+  /** More than the rule's name says: why it is blocked or silent. */
+  readonly detail: string;
+  /** How often, where the rule counts something. */
+  readonly times: number;
+  /** Since when, and when the rule ceases to speak against it by itself, where that is known. */
+  readonly since?: Timestamp | undefined;
+  readonly until?: Timestamp | undefined;
+}
+
+export interface ConsideredCandidate {
+  readonly peerId: string;
+  readonly hostname: string;
+  /** Absent for seeds, which are only put in order. */
+  readonly score?:
+    | number
+    | undefined;
+  /** reader, holder or part: what it has. */
+  readonly role: string;
 }
 
 export interface TaskExplanation {
@@ -156,6 +231,10 @@ export interface TaskExplanation {
   readonly pieceCount: number;
   /** Peers that read the source now. */
   readonly sourceReaders: number;
+  /** 1 is next to read the source once the budget allows it; 0: it does not wait for that. */
+  readonly sourceQueuePlace: number;
+  /** Peers known, of which only some may be named. */
+  readonly peerCount: number;
 }
 
 export interface PeerExplanation {
@@ -171,6 +250,8 @@ export interface PeerExplanation {
   readonly rejections: readonly Rejection[];
   readonly parents: readonly string[];
   readonly lastDecision: string;
+  /** Why it may not read the source now, where it asked for that; empty: nothing speaks against it, or it has the content otherwise. */
+  readonly sourceDenied: string;
 }
 
 export interface SchedulerStatus {
@@ -203,6 +284,9 @@ export const AttachRequest: MessageFns<AttachRequest> = {
         break;
       case "talk":
         DownloadTalk.encode(message.request.value, writer.uint32(42).fork()).join();
+        break;
+      case "batch":
+        AttachRequests.encode(message.request.value, writer.uint32(50).fork()).join();
         break;
     }
     return writer;
@@ -261,6 +345,14 @@ export const AttachRequest: MessageFns<AttachRequest> = {
             message.request = { $case: "talk", value: DownloadTalk.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.request = { $case: "batch", value: AttachRequests.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -309,7 +401,68 @@ export const AttachRequest: MessageFns<AttachRequest> = {
         }
         break;
       }
+      case "batch": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "batch", value: AttachRequests.fromPartial(object.request.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseAttachRequests(): AttachRequests {
+  return { requests: [] };
+}
+
+export const AttachRequests: MessageFns<AttachRequests> = {
+  encode(message: AttachRequests, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.requests) {
+      AttachRequest.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttachRequests {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttachRequests() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requests.push(AttachRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AttachRequests>): AttachRequests {
+    return AttachRequests.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AttachRequests>): AttachRequests {
+    const message = createBaseAttachRequests() as any;
+    message.requests = object.requests?.map((e) => AttachRequest.fromPartial(e)) || [];
     return message;
   },
 };
@@ -384,7 +537,14 @@ export const DownloadTalk: MessageFns<DownloadTalk> = {
 };
 
 function createBaseHello(): Hello {
-  return { host: undefined, tasks: [], more: false, instanceId: "", signingKey: new Uint8Array(0) };
+  return {
+    host: undefined,
+    tasks: [],
+    more: false,
+    instanceId: "",
+    signingKey: new Uint8Array(0),
+    takesBatches: false,
+  };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -403,6 +563,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.signingKey.length !== 0) {
       writer.uint32(42).bytes(message.signingKey);
+    }
+    if (message.takesBatches !== false) {
+      writer.uint32(48).bool(message.takesBatches);
     }
     return writer;
   },
@@ -460,6 +623,14 @@ export const Hello: MessageFns<Hello> = {
             message.signingKey = reader.bytes();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.takesBatches = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -482,6 +653,7 @@ export const Hello: MessageFns<Hello> = {
     message.more = object.more ?? false;
     message.instanceId = object.instanceId ?? "";
     message.signingKey = object.signingKey ?? new Uint8Array(0);
+    message.takesBatches = object.takesBatches ?? false;
     return message;
   },
 };
@@ -1077,6 +1249,9 @@ export const AttachResponse: MessageFns<AttachResponse> = {
       case "answer":
         DownloadAnswer.encode(message.response.value, writer.uint32(26).fork()).join();
         break;
+      case "batch":
+        DownloadAnswers.encode(message.response.value, writer.uint32(34).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1118,6 +1293,14 @@ export const AttachResponse: MessageFns<AttachResponse> = {
             message.response = { $case: "answer", value: DownloadAnswer.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.response = { $case: "batch", value: DownloadAnswers.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1154,7 +1337,68 @@ export const AttachResponse: MessageFns<AttachResponse> = {
         }
         break;
       }
+      case "batch": {
+        if (object.response?.value !== undefined && object.response?.value !== null) {
+          message.response = { $case: "batch", value: DownloadAnswers.fromPartial(object.response.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseDownloadAnswers(): DownloadAnswers {
+  return { answers: [] };
+}
+
+export const DownloadAnswers: MessageFns<DownloadAnswers> = {
+  encode(message: DownloadAnswers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.answers) {
+      DownloadAnswer.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DownloadAnswers {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDownloadAnswers() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.answers.push(DownloadAnswer.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DownloadAnswers>): DownloadAnswers {
+    return DownloadAnswers.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DownloadAnswers>): DownloadAnswers {
+    const message = createBaseDownloadAnswers() as any;
+    message.answers = object.answers?.map((e) => DownloadAnswer.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1253,7 +1497,13 @@ export const DownloadAnswer: MessageFns<DownloadAnswer> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { schedulerId: "", heartbeatInterval: undefined, heartbeatMissesMax: 0, takesTalks: false };
+  return {
+    schedulerId: "",
+    heartbeatInterval: undefined,
+    heartbeatMissesMax: 0,
+    takesTalks: false,
+    takesBatches: false,
+  };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -1269,6 +1519,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.takesTalks !== false) {
       writer.uint32(32).bool(message.takesTalks);
+    }
+    if (message.takesBatches !== false) {
+      writer.uint32(40).bool(message.takesBatches);
     }
     return writer;
   },
@@ -1318,6 +1571,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.takesTalks = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.takesBatches = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1341,6 +1602,7 @@ export const Welcome: MessageFns<Welcome> = {
       : undefined;
     message.heartbeatMissesMax = object.heartbeatMissesMax ?? 0;
     message.takesTalks = object.takesTalks ?? false;
+    message.takesBatches = object.takesBatches ?? false;
     return message;
   },
 };
@@ -1401,7 +1663,7 @@ export const HeartbeatAck: MessageFns<HeartbeatAck> = {
 };
 
 function createBaseExplainTaskResponse(): ExplainTaskResponse {
-  return { task: undefined, peers: [], events: [], schedulerId: "" };
+  return { task: undefined, peers: [], events: [], schedulerId: "", decisions: [] };
 }
 
 export const ExplainTaskResponse: MessageFns<ExplainTaskResponse> = {
@@ -1417,6 +1679,9 @@ export const ExplainTaskResponse: MessageFns<ExplainTaskResponse> = {
     }
     if (message.schedulerId !== "") {
       writer.uint32(34).string(message.schedulerId);
+    }
+    for (const v of message.decisions) {
+      Decision.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1466,6 +1731,14 @@ export const ExplainTaskResponse: MessageFns<ExplainTaskResponse> = {
             message.schedulerId = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.decisions.push(Decision.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1489,12 +1762,445 @@ export const ExplainTaskResponse: MessageFns<ExplainTaskResponse> = {
     message.peers = object.peers?.map((e) => PeerExplanation.fromPartial(e)) || [];
     message.events = object.events?.map((e) => Event.fromPartial(e)) || [];
     message.schedulerId = object.schedulerId ?? "";
+    message.decisions = object.decisions?.map((e) => Decision.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDecision(): Decision {
+  return {
+    at: undefined,
+    peerId: "",
+    hostname: "",
+    kind: "",
+    because: "",
+    relaxation: "",
+    candidates: 0,
+    rejections: [],
+    rejected: [],
+    considered: [],
+    chosen: [],
+    chosenHosts: [],
+  };
+}
+
+export const Decision: MessageFns<Decision> = {
+  encode(message: Decision, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.at !== undefined) {
+      Timestamp.encode(message.at, writer.uint32(10).fork()).join();
+    }
+    if (message.peerId !== "") {
+      writer.uint32(18).string(message.peerId);
+    }
+    if (message.hostname !== "") {
+      writer.uint32(26).string(message.hostname);
+    }
+    if (message.kind !== "") {
+      writer.uint32(34).string(message.kind);
+    }
+    if (message.because !== "") {
+      writer.uint32(42).string(message.because);
+    }
+    if (message.relaxation !== "") {
+      writer.uint32(50).string(message.relaxation);
+    }
+    if (message.candidates !== 0) {
+      writer.uint32(56).uint32(message.candidates);
+    }
+    for (const v of message.rejections) {
+      Rejection.encode(v!, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.rejected) {
+      RejectedCandidate.encode(v!, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.considered) {
+      ConsideredCandidate.encode(v!, writer.uint32(82).fork()).join();
+    }
+    for (const v of message.chosen) {
+      writer.uint32(90).string(v!);
+    }
+    for (const v of message.chosenHosts) {
+      writer.uint32(98).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Decision {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDecision() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.at = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.peerId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.because = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.relaxation = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.candidates = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.rejections.push(Rejection.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.rejected.push(RejectedCandidate.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.considered.push(ConsideredCandidate.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.chosen.push(reader.string());
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.chosenHosts.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Decision>): Decision {
+    return Decision.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Decision>): Decision {
+    const message = createBaseDecision() as any;
+    message.at = (object.at !== undefined && object.at !== null) ? Timestamp.fromPartial(object.at) : undefined;
+    message.peerId = object.peerId ?? "";
+    message.hostname = object.hostname ?? "";
+    message.kind = object.kind ?? "";
+    message.because = object.because ?? "";
+    message.relaxation = object.relaxation ?? "";
+    message.candidates = object.candidates ?? 0;
+    message.rejections = object.rejections?.map((e) => Rejection.fromPartial(e)) || [];
+    message.rejected = object.rejected?.map((e) => RejectedCandidate.fromPartial(e)) || [];
+    message.considered = object.considered?.map((e) => ConsideredCandidate.fromPartial(e)) || [];
+    message.chosen = object.chosen?.map((e) => e) || [];
+    message.chosenHosts = object.chosenHosts?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRejectedCandidate(): RejectedCandidate {
+  return { peerId: "", hostname: "", rule: "", detail: "", times: 0, since: undefined, until: undefined };
+}
+
+export const RejectedCandidate: MessageFns<RejectedCandidate> = {
+  encode(message: RejectedCandidate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.peerId !== "") {
+      writer.uint32(10).string(message.peerId);
+    }
+    if (message.hostname !== "") {
+      writer.uint32(18).string(message.hostname);
+    }
+    if (message.rule !== "") {
+      writer.uint32(26).string(message.rule);
+    }
+    if (message.detail !== "") {
+      writer.uint32(34).string(message.detail);
+    }
+    if (message.times !== 0) {
+      writer.uint32(40).uint32(message.times);
+    }
+    if (message.since !== undefined) {
+      Timestamp.encode(message.since, writer.uint32(50).fork()).join();
+    }
+    if (message.until !== undefined) {
+      Timestamp.encode(message.until, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RejectedCandidate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRejectedCandidate() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.peerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.rule = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.detail = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.times = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.since = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.until = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RejectedCandidate>): RejectedCandidate {
+    return RejectedCandidate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RejectedCandidate>): RejectedCandidate {
+    const message = createBaseRejectedCandidate() as any;
+    message.peerId = object.peerId ?? "";
+    message.hostname = object.hostname ?? "";
+    message.rule = object.rule ?? "";
+    message.detail = object.detail ?? "";
+    message.times = object.times ?? 0;
+    message.since = (object.since !== undefined && object.since !== null)
+      ? Timestamp.fromPartial(object.since)
+      : undefined;
+    message.until = (object.until !== undefined && object.until !== null)
+      ? Timestamp.fromPartial(object.until)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseConsideredCandidate(): ConsideredCandidate {
+  return { peerId: "", hostname: "", score: undefined, role: "" };
+}
+
+export const ConsideredCandidate: MessageFns<ConsideredCandidate> = {
+  encode(message: ConsideredCandidate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.peerId !== "") {
+      writer.uint32(10).string(message.peerId);
+    }
+    if (message.hostname !== "") {
+      writer.uint32(18).string(message.hostname);
+    }
+    if (message.score !== undefined) {
+      writer.uint32(25).double(message.score);
+    }
+    if (message.role !== "") {
+      writer.uint32(34).string(message.role);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConsideredCandidate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConsideredCandidate() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.peerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.score = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.role = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ConsideredCandidate>): ConsideredCandidate {
+    return ConsideredCandidate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ConsideredCandidate>): ConsideredCandidate {
+    const message = createBaseConsideredCandidate() as any;
+    message.peerId = object.peerId ?? "";
+    message.hostname = object.hostname ?? "";
+    message.score = object.score ?? undefined;
+    message.role = object.role ?? "";
     return message;
   },
 };
 
 function createBaseTaskExplanation(): TaskExplanation {
-  return { id: "", url: "", state: "", contentLength: 0, pieceLength: 0, pieceCount: 0, sourceReaders: 0 };
+  return {
+    id: "",
+    url: "",
+    state: "",
+    contentLength: 0,
+    pieceLength: 0,
+    pieceCount: 0,
+    sourceReaders: 0,
+    sourceQueuePlace: 0,
+    peerCount: 0,
+  };
 }
 
 export const TaskExplanation: MessageFns<TaskExplanation> = {
@@ -1519,6 +2225,12 @@ export const TaskExplanation: MessageFns<TaskExplanation> = {
     }
     if (message.sourceReaders !== 0) {
       writer.uint32(56).uint32(message.sourceReaders);
+    }
+    if (message.sourceQueuePlace !== 0) {
+      writer.uint32(64).uint32(message.sourceQueuePlace);
+    }
+    if (message.peerCount !== 0) {
+      writer.uint32(72).uint32(message.peerCount);
     }
     return writer;
   },
@@ -1592,6 +2304,22 @@ export const TaskExplanation: MessageFns<TaskExplanation> = {
             message.sourceReaders = reader.uint32();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.sourceQueuePlace = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.peerCount = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1616,6 +2344,8 @@ export const TaskExplanation: MessageFns<TaskExplanation> = {
     message.pieceLength = object.pieceLength ?? 0;
     message.pieceCount = object.pieceCount ?? 0;
     message.sourceReaders = object.sourceReaders ?? 0;
+    message.sourceQueuePlace = object.sourceQueuePlace ?? 0;
+    message.peerCount = object.peerCount ?? 0;
     return message;
   },
 };
@@ -1632,6 +2362,7 @@ function createBasePeerExplanation(): PeerExplanation {
     rejections: [],
     parents: [],
     lastDecision: "",
+    sourceDenied: "",
   };
 }
 
@@ -1666,6 +2397,9 @@ export const PeerExplanation: MessageFns<PeerExplanation> = {
     }
     if (message.lastDecision !== "") {
       writer.uint32(82).string(message.lastDecision);
+    }
+    if (message.sourceDenied !== "") {
+      writer.uint32(90).string(message.sourceDenied);
     }
     return writer;
   },
@@ -1763,6 +2497,14 @@ export const PeerExplanation: MessageFns<PeerExplanation> = {
             message.lastDecision = reader.string();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.sourceDenied = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1790,6 +2532,7 @@ export const PeerExplanation: MessageFns<PeerExplanation> = {
     message.rejections = object.rejections?.map((e) => Rejection.fromPartial(e)) || [];
     message.parents = object.parents?.map((e) => e) || [];
     message.lastDecision = object.lastDecision ?? "";
+    message.sourceDenied = object.sourceDenied ?? "";
     return message;
   },
 };

@@ -82,6 +82,8 @@ export interface DownloadPieceFailedRequest {
   readonly parentId: string;
   /** The parent may be asked again. */
   readonly temporary: boolean;
+  /** The code of the error, for explanations and so that each kind of trouble is forgiven by itself. Sent to schedulers of ours only. */
+  readonly code: string;
 }
 
 /** The source failed to give a piece. */
@@ -150,6 +152,8 @@ export interface NormalTaskResponse {
   readonly readerKeys: readonly Uint8Array[];
   /** Hosts of others are in the cluster: content is cut by their rule, so that they can take part. */
   readonly foreignHosts: boolean;
+  /** Not empty: nothing is named, for this reason, and the receiver is to wait on. Sent to peers of ours only, again and again while it holds. */
+  readonly waiting: string;
 }
 
 /** Read the source. */
@@ -1273,7 +1277,7 @@ export const DownloadPieceBackToSourceFinishedRequest: MessageFns<DownloadPieceB
 };
 
 function createBaseDownloadPieceFailedRequest(): DownloadPieceFailedRequest {
-  return { pieceNumber: undefined, parentId: "", temporary: false };
+  return { pieceNumber: undefined, parentId: "", temporary: false, code: "" };
 }
 
 export const DownloadPieceFailedRequest: MessageFns<DownloadPieceFailedRequest> = {
@@ -1286,6 +1290,9 @@ export const DownloadPieceFailedRequest: MessageFns<DownloadPieceFailedRequest> 
     }
     if (message.temporary !== false) {
       writer.uint32(24).bool(message.temporary);
+    }
+    if (message.code !== "") {
+      writer.uint32(8002).string(message.code);
     }
     return writer;
   },
@@ -1327,6 +1334,14 @@ export const DownloadPieceFailedRequest: MessageFns<DownloadPieceFailedRequest> 
             message.temporary = reader.bool();
             continue;
           }
+          case 1000: {
+            if (tag !== 8002) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1347,6 +1362,7 @@ export const DownloadPieceFailedRequest: MessageFns<DownloadPieceFailedRequest> 
     message.pieceNumber = object.pieceNumber ?? undefined;
     message.parentId = object.parentId ?? "";
     message.temporary = object.temporary ?? false;
+    message.code = object.code ?? "";
     return message;
   },
 };
@@ -1856,6 +1872,7 @@ function createBaseNormalTaskResponse(): NormalTaskResponse {
     neighbours: [],
     readerKeys: [],
     foreignHosts: false,
+    waiting: "",
   };
 }
 
@@ -1884,6 +1901,9 @@ export const NormalTaskResponse: MessageFns<NormalTaskResponse> = {
     }
     if (message.foreignHosts !== false) {
       writer.uint32(8048).bool(message.foreignHosts);
+    }
+    if (message.waiting !== "") {
+      writer.uint32(8058).string(message.waiting);
     }
     return writer;
   },
@@ -1965,6 +1985,14 @@ export const NormalTaskResponse: MessageFns<NormalTaskResponse> = {
             message.foreignHosts = reader.bool();
             continue;
           }
+          case 1007: {
+            if (tag !== 8058) {
+              break;
+            }
+
+            message.waiting = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1990,6 +2018,7 @@ export const NormalTaskResponse: MessageFns<NormalTaskResponse> = {
     message.neighbours = object.neighbours?.map((e) => Neighbour.fromPartial(e)) || [];
     message.readerKeys = object.readerKeys?.map((e) => e) || [];
     message.foreignHosts = object.foreignHosts ?? false;
+    message.waiting = object.waiting ?? "";
     return message;
   },
 };
