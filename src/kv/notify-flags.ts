@@ -8,10 +8,15 @@ const ORDER = `${ALL}KEmn`;
 
 /** `notify-keyspace-events` in the form in which it is kept: each letter once, `A` where all of its classes are there. */
 export function notifyFlagsText(text: string): string | Refused {
-  const given = new Set(text.replaceAll("A", ALL));
+  const given = new Set(text.replaceAll("A", ALL).split(""));
   if ([...given].some((letter) => !ORDER.includes(letter))) return { problem: "Invalid event class character. Use 'Ag$lshzxeKEtmdn'." };
-  const all = [...ALL].every((letter) => given.has(letter));
-  return (all ? "A" : "") + [...ORDER].filter((letter) => given.has(letter) && !(all && ALL.includes(letter))).join("");
+  const all = ALL.split("").every((letter) => given.has(letter));
+  return (
+    (all ? "A" : "") +
+    ORDER.split("")
+      .filter((letter) => given.has(letter) && !(all && ALL.includes(letter)))
+      .join("")
+  );
 }
 
 /** What `notify-keyspace-events` asks for. */
@@ -28,6 +33,6 @@ export function parseNotifyFlags(text: string): NotifyFlags {
   return {
     keyspace: letters.includes("K"),
     keyevent: letters.includes("E"),
-    classes: new Set([...letters].filter((letter) => letter !== "K" && letter !== "E") as EventClass[]),
+    classes: new Set(letters.split("").filter((letter) => letter !== "K" && letter !== "E") as EventClass[]),
   };
 }

@@ -210,7 +210,7 @@ export class Store {
       throw new CommandError(`ERR Error loading ACLs, opening file '${file}': ${(cause as Error).message}`);
     }
     this.acl.load(text, file);
-    for (const client of [...this.clients.values()]) {
+    for (const client of Array.from(this.clients.values())) {
       if (client.user === this.acl.default) dropListeners([client], client.user);
       else if (client === by) client.closing = true;
       else client.output.close(); // whom the file means by the same name may be somebody else

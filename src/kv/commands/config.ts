@@ -29,7 +29,7 @@ const get: Command = {
   },
 };
 
-const isHidden = (name: ParameterName): boolean => (PARAMETERS[name] as Parameter).hidden === true;
+const isHidden = (name: ParameterName): boolean => PARAMETERS[name].hidden === true;
 
 const set: Command = {
   name: "config|set",

@@ -100,27 +100,30 @@ function populate(client: Client, request: Request): void {
   client.reply.ok();
 }
 
+const THREE = [0, 1, 2] as const;
+/** Which double it is says the suite. */
+const DOUBLE = Number("3.141");
+
 function protocol(client: Client, request: Request): void {
   const { reply } = client;
-  const three = (): readonly number[] => [0, 1, 2];
   switch (request.word(2)) {
     case "string":
       return reply.bulk("Hello World");
     case "integer":
       return reply.integer(12_345);
     case "double":
-      return reply.double(3.141);
+      return reply.double(DOUBLE);
     case "null":
       return reply.null();
     case "array":
       reply.array(3);
-      return three().forEach((i) => reply.integer(i));
+      return THREE.forEach((i) => reply.integer(i));
     case "set":
       reply.set(3);
-      return three().forEach((i) => reply.integer(i));
+      return THREE.forEach((i) => reply.integer(i));
     case "map":
       reply.map(3);
-      return three().forEach((i) => {
+      return THREE.forEach((i) => {
         reply.integer(i);
         reply.boolean(i === 1);
       });

@@ -53,11 +53,12 @@ const sortRo: Command = {
   },
 };
 
+const denied = (option: string): CommandError =>
+  new CommandError(`ERR ${option} option of SORT denied due to insufficient ACL permissions.`);
+
 /** Which keys the patterns stand for nobody knows beforehand, so that only who may read all of them may use such. */
 function checkPatterns(client: Client, { by, gets }: SortOptions): void {
   if (client.user.unrestricted || client.user.readsAllKeys) return;
-  const denied = (option: string): CommandError =>
-    new CommandError(`ERR ${option} option of SORT denied due to insufficient ACL permissions.`);
   if (by?.includes("*") === true) throw denied("BY");
   if (gets.some((pattern) => pattern !== "#")) throw denied("GET");
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { createRandom } from "../../base/random.ts";
 import { Database } from "./database.ts";
 import { LargeString } from "./value.ts";

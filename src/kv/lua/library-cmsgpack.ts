@@ -94,11 +94,11 @@ function packedNumber(value: number): string {
   if (value >= 0) {
     if (value <= 127) return char(value);
     const [mark, bytes] = value <= 0xff ? [0xcc, 1] : value <= 0xffff ? [0xcd, 2] : value <= 0xffff_ffff ? [0xce, 4] : [0xcf, 8];
-    return char(mark!) + bigEndian(BigInt(value), bytes!);
+    return char(mark) + bigEndian(BigInt(value), bytes);
   }
   if (value >= -32) return char(value & 0xff);
   const [mark, bytes] = value >= -128 ? [0xd0, 1] : value >= -32_768 ? [0xd1, 2] : value >= -(2 ** 31) ? [0xd2, 4] : [0xd3, 8];
-  return char(mark!) + bigEndian(BigInt(value), bytes!);
+  return char(mark) + bigEndian(BigInt(value), bytes);
 }
 
 function packedFloat(value: number): string {

@@ -101,7 +101,7 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
   function sortPlain(values: LuaValue[]): void {
     meter.charge(values.length * 64);
     if (values.every((value) => typeof value === "string")) values.sort(); // by their characters, which are bytes
-    else if (values.every((value) => typeof value === "number")) (values as number[]).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    else if (values.every((value) => typeof value === "number")) values.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
     else sortBy(values, (a, b) => isTrue(first(luaCall(compare, [a, b]))));
   }
 

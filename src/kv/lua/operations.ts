@@ -1,5 +1,6 @@
 import { LuaError } from "./error.ts";
-import { Meter, STRING_BYTES_MAX } from "./meter.ts";
+import type { Meter } from "./meter.ts";
+import { STRING_BYTES_MAX } from "./meter.ts";
 import { LuaTable, READONLY } from "./table.ts";
 import {
   NOTHING,

@@ -195,7 +195,9 @@ export class ScriptHost implements RedisHost {
 }
 
 /** Takes as much of the stack as its arguments, and gives it back: throws now what would be thrown later. */
-function reserveStack(..._: number[]): void {}
+function reserveStack(...numbers: number[]): void {
+  void numbers;
+}
 
 /** As C's `%.17g`. */
 const argumentText = (value: number): string =>
