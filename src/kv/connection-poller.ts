@@ -14,7 +14,7 @@ export function connectionPoller(connections: ReadonlySet<Connection>, shared: R
     const { bytes, count, offsets, lengths } = shared;
     shared.offsets = new Int32Array(offsets.length);
     shared.lengths = new Int32Array(lengths.length);
-    for (const connection of [...connections]) connection.poll(buffer);
+    for (const connection of connections) connection.poll(buffer);
     Object.assign(shared, { bytes, count, offsets, lengths });
   };
 }

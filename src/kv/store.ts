@@ -276,7 +276,10 @@ export class Store {
     const [first] = effects;
     if (first === undefined) return;
     const targets = effects.reduce((bits, effect) => bits | effect.targets, 0);
-    const wrapped = effects.length === 1 ? effects : [{ ...first, targets, request: Request.of(["MULTI"]) }, ...effects, { ...first, targets, request: Request.of(["EXEC"]) }];
+    const wrapped =
+      effects.length === 1
+        ? effects
+        : [{ ...first, targets, request: Request.of(["MULTI"]) }, ...effects, { ...first, targets, request: Request.of(["EXEC"]) }];
     for (const effect of wrapped) for (const sink of this.effectSinks) sink(effect.db, effect.request, effect.targets);
   }
 

@@ -5,7 +5,8 @@ import { isFunction, numberText, toNumber, typeOf, type LuaFunction, type LuaVal
 /** Arguments of a library's function, from 0 on; messages count from 1. */
 export type Arguments = readonly LuaValue[];
 
-export const badArgument = (index: number, name: string, problem: string): LuaError => new LuaError(`bad argument #${index + 1} to '${name}' (${problem})`, 1);
+export const badArgument = (index: number, name: string, problem: string): LuaError =>
+  new LuaError(`bad argument #${index + 1} to '${name}' (${problem})`, 1);
 
 const expected = (args: Arguments, index: number, name: string, type: string): LuaError =>
   badArgument(index, name, `${type} expected, got ${index < args.length ? typeOf(args[index]) : "no value"}`);

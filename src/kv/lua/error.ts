@@ -54,7 +54,8 @@ export interface Frame {
 
 /** The generated functions lie in files named after their chunk, and lines of those map to lines of the script. */
 function framesOf(error: Error): readonly Frame[] {
-  const prepare = Error.prepareStackTrace;
+  const settings: { prepareStackTrace?: unknown } = Error;
+  const before = settings.prepareStackTrace;
   let frames: Frame[] = [];
   Error.prepareStackTrace = (_, sites) => {
     frames = sites.flatMap((site) => {
@@ -67,7 +68,7 @@ function framesOf(error: Error): readonly Frame[] {
   try {
     void error.stack;
   } finally {
-    Error.prepareStackTrace = prepare;
+    settings.prepareStackTrace = before;
   }
   return frames;
 }
@@ -77,6 +78,7 @@ export function luaErrorOf(thrown: unknown): LuaError {
   if (thrown instanceof ScriptStopped) throw thrown;
   if (thrown instanceof LuaError) return thrown;
   // V8's own limits: depth of calls, arguments of a call, length of a string.
-  if (thrown instanceof RangeError) return new LuaError(/string length/.test(thrown.message) ? "not enough memory" : "stack overflow", 1, thrown);
+  if (thrown instanceof RangeError)
+    return new LuaError(/string length/.test(thrown.message) ? "not enough memory" : "stack overflow", 1, thrown);
   throw thrown;
 }

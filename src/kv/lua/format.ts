@@ -18,7 +18,7 @@ export function format(args: readonly LuaValue[]): string {
   const template = stringAt(args, 0, "format");
   let text = "";
   let index = 0;
-  for (let at = 0; at < template.length; ) {
+  for (let at = 0; at < template.length;) {
     const next = template.indexOf("%", at);
     if (next < 0) return text + template.slice(at);
     text += template.slice(at, next);
@@ -52,7 +52,10 @@ function formatted(args: readonly LuaValue[], index: number, directive: Directiv
     case "i":
       return integer(BigInt.asIntN(64, wholeOf(numberAt(args, index, "format"))), directive);
     case "u":
-      return integer(BigInt.asUintN(64, wholeOf(numberAt(args, index, "format"))), { ...directive, flags: directive.flags.replaceAll(/[+ ]/g, "") });
+      return integer(BigInt.asUintN(64, wholeOf(numberAt(args, index, "format"))), {
+        ...directive,
+        flags: directive.flags.replaceAll(/[+ ]/g, ""),
+      });
     case "o":
     case "x":
     case "X":

@@ -12,7 +12,11 @@ export interface Dialect {
  * names of their own, everything else goes through the operations, the common case of numbers and of calls inline. No text of the script gets
  * into the code but names (letters, digits, `_`) and strings in JSON.
  */
-export function generate(body: FunctionBody, dialect: Dialect, operations: readonly string[]): { readonly code: string; readonly lines: readonly number[] } {
+export function generate(
+  body: FunctionBody,
+  dialect: Dialect,
+  operations: readonly string[],
+): { readonly code: string; readonly lines: readonly number[] } {
   const writer = new CodeWriter();
   writer.write(`((operations,E)=>{"use strict";const{${operations.join(",")}}=operations;return `);
   new Generator(writer, dialect).function(body);
@@ -24,7 +28,16 @@ export function generate(body: FunctionBody, dialect: Dialect, operations: reado
 const SELF = "self$0";
 const TICK = "if(--meter.left<0)meter.tick();";
 /** Inline where both operands are variables or constants. */
-const INLINE: Readonly<Partial<Record<BinaryOperator, string>>> = { "+": "+", "-": "-", "*": "*", "/": "/", "<": "<", "<=": "<=", ">": ">", ">=": ">=" };
+const INLINE: Readonly<Partial<Record<BinaryOperator, string>>> = {
+  "+": "+",
+  "-": "-",
+  "*": "*",
+  "/": "/",
+  "<": "<",
+  "<=": "<=",
+  ">": ">",
+  ">=": ">=",
+};
 const OPERATIONS: Readonly<Record<BinaryOperator, string>> = {
   "+": "add",
   "-": "subtract",
@@ -45,20 +58,14 @@ const COMPARISONS: ReadonlySet<string> = new Set(["==", "~=", "<", "<=", ">", ">
 const nameOf = ({ name, id }: Variable): string => `${name}$${id}`;
 const isMultiple = (expression: Expression | undefined): boolean => expression?.kind === "call" || expression?.kind === "varargs";
 const isSimple = ({ kind }: Expression): boolean => kind === "local" || kind === "number";
-const isConstant = ({ kind }: Expression): boolean => kind === "number" || kind === "string" || kind === "nil" || kind === "true" || kind === "false";
+const isConstant = ({ kind }: Expression): boolean =>
+  kind === "number" || kind === "string" || kind === "nil" || kind === "true" || kind === "false";
 
 /** How messages call what an operation failed on. */
 function describe(expression: Expression): string | undefined {
-  switch (expression.kind) {
-    case "local":
-      return `${expression.upvalue ? "upvalue" : "local"} '${expression.variable.name}'`;
-    case "global":
-      return `global '${expression.name}'`;
-    case "index":
-      return expression.key.kind === "string" ? `field '${expression.key.value}'` : undefined;
-    default:
-      return undefined;
-  }
+  if (expression.kind === "local") return `${expression.upvalue ? "upvalue" : "local"} '${expression.variable.name}'`;
+  if (expression.kind === "global") return `global '${expression.name}'`;
+  return expression.kind === "index" && expression.key.kind === "string" ? `field '${expression.key.value}'` : undefined;
 }
 
 const quoted = (text: string | undefined): string => (text === undefined ? "undefined" : JSON.stringify(text));
@@ -191,7 +198,9 @@ class Generator {
       return temporary(name);
     };
     const places = targets.map((target) =>
-      target.kind === "index" ? { ...target, object: take(target.object), key: take(target.key), description: describe(target.object) } : target,
+      target.kind === "index"
+        ? { ...target, object: take(target.object), key: take(target.key), description: describe(target.object) }
+        : target,
     );
     const names = targets.map(() => this.#temporaries.take());
     this.#assignTo(
@@ -275,7 +284,8 @@ class Generator {
     }
     const [at, limit, step] = names as [string, string, string]; // three of three
     const constant = range[2] === undefined ? 1 : range[2].kind === "number" ? range[2].value : undefined;
-    const test = constant === undefined ? `${step}>0?${at}<=${limit}:${limit}<=${at}` : constant > 0 ? `${at}<=${limit}` : `${limit}<=${at}`;
+    const test =
+      constant === undefined ? `${step}>0?${at}<=${limit}:${limit}<=${at}` : constant > 0 ? `${at}<=${limit}` : `${limit}<=${at}`;
     write(`;for(;${test};${at}+=${constant === undefined ? step : `(${numeral(constant)})`}){${TICK}let ${nameOf(variable)}=${at};`);
     this.#block(body);
     write("}}");
@@ -346,7 +356,9 @@ class Generator {
       case "false":
         return write(expression.kind);
       case "number":
-        return write(expression.value < 0 || Object.is(expression.value, -0) ? `(${numeral(expression.value)})` : numeral(expression.value));
+        return write(
+          expression.value < 0 || Object.is(expression.value, -0) ? `(${numeral(expression.value)})` : numeral(expression.value),
+        );
       case "string":
         return write(JSON.stringify(expression.value));
       case "varargs":

@@ -54,7 +54,8 @@ class JsonDecoder {
   }
 
   decode(): LuaValue {
-    if (this.#text.length >= 2 && (this.#text[0] === "\0" || this.#text[1] === "\0")) throw failure("JSON parser does not support UTF-16 or UTF-32");
+    if (this.#text.length >= 2 && (this.#text[0] === "\0" || this.#text[1] === "\0"))
+      throw failure("JSON parser does not support UTF-16 or UTF-32");
     this.#next();
     const value = this.#read();
     this.#next();
@@ -87,7 +88,8 @@ class JsonDecoder {
   }
 
   #descend(): void {
-    if (++this.#depth > this.#decoding.depthMax) throw failure(`Found too many nested data structures (${this.#depth}) at character ${this.#at}`);
+    if (++this.#depth > this.#decoding.depthMax)
+      throw failure(`Found too many nested data structures (${this.#depth}) at character ${this.#at}`);
   }
 
   #object(): LuaTable {
@@ -220,4 +222,5 @@ class JsonDecoder {
   }
 }
 
-const utf8 = (code: number): string => (code < 128 ? String.fromCharCode(code) : Buffer.from(String.fromCodePoint(code)).toString("latin1"));
+const utf8 = (code: number): string =>
+  code < 128 ? String.fromCharCode(code) : Buffer.from(String.fromCodePoint(code)).toString("latin1");

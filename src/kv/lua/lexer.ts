@@ -164,7 +164,8 @@ export class Lexer {
     while (this.#at < end) {
       const char = this.#source[this.#at];
       // One level of brackets within its like was how Lua 5.0 nested them; 5.1 refuses it.
-      if (level === 0 && char === "[" && this.#source[this.#at + 1] === "[") throw this.failure("nesting of [[...]] is deprecated near '['", this.#line);
+      if (level === 0 && char === "[" && this.#source[this.#at + 1] === "[")
+        throw this.failure("nesting of [[...]] is deprecated near '['", this.#line);
       if (char === "\n" || char === "\r") {
         text += `${this.#source.slice(copied, this.#at)}\n`;
         this.#newLine();

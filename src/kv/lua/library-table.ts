@@ -49,45 +49,17 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
     return table.remove(index);
   }
 
-  function foreach(table: LuaTable, visit: LuaFunction): LuaResult {
-    for (let key: LuaValue; ; ) {
-      const position = table.positionAfter(key);
-      if (position === undefined || position < 0) return NOTHING;
-      key = table.keyAt(position);
-      const result = first(luaCall(visit, [key, table.valueAt(position)]));
-      if (result !== undefined) return result;
-    }
-  }
-
-  function foreachi(...args: LuaValue[]): LuaResult {
-    const table = tableAt(args, 0, "foreachi");
-    const visit = functionAt(args, 1, "foreachi");
-    const { length } = table;
-    for (let index = 1; index <= length; index++) {
-      const result = first(luaCall(visit, [index, table.at(index)]));
-      if (result !== undefined) return result;
-    }
-    return NOTHING;
-  }
-
-  function maxn(...args: LuaValue[]): LuaResult {
-    const table = tableAt(args, 0, "maxn");
-    let largest = 0;
-    for (let key: LuaValue; ; ) {
-      const position = table.positionAfter(key);
-      if (position === undefined || position < 0) return largest;
-      key = table.keyAt(position);
-      if (typeof key === "number" && key > largest) largest = key;
-    }
-  }
-
   function sort(...args: LuaValue[]): LuaResult {
     const table = tableAt(args, 0, "sort");
     const before = args[1] === undefined ? undefined : functionAt(args, 1, "sort");
     const values = [...table.values];
     if (table.isReadonly) throw failure(READONLY, 0);
     if (before === undefined && !values.includes(undefined)) sortPlain(values);
-    else sortBy(values, before === undefined ? (a, b) => isTrue(first(luaCall(compare, [a, b]))) : (a, b) => isTrue(first(luaCall(before, [a, b]))));
+    else
+      sortBy(
+        values,
+        before === undefined ? (a, b) => isTrue(first(luaCall(compare, [a, b]))) : (a, b) => isTrue(first(luaCall(before, [a, b]))),
+      );
     table.replaceValues(values);
     return NOTHING;
   }
@@ -97,7 +69,7 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
   function sortPlain(values: LuaValue[]): void {
     meter.charge(values.length * 64);
     if (values.every((value) => typeof value === "string")) values.sort(); // by their characters, which are bytes
-    else if (values.every((value) => typeof value === "number")) (values as number[]).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    else if (values.every((value) => typeof value === "number")) values.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
     else sortBy(values, (a, b) => isTrue(first(luaCall(compare, [a, b]))));
   }
 
@@ -128,3 +100,34 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
   });
 }
 
+function foreach(table: LuaTable, visit: LuaFunction): LuaResult {
+  for (let key: LuaValue; ;) {
+    const position = table.positionAfter(key);
+    if (position === undefined || position < 0) return NOTHING;
+    key = table.keyAt(position);
+    const result = first(luaCall(visit, [key, table.valueAt(position)]));
+    if (result !== undefined) return result;
+  }
+}
+
+function foreachi(...args: LuaValue[]): LuaResult {
+  const table = tableAt(args, 0, "foreachi");
+  const visit = functionAt(args, 1, "foreachi");
+  const { length } = table;
+  for (let index = 1; index <= length; index++) {
+    const result = first(luaCall(visit, [index, table.at(index)]));
+    if (result !== undefined) return result;
+  }
+  return NOTHING;
+}
+
+function maxn(...args: LuaValue[]): LuaResult {
+  const table = tableAt(args, 0, "maxn");
+  let largest = 0;
+  for (let key: LuaValue; ;) {
+    const position = table.positionAfter(key);
+    if (position === undefined || position < 0) return largest;
+    key = table.keyAt(position);
+    if (typeof key === "number" && key > largest) largest = key;
+  }
+}

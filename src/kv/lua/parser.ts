@@ -328,7 +328,9 @@ class Parser {
 
   /** A statement behind the last one of a block. */
   #misplaced(): LuaError {
-    return this.#lexer.error(`'${this.#function.parent === undefined && this.#function.scope.parent === undefined ? END : "end"}' expected`);
+    return this.#lexer.error(
+      `'${this.#function.parent === undefined && this.#function.scope.parent === undefined ? END : "end"}' expected`,
+    );
   }
 
   #expressionStatement(): Statement {

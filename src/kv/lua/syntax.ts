@@ -8,10 +8,21 @@ export type Expression =
   | { readonly kind: "global"; readonly name: string; readonly line: number }
   | { readonly kind: "index"; readonly object: Expression; readonly key: Expression; readonly line: number }
   | Call
-  | { readonly kind: "binary"; readonly operator: BinaryOperator; readonly left: Expression; readonly right: Expression; readonly line: number }
+  | {
+      readonly kind: "binary";
+      readonly operator: BinaryOperator;
+      readonly left: Expression;
+      readonly right: Expression;
+      readonly line: number;
+    }
   | { readonly kind: "and" | "or"; readonly left: Expression; readonly right: Expression }
   | { readonly kind: "unary"; readonly operator: "-" | "not" | "#"; readonly operand: Expression; readonly line: number }
-  | { readonly kind: "table"; readonly items: readonly Expression[]; readonly fields: readonly (readonly [Expression, Expression])[]; readonly line: number }
+  | {
+      readonly kind: "table";
+      readonly items: readonly Expression[];
+      readonly fields: readonly (readonly [Expression, Expression])[];
+      readonly line: number;
+    }
   /** In parentheses: exactly one value. */
   | { readonly kind: "single"; readonly inner: Expression };
 
@@ -35,8 +46,20 @@ export type Statement =
   | { readonly kind: "while"; readonly condition: Expression; readonly body: Block }
   | { readonly kind: "repeat"; readonly condition: Expression; readonly body: Block }
   | { readonly kind: "if"; readonly branches: readonly (readonly [Expression, Block])[]; readonly otherwise: Block | undefined }
-  | { readonly kind: "count"; readonly variable: Variable; readonly range: readonly Expression[]; readonly body: Block; readonly line: number }
-  | { readonly kind: "each"; readonly variables: readonly Variable[]; readonly values: readonly Expression[]; readonly body: Block; readonly line: number }
+  | {
+      readonly kind: "count";
+      readonly variable: Variable;
+      readonly range: readonly Expression[];
+      readonly body: Block;
+      readonly line: number;
+    }
+  | {
+      readonly kind: "each";
+      readonly variables: readonly Variable[];
+      readonly values: readonly Expression[];
+      readonly body: Block;
+      readonly line: number;
+    }
   | { readonly kind: "return"; readonly values: readonly Expression[]; readonly line: number }
   | { readonly kind: "break" };
 

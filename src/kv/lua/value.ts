@@ -37,24 +37,21 @@ export const isFunction = (value: LuaValue): value is LuaFunction => typeof valu
 /** No values at all. */
 export const NOTHING: readonly LuaValue[] = Object.freeze([]);
 
-export const first = (result: LuaResult): LuaValue => (result instanceof Array ? result[0] : result);
+const isSeveral = (result: LuaResult): result is readonly LuaValue[] => Array.isArray(result);
 
-export const valuesOf = (result: LuaResult): readonly LuaValue[] => (result instanceof Array ? result : [result]);
+export const first = (result: LuaResult): LuaValue => (isSeveral(result) ? result[0] : result);
+
+export const valuesOf = (result: LuaResult): readonly LuaValue[] => (isSeveral(result) ? result : [result]);
 
 export const valueAt = (result: LuaResult, index: number): LuaValue =>
-  result instanceof Array ? result[index] : index === 0 ? result : undefined;
+  isSeveral(result) ? result[index] : index === 0 ? result : undefined;
 
 export const isTrue = (value: LuaValue): boolean => value !== undefined && value !== false;
 
 export function typeOf(value: LuaValue): string {
-  switch (typeof value) {
-    case "undefined":
-      return "nil";
-    case "object":
-      return value instanceof Coroutine ? "thread" : value instanceof LightUserdata ? "userdata" : "table";
-    default:
-      return typeof value;
-  }
+  if (value === undefined) return "nil";
+  if (typeof value !== "object") return typeof value;
+  return value instanceof Coroutine ? "thread" : value instanceof LightUserdata ? "userdata" : "table";
 }
 
 /** As C's `%.14g` writes it, which is what Lua makes of a number. */
@@ -85,14 +82,21 @@ export function generalText(value: number, precision: number, keepZeros = false)
 /** `toExponential`, but what lies exactly between two goes to the even one, as in C. */
 export function exponentialText(value: number, decimals: number): string {
   const [digits = "", exponent = ""] = value.toExponential().split("e");
-  if (!isBetween(digits, decimals) || !/^0*$/.test(fractionOf(value.toExponential(EXACT_DIGITS)).slice(decimals + 1))) return value.toExponential(decimals);
-  return isEven(digits.at(-2)) || (decimals === 0 && isEven(digits.at(-3))) ? `${digits.slice(0, decimals === 0 ? -2 : -1)}e${exponent}` : value.toExponential(decimals);
+  if (!isBetween(digits, decimals) || !/^0*$/.test(fractionOf(value.toExponential(EXACT_DIGITS)).slice(decimals + 1)))
+    return value.toExponential(decimals);
+  return isEven(digits.at(-2)) || (decimals === 0 && isEven(digits.at(-3)))
+    ? `${digits.slice(0, decimals === 0 ? -2 : -1)}e${exponent}`
+    : value.toExponential(decimals);
 }
 
 /** `toFixed` in the same way, and of any size. */
 export function fixedText(value: number, decimals: number): string {
   if (Math.abs(value) >= 1e21) return BigInt(value).toString() + (decimals > 0 ? `.${"0".repeat(decimals)}` : "");
-  if (decimals >= EXACT_DIGITS || !isBetween(String(value), decimals) || !/^0*$/.test(fractionOf(value.toFixed(EXACT_DIGITS)).slice(decimals + 1)))
+  if (
+    decimals >= EXACT_DIGITS ||
+    !isBetween(String(value), decimals) ||
+    !/^0*$/.test(fractionOf(value.toFixed(EXACT_DIGITS)).slice(decimals + 1))
+  )
     return value.toFixed(decimals);
   const text = value.toFixed(decimals + 1);
   return isEven(text.at(-2) === "." ? text.at(-3) : text.at(-2)) ? text.slice(0, decimals === 0 ? -2 : -1) : value.toFixed(decimals);

@@ -28,7 +28,8 @@ export function dumpFunctions(codes: readonly string[]): Buffer {
 /** The texts of libraries in a payload. Throws a `CommandError`. */
 export function restoredFunctions(payload: Buffer): string[] {
   const end = payload.length - FOOTER_BYTES;
-  const isWhole = end >= 0 && payload.readUInt16LE(end) <= VERSION_DUMP_MAX && new Crc64().update(payload, 0, end + 2).equals(payload, end + 2);
+  const isWhole =
+    end >= 0 && payload.readUInt16LE(end) <= VERSION_DUMP_MAX && new Crc64().update(payload, 0, end + 2).equals(payload, end + 2);
   if (!isWhole) throw new CommandError("ERR DUMP payload version or checksum are wrong");
   const reader = new ByteReader(payload, 0, end);
   const codes: string[] = [];

@@ -180,12 +180,14 @@ function positional([name, body]: readonly LuaValue[]): LibraryFunction {
 
 function named(given: LuaValue): LibraryFunction {
   if (!(given instanceof LuaTable))
-    throw scriptError("calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).");
+    throw scriptError(
+      "calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).",
+    );
   let name: string | undefined;
   let description: string | undefined;
   let body: LuaFunction | undefined;
   let flags: ReadonlySet<ScriptFlag> = new Set();
-  for (let position = given.positionAfter(undefined)!; position >= 0; ) {
+  for (let position = given.positionAfter(undefined)!; position >= 0;) {
     const key = given.keyAt(position);
     const value = given.valueAt(position);
     if (typeof key !== "string") throw scriptError("named argument key given to redis.register_function is not a string");
@@ -220,7 +222,8 @@ function textOf(value: LuaValue, problem: string): string {
 }
 
 function flagsOf(value: LuaValue): ReadonlySet<ScriptFlag> {
-  if (!(value instanceof LuaTable)) throw scriptError("flags argument to redis.register_function must be a table representing function flags");
+  if (!(value instanceof LuaTable))
+    throw scriptError("flags argument to redis.register_function must be a table representing function flags");
   const flags = new Set<ScriptFlag>();
   for (const given of value.values) {
     const flag = SCRIPT_FLAGS.find((known) => known === given);

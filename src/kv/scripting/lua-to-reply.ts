@@ -96,7 +96,7 @@ function countOf(table: LuaTable): number {
 }
 
 function eachOf(table: LuaTable, visit: (key: LuaValue, value: LuaValue) => void): void {
-  for (let position = table.positionAfter(undefined)!; position >= 0; ) {
+  for (let position = table.positionAfter(undefined)!; position >= 0;) {
     const key = table.keyAt(position);
     visit(key, table.valueAt(position));
     position = table.positionAfter(key)!; // it is still there

@@ -118,7 +118,7 @@ export function protect(table: LuaTable): void {
   if (table.isReadonly) return;
   table.isReadonly = true;
   if (table.metatable !== undefined) protect(table.metatable);
-  for (let position = table.positionAfter(undefined)!; position >= 0; ) {
+  for (let position = table.positionAfter(undefined)!; position >= 0;) {
     const value = table.valueAt(position);
     if (value instanceof LuaTable) protect(value);
     position = table.positionAfter(table.keyAt(position))!; // it is there

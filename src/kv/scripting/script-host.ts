@@ -209,7 +209,7 @@ export class ScriptHost implements RedisHost {
 }
 
 /** Takes as much of the stack as its arguments, and gives it back; throws now what would be thrown later. */
-function takeArguments(..._: number[]): void {}
+function takeArguments(..._arguments: number[]): void {}
 
 /** As C's `%.17g`. */
 const argumentText = (value: number): string =>
