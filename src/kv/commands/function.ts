@@ -26,17 +26,26 @@ const calls = (name: "fcall" | "fcall_ro"): Command => {
   };
 };
 
-const subcommand = (name: string, arity: number, flags: readonly CommandFlag[], summary: string, run: Command["run"] & {}): Command => ({
+const FLAGS: Readonly<Record<string, readonly CommandFlag[]>> = {
+  delete: ["write"],
+  flush: ["write"],
+  kill: ["allow_busy"],
+  load: ["write", "denyoom"],
+  restore: ["write", "denyoom"],
+  stats: ["allow_busy"],
+};
+
+const subcommand = (name: string, arity: number, summary: string, run: Command["run"] & {}): Command => ({
   name: `function|${name}`,
   arity,
-  flags: ["noscript", ...flags],
+  flags: ["noscript", ...(FLAGS[name] ?? [])],
   group: "scripting",
   summary,
   since: "7.0.0",
   run,
 });
 
-const load = subcommand("load", -3, ["write", "denyoom"], "Adds a library of functions.", (client, request) => {
+const load = subcommand("load", -3, "Adds a library of functions.", (client, request) => {
   let replaces = false;
   for (let i = 2; i < request.count - 1; i++) {
     if (replaces || request.word(i) !== "replace") throw new CommandError(`ERR Unknown option given: ${request.text(i)}`);
@@ -52,13 +61,13 @@ const load = subcommand("load", -3, ["write", "denyoom"], "Adds a library of fun
 
 const alreadyThere = ({ name }: FunctionLibrary): CommandError => new CommandError(`ERR Library '${name}' already exists`);
 
-const remove = subcommand("delete", 3, ["write"], "Deletes a library.", (client, request) => {
+const remove = subcommand("delete", 3, "Deletes a library.", (client, request) => {
   if (!client.store.scripting.libraries.delete(request.text(2))) throw new CommandError("ERR Library not found");
   client.store.dirty++;
   client.reply.ok();
 });
 
-const flush = subcommand("flush", -2, ["write"], "Deletes all libraries.", (client, request) => {
+const flush = subcommand("flush", -2, "Deletes all libraries.", (client, request) => {
   if (request.count > 3) throw wrongForm("flush");
   if (request.count === 3 && !["sync", "async"].includes(request.word(2)))
     throw new CommandError("ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
@@ -70,12 +79,12 @@ const flush = subcommand("flush", -2, ["write"], "Deletes all libraries.", (clie
 const wrongForm = (name: string): CommandError =>
   new CommandError(`ERR unknown subcommand or wrong number of arguments for '${name}'. Try FUNCTION HELP.`);
 
-const kill = subcommand("kill", 2, ["allow_busy"], "Ends the function that runs, if it has changed nothing yet.", (client) => {
+const kill = subcommand("kill", 2, "Ends the function that runs, if it has changed nothing yet.", (client) => {
   client.store.scripting.kill("function");
   client.reply.ok();
 });
 
-const list = subcommand("list", -2, [], "The libraries and their functions.", (client, request) => {
+const list = subcommand("list", -2, "The libraries and their functions.", (client, request) => {
   let withCode = false;
   let pattern: string | undefined;
   for (let i = 2; i < request.count; i++) {
@@ -116,7 +125,7 @@ function describe({ reply }: Client, { name, code, functions }: FunctionLibrary,
   reply.bulk(code);
 }
 
-const stats = subcommand("stats", 2, ["allow_busy"], "The function that runs, and what engines there are.", ({ reply, store }) => {
+const stats = subcommand("stats", 2, "The function that runs, and what engines there are.", ({ reply, store }) => {
   const { running, libraries } = store.scripting;
   reply.map(2);
   reply.bulk("running_script");
@@ -140,13 +149,13 @@ const stats = subcommand("stats", 2, ["allow_busy"], "The function that runs, an
   reply.integer(libraries.functionCount);
 });
 
-const dump = subcommand("dump", 2, [], "All libraries as one payload for FUNCTION RESTORE.", (client) => {
+const dump = subcommand("dump", 2, "All libraries as one payload for FUNCTION RESTORE.", (client) => {
   client.reply.bulkBytes(dumpFunctions([...client.store.scripting.libraries.all].map(({ code }) => code)));
 });
 
 const POLICIES = ["append", "replace", "flush"];
 
-const restore = subcommand("restore", -3, ["write", "denyoom"], "Adds the libraries of a payload of FUNCTION DUMP.", (client, request) => {
+const restore = subcommand("restore", -3, "Adds the libraries of a payload of FUNCTION DUMP.", (client, request) => {
   if (request.count > 4) throw wrongForm("restore");
   const policy = request.count === 4 ? request.word(3) : "append";
   if (!POLICIES.includes(policy))

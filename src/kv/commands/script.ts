@@ -26,49 +26,43 @@ const evaluates = (name: "eval" | "eval_ro" | "evalsha" | "evalsha_ro", since: s
   };
 };
 
-const subcommand = (name: string, arity: number, summary: string, since: string, run: Command["run"] & {}): Command => ({
+const subcommand = (name: string, arity: number, summary: string, run: Command["run"] & {}): Command => ({
   name: `script|${name}`,
   arity,
   flags: name === "kill" ? ["noscript", "allow_busy"] : ["noscript", "stale"],
   group: "scripting",
   summary,
-  since,
+  since: name === "debug" ? "3.2.0" : "2.6.0",
   run,
 });
 
-const load = subcommand("load", 3, "Keeps a script, to be run by its digest.", "2.6.0", (client, request) => {
+const load = subcommand("load", 3, "Keeps a script, to be run by its digest.", (client, request) => {
   client.reply.bulk(client.store.scripting.scripts.load(request.text(2)).name);
 });
 
-const exists = subcommand("exists", -3, "Which of these digests are those of known scripts.", "2.6.0", (client, request) => {
+const exists = subcommand("exists", -3, "Which of these digests are those of known scripts.", (client, request) => {
   client.reply.array(request.count - 2);
   for (let i = 2; i < request.count; i++) client.reply.integer(client.store.scripting.scripts.get(request.text(i)) === undefined ? 0 : 1);
 });
 
-const flush = subcommand("flush", -2, "Forgets all scripts.", "2.6.0", (client, request) => {
+const flush = subcommand("flush", -2, "Forgets all scripts.", (client, request) => {
   if (request.count > 3 || (request.count === 3 && !["sync", "async"].includes(request.word(2))))
     throw new CommandError("ERR SCRIPT FLUSH only support SYNC|ASYNC option");
   client.store.scripting.scripts.clear();
   client.reply.ok();
 });
 
-const kill = subcommand("kill", 2, "Ends the script that runs, if it has changed nothing yet.", "2.6.0", (client) => {
+const kill = subcommand("kill", 2, "Ends the script that runs, if it has changed nothing yet.", (client) => {
   client.store.scripting.kill("script");
   client.reply.ok();
 });
 
-const debug = subcommand(
-  "debug",
-  3,
-  "Would have the next scripts stepped through; there is no such debugger here.",
-  "3.2.0",
-  (client, request) => {
-    const mode = request.word(2);
-    if (!["yes", "sync", "no"].includes(mode)) throw new CommandError("ERR Use SCRIPT DEBUG YES/SYNC/NO");
-    if (mode !== "no") throw new CommandError("ERR This server has no debugger of scripts");
-    client.reply.ok();
-  },
-);
+const debug = subcommand("debug", 3, "Would have the next scripts stepped through; there is no such debugger here.", (client, request) => {
+  const mode = request.word(2);
+  if (!["yes", "sync", "no"].includes(mode)) throw new CommandError("ERR Use SCRIPT DEBUG YES/SYNC/NO");
+  if (mode !== "no") throw new CommandError("ERR This server has no debugger of scripts");
+  client.reply.ok();
+});
 
 const help = helpOf("script", "scripting", "5.0.0", [
   "DEBUG (YES|SYNC|NO)",

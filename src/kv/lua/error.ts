@@ -54,7 +54,8 @@ export interface Frame {
 
 /** The generated functions lie in files named after their chunk, and lines of those map to lines of the script. */
 function framesOf(error: Error): readonly Frame[] {
-  const prepare = Error.prepareStackTrace;
+  const settings: { prepareStackTrace?: unknown } = Error;
+  const before = settings.prepareStackTrace;
   let frames: Frame[] = [];
   Error.prepareStackTrace = (_, sites) => {
     frames = sites.flatMap((site) => {
@@ -67,7 +68,7 @@ function framesOf(error: Error): readonly Frame[] {
   try {
     void error.stack;
   } finally {
-    Error.prepareStackTrace = prepare;
+    settings.prepareStackTrace = before;
   }
   return frames;
 }

@@ -63,16 +63,9 @@ const isConstant = ({ kind }: Expression): boolean =>
 
 /** How messages call what an operation failed on. */
 function describe(expression: Expression): string | undefined {
-  switch (expression.kind) {
-    case "local":
-      return `${expression.upvalue ? "upvalue" : "local"} '${expression.variable.name}'`;
-    case "global":
-      return `global '${expression.name}'`;
-    case "index":
-      return expression.key.kind === "string" ? `field '${expression.key.value}'` : undefined;
-    default:
-      return undefined;
-  }
+  if (expression.kind === "local") return `${expression.upvalue ? "upvalue" : "local"} '${expression.variable.name}'`;
+  if (expression.kind === "global") return `global '${expression.name}'`;
+  return expression.kind === "index" && expression.key.kind === "string" ? `field '${expression.key.value}'` : undefined;
 }
 
 const quoted = (text: string | undefined): string => (text === undefined ? "undefined" : JSON.stringify(text));

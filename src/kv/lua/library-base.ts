@@ -49,32 +49,9 @@ export function createBaseLibrary(operations: Operations, compile: Compile, addr
     return handler === undefined ? textOf(value) : first(luaCall(callable(handler), [value]));
   }
 
-  function assert(...args: LuaValue[]): LuaResult {
-    if (isTrue(anyAt(args, 0, "assert"))) return args;
-    throw failure(args[1] === undefined ? "assertion failed!" : stringAt(args, 1, "assert"));
-  }
-
-  function error(message?: LuaValue, level?: LuaValue): LuaResult {
-    throw new LuaError(
-      typeof message === "number" ? numberText(message) : message,
-      typeof message === "string" || typeof message === "number" ? integerAt([message, level], 1, "error", 1) : 0,
-    );
-  }
-
   function getmetatable(...args: LuaValue[]): LuaResult {
     const metatable = metatableOf(anyAt(args, 0, "getmetatable"));
     return metatable?.named("__metatable") ?? metatable;
-  }
-
-  function setmetatable(...args: LuaValue[]): LuaResult {
-    const table = tableAt(args, 0, "setmetatable");
-    const metatable = args[1];
-    if (args.length < 2 || (metatable !== undefined && !(metatable instanceof LuaTable)))
-      throw badArgument(1, "setmetatable", "nil or table expected");
-    if (table.metatable?.named("__metatable") !== undefined) throw failure("cannot change a protected metatable");
-    if (table.isReadonly) throw failure(READONLY, 0);
-    table.metatable = metatable;
-    return table;
   }
 
   function pcall(...args: LuaValue[]): LuaResult {
@@ -97,35 +74,6 @@ export function createBaseLibrary(operations: Operations, compile: Compile, addr
     } catch (thrown) {
       return [false, first(luaCall(callable(handler), [luaErrorOf(thrown).value]))];
     }
-  }
-
-  function select(...args: LuaValue[]): LuaResult {
-    if (args[0] === "#") return args.length - 1;
-    const from = integerAt(args, 0, "select");
-    if (from < 0 ? -from > args.length - 1 : from === 0) throw badArgument(0, "select", "index out of range");
-    return args.slice(from < 0 ? args.length + from : from);
-  }
-
-  function tonumber(...args: LuaValue[]): LuaResult {
-    const base = integerAt(args, 1, "tonumber", 10);
-    if (base === 10) {
-      const value = anyAt(args, 0, "tonumber");
-      return typeof value === "number" ? value : typeof value === "string" ? numberOf(value) : undefined;
-    }
-    const text = stringAt(args, 0, "tonumber");
-    if (base < 2 || base > 36) throw badArgument(1, "tonumber", "base out of range");
-    return numberInBase(text, base);
-  }
-
-  function unpack(...args: LuaValue[]): LuaResult {
-    const table = tableAt(args, 0, "unpack");
-    const from = integerAt(args, 1, "unpack", 1);
-    const to = integerAt(args, 2, "unpack", table.length);
-    if (from > to) return NOTHING;
-    if (!(to - from < RESULTS_MAX)) throw failure("too many results to unpack");
-    const values: LuaValue[] = [];
-    for (let index = from; index <= to; index++) values.push(table.at(index));
-    return values;
   }
 
   function compiled(source: string, name: string): LuaResult {
@@ -153,14 +101,6 @@ export function createBaseLibrary(operations: Operations, compile: Compile, addr
       source += piece;
       meter.charge(piece.length);
     }
-  }
-
-  function collectgarbage(...args: LuaValue[]): LuaResult {
-    const option = args[0] === undefined ? "collect" : stringAt(args, 0, "collectgarbage");
-    if (option === "count") return getHeapStatistics().used_heap_size / 1024;
-    if (["collect", "stop", "restart", "setpause", "setstepmul"].includes(option)) return 0;
-    if (option === "step") return true;
-    throw badArgument(0, "collectgarbage", `invalid option '${option}'`);
   }
 
   const globals = library({
@@ -209,4 +149,64 @@ function numberInBase(text: string, base: number): number | undefined {
     if (value >= 2n ** 64n) value = 2n ** 64n - 1n;
   }
   return Number(BigInt.asUintN(64, found[1] === "-" ? -value : value));
+}
+
+function assert(...args: LuaValue[]): LuaResult {
+  if (isTrue(anyAt(args, 0, "assert"))) return args;
+  throw failure(args[1] === undefined ? "assertion failed!" : stringAt(args, 1, "assert"));
+}
+
+function error(message?: LuaValue, level?: LuaValue): LuaResult {
+  throw new LuaError(
+    typeof message === "number" ? numberText(message) : message,
+    typeof message === "string" || typeof message === "number" ? integerAt([message, level], 1, "error", 1) : 0,
+  );
+}
+
+function setmetatable(...args: LuaValue[]): LuaResult {
+  const table = tableAt(args, 0, "setmetatable");
+  const metatable = args[1];
+  if (args.length < 2 || (metatable !== undefined && !(metatable instanceof LuaTable)))
+    throw badArgument(1, "setmetatable", "nil or table expected");
+  if (table.metatable?.named("__metatable") !== undefined) throw failure("cannot change a protected metatable");
+  if (table.isReadonly) throw failure(READONLY, 0);
+  table.metatable = metatable;
+  return table;
+}
+
+function select(...args: LuaValue[]): LuaResult {
+  if (args[0] === "#") return args.length - 1;
+  const from = integerAt(args, 0, "select");
+  if (from < 0 ? -from > args.length - 1 : from === 0) throw badArgument(0, "select", "index out of range");
+  return args.slice(from < 0 ? args.length + from : from);
+}
+
+function tonumber(...args: LuaValue[]): LuaResult {
+  const base = integerAt(args, 1, "tonumber", 10);
+  if (base === 10) {
+    const value = anyAt(args, 0, "tonumber");
+    return typeof value === "number" ? value : typeof value === "string" ? numberOf(value) : undefined;
+  }
+  const text = stringAt(args, 0, "tonumber");
+  if (base < 2 || base > 36) throw badArgument(1, "tonumber", "base out of range");
+  return numberInBase(text, base);
+}
+
+function unpack(...args: LuaValue[]): LuaResult {
+  const table = tableAt(args, 0, "unpack");
+  const from = integerAt(args, 1, "unpack", 1);
+  const to = integerAt(args, 2, "unpack", table.length);
+  if (from > to) return NOTHING;
+  if (!(to - from < RESULTS_MAX)) throw failure("too many results to unpack");
+  const values: LuaValue[] = [];
+  for (let index = from; index <= to; index++) values.push(table.at(index));
+  return values;
+}
+
+function collectgarbage(...args: LuaValue[]): LuaResult {
+  const option = args[0] === undefined ? "collect" : stringAt(args, 0, "collectgarbage");
+  if (option === "count") return getHeapStatistics().used_heap_size / 1024;
+  if (["collect", "stop", "restart", "setpause", "setstepmul"].includes(option)) return 0;
+  if (option === "step") return true;
+  throw badArgument(0, "collectgarbage", `invalid option '${option}'`);
 }

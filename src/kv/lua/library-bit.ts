@@ -7,16 +7,6 @@ const ROUNDING = 6755399441055744;
 
 /** Bitwise operations on 32 bits (https://bitop.luajit.org/api.html). */
 export function createBitLibrary(): LuaTable {
-  const shift = (name: string, compute: (bits: number, count: number) => number): LuaFunction => {
-    return (...args) => compute(bitsAt(args, 0, name), bitsAt(args, 1, name) & 31) | 0;
-  };
-  const fold = (name: string, compute: (a: number, b: number) => number): LuaFunction => {
-    return (...args) => {
-      let bits = bitsAt(args, 0, name);
-      for (let index = 1; index < args.length; index++) bits = compute(bits, bitsAt(args, index, name));
-      return bits;
-    };
-  };
   return library({
     tobit: (...args) => bitsAt(args, 0, "tobit"),
     bnot: (...args) => ~bitsAt(args, 0, "bnot"),
@@ -48,3 +38,15 @@ function bitsAt(args: readonly LuaValue[], index: number, name: string): number 
     throw badArgument(index, name, `number expected, got ${index < args.length ? typeOf(args[index]) : "no value"}`);
   return (number + ROUNDING - ROUNDING) | 0;
 }
+
+const shift = (name: string, compute: (bits: number, count: number) => number): LuaFunction => {
+  return (...args) => compute(bitsAt(args, 0, name), bitsAt(args, 1, name) & 31) | 0;
+};
+
+const fold = (name: string, compute: (a: number, b: number) => number): LuaFunction => {
+  return (...args) => {
+    let bits = bitsAt(args, 0, name);
+    for (let index = 1; index < args.length; index++) bits = compute(bits, bitsAt(args, index, name));
+    return bits;
+  };
+};

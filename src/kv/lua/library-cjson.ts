@@ -6,8 +6,9 @@ import { LuaTable } from "./table.ts";
 import { LightUserdata, generalText, numberText, typeOf, type LuaResult, type LuaValue } from "./value.ts";
 
 const INT_MAX = 2 ** 31 - 1;
-const ESCAPED = /["\\/\x00-\x1f\x7f]/;
-const ALL_ESCAPED = /["\\/\x00-\x1f\x7f]/g;
+/** Quotes, backslash, slash and control characters. */
+const ESCAPED = /["\\/]|[^ -~\x80-\xff]/;
+const ALL_ESCAPED = new RegExp(ESCAPED, "g");
 const ESCAPES: Readonly<Record<string, string>> = {
   "\b": "\\b",
   "\t": "\\t",
@@ -55,19 +56,11 @@ export function createCjsonLibrary(meter: Meter, jsonNull = new LightUserdata("(
   }
 
   function encoded(value: LuaValue, depth: number): string {
-    switch (typeof value) {
-      case "string":
-        return quoted(value);
-      case "number":
-        return numeral(value);
-      case "boolean":
-        return value ? "true" : "false";
-      case "undefined":
-        return "null";
-      case "object":
-        if (value instanceof LuaTable) return encodedTable(value, depth + 1);
-        if (value === jsonNull) return "null";
-    }
+    if (typeof value === "string") return quoted(value);
+    if (typeof value === "number") return numeral(value);
+    if (typeof value === "boolean") return value ? "true" : "false";
+    if (value === undefined || value === jsonNull) return "null";
+    if (value instanceof LuaTable) return encodedTable(value, depth + 1);
     throw unserialisable(value, "type not supported");
   }
 
@@ -145,29 +138,14 @@ export function createCjsonLibrary(meter: Meter, jsonNull = new LightUserdata("(
   }
 
   type Numeric = "sparseRatio" | "sparseSafe" | "encodeDepthMax" | "decodeDepthMax" | "precision";
-  function number(args: readonly LuaValue[], index: number, name: string, setting: Numeric, bounds: readonly [number, number]): number {
-    if (args[index] !== undefined) {
-      const value = integerAt(args, index, name);
+  function number(given: LuaValue, name: string, setting: Numeric, bounds: readonly [number, number]): number {
+    if (given !== undefined) {
+      const value = integerAt([given], 0, name);
       if (value < bounds[0] || value > bounds[1]) throw badArgument(0, name, `expected integer between ${bounds[0]} and ${bounds[1]}`);
       settings[setting] = value;
     }
     return settings[setting];
   }
-
-  function atMost(args: readonly LuaValue[], count: number, name: string): void {
-    if (args.length > count) throw badArgument(count, name, "found too many arguments");
-  }
-
-  /** `on`, `off` and their like, or a boolean. */
-  function choice(value: LuaValue, name: string, options: readonly string[]): string | undefined {
-    if (value === undefined) return undefined;
-    if (typeof value === "boolean") return value ? "on" : "off";
-    const text = stringAt([value], 0, name);
-    if (!options.includes(text)) throw badArgument(0, name, `invalid option '${text}'`);
-    return text;
-  }
-
-  const shown = (option: string): LuaValue => (option === "null" ? "null" : option === "on");
 
   return library({
     encode,
@@ -176,20 +154,20 @@ export function createCjsonLibrary(meter: Meter, jsonNull = new LightUserdata("(
       atMost(args, 3, "encode_sparse_array");
       const convert = choice(args[0], "encode_sparse_array", ["off", "on"]);
       if (convert !== undefined) settings.sparseConvert = convert === "on";
-      const ratio = number(args, 1, "encode_sparse_array", "sparseRatio", [0, INT_MAX]);
-      return [settings.sparseConvert, ratio, number(args, 2, "encode_sparse_array", "sparseSafe", [0, INT_MAX])];
+      const ratio = number(args[1], "encode_sparse_array", "sparseRatio", [0, INT_MAX]);
+      return [settings.sparseConvert, ratio, number(args[2], "encode_sparse_array", "sparseSafe", [0, INT_MAX])];
     },
     encode_max_depth(...args) {
       atMost(args, 1, "encode_max_depth");
-      return number(args, 0, "encode_max_depth", "encodeDepthMax", [1, INT_MAX]);
+      return number(args[0], "encode_max_depth", "encodeDepthMax", [1, INT_MAX]);
     },
     decode_max_depth(...args) {
       atMost(args, 1, "decode_max_depth");
-      return number(args, 0, "decode_max_depth", "decodeDepthMax", [1, INT_MAX]);
+      return number(args[0], "decode_max_depth", "decodeDepthMax", [1, INT_MAX]);
     },
     encode_number_precision(...args) {
       atMost(args, 1, "encode_number_precision");
-      return number(args, 0, "encode_number_precision", "precision", [1, 14]);
+      return number(args[0], "encode_number_precision", "precision", [1, 14]);
     },
     encode_keep_buffer(...args) {
       atMost(args, 1, "encode_keep_buffer");
@@ -227,3 +205,18 @@ const unserialisable = (value: LuaValue, problem: string) => failure(`Cannot ser
 const quoted = (text: string): string => (ESCAPED.test(text) ? `"${text.replaceAll(ALL_ESCAPED, escaped)}"` : `"${text}"`);
 
 const escaped = (char: string): string => ESCAPES[char] ?? `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+function atMost(args: readonly LuaValue[], count: number, name: string): void {
+  if (args.length > count) throw badArgument(count, name, "found too many arguments");
+}
+
+/** `on`, `off` and their like, or a boolean. */
+function choice(value: LuaValue, name: string, options: readonly string[]): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "boolean") return value ? "on" : "off";
+  const text = stringAt([value], 0, name);
+  if (!options.includes(text)) throw badArgument(0, name, `invalid option '${text}'`);
+  return text;
+}
+
+const shown = (option: string): LuaValue => (option === "null" ? "null" : option === "on");

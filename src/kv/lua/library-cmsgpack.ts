@@ -55,7 +55,8 @@ export function createCmsgpackLibrary(meter: Meter): LuaTable {
     const all = limit === 0 && offset === 0;
     const reader = new Reader(text, offset, meter);
     const values: LuaValue[] = [];
-    while (reader.left > 0 && (all || values.length < limit)) values.push(reader.value(0));
+    const most = all ? Infinity : limit;
+    while (reader.left > 0 && values.length < most) values.push(reader.value(0));
     meter.charge(text.length);
     return all ? values : [reader.left === 0 ? -1 : reader.at, ...values];
   }
@@ -93,12 +94,12 @@ function packedNumber(value: number): string {
   if (!Number.isInteger(value) || value < -INT64 || value >= INT64) return packedFloat(value);
   if (value >= 0) {
     if (value <= 127) return char(value);
-    const [mark, bytes] = value <= 0xff ? [0xcc, 1] : value <= 0xffff ? [0xcd, 2] : value <= 0xffff_ffff ? [0xce, 4] : [0xcf, 8];
-    return char(mark) + bigEndian(BigInt(value), bytes);
+    const bytes = value <= 0xff ? 1 : value <= 0xffff ? 2 : value <= 0xffff_ffff ? 4 : 8;
+    return char(0xcc + Math.log2(bytes)) + bigEndian(BigInt(value), bytes);
   }
   if (value >= -32) return char(value & 0xff);
-  const [mark, bytes] = value >= -128 ? [0xd0, 1] : value >= -32_768 ? [0xd1, 2] : value >= -(2 ** 31) ? [0xd2, 4] : [0xd3, 8];
-  return char(mark) + bigEndian(BigInt(value), bytes);
+  const bytes = value >= -128 ? 1 : value >= -32_768 ? 2 : value >= -(2 ** 31) ? 4 : 8;
+  return char(0xd0 + Math.log2(bytes)) + bigEndian(BigInt(value), bytes);
 }
 
 function packedFloat(value: number): string {

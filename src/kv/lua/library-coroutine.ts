@@ -39,8 +39,6 @@ export function createCoroutineLibrary(operations: Operations): LuaTable {
     }
   }
 
-  const unresumable = ({ status }: Coroutine): string => `cannot resume ${status} coroutine`;
-
   function resume(...args: LuaValue[]): LuaResult {
     const coroutine = coroutineAt(args, "resume");
     if (coroutine.status !== "suspended") return [false, unresumable(coroutine)];
@@ -91,3 +89,5 @@ function coroutineAt(args: readonly LuaValue[], name: string): Coroutine {
   if (value instanceof Coroutine) return value;
   throw badArgument(0, name, "coroutine expected");
 }
+
+const unresumable = ({ status }: Coroutine): string => `cannot resume ${status} coroutine`;

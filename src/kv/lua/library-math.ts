@@ -1,7 +1,7 @@
 import { badArgument, library, numberAt } from "./arguments.ts";
 import { failure } from "./operations.ts";
 import type { LuaTable } from "./table.ts";
-import { NOTHING, type LuaResult, type LuaValue } from "./value.ts";
+import { NOTHING, type LuaFunction, type LuaResult, type LuaValue } from "./value.ts";
 
 /** How large numbers are that `random` makes of. */
 const RANDOM_MAX = 2 ** 31 - 1;
@@ -40,26 +40,6 @@ export function createMathLibrary(): LuaTable {
     if (from > last) throw badArgument(1, "random", "interval is empty");
     return Math.floor(part * (last - from + 1)) + from;
   }
-
-  function extreme(name: "max" | "min"): (...args: LuaValue[]) => LuaResult {
-    return (...args) => {
-      let found = numberAt(args, 0, name);
-      for (let index = 1; index < args.length; index++) {
-        const value = numberAt(args, index, name);
-        if (name === "max" ? value > found : value < found) found = value;
-      }
-      return found;
-    };
-  }
-
-  const unary = (name: string, compute: (x: number) => LuaResult): [string, (...args: LuaValue[]) => LuaResult] => [
-    name,
-    (...args) => compute(numberAt(args, 0, name)),
-  ];
-  const binary = (name: string, compute: (x: number, y: number) => LuaResult): [string, (...args: LuaValue[]) => LuaResult] => [
-    name,
-    (...args) => compute(numberAt(args, 0, name), numberAt(args, 1, name)),
-  ];
 
   return library({
     ...Object.fromEntries([
@@ -104,6 +84,27 @@ export function createMathLibrary(): LuaTable {
     },
   });
 }
+
+function extreme(name: "max" | "min"): LuaFunction {
+  return (...args) => {
+    let found = numberAt(args, 0, name);
+    for (let index = 1; index < args.length; index++) {
+      const value = numberAt(args, index, name);
+      if (name === "max" ? value > found : value < found) found = value;
+    }
+    return found;
+  };
+}
+
+const unary = (name: string, compute: (x: number) => LuaResult): [string, LuaFunction] => [
+  name,
+  (...args) => compute(numberAt(args, 0, name)),
+];
+
+const binary = (name: string, compute: (x: number, y: number) => LuaResult): [string, LuaFunction] => [
+  name,
+  (...args) => compute(numberAt(args, 0, name), numberAt(args, 1, name)),
+];
 
 /** As C converts a double to an `int`. */
 function int32At(args: readonly LuaValue[], index: number, name: string): number {

@@ -9,37 +9,6 @@ import { NOTHING, first, isFunction, numberText, typeOf, type LuaResult, type Lu
 
 /** https://www.lua.org/manual/5.1/manual.html#5.4 */
 export function createStringLibrary({ meter, index }: Operations): LuaTable {
-  /** An index from the end, where it is negative, as one from the start. */
-  const position = (at: number, length: number): number => (at >= 0 ? at : Math.max(0, length + at + 1));
-
-  function byte(...args: LuaValue[]): LuaResult {
-    const text = stringAt(args, 0, "byte");
-    const from = position(integerAt(args, 1, "byte", 1), text.length);
-    const to = Math.min(text.length, position(integerAt(args, 2, "byte", from), text.length));
-    if (from === to) return from >= 1 ? text.charCodeAt(from - 1) : NOTHING;
-    const values: number[] = [];
-    if (to - Math.max(1, from) >= RESULTS_MAX) throw failure("string slice too long");
-    for (let at = Math.max(1, from); at <= to; at++) values.push(text.charCodeAt(at - 1));
-    return values;
-  }
-
-  function char(...args: LuaValue[]): LuaResult {
-    let text = "";
-    for (let at = 0; at < args.length; at++) {
-      const code = integerAt(args, at, "char");
-      if (code < 0 || code > 255) throw badArgument(at, "char", "invalid value");
-      text += String.fromCharCode(code);
-    }
-    return text;
-  }
-
-  function sub(...args: LuaValue[]): LuaResult {
-    const text = stringAt(args, 0, "sub");
-    const from = position(integerAt(args, 1, "sub"), text.length);
-    const to = position(integerAt(args, 2, "sub", -1), text.length);
-    return text.slice(Math.max(0, from - 1), Math.max(0, to));
-  }
-
   function rep(...args: LuaValue[]): LuaResult {
     const text = stringAt(args, 0, "rep");
     const count = Math.max(0, integerAt(args, 1, "rep"));
@@ -52,7 +21,7 @@ export function createStringLibrary({ meter, index }: Operations): LuaTable {
   function reverse(...args: LuaValue[]): LuaResult {
     const text = stringAt(args, 0, "reverse");
     meter.charge(text.length * 8);
-    return Buffer.from(text, "latin1").reverse().toString("latin1");
+    return Buffer.from(Buffer.from(text, "latin1").toReversed()).toString("latin1");
   }
 
   /** Letters are those of ASCII, whatever the bytes beyond may mean. */
@@ -184,8 +153,39 @@ function expanded(template: string, captureOf: (digit: number) => string): strin
       text += template[at];
       continue;
     }
-    const char = template[++at] ?? "\0";
-    text += /[0-9]/.test(char) ? captureOf(Number(char)) : char;
+    const next = template[++at] ?? "\0";
+    text += /[0-9]/.test(next) ? captureOf(Number(next)) : next;
   }
   return text;
+}
+
+/** An index from the end, where it is negative, as one from the start. */
+const position = (at: number, length: number): number => (at >= 0 ? at : Math.max(0, length + at + 1));
+
+function char(...args: LuaValue[]): LuaResult {
+  let text = "";
+  for (let at = 0; at < args.length; at++) {
+    const code = integerAt(args, at, "char");
+    if (code < 0 || code > 255) throw badArgument(at, "char", "invalid value");
+    text += String.fromCharCode(code);
+  }
+  return text;
+}
+
+function byte(...args: LuaValue[]): LuaResult {
+  const text = stringAt(args, 0, "byte");
+  const from = position(integerAt(args, 1, "byte", 1), text.length);
+  const to = Math.min(text.length, position(integerAt(args, 2, "byte", from), text.length));
+  if (from === to) return from >= 1 ? text.charCodeAt(from - 1) : NOTHING;
+  const values: number[] = [];
+  if (to - Math.max(1, from) >= RESULTS_MAX) throw failure("string slice too long");
+  for (let at = Math.max(1, from); at <= to; at++) values.push(text.charCodeAt(at - 1));
+  return values;
+}
+
+function sub(...args: LuaValue[]): LuaResult {
+  const text = stringAt(args, 0, "sub");
+  const from = position(integerAt(args, 1, "sub"), text.length);
+  const to = position(integerAt(args, 2, "sub", -1), text.length);
+  return text.slice(Math.max(0, from - 1), Math.max(0, to));
 }

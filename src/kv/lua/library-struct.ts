@@ -59,9 +59,9 @@ export function createStructLibrary(meter: Meter): LuaTable {
         bytes = end - at + 1;
       } else if (item.option === "c") {
         if (bytes === 0) {
-          const size = values.pop();
-          if (typeof size !== "number") throw failure("format 'c0' needs a previous size");
-          bytes = Math.trunc(size);
+          const before = values.pop();
+          if (typeof before !== "number") throw failure("format 'c0' needs a previous size");
+          bytes = Math.trunc(before);
           if (!(bytes >= 0)) throw badArgument(1, "unpack", "data string too short");
           need(bytes);
         }
@@ -72,17 +72,6 @@ export function createStructLibrary(meter: Meter): LuaTable {
     }
     values.push(at + 1);
     return values;
-  }
-
-  function size(...args: LuaValue[]): LuaResult {
-    const layout = new Layout(stringAt(args, 0, "size"));
-    let at = 0;
-    for (let item = layout.next(at); item !== undefined; item = layout.next(at)) {
-      if (item.option === "s") throw badArgument(0, "size", "option 's' has no fixed size");
-      if (item.option === "c" && item.bytes === 0) throw badArgument(0, "size", "option 'c0' has no fixed size");
-      at += item.padding + item.bytes;
-    }
-    return at;
   }
 
   return library({ pack, unpack, size });
@@ -177,15 +166,26 @@ function packedNumber(value: number, { option, bytes, bigEndian }: Item): string
     let rest = Number.isFinite(value) && Math.abs(value) < 2 ** 64 ? BigInt.asUintN(64, BigInt(Math.trunc(value))) : 2n ** 63n;
     for (let index = 0; index < bytes; index++, rest >>= 8n) buffer[index] = Number(rest & 0xffn);
   }
-  return (bigEndian ? buffer.reverse() : buffer).toString("latin1");
+  return Buffer.from(bigEndian ? buffer.toReversed() : buffer).toString("latin1");
 }
 
 function unpackedNumber(text: string, { option, bytes, bigEndian }: Item): number {
-  const buffer = Buffer.from(text, "latin1");
-  if (bigEndian) buffer.reverse();
+  const given = Buffer.from(text, "latin1");
+  const buffer = bigEndian ? Buffer.from(given.toReversed()) : given;
   if (option === "f") return buffer.readFloatLE();
   if (option === "d") return buffer.readDoubleLE();
   let value = 0n;
   for (let index = Math.min(8, bytes) - 1; index >= 0; index--) value = (value << 8n) | BigInt(buffer[index]!);
   return Number(/[a-z]/.test(option) ? BigInt.asIntN(8 * Math.min(8, bytes), value) : value);
+}
+
+function size(...args: LuaValue[]): LuaResult {
+  const layout = new Layout(stringAt(args, 0, "size"));
+  let at = 0;
+  for (let item = layout.next(at); item !== undefined; item = layout.next(at)) {
+    if (item.option === "s") throw badArgument(0, "size", "option 's' has no fixed size");
+    if (item.option === "c" && item.bytes === 0) throw badArgument(0, "size", "option 'c0' has no fixed size");
+    at += item.padding + item.bytes;
+  }
+  return at;
 }

@@ -49,38 +49,6 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
     return table.remove(index);
   }
 
-  function foreach(table: LuaTable, visit: LuaFunction): LuaResult {
-    for (let key: LuaValue; ;) {
-      const position = table.positionAfter(key);
-      if (position === undefined || position < 0) return NOTHING;
-      key = table.keyAt(position);
-      const result = first(luaCall(visit, [key, table.valueAt(position)]));
-      if (result !== undefined) return result;
-    }
-  }
-
-  function foreachi(...args: LuaValue[]): LuaResult {
-    const table = tableAt(args, 0, "foreachi");
-    const visit = functionAt(args, 1, "foreachi");
-    const { length } = table;
-    for (let index = 1; index <= length; index++) {
-      const result = first(luaCall(visit, [index, table.at(index)]));
-      if (result !== undefined) return result;
-    }
-    return NOTHING;
-  }
-
-  function maxn(...args: LuaValue[]): LuaResult {
-    const table = tableAt(args, 0, "maxn");
-    let largest = 0;
-    for (let key: LuaValue; ;) {
-      const position = table.positionAfter(key);
-      if (position === undefined || position < 0) return largest;
-      key = table.keyAt(position);
-      if (typeof key === "number" && key > largest) largest = key;
-    }
-  }
-
   function sort(...args: LuaValue[]): LuaResult {
     const table = tableAt(args, 0, "sort");
     const before = args[1] === undefined ? undefined : functionAt(args, 1, "sort");
@@ -130,4 +98,36 @@ export function createTableLibrary({ meter, less }: Operations): LuaTable {
     },
     sort,
   });
+}
+
+function foreach(table: LuaTable, visit: LuaFunction): LuaResult {
+  for (let key: LuaValue; ;) {
+    const position = table.positionAfter(key);
+    if (position === undefined || position < 0) return NOTHING;
+    key = table.keyAt(position);
+    const result = first(luaCall(visit, [key, table.valueAt(position)]));
+    if (result !== undefined) return result;
+  }
+}
+
+function foreachi(...args: LuaValue[]): LuaResult {
+  const table = tableAt(args, 0, "foreachi");
+  const visit = functionAt(args, 1, "foreachi");
+  const { length } = table;
+  for (let index = 1; index <= length; index++) {
+    const result = first(luaCall(visit, [index, table.at(index)]));
+    if (result !== undefined) return result;
+  }
+  return NOTHING;
+}
+
+function maxn(...args: LuaValue[]): LuaResult {
+  const table = tableAt(args, 0, "maxn");
+  let largest = 0;
+  for (let key: LuaValue; ;) {
+    const position = table.positionAfter(key);
+    if (position === undefined || position < 0) return largest;
+    key = table.keyAt(position);
+    if (typeof key === "number" && key > largest) largest = key;
+  }
 }

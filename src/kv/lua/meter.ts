@@ -13,10 +13,17 @@ const BYTES_PER_TURN = 512;
 /** Counts what a script does, so that it can be stopped. Every loop and function of generated code takes one turn; so do long texts by their length. */
 export class Meter {
   left = SLICE;
+  #spent = 0;
   /** Called every few hundred microseconds of a script; throws `ScriptStopped` to end it. */
   onSlice: () => void = () => {};
 
+  /** Taken so far. */
+  get turns(): number {
+    return this.#spent + SLICE - this.left;
+  }
+
   tick(): void {
+    this.#spent = this.turns;
     this.left = SLICE;
     const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
     if (used > limit * HEAP_SHARE_MAX) throw new ScriptStopped("not enough memory");

@@ -1,6 +1,5 @@
 import { LuaError } from "./error.ts";
-import type { Meter } from "./meter.ts";
-import { STRING_BYTES_MAX } from "./meter.ts";
+import { STRING_BYTES_MAX, type Meter } from "./meter.ts";
 import { LuaTable, READONLY } from "./table.ts";
 import {
   NOTHING,
@@ -29,15 +28,6 @@ export const REFUSED: readonly LuaValue[] = Object.freeze([]);
 /** Calls a function of a script from one of ours, which is a level of its own in what `error` counts: `LuaError` knows it by this name. */
 export function luaCall(callee: LuaFunction, args: readonly LuaValue[]): LuaResult {
   return callee(...args);
-}
-
-/** The turns of a generic `for`. */
-interface Turns {
-  key: LuaValue;
-  value: LuaValue;
-  all: LuaResult;
-  next(): boolean;
-  steps(): Generator<readonly LuaValue[], boolean, readonly LuaValue[]>;
 }
 
 /** What generated code calls, by the names that it uses. */
@@ -97,14 +87,6 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     return indexOther(object, name, description);
   }
 
-  /** What is wrong about an assignment is told with its place, unlike where a library makes it. */
-  function assign(table: LuaTable, key: LuaValue, value: LuaValue): void {
-    if (table.isReadonly) throw failure(READONLY);
-    if (key === undefined) throw failure("table index is nil");
-    if (Number.isNaN(key)) throw failure("table index is NaN");
-    table.set(key, value);
-  }
-
   function setOther(object: LuaValue, key: LuaValue, value: LuaValue, description?: string): void {
     let at = object;
     for (let step = 0; step < META_STEPS_MAX; step++) {
@@ -134,25 +116,6 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     if (object instanceof LuaTable && object.metatable === undefined && !object.isReadonly) object.setNamed(name, value);
     else if (object instanceof LuaTable && object.isReadonly) throw failure(READONLY);
     else setOther(object, name, value, description);
-  }
-
-  const tableOf = (values: LuaValue[]): LuaTable => new LuaTable(values);
-
-  /** `fields`: keys and values in turn. */
-  function tableWith(values: LuaValue[], fields: readonly LuaValue[]): LuaTable {
-    const table = new LuaTable(values);
-    for (let at = 0; at < fields.length; at += 2) {
-      const key = fields[at];
-      // Values without a key are assigned last.
-      if (typeof key !== "number" || !(key >= 1 && key <= values.length && Number.isInteger(key))) assign(table, key, fields[at + 1]);
-    }
-    return table;
-  }
-
-  function argTable(values: readonly LuaValue[]): LuaTable {
-    const table = new LuaTable([...values]);
-    table.setNamed("n", values.length);
-    return table;
   }
 
   // --- calls ------------------------------------------------------------------------------------------------------------------------
@@ -189,13 +152,7 @@ export function createOperations(meter: Meter, strings: LuaTable) {
   // --- numbers ----------------------------------------------------------------------------------------------------------------------
 
   /** What is not simply two numbers. */
-  function arithmetic(
-    event: string,
-    left: LuaValue,
-    right: LuaValue,
-    names: readonly (string | undefined)[],
-    compute: (a: number, b: number) => number,
-  ): LuaValue {
+  function arithmetic({ event, compute }: Arithmetic, left: LuaValue, right: LuaValue, names: readonly (string | undefined)[]): LuaValue {
     const [a, b] = [toNumber(left), toNumber(right)];
     if (a !== undefined && b !== undefined) return compute(a, b);
     const handler = handlerOf(left, event) ?? handlerOf(right, event);
@@ -203,28 +160,19 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     throw typeFailure("perform arithmetic on", a === undefined ? left : right, a === undefined ? names[0] : names[1]);
   }
 
-  const modulus = (a: number, b: number): number => a - Math.floor(a / b) * b;
-
   const add = (a: LuaValue, b: LuaValue, left?: string, right?: string): LuaValue =>
-    typeof a === "number" && typeof b === "number" ? a + b : arithmetic("__add", a, b, [left, right], (x, y) => x + y);
+    typeof a === "number" && typeof b === "number" ? a + b : arithmetic(ADD, a, b, [left, right]);
   const subtract = (a: LuaValue, b: LuaValue, left?: string, right?: string): LuaValue =>
-    typeof a === "number" && typeof b === "number" ? a - b : arithmetic("__sub", a, b, [left, right], (x, y) => x - y);
+    typeof a === "number" && typeof b === "number" ? a - b : arithmetic(SUBTRACT, a, b, [left, right]);
   const multiply = (a: LuaValue, b: LuaValue, left?: string, right?: string): LuaValue =>
-    typeof a === "number" && typeof b === "number" ? a * b : arithmetic("__mul", a, b, [left, right], (x, y) => x * y);
+    typeof a === "number" && typeof b === "number" ? a * b : arithmetic(MULTIPLY, a, b, [left, right]);
   const divide = (a: LuaValue, b: LuaValue, left?: string, right?: string): LuaValue =>
-    typeof a === "number" && typeof b === "number" ? a / b : arithmetic("__div", a, b, [left, right], (x, y) => x / y);
+    typeof a === "number" && typeof b === "number" ? a / b : arithmetic(DIVIDE, a, b, [left, right]);
   const modulo = (a: LuaValue, b: LuaValue, left?: string, right?: string): LuaValue =>
-    typeof a === "number" && typeof b === "number" ? modulus(a, b) : arithmetic("__mod", a, b, [left, right], modulus);
+    typeof a === "number" && typeof b === "number" ? modulus(a, b) : arithmetic(MODULO, a, b, [left, right]);
   const power = (a: LuaValue, b: LuaValue, left?: string, right?: string): LuaValue =>
-    typeof a === "number" && typeof b === "number" ? powerOf(a, b) : arithmetic("__pow", a, b, [left, right], powerOf);
-  const negate = (a: LuaValue, name?: string): LuaValue =>
-    typeof a === "number" ? -a : arithmetic("__unm", a, a, [name, name], (x) => -x);
-
-  function loopNumber(value: LuaValue, what: string): number {
-    const number = toNumber(value);
-    if (number === undefined) throw failure(`'for' ${what} must be a number`);
-    return number;
-  }
+    typeof a === "number" && typeof b === "number" ? powerOf(a, b) : arithmetic(POWER, a, b, [left, right]);
+  const negate = (a: LuaValue, name?: string): LuaValue => (typeof a === "number" ? -a : arithmetic(NEGATE, a, a, [name, name]));
 
   // --- texts ------------------------------------------------------------------------------------------------------------------------
 
@@ -232,10 +180,10 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     const x = typeof a === "number" ? numberText(a) : a;
     const y = typeof b === "number" ? numberText(b) : b;
     if (typeof x === "string" && typeof y === "string") {
-      const length = x.length + y.length;
-      if (length > COUNTED_CHARS) {
-        if (length > STRING_BYTES_MAX) throw failure("not enough memory", 0);
-        meter.charge(length);
+      const chars = x.length + y.length;
+      if (chars > COUNTED_CHARS) {
+        if (chars > STRING_BYTES_MAX) throw failure("not enough memory", 0);
+        meter.charge(chars);
       }
       return x + y;
     }
@@ -268,11 +216,6 @@ export function createOperations(meter: Meter, strings: LuaTable) {
   };
   const unequal = (a: LuaValue, b: LuaValue): boolean => !equal(a, b);
 
-  function incomparable(a: LuaValue, b: LuaValue): LuaError {
-    const [left, right] = [typeOf(a), typeOf(b)];
-    return failure(left === right ? `attempt to compare two ${left} values` : `attempt to compare ${left} with ${right}`);
-  }
-
   function less(a: LuaValue, b: LuaValue): boolean {
     if ((typeof a === "number" && typeof b === "number") || (typeof a === "string" && typeof b === "string")) return a < b;
     const handler = typeOf(a) === typeOf(b) ? commonHandler(a, b, "__lt") : undefined;
@@ -295,22 +238,8 @@ export function createOperations(meter: Meter, strings: LuaTable) {
 
   // --- loops ------------------------------------------------------------------------------------------------------------------------
 
-  /** What `next` and the function of `ipairs` are, so that loops over them need not call. */
-  const next: LuaFunction = (...args) => {
-    const [table, key] = args;
-    if (!(table instanceof LuaTable))
-      throw failure(`bad argument #1 to 'next' (table expected, got ${args.length === 0 ? "no value" : typeOf(table)})`);
-    const position = table.positionAfter(key);
-    if (position === undefined) throw failure("invalid key to 'next'", 0);
-    return position < 0 ? undefined : [table.keyAt(position), table.valueAt(position)];
-  };
-  const nextIndex: LuaFunction = (table, at) => {
-    if (!(table instanceof LuaTable) || typeof at !== "number") throw failure("bad argument #1 to 'for iterator' (table expected)");
-    const value = table.at(at + 1);
-    return value === undefined ? undefined : [at + 1, value];
-  };
-
-  class Iteration implements Turns {
+  /** The turns of a generic `for`. */
+  class Iteration {
     key: LuaValue;
     value: LuaValue = undefined;
     all: LuaResult = NOTHING;
@@ -359,7 +288,7 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     }
   }
 
-  const iterate = (step: LuaValue, state?: LuaValue, control?: LuaValue): Turns =>
+  const iterate = (step: LuaValue, state?: LuaValue, control?: LuaValue): Iteration =>
     new Iteration(step, state, step === nextIndex && typeof control !== "number" ? 0 : control);
 
   return {
@@ -406,3 +335,73 @@ export function createOperations(meter: Meter, strings: LuaTable) {
 
 /** C's `pow`: 1 to any power, and any number to the power of 0, is 1. */
 const powerOf = (a: number, b: number): number => (a === 1 || (a === -1 && Math.abs(b) === Infinity) ? 1 : a ** b);
+
+/** What is wrong about an assignment is told with its place, unlike where a library makes it. */
+function assign(table: LuaTable, key: LuaValue, value: LuaValue): void {
+  if (table.isReadonly) throw failure(READONLY);
+  if (key === undefined) throw failure("table index is nil");
+  if (Number.isNaN(key)) throw failure("table index is NaN");
+  table.set(key, value);
+}
+
+const tableOf = (values: LuaValue[]): LuaTable => new LuaTable(values);
+
+function argTable(values: readonly LuaValue[]): LuaTable {
+  const table = new LuaTable([...values]);
+  table.setNamed("n", values.length);
+  return table;
+}
+
+const modulus = (a: number, b: number): number => a - Math.floor(a / b) * b;
+
+function loopNumber(value: LuaValue, what: string): number {
+  const number = toNumber(value);
+  if (number === undefined) throw failure(`'for' ${what} must be a number`);
+  return number;
+}
+
+function incomparable(a: LuaValue, b: LuaValue): LuaError {
+  const [left, right] = [typeOf(a), typeOf(b)];
+  return failure(left === right ? `attempt to compare two ${left} values` : `attempt to compare ${left} with ${right}`);
+}
+
+/** What `next` and the function of `ipairs` are, so that loops over them need not call. */
+const next: LuaFunction = (...args) => {
+  const [table, key] = args;
+  if (!(table instanceof LuaTable))
+    throw failure(`bad argument #1 to 'next' (table expected, got ${args.length === 0 ? "no value" : typeOf(table)})`);
+  const position = table.positionAfter(key);
+  if (position === undefined) throw failure("invalid key to 'next'", 0);
+  return position < 0 ? undefined : [table.keyAt(position), table.valueAt(position)];
+};
+
+const nextIndex: LuaFunction = (table, at) => {
+  if (!(table instanceof LuaTable) || typeof at !== "number") throw failure("bad argument #1 to 'for iterator' (table expected)");
+  const value = table.at(at + 1);
+  return value === undefined ? undefined : [at + 1, value];
+};
+
+interface Arithmetic {
+  /** The metamethod. */
+  readonly event: string;
+  readonly compute: (a: number, b: number) => number;
+}
+
+const ADD: Arithmetic = { event: "__add", compute: (a, b) => a + b };
+const SUBTRACT: Arithmetic = { event: "__sub", compute: (a, b) => a - b };
+const MULTIPLY: Arithmetic = { event: "__mul", compute: (a, b) => a * b };
+const DIVIDE: Arithmetic = { event: "__div", compute: (a, b) => a / b };
+const MODULO: Arithmetic = { event: "__mod", compute: modulus };
+const POWER: Arithmetic = { event: "__pow", compute: powerOf };
+const NEGATE: Arithmetic = { event: "__unm", compute: (a) => -a };
+
+/** `fields`: keys and values in turn. */
+function tableWith(values: LuaValue[], fields: readonly LuaValue[]): LuaTable {
+  const table = new LuaTable(values);
+  for (let at = 0; at < fields.length; at += 2) {
+    const key = fields[at];
+    // Values without a key are assigned last.
+    if (typeof key !== "number" || !(key >= 1 && key <= values.length && Number.isInteger(key))) assign(table, key, fields[at + 1]);
+  }
+  return table;
+}

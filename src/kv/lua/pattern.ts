@@ -71,7 +71,7 @@ export class Matcher {
     for (;;) {
       if (--this.#meter.left < 0) this.#meter.tick();
       if (p === pattern.length) return at;
-      switch (pattern[p]) {
+      switch (pattern.charAt(p)) {
         case "(":
           return pattern[p + 1] === ")" ? this.#open(at, p + 2, POSITION) : this.#open(at, p + 1, OPEN);
         case ")":
@@ -106,7 +106,7 @@ export class Matcher {
           break;
       }
       const end = this.#classEnd(p);
-      switch (pattern[end]) {
+      switch (pattern.charAt(end)) {
         case "?": {
           if (this.#single(at, p, end)) {
             const found = this.#match(at + 1, end + 1);
@@ -211,7 +211,7 @@ export class Matcher {
   #single(at: number, p: number, end: number): boolean {
     if (at >= this.#text.length) return false;
     const code = this.#text.charCodeAt(at);
-    switch (this.#pattern[p]) {
+    switch (this.#pattern.charAt(p)) {
       case ".":
         return true;
       case "%":

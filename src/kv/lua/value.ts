@@ -37,24 +37,21 @@ export const isFunction = (value: LuaValue): value is LuaFunction => typeof valu
 /** No values at all. */
 export const NOTHING: readonly LuaValue[] = Object.freeze([]);
 
-export const first = (result: LuaResult): LuaValue => (result instanceof Array ? result[0] : result);
+const isSeveral = (result: LuaResult): result is readonly LuaValue[] => Array.isArray(result);
 
-export const valuesOf = (result: LuaResult): readonly LuaValue[] => (result instanceof Array ? result : [result]);
+export const first = (result: LuaResult): LuaValue => (isSeveral(result) ? result[0] : result);
+
+export const valuesOf = (result: LuaResult): readonly LuaValue[] => (isSeveral(result) ? result : [result]);
 
 export const valueAt = (result: LuaResult, index: number): LuaValue =>
-  result instanceof Array ? result[index] : index === 0 ? result : undefined;
+  isSeveral(result) ? result[index] : index === 0 ? result : undefined;
 
 export const isTrue = (value: LuaValue): boolean => value !== undefined && value !== false;
 
 export function typeOf(value: LuaValue): string {
-  switch (typeof value) {
-    case "undefined":
-      return "nil";
-    case "object":
-      return value instanceof Coroutine ? "thread" : value instanceof LightUserdata ? "userdata" : "table";
-    default:
-      return typeof value;
-  }
+  if (value === undefined) return "nil";
+  if (typeof value !== "object") return typeof value;
+  return value instanceof Coroutine ? "thread" : value instanceof LightUserdata ? "userdata" : "table";
 }
 
 /** As C's `%.14g` writes it, which is what Lua makes of a number. */

@@ -23,7 +23,7 @@ export class ReplyReader {
   }
 
   #value(): LuaValue {
-    switch (this.#bytes[this.#at++]) {
+    switch (this.#bytes.readUInt8(this.#at++)) {
       case 36: // $
         return this.#bulk();
       case 58: // :

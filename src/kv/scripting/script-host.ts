@@ -19,8 +19,12 @@ import type { ScriptRun } from "./script-run.ts";
 const MINUS = 45;
 const FIRST_BYTES = 1024;
 const KEPT_BYTES_MAX = 64 * 1024;
-/** More of V8's stack than any command takes: a script that has used up the rest must not end in the middle of one. */
-const RESERVE: readonly number[] = Array.from({ length: 3000 }, () => 0);
+/**
+ * A script that has used up V8's stack must not end in the middle of a command, so there is a look at what is left, 100 KiB: more than any command takes
+ * and so many calls of functions as there may have been since the last look.
+ */
+const RESERVE: readonly number[] = Array.from({ length: 12_800 }, () => 0);
+const TURNS_BETWEEN_LOOKS = 50;
 
 /** Runs what is written in Lua, one at a time, and the commands that it calls. */
 export class ScriptHost implements RedisHost {
@@ -33,6 +37,8 @@ export class ScriptHost implements RedisHost {
   readonly #onLog: (level: LogLevel, message: string) => void;
   #bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
   #run: ScriptRun | undefined;
+  /** Turns of the meter at the last look at the stack. */
+  #lookedAt = 0;
 
   constructor(store: Store, onLog: (level: LogLevel, message: string) => void) {
     this.#store = store;
@@ -74,6 +80,7 @@ export class ScriptHost implements RedisHost {
     client.reply.protocol = 2;
     client.reply.truncate();
     this.#run = script;
+    this.#lookedAt = this.engine.meter.turns; // little of the stack is used yet
   }
 
   /** What the caller is answered: the error, and where the script was. */
@@ -94,7 +101,7 @@ export class ScriptHost implements RedisHost {
     if (script === undefined) throw scriptError("redis.call/pcall can only be called inside a script invocation");
     const problem = this.#take(args);
     if (problem !== undefined) return this.#failed(problem, raising, false);
-    reserveStack.apply(undefined, RESERVE as number[]);
+    this.#reserveStack();
     const command = this.#store.commands.find(this.#request);
     const refusal = this.#refusalOf(script, command);
     if (refusal !== undefined) {
@@ -111,6 +118,13 @@ export class ScriptHost implements RedisHost {
     reply.truncate(before);
     if (failed && raising) throw new LuaError(value);
     return value;
+  }
+
+  #reserveStack(): void {
+    const { turns } = this.engine.meter;
+    if (turns - this.#lookedAt < TURNS_BETWEEN_LOOKS) return;
+    this.#lookedAt = turns;
+    takeArguments.apply(undefined, RESERVE as number[]);
   }
 
   #failed(message: string, raising: boolean, counted: boolean): LuaValue {
@@ -194,10 +208,8 @@ export class ScriptHost implements RedisHost {
   }
 }
 
-/** Takes as much of the stack as its arguments, and gives it back: throws now what would be thrown later. */
-function reserveStack(...numbers: number[]): void {
-  void numbers;
-}
+/** Takes as much of the stack as its arguments, and gives it back; throws now what would be thrown later. */
+function takeArguments(..._arguments: number[]): void {}
 
 /** As C's `%.17g`. */
 const argumentText = (value: number): string =>

@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { CommandError } from "../command-error.ts";
-import type { LuaError } from "../lua/error.ts";
-import { luaErrorOf } from "../lua/error.ts";
+import { luaErrorOf, type LuaError } from "../lua/error.ts";
 import { LuaTable } from "../lua/table.ts";
 import type { LuaFunction, LuaValue } from "../lua/value.ts";
 import type { Store } from "../store.ts";
