@@ -21,21 +21,23 @@ export function tendClients(store: Store): void {
 /** Over the hard limit, or over the soft one for all of its time. */
 function isSlow(client: Client, nowMs: number): boolean {
   const unsent = client.output.peer?.unsentBytes ?? 0;
-  if (unsent === 0) return (client.slowSinceMs = undefined) !== undefined;
   const { hardBytes, softBytes, softSeconds } = outputLimitOf(client);
   if (hardBytes > 0 && unsent > hardBytes) return true;
-  if (softBytes === 0 || unsent <= softBytes) return (client.slowSinceMs = undefined) !== undefined;
+  if (softBytes === 0 || unsent <= softBytes) {
+    client.slowSinceMs = undefined;
+    return false;
+  }
   client.slowSinceMs ??= nowMs;
   return nowMs - client.slowSinceMs > softSeconds * 1000;
 }
 
 /** `maxmemory-clients`: those that take most go first. */
-function evictClients(store: Store): void {
+export function evictClients(store: Store): void {
   const limit = clientBytesMax(store);
   if (limit === 0) return;
   const all = [...store.clients.values()].map((client) => ({ client, bytes: client.memoryBytes }));
   let sum = all.reduce((total, { bytes }) => total + bytes, 0);
-  for (const { client, bytes } of all.sort((a, b) => b.bytes - a.bytes)) {
+  for (const { client, bytes } of all.toSorted((a, b) => b.bytes - a.bytes)) {
     if (sum <= limit) return;
     if (client.noEvict) continue;
     sum -= bytes;

@@ -1,6 +1,7 @@
 import type { Request } from "../wire/resp/request.ts";
 import { forbidden } from "./acl/check.ts";
 import type { Client } from "./client.ts";
+import { evictClients } from "./client-upkeep.ts";
 import { CommandError, OUT_OF_MEMORY } from "./command-error.ts";
 import type { Command } from "./commands/command.ts";
 import { isPaused } from "./pause.ts";
@@ -30,6 +31,10 @@ function dispatchSilently(client: Client, request: Request): boolean {
 
 function dispatchAloud(client: Client, request: Request): boolean {
   const { store } = client;
+  if (store.parameters["maxmemory-clients"] !== 0) {
+    evictClients(store);
+    if (!store.clients.has(client.id) && client.output.peer !== undefined) return false;
+  }
   const command = store.commands.find(request);
   if (store.tracking.count > 0) store.tracking.limit();
   const refusal = command === undefined ? unknown(request) : refusalOf(client, command, request);

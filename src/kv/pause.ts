@@ -40,8 +40,9 @@ export function isPaused(client: Client, command: Command): boolean {
   return true;
 }
 
+const writes = ({ flags }: Command): boolean => flags.includes("write") || flags.includes("may_replicate");
+
 function mayWrite(client: Client, command: Command): boolean {
-  const writes = (each: Command): boolean => each.flags.includes("write") || each.flags.includes("may_replicate");
   if (command.name === "exec") return client.transaction?.queue.some(({ command: queued }) => writes(queued)) ?? false;
   return client.transaction === undefined && writes(command);
 }

@@ -32,7 +32,7 @@ export class PubSub {
 
   drop(client: Client): void {
     for (const kind of ["channels", "patterns", "shards"] as const)
-      for (const name of [...(client.subscriptions?.[kind] ?? [])]) this.remove(client, kind, name);
+      for (const name of client.subscriptions?.[kind] ?? []) this.remove(client, kind, name);
   }
 
   /** Sends a message; how many got it. */

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { replaceFileSync } from "../disk/atomic-replace.ts";
 import { splitInline } from "../wire/resp/inline.ts";
 import { quoted } from "./observe.ts";
-import { PARAMETERS, PARAMETER_NAMES, type Parameter, type ParameterName } from "./parameters.ts";
+import { PARAMETERS, PARAMETER_NAMES, type ParameterName } from "./parameters.ts";
 import { textOfParameter } from "./parameter-text.ts";
 import type { Store } from "./store.ts";
 
@@ -46,7 +46,7 @@ export function rewriteConf(store: Store, file: string): void {
 const isDefault = (store: Store, name: ParameterName): boolean => store.parameters[name] === PARAMETERS[name].default;
 
 function linesOf(store: Store, name: ParameterName): readonly string[] {
-  const text = textOfParameter(PARAMETERS[name] as Parameter, store.parameters[name]);
+  const text = textOfParameter(PARAMETERS[name], store.parameters[name]);
   const words = text.split(" ");
   if (name === "save") return text === "" ? ['save ""'] : everyNth(words, 2).map((pair) => `save ${pair}`);
   if (name === "client-output-buffer-limit") return everyNth(words, 4).map((limit) => `${name} ${limit}`);

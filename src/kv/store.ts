@@ -15,6 +15,7 @@ import { defaultParameters, type ParameterName, type ParameterValues } from "./p
 import type { InfoSection } from "./info/sections.ts";
 import { Latencies } from "./latencies.ts";
 import { parseNotifyFlags, type NotifyFlags } from "./notify-flags.ts";
+import { OomScore } from "./oom-score.ts";
 import { outputLimitsOf, type OutputClass, type OutputLimit } from "./parameter-forms.ts";
 import type { Pause } from "./pause.ts";
 import { PubSub } from "./pubsub.ts";
@@ -112,6 +113,7 @@ export class Store {
   goodReplicas = 0;
   /** Bytes that may wait to be sent to a client, by its class. */
   outputLimits: Readonly<Record<OutputClass, OutputLimit>> = outputLimitsOf(defaultParameters()["client-output-buffer-limit"]);
+  readonly #oomScore = new OomScore();
   #notifyFlags: NotifyFlags = parseNotifyFlags("");
   #clientId = 0;
 
@@ -188,8 +190,9 @@ export class Store {
     this.dirty++;
   }
 
-  /** Parameters have other values now. */
+  /** Parameters have other values now. Throws a `CommandError` where they cannot be. */
   parametersChanged(names: readonly ParameterName[]): void {
+    if (names.some((name) => name.startsWith("oom-score-adj"))) this.#oomScore.apply(this.parameters);
     this.#apply();
     if (names.some((name) => name === "maxmemory-policy" || name.startsWith("lfu-"))) this.#countUses();
     if (names.includes("maxmemory")) this.eviction.makeRoom();
@@ -210,7 +213,7 @@ export class Store {
       throw new CommandError(`ERR Error loading ACLs, opening file '${file}': ${(cause as Error).message}`);
     }
     this.acl.load(text, file);
-    for (const client of [...this.clients.values()]) {
+    for (const client of this.clients.values()) {
       if (client.user === this.acl.default) dropListeners([client], client.user);
       else if (client === by) client.closing = true;
       else client.output.close(); // whom the file means by the same name may be somebody else

@@ -74,8 +74,9 @@ function start(client: Client, { redirect, broadcasts, optin, optout, noLoop, pr
   });
 }
 
+const overlap = (a: string, b: string): boolean => a.startsWith(b) || b.startsWith(a);
+
 function checkPrefixes(existing: ReadonlySet<string>, given: readonly string[]): void {
-  const overlap = (a: string, b: string): boolean => a.startsWith(b) || b.startsWith(a);
   const rule = "Prefixes for a single client must not overlap.";
   for (const [index, prefix] of given.entries()) {
     const other = [...existing].find((each) => each !== prefix && overlap(each, prefix));

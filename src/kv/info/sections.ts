@@ -50,14 +50,16 @@ const clients: InfoSection = (store) => {
   ];
 };
 
+/** In bytes, and as people read it. */
+const both = (name: string, bytes: number): readonly InfoField[] => [
+  [name, bytes],
+  [`${name}_human`, humanBytes(bytes)],
+];
+
 const memory: InfoSection = (store) => {
   const { usedBytes, residentBytes, heapBytes, datasetBytes, overheadBytes } = memoryUseOf(store);
   const { maxmemory } = store.parameters;
   const { cachedScripts: scripts, libraries } = store.scripting;
-  const both = (name: string, bytes: number): readonly InfoField[] => [
-    [name, bytes],
-    [`${name}_human`, humanBytes(bytes)],
-  ];
   return [
     ...both("used_memory", usedBytes),
     ...both("used_memory_rss", residentBytes),
