@@ -57,7 +57,7 @@ function dispatchAloud(client: Client, request: Request): boolean {
   }
   // Within a script that takes too long time stands, and nobody is served who waits for what it changes.
   const isWithinScript = store.scripting.running !== undefined;
-  if (!isWithinScript) store.tick();
+  if (!isWithinScript) store.advance();
   client.lastUsedMs = store.nowMs;
   run(client, command!, request);
   client.running = undefined;
@@ -78,7 +78,7 @@ export function run(client: Client, command: Command, request: Request): void {
   const { store, db } = client;
   const before = store.dirty;
   const written = client.reply.length;
-  const startedMs = store.clock.nowMs();
+  const startedMs = store.lookedMs;
   let failed = false;
   client.command = command;
   client.running = request;
@@ -94,7 +94,7 @@ export function run(client: Client, command: Command, request: Request): void {
   if (store.dirty !== before) store.propagate(db, request);
   else store.effects = undefined;
   if (store.tracking.count > 0) track(client, command);
-  const durationMs = store.clock.nowMs() - startedMs;
+  const durationMs = store.look() - startedMs;
   store.statistics.ran(command, durationMs * 1000, failed, store.parameters["latency-tracking"]);
   observe(client, command, request, durationMs);
 }

@@ -64,6 +64,11 @@ export class Store {
   readonly startedMs: number;
   /** Unix milliseconds, the same all through a command. */
   nowMs = 0;
+  /** Monotonic milliseconds of the last look at the clock. */
+  lookedMs = 0;
+  /** What is between that clock and the wall's. */
+  #aheadMs = 0;
+  #batching = false;
   /** Changes since the last snapshot. */
   dirty = 0;
   /** What journal and replicas get instead of the command that runs. */
@@ -157,7 +162,36 @@ export class Store {
 
   /** Time goes on; within a command it stands. */
   tick(): void {
-    const nowMs = this.clock.wallMs();
+    this.lookedMs = this.clock.nowMs();
+    const wallMs = this.clock.wallMs();
+    this.#aheadMs = wallMs - this.lookedMs;
+    this.#setNow(wallMs);
+  }
+
+  /** Commands come together: asking the system for the time takes about as long as a short one, so that is done once, and at the end of each. */
+  beginBatch(): void {
+    // A script that takes too long lets others in, and time stands for it.
+    if (this.scripting.running !== undefined) return;
+    this.tick();
+    this.#batching = true;
+  }
+
+  endBatch(): void {
+    this.#batching = false;
+  }
+
+  /** Before a command. */
+  advance(): void {
+    if (this.#batching) this.#setNow(Math.floor(this.lookedMs + this.#aheadMs));
+    else this.tick();
+  }
+
+  /** Monotonic milliseconds; remembers them for what begins now. */
+  look(): number {
+    return (this.lookedMs = this.clock.nowMs());
+  }
+
+  #setNow(nowMs: number): void {
     if (nowMs === this.nowMs) return;
     this.nowMs = nowMs;
     for (const db of this.databases) db.nowMs = nowMs;
