@@ -18,3 +18,4 @@ mustNode("end to end and foreign clients", [
   "test/e2e/**/*.test.ts",
   "test/compat/**/*.test.ts",
 ]);
+mustNode("Redis' own tests, a quick part", ["test/redis/main.ts", "--quick"]);

@@ -32,7 +32,7 @@ function isSlow(client: Client, nowMs: number): boolean {
 }
 
 /** `maxmemory-clients`: those that take most go first. */
-function evictClients(store: Store): void {
+export function evictClients(store: Store): void {
   const limit = clientBytesMax(store);
   if (limit === 0) return;
   const all = [...store.clients.values()].map((client) => ({ client, bytes: client.memoryBytes }));

@@ -52,6 +52,9 @@ export interface Tracking {
 /** About what a client takes that does nothing. */
 const CLIENT_BYTES = 20_000;
 
+/** About what a name takes in a set besides its letters. */
+const NAME_BYTES = 100;
+
 /** What is known of the connection behind a client. */
 export interface Peer {
   /** `127.0.0.1:50312`. */
@@ -130,7 +133,16 @@ export class Client {
   /** Memory that the client itself takes: what was received and not run, what was not sent, what is queued. */
   get memoryBytes(): number {
     const peer = this.output.peer;
-    return CLIENT_BYTES + (peer?.queryAllocatedBytes ?? 0) + (peer?.unsentBytes ?? 0) + this.transactionBytes;
+    return CLIENT_BYTES + (peer?.queryAllocatedBytes ?? 0) + (peer?.unsentBytes ?? 0) + this.transactionBytes + this.#namesBytes;
+  }
+
+  /** Of what it watches, has subscribed to, and is told of. */
+  get #namesBytes(): number {
+    const { channels = [], patterns = [], shards = [] } = this.subscriptions ?? {};
+    let bytes = this.store.watches.bytesOf(this);
+    for (const names of [channels, patterns, shards, this.tracking?.prefixes ?? []])
+      for (const name of names) bytes += NAME_BYTES + name.length;
+    return bytes;
   }
 
   get transactionBytes(): number {

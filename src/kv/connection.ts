@@ -103,6 +103,8 @@ export class Connection implements ClientOutput {
   #run(work: () => void): void {
     if (this.#closed) return;
     this.#running = true;
+    const { store } = this.#shared;
+    store.beginBatch();
     try {
       work();
     } catch (thrown) {
@@ -111,6 +113,7 @@ export class Connection implements ClientOutput {
       this.client.closing = true;
     } finally {
       this.#running = false;
+      store.endBatch();
     }
     this.#flush();
   }

@@ -1,6 +1,7 @@
 import type { Request } from "../wire/resp/request.ts";
 import { forbidden } from "./acl/check.ts";
 import type { Client } from "./client.ts";
+import { evictClients } from "./client-upkeep.ts";
 import { CommandError, OUT_OF_MEMORY } from "./command-error.ts";
 import type { Command } from "./commands/command.ts";
 import { isPaused } from "./pause.ts";
@@ -30,6 +31,10 @@ function dispatchSilently(client: Client, request: Request): boolean {
 
 function dispatchAloud(client: Client, request: Request): boolean {
   const { store } = client;
+  if (store.parameters["maxmemory-clients"] !== 0) {
+    evictClients(store);
+    if (!store.clients.has(client.id) && client.output.peer !== undefined) return false;
+  }
   const command = store.commands.find(request);
   if (store.tracking.count > 0) store.tracking.limit();
   const refusal = command === undefined ? unknown(request) : refusalOf(client, command, request);
@@ -52,7 +57,7 @@ function dispatchAloud(client: Client, request: Request): boolean {
   }
   // Within a script that takes too long time stands, and nobody is served who waits for what it changes.
   const isWithinScript = store.scripting.running !== undefined;
-  if (!isWithinScript) store.tick();
+  if (!isWithinScript) store.advance();
   client.lastUsedMs = store.nowMs;
   run(client, command!, request);
   client.running = undefined;
@@ -73,7 +78,7 @@ export function run(client: Client, command: Command, request: Request): void {
   const { store, db } = client;
   const before = store.dirty;
   const written = client.reply.length;
-  const startedMs = store.clock.nowMs();
+  const startedMs = store.lookedMs;
   let failed = false;
   client.command = command;
   client.running = request;
@@ -89,7 +94,7 @@ export function run(client: Client, command: Command, request: Request): void {
   if (store.dirty !== before) store.propagate(db, request);
   else store.effects = undefined;
   if (store.tracking.count > 0) track(client, command);
-  const durationMs = store.clock.nowMs() - startedMs;
+  const durationMs = store.look() - startedMs;
   store.statistics.ran(command, durationMs * 1000, failed, store.parameters["latency-tracking"]);
   observe(client, command, request, durationMs);
 }

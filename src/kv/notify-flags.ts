@@ -6,14 +6,16 @@ const ALL = "g$lshzxetd";
 /** In the order in which `CONFIG GET` shows them. */
 const ORDER = `${ALL}KEmn`;
 
+const lettersOf = (text: string): string[] => text.split("");
+
 /** `notify-keyspace-events` in the form in which it is kept: each letter once, `A` where all of its classes are there. */
 export function notifyFlagsText(text: string): string | Refused {
   const given = new Set(text.replaceAll("A", ALL).split(""));
   if ([...given].some((letter) => !ORDER.includes(letter))) return { problem: "Invalid event class character. Use 'Ag$lshzxeKEtmdn'." };
-  const all = ALL.split("").every((letter) => given.has(letter));
+  const all = lettersOf(ALL).every((letter) => given.has(letter));
   return (
     (all ? "A" : "") +
-    ORDER.split("")
+    lettersOf(ORDER)
       .filter((letter) => given.has(letter) && !(all && ALL.includes(letter)))
       .join("")
   );
@@ -33,6 +35,6 @@ export function parseNotifyFlags(text: string): NotifyFlags {
   return {
     keyspace: letters.includes("K"),
     keyevent: letters.includes("E"),
-    classes: new Set(letters.split("").filter((letter) => letter !== "K" && letter !== "E") as EventClass[]),
+    classes: new Set(lettersOf(letters).filter((letter) => letter !== "K" && letter !== "E") as EventClass[]),
   };
 }

@@ -74,5 +74,5 @@ export function settingsOfDirectives(directives: readonly Directive[]): StartSet
     else parameters[name] = value;
   }
   if (problems.length > 0) throw new AnaxError("config.invalid", { problems });
-  return { parameters: parameters, users };
+  return { parameters, users };
 }

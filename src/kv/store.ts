@@ -15,6 +15,7 @@ import { defaultParameters, type ParameterName, type ParameterValues } from "./p
 import type { InfoSection } from "./info/sections.ts";
 import { Latencies } from "./latencies.ts";
 import { parseNotifyFlags, type NotifyFlags } from "./notify-flags.ts";
+import { OomScore } from "./oom-score.ts";
 import { outputLimitsOf, type OutputClass, type OutputLimit } from "./parameter-forms.ts";
 import type { Pause } from "./pause.ts";
 import { PubSub } from "./pubsub.ts";
@@ -63,6 +64,11 @@ export class Store {
   readonly startedMs: number;
   /** Unix milliseconds, the same all through a command. */
   nowMs = 0;
+  /** Monotonic milliseconds of the last look at the clock. */
+  lookedMs = 0;
+  /** What is between that clock and the wall's. */
+  #aheadMs = 0;
+  #batching = false;
   /** Changes since the last snapshot. */
   dirty = 0;
   /** What journal and replicas get instead of the command that runs. */
@@ -112,6 +118,7 @@ export class Store {
   goodReplicas = 0;
   /** Bytes that may wait to be sent to a client, by its class. */
   outputLimits: Readonly<Record<OutputClass, OutputLimit>> = outputLimitsOf(defaultParameters()["client-output-buffer-limit"]);
+  readonly #oomScore = new OomScore();
   #notifyFlags: NotifyFlags = parseNotifyFlags("");
   #clientId = 0;
 
@@ -155,7 +162,36 @@ export class Store {
 
   /** Time goes on; within a command it stands. */
   tick(): void {
-    const nowMs = this.clock.wallMs();
+    this.lookedMs = this.clock.nowMs();
+    const wallMs = this.clock.wallMs();
+    this.#aheadMs = wallMs - this.lookedMs;
+    this.#setNow(wallMs);
+  }
+
+  /** Commands come together: asking the system for the time takes about as long as a short one, so that is done once, and at the end of each. */
+  beginBatch(): void {
+    // A script that takes too long lets others in, and time stands for it.
+    if (this.scripting.running !== undefined) return;
+    this.tick();
+    this.#batching = true;
+  }
+
+  endBatch(): void {
+    this.#batching = false;
+  }
+
+  /** Before a command. */
+  advance(): void {
+    if (this.#batching) this.#setNow(Math.floor(this.lookedMs + this.#aheadMs));
+    else this.tick();
+  }
+
+  /** Monotonic milliseconds; remembers them for what begins now. */
+  look(): number {
+    return (this.lookedMs = this.clock.nowMs());
+  }
+
+  #setNow(nowMs: number): void {
     if (nowMs === this.nowMs) return;
     this.nowMs = nowMs;
     for (const db of this.databases) db.nowMs = nowMs;
@@ -188,8 +224,9 @@ export class Store {
     this.dirty++;
   }
 
-  /** Parameters have other values now. */
+  /** Parameters have other values now. Throws a `CommandError` where they cannot be. */
   parametersChanged(names: readonly ParameterName[]): void {
+    if (names.some((name) => name.startsWith("oom-score-adj"))) this.#oomScore.apply(this.parameters);
     this.#apply();
     if (names.some((name) => name === "maxmemory-policy" || name.startsWith("lfu-"))) this.#countUses();
     if (names.includes("maxmemory")) this.eviction.makeRoom();

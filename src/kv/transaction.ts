@@ -10,6 +10,9 @@ export interface Transaction {
   refused: boolean;
 }
 
+/** About what a watched key takes besides its letters. */
+const WATCHED_BYTES = 200;
+
 /** Who watches which keys. */
 export class Watches {
   readonly #clients = new Map<Database, Map<string, Set<Client>>>();
@@ -33,6 +36,11 @@ export class Watches {
 
   count(client: Client): number {
     return this.#keys.get(client)?.length ?? 0;
+  }
+
+  /** Memory that it takes to watch. */
+  bytesOf(client: Client): number {
+    return (this.#keys.get(client) ?? []).reduce((sum, { key }) => sum + WATCHED_BYTES + key.length, 0);
   }
 
   drop(client: Client): void {

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { readRedisConf, settingsOfDirectives, type Directive } from "../../src/kv/redis-conf.ts";
 import { startStore } from "../../src/kv/start-store.ts";
 
@@ -16,6 +17,7 @@ for (let i = 0; i < more.length;) {
 // The suite's own directives for what only Redis has.
 const known = directives.filter(({ name }) => !["loadmodule", "rename-command", "unixsocket"].includes(name));
 const { parameters, users } = settingsOfDirectives(known);
+const configFile = hasFile ? resolve(first) : undefined; // before the directory changes
 if (parameters.dir !== undefined) process.chdir(parameters.dir);
 const stop = (): void => process.exit(0);
 process.on("SIGTERM", stop).on("SIGINT", stop);
@@ -25,7 +27,7 @@ const running = await startStore({
   port: parameters.port ?? 6379,
   parameters: { ...parameters, dir: process.cwd() },
   users,
-  ...(hasFile && { configFile: first }),
+  ...(configFile !== undefined && { configFile }),
   shutdown: stop,
 });
 console.log(`${process.pid}:M * Server initialized`);

@@ -14,7 +14,7 @@ import { Suite } from "./suite.ts";
 // Redis' own test suite against the store. Ends with 1 if a test fails.
 
 /** Enough to see within a minute that the store is whole. */
-const QUICK = ["unit/type/string", "unit/type/incr", "unit/pubsub", "unit/keyspace"];
+const QUICK = ["unit/type/incr", "unit/type/list-3", "unit/keyspace", "unit/pubsub", "unit/protocol"];
 
 const { values } = parseArgs({
   options: {

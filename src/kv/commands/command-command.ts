@@ -9,37 +9,41 @@ import { helpOf } from "./help.ts";
 
 const FLAGS = ["loading", "stale"] as const;
 
-const subcommand = (name: string, arity: number, summary: string, since: string, run: NonNullable<Command["run"]>): Command => ({
+const subcommand = (name: string, arity: number, about: Pick<Command, "summary" | "since">, run: NonNullable<Command["run"]>): Command => ({
   name: `command|${name}`,
   arity,
   flags: FLAGS,
   group: "server",
-  summary,
-  since,
+  ...about,
   run,
 });
 
-const count = subcommand("count", 2, "How many commands there are.", "2.8.13", ({ store, reply }) =>
+const count = subcommand("count", 2, { summary: "How many commands there are.", since: "2.8.13" }, ({ store, reply }) =>
   reply.integer(store.commands.all.size),
 );
 
-const list = subcommand("list", -2, "Names of commands: all, of a category, or by a pattern.", "7.0.0", ({ store, reply }, request) => {
-  const all = [...store.commands.all.values()];
-  if (request.count === 2) return reply.bulks(all.flatMap((command) => namesOf(command)));
-  if (request.count !== 5 || request.word(2) !== "filterby") throw syntaxError();
-  const value = request.text(4).toLowerCase();
-  const each = all.flatMap((command) => [command, ...(command.subcommands ?? [])]);
-  switch (request.word(3)) {
-    case "module":
-      return reply.bulks([]);
-    case "aclcat":
-      return reply.bulks(each.filter((command) => categoriesOf(command).has(value)).map(({ name }) => name));
-    case "pattern":
-      return reply.bulks(each.filter(({ name }) => matchesGlob(value, name)).map(({ name }) => name));
-    default:
-      throw syntaxError();
-  }
-});
+const list = subcommand(
+  "list",
+  -2,
+  { summary: "Names of commands: all, of a category, or by a pattern.", since: "7.0.0" },
+  ({ store, reply }, request) => {
+    const all = [...store.commands.all.values()];
+    if (request.count === 2) return reply.bulks(all.flatMap((command) => namesOf(command)));
+    if (request.count !== 5 || request.word(2) !== "filterby") throw syntaxError();
+    const value = request.text(4).toLowerCase();
+    const each = all.flatMap((command) => [command, ...(command.subcommands ?? [])]);
+    switch (request.word(3)) {
+      case "module":
+        return reply.bulks([]);
+      case "aclcat":
+        return reply.bulks(each.filter((command) => categoriesOf(command).has(value)).map(({ name }) => name));
+      case "pattern":
+        return reply.bulks(each.filter(({ name }) => matchesGlob(value, name)).map(({ name }) => name));
+      default:
+        throw syntaxError();
+    }
+  },
+);
 
 const namesOf = ({ name, subcommands = [] }: Command): string[] => [name, ...subcommands.map((sub) => sub.name)];
 
@@ -50,7 +54,7 @@ function named(client: Client, name: string): Command | undefined {
   return found?.subcommands?.find((each) => each.name === `${parent}|${sub}`);
 }
 
-const info = subcommand("info", -2, "Details of commands, for routers and libraries.", "2.8.13", (client, request) => {
+const info = subcommand("info", -2, { summary: "Details of commands, for routers and libraries.", since: "2.8.13" }, (client, request) => {
   if (request.count === 2) return replyAll(client);
   client.reply.array(request.count - 2);
   for (const name of request.texts(2)) {
@@ -123,7 +127,7 @@ function replySpec({ reply }: Client, { flags, begin, find }: KeySpec): void {
   else part("find_keys", "keynum", { keynumidx: find.countAt, firstkey: find.first, keystep: find.step });
 }
 
-const docs = subcommand("docs", -2, "What commands are for.", "7.0.0", (client, request) => {
+const docs = subcommand("docs", -2, { summary: "What commands are for.", since: "7.0.0" }, (client, request) => {
   const found =
     request.count === 2
       ? [...client.store.commands.all.values()]
@@ -167,22 +171,27 @@ function keysIn(client: Client, request: Request, from: number): { readonly call
   return { call, keys };
 }
 
-const getkeys = subcommand("getkeys", -3, "The keys of a call.", "2.8.13", (client, request) => {
+const getkeys = subcommand("getkeys", -3, { summary: "The keys of a call.", since: "2.8.13" }, (client, request) => {
   const { call, keys } = keysIn(client, request, 2);
   client.reply.bulks(keys.map(({ index }) => call.text(index)));
 });
 
-const getkeysandflags = subcommand("getkeysandflags", -3, "The keys of a call, and what is done with them.", "7.0.0", (client, request) => {
-  const { call, keys } = keysIn(client, request, 2);
-  const { reply } = client;
-  reply.array(keys.length);
-  for (const { index, flags } of keys) {
-    reply.array(2);
-    reply.bulk(call.text(index));
-    reply.set(flags.length);
-    for (const flag of flags) reply.simple(flag);
-  }
-});
+const getkeysandflags = subcommand(
+  "getkeysandflags",
+  -3,
+  { summary: "The keys of a call, and what is done with them.", since: "7.0.0" },
+  (client, request) => {
+    const { call, keys } = keysIn(client, request, 2);
+    const { reply } = client;
+    reply.array(keys.length);
+    for (const { index, flags } of keys) {
+      reply.array(2);
+      reply.bulk(call.text(index));
+      reply.set(flags.length);
+      for (const flag of flags) reply.simple(flag);
+    }
+  },
+);
 
 export const COMMAND: Command = {
   name: "command",

@@ -2,7 +2,7 @@ import { matchesGlob } from "../glob.ts";
 import { CommandError } from "../command-error.ts";
 import type { Client } from "../client.ts";
 import { PARAMETERS, PARAMETER_NAMES, type Parameter, type ParameterName } from "../parameters.ts";
-import { parseParameter, textOfParameter } from "../parameter-text.ts";
+import { parseParameter, textOfParameter, type ParameterValue } from "../parameter-text.ts";
 import { rewriteConf } from "../rewrite-conf.ts";
 import type { Command } from "./command.ts";
 import { helpOf } from "./help.ts";
@@ -29,7 +29,10 @@ const get: Command = {
   },
 };
 
-const isHidden = (name: ParameterName): boolean => PARAMETERS[name].hidden === true;
+function isHidden(name: ParameterName): boolean {
+  const parameter: Parameter = PARAMETERS[name];
+  return parameter.hidden === true;
+}
 
 const set: Command = {
   name: "config|set",
@@ -56,11 +59,24 @@ const set: Command = {
       if (typeof value === "object") throw failed(value.problem);
       changes.set(name, value);
     }
-    Object.assign(client.store.parameters, Object.fromEntries(changes));
-    client.store.parametersChanged([...changes.keys()]);
+    change(client, changes);
     client.reply.ok();
   },
 };
+
+/** Throws where the new values cannot be had; the old ones are there again then. */
+function change({ store }: Client, changes: ReadonlyMap<ParameterName, ParameterValue>): void {
+  const before = [...changes.keys()].map((name) => [name, store.parameters[name]]);
+  Object.assign(store.parameters, Object.fromEntries(changes));
+  try {
+    store.parametersChanged([...changes.keys()]);
+  } catch (thrown) {
+    if (!(thrown instanceof CommandError)) throw thrown;
+    Object.assign(store.parameters, Object.fromEntries(before));
+    const name = [...changes.keys()].find((each) => each.startsWith("oom-score-adj"));
+    throw new CommandError(`ERR CONFIG SET failed (possibly related to argument '${name}') - ${thrown.message}`);
+  }
+}
 
 /** Whether what is dangerous in the wrong hands is switched on, for this client. */
 export function isAllowed(client: Client, name: "enable-protected-configs" | "enable-debug-command" | "enable-module-command"): boolean {

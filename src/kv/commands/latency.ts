@@ -6,62 +6,81 @@ import { helpOf } from "./help.ts";
 
 const FLAGS = ["admin", "noscript", "loading", "stale"] as const;
 
-const subcommand = (name: string, arity: number, summary: string, since: string, run: NonNullable<Command["run"]>): Command => ({
+const subcommand = (name: string, arity: number, about: Pick<Command, "summary" | "since">, run: NonNullable<Command["run"]>): Command => ({
   name: `latency|${name}`,
   arity,
   flags: FLAGS,
   group: "server",
-  summary,
-  since,
+  ...about,
   run,
 });
 
-const doctor = subcommand("doctor", 2, "What the events that took long tell, for people.", "2.8.13", ({ store, reply }) => {
-  if (store.parameters["latency-monitor-threshold"] === 0)
-    return reply.verbatim(
-      "Latency monitoring is disabled: nothing was recorded. Set latency-monitor-threshold to the milliseconds from which an event is worth to be kept.\n",
+const doctor = subcommand(
+  "doctor",
+  2,
+  { summary: "What the events that took long tell, for people.", since: "2.8.13" },
+  ({ store, reply }) => {
+    if (store.parameters["latency-monitor-threshold"] === 0)
+      return reply.verbatim(
+        "Latency monitoring is disabled: nothing was recorded. Set latency-monitor-threshold to the milliseconds from which an event is worth to be kept.\n",
+      );
+    if (store.latencies.events.size === 0) return reply.verbatim("No event has taken longer than latency-monitor-threshold.\n");
+    const lines = [...store.latencies.events].map(
+      ([name, { points, maxMs }]) =>
+        `${name}: ${points.length} latency spikes, average ${Math.round(points.reduce((sum, { ms }) => sum + ms, 0) / points.length)} ms, worst ${maxMs} ms.\n`,
     );
-  if (store.latencies.events.size === 0) return reply.verbatim("No event has taken longer than latency-monitor-threshold.\n");
-  const lines = [...store.latencies.events].map(
-    ([name, { points, maxMs }]) =>
-      `${name}: ${points.length} latency spikes, average ${Math.round(points.reduce((sum, { ms }) => sum + ms, 0) / points.length)} ms, worst ${maxMs} ms.\n`,
-  );
-  reply.verbatim(`Events that took long since the last LATENCY RESET:\n\n${lines.join("")}`);
-});
+    reply.verbatim(`Events that took long since the last LATENCY RESET:\n\n${lines.join("")}`);
+  },
+);
 
-const history = subcommand("history", 3, "When an event took long, and how long.", "2.8.13", ({ store, reply }, request) => {
-  const points = store.latencies.events.get(request.text(2))?.points ?? [];
-  reply.array(points.length);
-  for (const { at, ms } of points) {
-    reply.array(2);
-    reply.integer(at);
-    reply.integer(ms);
-  }
-});
+const history = subcommand(
+  "history",
+  3,
+  { summary: "When an event took long, and how long.", since: "2.8.13" },
+  ({ store, reply }, request) => {
+    const points = store.latencies.events.get(request.text(2))?.points ?? [];
+    reply.array(points.length);
+    for (const { at, ms } of points) {
+      reply.array(2);
+      reply.integer(at);
+      reply.integer(ms);
+    }
+  },
+);
 
-const latest = subcommand("latest", 2, "The last time that each event took long, and the worst.", "2.8.13", ({ store, reply }) => {
-  reply.array(store.latencies.events.size);
-  for (const [name, { points, maxMs }] of store.latencies.events) {
-    const { at, ms } = points.at(-1)!; // an event has at least one
-    reply.array(4);
-    reply.bulk(name);
-    reply.integer(at);
-    reply.integer(ms);
-    reply.integer(maxMs);
-  }
-});
+const latest = subcommand(
+  "latest",
+  2,
+  { summary: "The last time that each event took long, and the worst.", since: "2.8.13" },
+  ({ store, reply }) => {
+    reply.array(store.latencies.events.size);
+    for (const [name, { points, maxMs }] of store.latencies.events) {
+      const { at, ms } = points.at(-1)!; // an event has at least one
+      reply.array(4);
+      reply.bulk(name);
+      reply.integer(at);
+      reply.integer(ms);
+      reply.integer(maxMs);
+    }
+  },
+);
 
-const reset = subcommand("reset", -2, "Forgets events that took long.", "2.8.13", ({ store, reply }, request) =>
+const reset = subcommand("reset", -2, { summary: "Forgets events that took long.", since: "2.8.13" }, ({ store, reply }, request) =>
   reply.integer(store.latencies.reset(request.texts(2))),
 );
 
 const GRAPH_LEVELS = "_o#";
 
-const graph = subcommand("graph", 3, "The history of an event as a picture of letters.", "2.8.13", ({ store, reply }, request) => {
-  const event = store.latencies.events.get(request.text(2));
-  if (event === undefined) throw new CommandError(`ERR No samples available for event '${request.text(2)}'`);
-  reply.verbatim(graphOf(request.text(2), event));
-});
+const graph = subcommand(
+  "graph",
+  3,
+  { summary: "The history of an event as a picture of letters.", since: "2.8.13" },
+  ({ store, reply }, request) => {
+    const event = store.latencies.events.get(request.text(2));
+    if (event === undefined) throw new CommandError(`ERR No samples available for event '${request.text(2)}'`);
+    reply.verbatim(graphOf(request.text(2), event));
+  },
+);
 
 function graphOf(name: string, { points, maxMs }: LatencyEvent): string {
   const lowest = points.reduce((min, { ms }) => Math.min(min, ms), Infinity);
@@ -73,8 +92,7 @@ function graphOf(name: string, { points, maxMs }: LatencyEvent): string {
 const histogram = subcommand(
   "histogram",
   -2,
-  "How long calls of commands took: counts up to each power of two.",
-  "7.0.0",
+  { summary: "How long calls of commands took: counts up to each power of two.", since: "7.0.0" },
   (client, request) => {
     const { statistics, commands } = client.store;
     const wanted = request.texts(2).map((name) => name.toLowerCase());

@@ -50,7 +50,7 @@ const clients: InfoSection = (store) => {
   ];
 };
 
-/** A size as a number, and as people read it. */
+/** In bytes, and as people read it. */
 const both = (name: string, bytes: number): readonly InfoField[] => [
   [name, bytes],
   [`${name}_human`, humanBytes(bytes)],
