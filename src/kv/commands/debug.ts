@@ -103,10 +103,6 @@ function populate(client: Client, request: Request): void {
   client.reply.ok();
 }
 
-const THREE = [0, 1, 2] as const;
-/** Which double it is says the suite. */
-const DOUBLE = Number("3.141");
-
 function protocol(client: Client, request: Request): void {
   const { reply } = client;
   switch (request.word(2)) {
