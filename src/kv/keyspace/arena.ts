@@ -8,8 +8,6 @@ const SEGMENT_BITS = 22;
 const SEGMENT_BYTES = 1 << SEGMENT_BITS;
 const UNIT_BITS = SEGMENT_BITS - 3;
 const UNIT_MASK = (1 << UNIT_BITS) - 1;
-/** Half a segment: what is larger belongs in a buffer of its own. */
-export const RECORD_BYTES_MAX = SEGMENT_BYTES / 2;
 /** Up to here every multiple of a unit is a size of its own. */
 const EXACT_UNITS = 16;
 /** Above, each power of two is divided into so many sizes: at most an eighth is lost. */
@@ -36,7 +34,7 @@ export class Arena {
     return this.bytes.length * SEGMENT_BYTES;
   }
 
-  /** A record of at least so many bytes, at most `RECORD_BYTES_MAX`; what is in it is undefined. */
+  /** A record of at least so many bytes, at most half a segment, as what is larger belongs in a buffer of its own; what is in it is undefined. */
   allocate(size: number): Address {
     const index = sizeIndexOf(size);
     const units = unitsOf(index);
