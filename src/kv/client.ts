@@ -111,6 +111,12 @@ export class Client {
 
   /** A key that it has waited for is there; its reply is being written. */
   served = false;
+  /** The server that this one follows: it may do what others may not. */
+  isPrimary = false;
+  /** How far history and journal went when it had last changed something. */
+  replicationOffset = 0;
+  journalOffset = 0;
+
   #held: Buffer[] = [];
 
   constructor(store: Store, id: number, output: ClientOutput) {

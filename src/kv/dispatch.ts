@@ -56,8 +56,35 @@ function dispatchAloud(client: Client, request: Request): boolean {
   client.lastUsedMs = store.nowMs;
   run(client, command!, request);
   client.running = undefined;
-  if (store.blocked.count > 0 && !isWithinScript) store.blocked.serve();
+  if (!isWithinScript) {
+    if (store.propagation.count > 0) handOn(client, command!);
+    if (store.blocked.count > 0) store.blocked.serve();
+  }
   return client.blocked === undefined && !client.closing;
+}
+
+/** Runs a command that was run before, elsewhere or by an earlier run of this server: nothing refuses it. False: there is no such command. */
+export function applyCommand(client: Client, request: Request): boolean {
+  const { store } = client;
+  const command = store.commands.find(request);
+  if (command?.run === undefined) return false;
+  if (client.transaction !== undefined && !runsAtOnce(command)) client.transaction.queue.push({ command, request: request.copy() });
+  else {
+    run(client, command, request);
+    client.running = undefined;
+    if (store.propagation.count > 0) handOn(client, command);
+    if (store.blocked.count > 0) store.blocked.serve();
+  }
+  client.reply.truncate();
+  return true;
+}
+
+/** What a command that looks at any keys at all finds expired is no part of it. */
+function handOn(client: Client, command: Command): void {
+  const { store } = client;
+  store.propagation.flush(!command.flags.includes("touches_arbitrary_keys"));
+  client.replicationOffset = store.replicationOffset;
+  client.journalOffset = store.journalOffset;
 }
 
 /** Remembers what a client has read that wants to be told of changes; of a script, the keys that it was called with. */
@@ -121,6 +148,10 @@ function refusalOf(client: Client, command: Command, request: Request): string |
     if (refusal !== undefined) return refusal;
   }
   const { store } = client;
+  if (store.gates.size > 0) {
+    const refusal = store.refusalOf(client, command.flags);
+    if (refusal !== undefined) return refusal;
+  }
   const { busy } = store.scripting;
   if (busy !== undefined) return command.flags.includes("allow_busy") ? undefined : busy;
   store.outOfMemory = store.parameters.maxmemory > 0 && !store.eviction.makeRoom();

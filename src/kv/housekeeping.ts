@@ -34,6 +34,8 @@ function run(store: Store, expiry: ActiveExpiry): number | undefined {
   tendClients(store);
   store.rates.sample(store);
   if (store.tracking.count > 0) store.tracking.limit();
+  store.propagation.flush(false);
+  store.persistence?.tick();
   if (store.blocked.count > 0) store.blocked.serve();
   return soonMs;
 }

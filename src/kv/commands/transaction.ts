@@ -54,9 +54,7 @@ const exec: Command = {
     client.reply.array(transaction.queue.length);
     client.mayBlock = false;
     client.inExec = true;
-    store.together(() => {
-      for (const { command, request } of transaction.queue) runQueued(client, command, request);
-    });
+    for (const { command, request } of transaction.queue) runQueued(client, command, request);
     client.inExec = false;
     client.mayBlock = true;
     client.propagateAs(); // each has told its effects itself
