@@ -185,6 +185,20 @@ export class Connection implements ClientOutput {
     this.#ended();
   }
 
+  async drained(): Promise<void> {
+    this.#flush();
+    if (this.#closed || this.#socket.writableLength <= UNSENT_BYTES_MAX) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.#socket.off("drain", done);
+        this.#socket.off("close", done);
+        resolve();
+      };
+      this.#socket.on("drain", done);
+      this.#socket.on("close", done);
+    });
+  }
+
   close(): void {
     if (!this.#closed) this.#socket.end(() => this.#socket.destroy());
     this.#ended();
@@ -201,6 +215,7 @@ export class Connection implements ClientOutput {
     store.monitors.delete(this.client);
     store.pubsub.drop(this.client);
     store.tracking.stop(this.client);
+    if (this.client.replica !== undefined) store.replication?.primary.detach(this.client);
     this.#onClosed();
   }
 }

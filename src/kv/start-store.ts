@@ -12,6 +12,7 @@ import { startHousekeeping } from "./housekeeping.ts";
 import type { Log } from "../base/log.ts";
 import type { ParameterValues } from "./parameters.ts";
 import { Persistence } from "./persist/persistence.ts";
+import { Replication } from "./replica/replication.ts";
 import { Store, type ShutdownHow } from "./store.ts";
 import { createTlsServer } from "./tls.ts";
 
@@ -63,6 +64,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   const store = new Store({ clock, commands: new CommandTable(COMMANDS), parameters: { ...EMBEDDED, ...directory, ...options.parameters } });
   store.shutdown = options.shutdown;
   const persistence = (store.persistence = scope.use(new Persistence(store, options.log ?? SILENT)));
+  store.replication = scope.use(new Replication(store, options.log ?? SILENT));
   store.tick();
   if (store.parameters.aclfile !== "") store.loadUsers(store.parameters.aclfile);
   if (options.users !== undefined && options.users.length > 0)

@@ -23,6 +23,8 @@ import { Snapshots } from "./persist/snapshot.ts";
 import { Propagation } from "./propagation.ts";
 import { PubSub } from "./pubsub.ts";
 import { Rates } from "./rates.ts";
+import type { Replication } from "./replica/replication.ts";
+import { Waits } from "./replica/waits.ts";
 import { Scripting } from "./scripting/scripting.ts";
 import { SlowLog } from "./slow-log.ts";
 import { Statistics } from "./statistics.ts";
@@ -123,6 +125,12 @@ export class Store {
   hold: ((resume: () => void) => boolean) | undefined;
   /** Data is being read from disk: commands have to wait. */
   loading: Loading | undefined;
+  /** Undefined for a store without a network. */
+  replication: Replication | undefined;
+  /** Clients that wait for replicas or the disk. */
+  readonly waits = new Waits();
+  /** This server has a part of the history that `replicationId` names, up to `replicationOffset`: it can ask another to go on from there. */
+  knowsHistory = false;
   /** Bytes of the history of changes so far, as replicas count them. */
   replicationOffset = 0;
   /** Bytes of the journal so far. */
@@ -211,6 +219,7 @@ export class Store {
   /** Parameters have other values now. */
   parametersChanged(names: readonly ParameterName[]): void {
     this.#apply();
+    if (names.includes("repl-backlog-size")) this.replication?.primary.parametersChanged();
     if (names.includes("appendonly")) this.persistence?.journalSwitched();
     if (names.some((name) => name === "maxmemory-policy" || name.startsWith("lfu-"))) this.#countUses();
     if (names.includes("maxmemory")) this.eviction.makeRoom();

@@ -39,6 +39,7 @@ import { SET_RANDOM_COMMANDS } from "./set-random.ts";
 import { SET_COMMANDS } from "./set.ts";
 import { SORT_COMMANDS } from "./sort.ts";
 import { STRING_COMMANDS } from "./string.ts";
+import { SYNC_COMMANDS } from "./sync.ts";
 import { TRANSACTION_COMMANDS } from "./transaction.ts";
 
 /** Every command of the server. */
@@ -84,5 +85,6 @@ export const COMMANDS: readonly Command[] = [
   ...SET_RANDOM_COMMANDS,
   ...SORT_COMMANDS,
   ...STRING_COMMANDS,
+  ...SYNC_COMMANDS,
   ...TRANSACTION_COMMANDS,
 ];

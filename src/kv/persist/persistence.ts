@@ -52,6 +52,11 @@ export class Persistence implements AsyncDisposable {
     this.journal.switched().catch((error: unknown) => this.#log.error("store.journal-failed", { error }));
   }
 
+  /** A file that is gone when the store is. */
+  temporaryFile(name: string): string {
+    return this.#directory.file(name);
+  }
+
   /** From time to time. */
   tick(): void {
     this.saves.tick();

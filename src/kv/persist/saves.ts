@@ -67,17 +67,12 @@ export class Saves {
 
   async #save(): Promise<void> {
     const store = this.#store;
-    const dirty = store.dirty;
     const startedMs = store.clock.nowMs();
-    // The moment is now; the file is made while the walk goes on.
-    const chunks = store.snapshots.begin(beginRdb(store), () => store.parameters["rdb-key-save-delay"] / 1000);
     try {
-      const file = await NewFile.create(this.path, this.#directory.file(`temp-${process.pid}-background.rdb`)).catch(async (thrown: unknown) => {
-        await chunks.next();
-        await chunks.return();
-        throw thrown;
-      });
-      await file.fill(chunks);
+      using slot = store.snapshots.reserve();
+      const file = await NewFile.create(this.path, this.#directory.file(`temp-${process.pid}-background.rdb`));
+      const dirty = store.dirty;
+      await file.fill(slot.begin(beginRdb(store), () => store.parameters["rdb-key-save-delay"] / 1000));
       store.dirty -= Math.min(dirty, store.dirty);
       this.#saved();
       this.#log.info("store.saved", { path: this.path, bytes: file.bytes });

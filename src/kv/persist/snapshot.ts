@@ -20,6 +20,15 @@ export interface SnapshotEncoder {
   take(): Buffer;
 }
 
+/** The right to take the next snapshot. */
+export interface SnapshotSlot extends Disposable {
+  /**
+   * The moment is that of the call. The bytes come as fast as the caller takes them, who has to begin at once; leaving the loop gives the snapshot up. `keyDelayMs`: a pause after
+   * each key, for tests.
+   */
+  begin(encoder: SnapshotEncoder, keyDelayMs: () => number): AsyncGenerator<Buffer, void>;
+}
+
 /** The records of one database as it was: they may belong to another by now, or to none. */
 interface Part {
   readonly index: number;
@@ -58,12 +67,22 @@ export class Snapshots {
     while (this.#busy) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  /**
-   * The moment is that of the call. The bytes come as fast as the caller takes them; leaving the loop gives it up. Must not be called while one is under way.
-   * `keyDelayMs`: a pause after each key, for tests.
-   */
-  begin(encoder: SnapshotEncoder, keyDelayMs: () => number): AsyncGenerator<Buffer, void> {
+  /** Nobody else may begin one before this one has begun and ended, or the slot is disposed of. Must not be called while one is under way. */
+  reserve(): SnapshotSlot {
     this.#busy = true;
+    let begun = false;
+    return {
+      begin: (encoder, keyDelayMs) => {
+        begun = true;
+        return this.#begin(encoder, keyDelayMs);
+      },
+      [Symbol.dispose]: () => {
+        if (!begun) this.#ended();
+      },
+    };
+  }
+
+  #begin(encoder: SnapshotEncoder, keyDelayMs: () => number): AsyncGenerator<Buffer, void> {
     this.#encoder = encoder;
     this.keysTotal = this.#store.databases.reduce((sum, db) => sum + db.count, 0);
     this.#parts = this.#store.databases.map((db, index) => ({ index, db, cursor: 0, walked: false }));

@@ -48,6 +48,7 @@ export class Journal implements AsyncDisposable {
   #rewriting: Promise<void> | undefined;
   /** The highest of an increment, of those in the manifest and those that never came into it. */
   #sequence = 0;
+  #syncedHistory = 0;
   #opening = false;
   #cancelled = false;
 
@@ -69,6 +70,13 @@ export class Journal implements AsyncDisposable {
   /** Of what was appended, how much is on disk. */
   get syncedOffset(): number {
     return this.#writer?.synced ?? 0;
+  }
+
+  /** Of the history, how much is on this server's disk; undefined: nothing is written there. */
+  get syncedReplicationOffset(): number | undefined {
+    if (this.#writer === undefined) return undefined;
+    if (this.#writer.synced === this.#writer.appended) this.#syncedHistory = this.#store.replicationOffset;
+    return this.#syncedHistory;
   }
 
   #path(name: string): string {
@@ -206,11 +214,12 @@ export class Journal implements AsyncDisposable {
     const asRdb = store.parameters["aof-use-rdb-preamble"];
     const baseSequence = (before.base?.sequence ?? 0) + 1;
     const base: JournalFile = { name: `${appendfilename}.${baseSequence}.base.${asRdb ? "rdb" : "aof"}`, sequence: baseSequence };
+    while (store.snapshots.busy) await store.snapshots.free();
+    using slot = store.snapshots.reserve();
     const file = await NewFile.create(this.#path(base.name), this.#path(`temp-${process.pid}.aof`));
-    await store.snapshots.free();
     // The moment: what was changed before is in the base, what is changed from now on goes to the new file.
     const encoder = asRdb ? beginRdb(store, [["aof-base", "1"]]) : new CommandEncoder([...store.scripting.libraries.all].map(({ code }) => code));
-    const chunks = store.snapshots.begin(encoder, () => (this.#cancelled ? 0 : store.parameters["rdb-key-save-delay"] / 1000));
+    const chunks = slot.begin(encoder, () => (this.#cancelled ? 0 : store.parameters["rdb-key-save-delay"] / 1000));
     if (this.#writer === undefined) this.#begin(incrementFd, 0);
     else {
       this.#olderBytes += this.#writer.fileBytes;
