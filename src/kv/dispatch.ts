@@ -2,7 +2,8 @@ import type { Request } from "../wire/resp/request.ts";
 import { forbidden } from "./acl/check.ts";
 import type { Client } from "./client.ts";
 import { CommandError, OUT_OF_MEMORY } from "./command-error.ts";
-import type { Command } from "./commands/command.ts";
+import { endTransaction } from "./transaction.ts";
+import type { Command, CommandFlag } from "./commands/command.ts";
 import { isPaused } from "./pause.ts";
 import { observe } from "./observe.ts";
 
@@ -36,7 +37,8 @@ function dispatchAloud(client: Client, request: Request): boolean {
   if (refusal !== undefined) {
     if (client.transaction !== undefined) client.transaction.refused = true;
     if (command !== undefined) store.statistics.of(command).rejected++;
-    client.fail(refusal);
+    if (command?.name === "exec" && client.transaction !== undefined && !refusal.startsWith("ERR")) client.fail(aborted(client, refusal));
+    else client.fail(refusal);
     return true;
   }
   if (client.transaction !== undefined && !runsAtOnce(command!)) {
@@ -61,6 +63,21 @@ function dispatchAloud(client: Client, request: Request): boolean {
     if (store.blocked.count > 0) store.blocked.serve();
   }
   return client.blocked === undefined && !client.closing;
+}
+
+/** What may not be run now will not be run later. */
+function aborted(client: Client, refusal: string): string {
+  endTransaction(client);
+  return `EXECABORT Transaction discarded because of: ${refusal}`;
+}
+
+/** Flags that decide whether a command may be run now: of EXEC those of what it runs. */
+function gateFlags(client: Client, command: Command): readonly CommandFlag[] {
+  const { transaction } = client;
+  if (command.name !== "exec" || transaction === undefined) return command.flags;
+  const all = (flag: CommandFlag): boolean => transaction.queue.every(({ command: queued }) => queued.flags.includes(flag));
+  const some = (flag: CommandFlag): boolean => transaction.queue.some(({ command: queued }) => queued.flags.includes(flag));
+  return [...(["loading", "stale"] as const).filter(all), ...(["write", "may_replicate"] as const).filter(some)];
 }
 
 /** Runs a command that was run before, elsewhere or by an earlier run of this server: nothing refuses it. False: there is no such command. */
@@ -149,7 +166,7 @@ function refusalOf(client: Client, command: Command, request: Request): string |
   }
   const { store } = client;
   if (store.gates.size > 0) {
-    const refusal = store.refusalOf(client, command.flags);
+    const refusal = store.refusalOf(client, gateFlags(client, command));
     if (refusal !== undefined) return refusal;
   }
   const { busy } = store.scripting;

@@ -108,8 +108,8 @@ export class EffectStream {
   }
 
   write(effects: Effects, append: (bytes: Buffer) => void): void {
-    const wrapped = effects.atomic && this.#countOf(effects) > 1;
-    if (wrapped) append(MULTI);
+    let wraps = effects.atomic && this.#countOf(effects) > 1;
+    const wrapped = wraps;
     for (let index = 0; index < effects.count; index++) {
       if ((effects.targetsOf(index) & this.#target) === 0) continue;
       const database = effects.databaseOf(index);
@@ -117,6 +117,9 @@ export class EffectStream {
         append(commandBytes("SELECT", String(database)));
         this.#selected = database;
       }
+      // After the SELECT that the first command needs, as Redis has it.
+      if (wraps) append(MULTI);
+      wraps = false;
       append(effects.bytesOf(index));
     }
     if (wrapped) append(EXEC);

@@ -3,6 +3,7 @@ import { forbidden } from "../acl/check.ts";
 import { CommandError, OUT_OF_MEMORY } from "../command-error.ts";
 import type { Client } from "../client.ts";
 import { run } from "../dispatch.ts";
+import { endTransaction } from "../transaction.ts";
 import { keysFrom, type Command } from "./command.ts";
 
 const FLAGS = ["noscript", "loading", "stale", "fast", "allow_busy"] as const;
@@ -100,11 +101,5 @@ const unwatch: Command = {
     client.reply.ok();
   },
 };
-
-export function endTransaction(client: Client): void {
-  client.transaction = undefined;
-  client.spoiled = false;
-  client.store.watches.drop(client);
-}
 
 export const TRANSACTION_COMMANDS: readonly Command[] = [multi, discard, exec, watch, unwatch];

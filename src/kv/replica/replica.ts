@@ -1,5 +1,4 @@
 import type { Client } from "../client.ts";
-import { outputLimitsOf } from "../parameter-forms.ts";
 
 /**
  * A connection that gets the history: it waits for a snapshot, then gets one while what is changed meanwhile is kept for it, and then whatever is changed.
@@ -65,7 +64,7 @@ export class Replica {
 
   #isOverLimit(): boolean {
     const { store } = this.client;
-    const { hardBytes, softBytes, softSeconds } = outputLimitsOf(store.parameters["client-output-buffer-limit"]).slave;
+    const { hardBytes, softBytes, softSeconds } = store.outputLimits.slave;
     const bytes = this.unsentBytes;
     if (hardBytes > 0 && bytes > Math.max(hardBytes, store.parameters["repl-backlog-size"])) return true;
     if (softBytes === 0 || bytes <= softBytes) {
