@@ -80,7 +80,10 @@ export class BlockedClients {
         const ready = this.#ready;
         this.#ready = [];
         for (const { db, key } of ready)
-          for (const client of Array.from(this.#waiting.get(db)?.get(key) ?? [])) if (served(client, key)) this.release(client);
+          for (const client of Array.from(this.#waiting.get(db)?.get(key) ?? [])) {
+            if (served(client, key)) this.release(client);
+            client.store.propagation.flush(true);
+          }
       }
     } finally {
       this.#serving = false;

@@ -2,7 +2,8 @@ import type { Client } from "./client.ts";
 import type { OutputClass, OutputLimit } from "./parameter-forms.ts";
 import type { Store } from "./store.ts";
 
-const classOf = (client: Client): OutputClass => (client.monitors ? "slave" : client.subscriptions === undefined ? "normal" : "pubsub");
+const classOf = (client: Client): OutputClass =>
+  client.monitors || client.replica !== undefined ? "slave" : client.subscriptions === undefined ? "normal" : "pubsub";
 
 /** What of `client-output-buffer-limit` holds for a client. */
 export const outputLimitOf = (client: Client): OutputLimit => client.store.outputLimits[classOf(client)];
@@ -11,7 +12,7 @@ export const outputLimitOf = (client: Client): OutputLimit => client.store.outpu
 export function tendClients(store: Store): void {
   const idleMs = store.parameters.timeout * 1000;
   for (const client of store.clients.values()) {
-    const isWaiting = client.blocked !== undefined || client.subscriptions !== undefined || client.monitors;
+    const isWaiting = client.blocked !== undefined || client.subscriptions !== undefined || client.monitors || client.replica !== undefined;
     if (idleMs > 0 && !isWaiting && store.nowMs - client.lastUsedMs > idleMs) client.output.close();
     else if (isSlow(client, store.nowMs)) client.output.drop?.();
   }
@@ -39,7 +40,7 @@ export function evictClients(store: Store): void {
   let sum = all.reduce((total, { bytes }) => total + bytes, 0);
   for (const { client, bytes } of all.toSorted((a, b) => b.bytes - a.bytes)) {
     if (sum <= limit) return;
-    if (client.noEvict) continue;
+    if (client.noEvict || client.replica !== undefined) continue;
     sum -= bytes;
     store.statistics.evictedClients++;
     client.output.drop?.();

@@ -8,6 +8,7 @@ import { CommandError, wrongType } from "./command-error.ts";
 import type { Database } from "./keyspace/database.ts";
 import type { Address } from "./keyspace/arena.ts";
 import { STRING, type Value } from "./keyspace/value.ts";
+import type { Replica } from "./replica/replica.ts";
 import type { Store } from "./store.ts";
 import type { Transaction } from "./transaction.ts";
 
@@ -24,8 +25,20 @@ export interface ClientOutput {
   close(): void;
   /** Closes the connection at once; what was written and not sent is lost. Undefined for one that has none, as `peer`. */
   drop?(): void;
+  /** Resolves when the other side has taken most of what was written, or has gone. */
+  drained?(): Promise<void>;
   /** Undefined for one that has no connection. */
   readonly peer?: Peer;
+}
+
+export interface ReplicaOffers {
+  /** Where it listens itself. */
+  port: number;
+  host: string | undefined;
+  /** It takes a snapshot whose length is not told before. */
+  eof: boolean;
+  /** It takes another name of the history. */
+  psync2: boolean;
 }
 
 /** What a client has subscribed to. */
@@ -114,6 +127,16 @@ export class Client {
 
   /** A key that it has waited for is there; its reply is being written. */
   served = false;
+  /** It gets the history of changes. */
+  replica: Replica | undefined;
+  /** What a replica has told of itself before it asked for the history. */
+  offers: ReplicaOffers = { port: 0, host: undefined, eof: false, psync2: false };
+  /** The server that this one follows: it may do what others may not. */
+  isPrimary = false;
+  /** How far history and journal went when it had last changed something. */
+  replicationOffset = 0;
+  journalOffset = 0;
+
   #held: Buffer[] = [];
 
   constructor(store: Store, id: number, output: ClientOutput) {

@@ -34,6 +34,8 @@ export class Connection implements ClientOutput {
   #closed = false;
   #paused = false;
   #waking = false;
+  /** Of replies that wait until what they tell of is on disk. */
+  #heldBytes = 0;
   /** Commands of this connection are being run: it flushes at their end. */
   #running = false;
 
@@ -51,10 +53,7 @@ export class Connection implements ClientOutput {
     this.#address = addressOf(this.#socket.remoteAddress, this.#socket.remotePort);
     this.#socket.on("close", () => this.#ended());
     this.#socket.on("error", () => this.#socket.destroy());
-    this.#socket.on("drain", () => {
-      this.#paused = false;
-      this.#socket.resume();
-    });
+    this.#socket.on("drain", () => this.#goOn());
   }
 
   get peer(): Peer {
@@ -64,7 +63,7 @@ export class Connection implements ClientOutput {
       localAddress: addressOf(socket.localAddress, socket.localPort),
       queryBytes: this.#parser.pendingBytes,
       queryAllocatedBytes: this.#parser.allocatedBytes,
-      unsentBytes: socket.writableLength + this.client.reply.length,
+      unsentBytes: socket.writableLength + this.#heldBytes + this.client.reply.length,
     };
   }
 
@@ -147,13 +146,36 @@ export class Connection implements ClientOutput {
         reply.view().copy(bytes);
         reply.truncate();
       } else bytes = reply.take();
-      const { statistics } = this.#shared.store;
+      const { statistics, hold } = this.#shared.store;
       statistics.outputBytes += bytes.length;
       statistics.writesProcessed++;
-      this.#socket.write(bytes);
-      if (this.#socket.writableLength > UNSENT_BYTES_MAX) this.#pause();
+      if (hold?.(() => this.#sendHeld(bytes)) !== true) this.#send(bytes);
+      else {
+        this.#heldBytes += bytes.length;
+        if (this.#heldBytes > UNSENT_BYTES_MAX) this.#pause();
+      }
     }
+    if (this.client.closing && this.#heldBytes === 0) this.close();
+  }
+
+  #send(bytes: Buffer): void {
+    this.#socket.write(bytes);
+    if (this.#socket.writableLength > UNSENT_BYTES_MAX) this.#pause();
+  }
+
+  /** What these replies tell of is on disk now. */
+  #sendHeld(bytes: Buffer): void {
+    this.#heldBytes -= bytes.length;
+    if (this.#closed) return;
+    this.#send(bytes);
+    if (this.#heldBytes > 0) return;
     if (this.client.closing) this.close();
+    else if (this.#paused && this.#socket.writableLength <= UNSENT_BYTES_MAX) this.#goOn();
+  }
+
+  #goOn(): void {
+    this.#paused = false;
+    this.#socket.resume();
   }
 
   #pause(): void {
@@ -164,6 +186,20 @@ export class Connection implements ClientOutput {
   drop(): void {
     this.#socket.destroy();
     this.#ended();
+  }
+
+  async drained(): Promise<void> {
+    this.#flush();
+    if (this.#closed || this.#socket.writableLength <= UNSENT_BYTES_MAX) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.#socket.off("drain", done);
+        this.#socket.off("close", done);
+        resolve();
+      };
+      this.#socket.on("drain", done);
+      this.#socket.on("close", done);
+    });
   }
 
   close(): void {
@@ -182,6 +218,7 @@ export class Connection implements ClientOutput {
     store.monitors.delete(this.client);
     store.pubsub.drop(this.client);
     store.tracking.stop(this.client);
+    if (this.client.replica !== undefined) store.replication?.primary.detach(this.client);
     this.#onClosed();
   }
 }

@@ -3,7 +3,8 @@ import { forbidden } from "./acl/check.ts";
 import type { Client } from "./client.ts";
 import { evictClients } from "./client-upkeep.ts";
 import { CommandError, OUT_OF_MEMORY } from "./command-error.ts";
-import type { Command } from "./commands/command.ts";
+import { endTransaction } from "./transaction.ts";
+import type { Command, CommandFlag } from "./commands/command.ts";
 import { isPaused } from "./pause.ts";
 import { observe } from "./observe.ts";
 
@@ -41,7 +42,8 @@ function dispatchAloud(client: Client, request: Request): boolean {
   if (refusal !== undefined) {
     if (client.transaction !== undefined) client.transaction.refused = true;
     if (command !== undefined) store.statistics.of(command).rejected++;
-    client.fail(refusal);
+    if (command?.name === "exec" && client.transaction !== undefined && !refusal.startsWith("ERR")) client.fail(aborted(client, refusal));
+    else client.fail(refusal);
     return true;
   }
   if (client.transaction !== undefined && !runsAtOnce(command!)) {
@@ -61,8 +63,50 @@ function dispatchAloud(client: Client, request: Request): boolean {
   client.lastUsedMs = store.nowMs;
   run(client, command!, request);
   client.running = undefined;
-  if (store.blocked.count > 0 && !isWithinScript) store.blocked.serve();
+  if (!isWithinScript) {
+    if (store.propagation.count > 0) handOn(client, command!);
+    if (store.blocked.count > 0) store.blocked.serve();
+  }
   return client.blocked === undefined && !client.closing;
+}
+
+/** What may not be run now will not be run later. */
+function aborted(client: Client, refusal: string): string {
+  endTransaction(client);
+  return `EXECABORT Transaction discarded because of: ${refusal}`;
+}
+
+/** Flags that decide whether a command may be run now: of EXEC those of what it runs. */
+function gateFlags(client: Client, command: Command): readonly CommandFlag[] {
+  const { transaction } = client;
+  if (command.name !== "exec" || transaction === undefined) return command.flags;
+  const all = (flag: CommandFlag): boolean => transaction.queue.every(({ command: queued }) => queued.flags.includes(flag));
+  const some = (flag: CommandFlag): boolean => transaction.queue.some(({ command: queued }) => queued.flags.includes(flag));
+  return [...(["loading", "stale"] as const).filter(all), ...(["write", "may_replicate"] as const).filter(some)];
+}
+
+/** Runs a command that was run before, elsewhere or by an earlier run of this server: nothing refuses it. False: there is no such command. */
+export function applyCommand(client: Client, request: Request): boolean {
+  const { store } = client;
+  const command = store.commands.find(request);
+  if (command?.run === undefined) return false;
+  if (client.transaction !== undefined && !runsAtOnce(command)) client.transaction.queue.push({ command, request: request.copy() });
+  else {
+    run(client, command, request);
+    client.running = undefined;
+    if (store.propagation.count > 0) handOn(client, command);
+    if (store.blocked.count > 0) store.blocked.serve();
+  }
+  client.reply.truncate();
+  return true;
+}
+
+/** What a command that looks at any keys at all finds expired is no part of it. */
+function handOn(client: Client, command: Command): void {
+  const { store } = client;
+  store.propagation.flush(!command.flags.includes("touches_arbitrary_keys"));
+  client.replicationOffset = store.replicationOffset;
+  client.journalOffset = store.journalOffset;
 }
 
 /** Remembers what a client has read that wants to be told of changes; of a script, the keys that it was called with. */
@@ -126,6 +170,10 @@ function refusalOf(client: Client, command: Command, request: Request): string |
     if (refusal !== undefined) return refusal;
   }
   const { store } = client;
+  if (store.gates.size > 0) {
+    const refusal = store.refusalOf(client, gateFlags(client, command));
+    if (refusal !== undefined) return refusal;
+  }
   const { busy } = store.scripting;
   if (busy !== undefined) return command.flags.includes("allow_busy") ? undefined : busy;
   store.outOfMemory = store.parameters.maxmemory > 0 && !store.eviction.makeRoom();

@@ -128,6 +128,7 @@ export class Eviction {
     store.keyChanged(db, key);
     if (store.notifies) store.notify("e", "evicted", key, db);
     store.propagateParts(db, ["DEL", key]);
+    store.propagation.flush(false);
   }
 }
 

@@ -34,6 +34,10 @@ function run(store: Store, expiry: ActiveExpiry): number | undefined {
   tendClients(store);
   store.rates.sample(store);
   if (store.tracking.count > 0) store.tracking.limit();
+  store.propagation.flush(false);
+  store.persistence?.tick();
+  store.replication?.tick();
+  if (store.waits.any) store.waits.serve();
   if (store.blocked.count > 0) store.blocked.serve();
   return soonMs;
 }

@@ -9,7 +9,10 @@ import { CommandTable } from "./commands/table.ts";
 import { Connection, type ConnectionShared } from "./connection.ts";
 import { connectionPoller } from "./connection-poller.ts";
 import { startHousekeeping } from "./housekeeping.ts";
+import type { Log } from "../base/log.ts";
 import type { ParameterValues } from "./parameters.ts";
+import { Persistence } from "./persist/persistence.ts";
+import { Replication } from "./replica/replication.ts";
 import { Store, type ShutdownHow } from "./store.ts";
 import { createTlsServer } from "./tls.ts";
 
@@ -34,7 +37,12 @@ export interface StoreOptions {
   /** What SHUTDOWN does; undefined: the command is refused. */
   readonly shutdown?: (how: ShutdownHow) => void;
   readonly clock?: Clock;
+  /** Where it keeps its data; undefined: it keeps none. The parameter `dir` says the same. */
+  readonly dataDir?: string;
+  readonly log?: Log;
 }
+
+const SILENT: Log = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {}, child: () => SILENT };
 
 /** A server that runs. Disposing it closes its connections. */
 export interface RunningStore extends AsyncDisposable {
@@ -46,14 +54,21 @@ export interface RunningStore extends AsyncDisposable {
 }
 
 /**
- * Starts a Redis-compatible server in this thread. Throws `listen.address-in-use`, `listen.failed`, `config.invalid` for certificates, or a `CommandError`
+ * Starts a Redis-compatible server in this thread; it is ready once what it has on disk is read. Throws `disk.corrupt`, `disk.io`, `listen.address-in-use`, `listen.failed`, `config.invalid` for certificates, or a `CommandError`
  * for users that are wrong.
  */
 export async function startStore(options: StoreOptions = {}): Promise<RunningStore> {
   await using scope = new AsyncDisposableStack();
   const { clock = realClock, host = "127.0.0.1", port = 6379 } = options;
-  const store = new Store({ clock, commands: new CommandTable(COMMANDS), parameters: { ...EMBEDDED, ...options.parameters } });
+  const directory = options.dataDir === undefined ? {} : { dir: options.dataDir };
+  const store = new Store({
+    clock,
+    commands: new CommandTable(COMMANDS),
+    parameters: { ...EMBEDDED, ...directory, ...options.parameters },
+  });
   store.shutdown = options.shutdown;
+  const persistence = (store.persistence = scope.use(new Persistence(store, options.log ?? SILENT)));
+  store.replication = scope.use(new Replication(store, options.log ?? SILENT));
   store.tick();
   if (store.parameters.aclfile !== "") store.loadUsers(store.parameters.aclfile);
   if (options.users !== undefined && options.users.length > 0)
@@ -74,6 +89,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   scope.use(store.eviction);
   scope.use(startHousekeeping(store));
   scope.defer(() => accept.closeAll()); // before the servers, which wait for their connections
+  await persistence.load();
   const owned = scope.move();
   return { host, port: store.listening.port, tlsPort: store.listening.tlsPort, store, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

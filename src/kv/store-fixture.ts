@@ -6,6 +6,7 @@ import { COMMANDS } from "./commands/all.ts";
 import { CommandTable } from "./commands/table.ts";
 import { dispatch } from "./dispatch.ts";
 import type { ParameterValues } from "./parameters.ts";
+import { commandAt } from "./persist/journal/journal-parser.ts";
 import { Store } from "./store.ts";
 
 /** What RESP2 answers: an error as text that begins with `-`. */
@@ -27,7 +28,12 @@ export function aStore(parameters: Partial<ParameterValues> = {}): StoreFixture 
   store.tick();
   const client = new Client(store, store.nextClientId(), { wake: () => {}, resume: () => {}, close: () => {} });
   let effects: string[] = [];
-  store.effectSinks.add((_, request) => effects.push(request.texts().join(" ")));
+  store.propagation.sinks.add((told) => {
+    for (let index = 0; index < told.count; index++) {
+      const parsed = commandAt(told.bytesOf(index), 0);
+      if (typeof parsed === "object") effects.push(parsed.request!.texts().join(" "));
+    }
+  });
   return {
     store,
     clock,

@@ -1,12 +1,13 @@
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
-import { Request } from "../wire/resp/request.ts";
+import type { Request } from "../wire/resp/request.ts";
 import { readFileSync } from "node:fs";
 import { Acl } from "./acl/acl.ts";
 import { dropListeners } from "./acl/check.ts";
 import { CommandError } from "./command-error.ts";
 import { BlockedClients } from "./blocking.ts";
 import type { Client, EventClass } from "./client.ts";
+import type { CommandFlag } from "./commands/command.ts";
 import type { CommandTable } from "./commands/table.ts";
 import { Eviction } from "./eviction.ts";
 import { Database } from "./keyspace/database.ts";
@@ -18,23 +19,28 @@ import { parseNotifyFlags, type NotifyFlags } from "./notify-flags.ts";
 import { OomScore } from "./oom-score.ts";
 import { outputLimitsOf, type OutputClass, type OutputLimit } from "./parameter-forms.ts";
 import type { Pause } from "./pause.ts";
+import type { Persistence } from "./persist/persistence.ts";
+import { Snapshots } from "./persist/snapshot.ts";
+import { Propagation } from "./propagation.ts";
 import { PubSub } from "./pubsub.ts";
 import { Rates } from "./rates.ts";
-import { REPLICATE } from "./replicate.ts";
+import type { Replication } from "./replica/replication.ts";
+import { Waits } from "./replica/waits.ts";
 import { Scripting } from "./scripting/scripting.ts";
 import { SlowLog } from "./slow-log.ts";
 import { Statistics } from "./statistics.ts";
 import { TrackingTable } from "./tracking.ts";
 import { Watches } from "./transaction.ts";
 
-/** Whoever takes what was changed: a journal, a replica. The request is valid only during the call; `targets` are bits of `REPLICATE`. */
-export type EffectSink = (db: Database, request: Request, targets: number) => void;
-
-interface Effect {
-  readonly db: Database;
-  readonly request: Request;
-  readonly targets: number;
+/** How far the reading of data has come. */
+export interface Loading {
+  readonly startedMs: number;
+  totalBytes: number;
+  loadedBytes: number;
 }
+
+/** Why a command with these flags is not run now though it could be; undefined: it is. */
+export type Gate = (client: Client, flags: readonly CommandFlag[]) => string | undefined;
 
 export interface Listening {
   readonly host: string;
@@ -60,7 +66,10 @@ export class Store {
   readonly watches = new Watches();
   readonly blocked = new BlockedClients();
   readonly eviction = new Eviction(this);
-  readonly effectSinks = new Set<EffectSink>();
+  /** Hands on what is changed, to the journal and to replicas. */
+  readonly propagation = new Propagation();
+  /** Asked before each command, in the order in which they came. */
+  readonly gates = new Set<Gate>();
   readonly startedMs: number;
   /** Unix milliseconds, the same all through a command. */
   nowMs = 0;
@@ -73,10 +82,6 @@ export class Store {
   dirty = 0;
   /** What journal and replicas get instead of the command that runs. */
   effects: (readonly (string | Uint8Array)[])[] | undefined;
-  /** Who gets what is changed now, in bits of `REPLICATE`: scripts may say so. */
-  effectTargets: number = REPLICATE.all;
-  /** What is changed by the commands of one transaction or script. */
-  #together: Effect[] | undefined;
   statistics = new Statistics();
   readonly rates = new Rates();
   /** Sections of INFO that others than this room's defaults know: persistence, replication, … */
@@ -119,6 +124,28 @@ export class Store {
   /** Bytes that may wait to be sent to a client, by its class. */
   outputLimits: Readonly<Record<OutputClass, OutputLimit>> = outputLimitsOf(defaultParameters()["client-output-buffer-limit"]);
   readonly #oomScore = new OomScore();
+  /** All keys at one moment, for a file or a replica. */
+  readonly snapshots = new Snapshots(this);
+  /** Undefined for a store that keeps nothing. */
+  persistence: Persistence | undefined;
+  /** Asked before replies are sent: true where they have to wait until what was changed is on disk; then it calls back. */
+  hold: ((resume: () => void) => boolean) | undefined;
+  /** Data is being read from disk: commands have to wait. */
+  loading: Loading | undefined;
+  /** Undefined for a store without a network. */
+  replication: Replication | undefined;
+  /** Clients that wait for replicas or the disk. */
+  readonly waits = new Waits();
+  /** This server has a part of the history that `replicationId` names, up to `replicationOffset`: it can ask another to go on from there. */
+  knowsHistory = false;
+  /** Bytes of the history of changes so far, as replicas count them. */
+  replicationOffset = 0;
+  /** Bytes of the journal so far. */
+  journalOffset = 0;
+  readonly #enoughReplicas: Gate = (_, flags) =>
+    flags.includes("write") && this.goodReplicas < this.parameters["min-replicas-to-write"]
+      ? "NOREPLICAS Not enough good replicas to write."
+      : undefined;
   #notifyFlags: NotifyFlags = parseNotifyFlags("");
   #clientId = 0;
 
@@ -207,7 +234,7 @@ export class Store {
   /** Deletes all keys of a database. */
   flush(db: Database): void {
     this.watches.replaced(db, () => false);
-    db.clear();
+    if (!this.snapshots.flushing(db)) db.clear();
     if (this.tracking.count > 0) this.tracking.flushed();
     this.blocked.changedAll(db);
     this.dirty++;
@@ -219,6 +246,7 @@ export class Store {
     watched(a, b);
     watched(b, a);
     a.swapWith(b);
+    this.snapshots.swapped(a, b);
     this.blocked.changedAll(a);
     this.blocked.changedAll(b);
     this.dirty++;
@@ -228,6 +256,8 @@ export class Store {
   parametersChanged(names: readonly ParameterName[]): void {
     if (names.some((name) => name.startsWith("oom-score-adj"))) this.#oomScore.apply(this.parameters);
     this.#apply();
+    if (names.includes("repl-backlog-size")) this.replication?.primary.parametersChanged();
+    if (names.includes("appendonly")) this.persistence?.journalSwitched();
     if (names.some((name) => name === "maxmemory-policy" || name.startsWith("lfu-"))) this.#countUses();
     if (names.includes("maxmemory")) this.eviction.makeRoom();
     if (names.includes("requirepass")) this.acl.setPassword(this.parameters.requirepass);
@@ -255,6 +285,8 @@ export class Store {
   }
 
   #apply(): void {
+    if (this.parameters["min-replicas-to-write"] > 0 && this.parameters["min-replicas-max-lag"] > 0) this.gates.add(this.#enoughReplicas);
+    else this.gates.delete(this.#enoughReplicas);
     this.#notifyFlags = parseNotifyFlags(this.parameters["notify-keyspace-events"]);
     this.notifies = this.#notifyFlags.classes.size > 0 && (this.#notifyFlags.keyspace || this.#notifyFlags.keyevent);
     for (const db of this.databases) db.tellsAdded = this.notifies && this.#notifyFlags.classes.has("n");
@@ -290,47 +322,21 @@ export class Store {
 
   /** Hands a change on to journal and replicas. */
   propagate(db: Database, request: Request): void {
-    const { effects } = this;
+    const { effects, propagation } = this;
     this.effects = undefined;
-    if (this.effectSinks.size === 0) return;
-    if (effects === undefined) this.#handOn(db, request);
-    else for (const parts of effects) this.#handOn(db, Request.of(parts));
+    if (propagation.sinks.size === 0) return;
+    if (effects === undefined) propagation.add(db.index, request);
+    else for (const parts of effects) propagation.addParts(db.index, parts);
   }
 
-  #handOn(db: Database, request: Request): void {
-    const targets = this.effectTargets;
-    if (targets === REPLICATE.none) return;
-    if (this.#together === undefined) for (const sink of this.effectSinks) sink(db, request, targets);
-    else this.#together.push({ db, request: request.copy(), targets });
-  }
-
-  /** Whatever the work changes is handed on at its end: as a transaction, where it is more than one command. */
-  together(work: () => void): void {
-    if (this.#together !== undefined || this.effectSinks.size === 0) return work();
-    const effects: Effect[] = (this.#together = []);
-    try {
-      work();
-    } finally {
-      this.#together = undefined;
-      this.#handOnAll(effects);
+  /** Why this may not be done now; undefined: it may. */
+  refusalOf(client: Client, flags: readonly CommandFlag[]): string | undefined {
+    if (client.isPrimary) return undefined;
+    for (const gate of this.gates) {
+      const refusal = gate(client, flags);
+      if (refusal !== undefined) return refusal;
     }
-  }
-
-  #handOnAll(effects: readonly Effect[]): void {
-    const [first] = effects;
-    if (first === undefined) return;
-    const targets = effects.reduce((bits, effect) => bits | effect.targets, 0);
-    const wrapped =
-      effects.length === 1
-        ? effects
-        : [{ ...first, targets, request: Request.of(["MULTI"]) }, ...effects, { ...first, targets, request: Request.of(["EXEC"]) }];
-    for (const effect of wrapped) for (const sink of this.effectSinks) sink(effect.db, effect.request, effect.targets);
-  }
-
-  /** Why nothing may be written now; undefined: it may. */
-  get writeRefusal(): string | undefined {
-    const { "min-replicas-to-write": replicas, "min-replicas-max-lag": lag } = this.parameters;
-    return replicas > 0 && lag > 0 && this.goodReplicas < replicas ? "NOREPLICAS Not enough good replicas to write." : undefined;
+    return undefined;
   }
 
   /** Hands on what serving a blocked client has changed. */
@@ -342,8 +348,7 @@ export class Store {
 
   /** Hands on a change that no command of its own has made. */
   propagateParts(db: Database, parts: readonly (string | Uint8Array)[]): void {
-    if (this.effectSinks.size === 0) return;
-    this.#handOn(db, Request.of(parts));
+    if (this.propagation.sinks.size > 0) this.propagation.addParts(db.index, parts);
   }
 
   #expired(db: Database, key: string): void {

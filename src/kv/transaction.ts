@@ -69,3 +69,9 @@ export class Watches {
     return (this.#keys.get(client) ?? []).some(({ db, key, gone }) => !gone && db.peekText(key) === 0);
   }
 }
+
+export function endTransaction(client: Client): void {
+  client.transaction = undefined;
+  client.spoiled = false;
+  client.store.watches.drop(client);
+}

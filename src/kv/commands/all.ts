@@ -9,6 +9,7 @@ import type { Command } from "./command.ts";
 import { ACL } from "./acl.ts";
 import { CLIENT } from "./client.ts";
 import { CONNECTION_COMMANDS } from "./connection.ts";
+import { DUMP_COMMANDS } from "./dump.ts";
 import { EXPIRE_COMMANDS } from "./expire.ts";
 import { FUNCTION_COMMANDS } from "./function.ts";
 import { GENERIC_COMMANDS } from "./generic.ts";
@@ -21,6 +22,7 @@ import { HASH_WALK_COMMANDS } from "./hash-walk.ts";
 import { HASH_COMMANDS } from "./hash.ts";
 import { KEYS_COMMANDS } from "./keys.ts";
 import { OBJECT_COMMANDS } from "./object.ts";
+import { PERSISTENCE_COMMANDS } from "./persistence.ts";
 import { RENAME_COMMANDS } from "./rename.ts";
 import { SCRIPT_COMMANDS } from "./script.ts";
 import { SERVER_COMMANDS } from "./server.ts";
@@ -37,6 +39,7 @@ import { SET_RANDOM_COMMANDS } from "./set-random.ts";
 import { SET_COMMANDS } from "./set.ts";
 import { SORT_COMMANDS } from "./sort.ts";
 import { STRING_COMMANDS } from "./string.ts";
+import { SYNC_COMMANDS } from "./sync.ts";
 import { TRANSACTION_COMMANDS } from "./transaction.ts";
 
 /** Every command of the server. */
@@ -53,6 +56,7 @@ export const COMMANDS: readonly Command[] = [
   ...BITFIELD_COMMANDS,
   ...BITMAP_COMMANDS,
   ...CONNECTION_COMMANDS,
+  ...DUMP_COMMANDS,
   ...EXPIRE_COMMANDS,
   ...FUNCTION_COMMANDS,
   ...GENERIC_COMMANDS,
@@ -66,6 +70,7 @@ export const COMMANDS: readonly Command[] = [
   ...HASH_WALK_COMMANDS,
   ...KEYS_COMMANDS,
   ...OBJECT_COMMANDS,
+  ...PERSISTENCE_COMMANDS,
   ...RENAME_COMMANDS,
   ...SCRIPT_COMMANDS,
   ...SERVER_COMMANDS,
@@ -80,5 +85,6 @@ export const COMMANDS: readonly Command[] = [
   ...SET_RANDOM_COMMANDS,
   ...SORT_COMMANDS,
   ...STRING_COMMANDS,
+  ...SYNC_COMMANDS,
   ...TRANSACTION_COMMANDS,
 ];

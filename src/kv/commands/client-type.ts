@@ -4,12 +4,16 @@ import type { Client } from "../client.ts";
 import { CommandError } from "../command-error.ts";
 
 const TYPES: Readonly<Record<string, (client: Client) => boolean>> = {
-  normal: (client) => client.subscriptions === undefined && !client.monitors,
+  normal: (client) => client.subscriptions === undefined && !isReplica(client),
   pubsub: (client) => client.subscriptions !== undefined,
   master: () => false,
-  replica: (client) => client.monitors,
-  slave: (client) => client.monitors,
+  replica: isReplica,
+  slave: isReplica,
 };
+
+function isReplica(client: Client): boolean {
+  return client.monitors || client.replica !== undefined;
+}
 
 /** What `TYPE …` selects. Throws `ERR Unknown client type '…'`. */
 export function clientTypeAt(request: Request, index: number): (client: Client) => boolean {

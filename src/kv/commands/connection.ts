@@ -2,7 +2,7 @@ import { CommandError } from "../command-error.ts";
 import type { Client } from "../client.ts";
 import { integerAt } from "../numbers.ts";
 import type { Command } from "./command.ts";
-import { endTransaction } from "./transaction.ts";
+import { endTransaction } from "../transaction.ts";
 
 const ping: Command = {
   name: "ping",

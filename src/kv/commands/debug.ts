@@ -9,6 +9,7 @@ import { randomBytes } from "node:crypto";
 import type { Command } from "./command.ts";
 import { isAllowed } from "./config.ts";
 import { databaseAt } from "./connection.ts";
+import { loadJournal, reload } from "./persistence.ts";
 import { encodingOf } from "./generic.ts";
 
 /** What `DEBUG PROTOCOL DOUBLE` answers: no value for π, but the one that tests expect. */
@@ -46,6 +47,8 @@ const ACTIONS: Readonly<Record<string, DebugAction>> = {
   log: ok,
   sleep,
   object,
+  reload,
+  loadaof: loadJournal,
   digest: (client) => client.reply.simple(digestOf(client.store)),
   "digest-value": (client, request) => {
     client.reply.array(request.count - 2);

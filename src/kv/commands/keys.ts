@@ -12,7 +12,7 @@ const TRIES_MAX = 100;
 const keys: Command = {
   name: "keys",
   arity: 2,
-  flags: ["readonly"],
+  flags: ["readonly", "touches_arbitrary_keys"],
   group: "generic",
   summary: "All keys that match a pattern.",
   since: "1.0.0",
@@ -37,7 +37,7 @@ function present(db: Database, addresses: readonly Address[]): string[] {
 const scan: Command = {
   name: "scan",
   arity: -2,
-  flags: ["readonly"],
+  flags: ["readonly", "touches_arbitrary_keys"],
   group: "generic",
   summary: "Goes through the keys, some with each call.",
   since: "2.8.0",
@@ -60,7 +60,7 @@ const scan: Command = {
 const randomkey: Command = {
   name: "randomkey",
   arity: 1,
-  flags: ["readonly"],
+  flags: ["readonly", "touches_arbitrary_keys"],
   group: "generic",
   summary: "Some key.",
   since: "1.0.0",

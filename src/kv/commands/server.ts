@@ -2,6 +2,7 @@ import type { Client } from "../client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import { infoText } from "../info/info.ts";
 import type { Database } from "../keyspace/database.ts";
+import { hostOf } from "../replica/replication.ts";
 import { integerAt } from "../numbers.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import type { Command } from "./command.ts";
@@ -107,11 +108,23 @@ const role: Command = {
   summary: "Primary or replica, and of whom.",
   since: "2.8.12",
   categories: ["admin", "dangerous"],
-  run({ reply }) {
+  run({ reply, store }) {
+    const link = store.replication?.link;
+    if (link !== undefined) {
+      reply.array(5);
+      reply.bulk("slave");
+      reply.bulk(link.address.host);
+      reply.integer(link.address.port);
+      reply.bulk(link.state === "handshake" ? "handshake" : link.state);
+      return reply.integer(link.state === "connected" ? store.replicationOffset : -1);
+    }
     reply.array(3);
     reply.bulk("master");
-    reply.integer(0);
-    reply.array(0);
+    reply.integer(store.replicationOffset);
+    const replicas = store.replication?.primary.online ?? [];
+    reply.array(replicas.length);
+    for (const { client, ackOffset } of replicas)
+      reply.bulks([client.offers.host ?? hostOf(client.address), String(client.offers.port), String(ackOffset ?? 0)]);
   },
 };
 

@@ -3,6 +3,7 @@ import { forbidden } from "../acl/check.ts";
 import { CommandError, OUT_OF_MEMORY } from "../command-error.ts";
 import type { Client } from "../client.ts";
 import { run } from "../dispatch.ts";
+import { endTransaction } from "../transaction.ts";
 import { keysFrom, type Command } from "./command.ts";
 
 const FLAGS = ["noscript", "loading", "stale", "fast", "allow_busy"] as const;
@@ -54,9 +55,7 @@ const exec: Command = {
     client.reply.array(transaction.queue.length);
     client.mayBlock = false;
     client.inExec = true;
-    store.together(() => {
-      for (const { command, request } of transaction.queue) runQueued(client, command, request);
-    });
+    for (const { command, request } of transaction.queue) runQueued(client, command, request);
     client.inExec = false;
     client.mayBlock = true;
     client.propagateAs(); // each has told its effects itself
@@ -102,11 +101,5 @@ const unwatch: Command = {
     client.reply.ok();
   },
 };
-
-export function endTransaction(client: Client): void {
-  client.transaction = undefined;
-  client.spoiled = false;
-  client.store.watches.drop(client);
-}
 
 export const TRANSACTION_COMMANDS: readonly Command[] = [multi, discard, exec, watch, unwatch];

@@ -14,6 +14,9 @@ const OBJECT_FLAG = 8;
 /** A string that was changed in place: its encoding is `raw` however short it is. */
 const RAW_FLAG = 16;
 const FLAGS_MASK = 0xff;
+/** Whether a snapshot has the record: those that have it the same way as `Database.snapshotMark`. */
+const SNAPSHOT_FLAG = 32;
+const CONTENT_FLAGS_MASK = FLAGS_MASK & ~SNAPSHOT_FLAG;
 /** Above the flags: 24 bits of when it was used, or how often. */
 const USE_SHIFT = 8;
 /** Key and value together; what is larger becomes an object. */
@@ -29,6 +32,9 @@ export interface DatabaseEvents {
   /** Whether the table of keys may take so many bytes more now; where not, it asks again with the next key. */
   mayGrow?(bytes: number): boolean;
 }
+
+/** Of a database that nobody looks at. */
+export const NO_EVENTS: DatabaseEvents = { expired: () => {}, missed: () => {}, added: () => {} };
 
 /** What is done with a key whose time has come. A replica waits for its primary to say so, and hides it; while loading nothing expires. */
 export type ExpiryMode = "delete" | "hide" | "keep";
@@ -57,6 +63,9 @@ export class Database {
   tellsAdded = false;
   hits = 0;
   misses = 0;
+  #snapshotMark = 0;
+  /** Gets each record that the snapshot under way has not, before it is changed or removed. */
+  #beforeChange: ((db: Database, address: Address) => void) | undefined;
 
   constructor(index: number, events: DatabaseEvents) {
     this.index = index;
@@ -143,7 +152,9 @@ export class Database {
     if (address !== 0) {
       const record = this.#arena.words[segmentOf(address)]!;
       const word = wordOf(address);
-      if ((record[word + META]! & OBJECT_FLAG) !== 0) this.#objects.changing(record[word + VALUE]!);
+      const meta = record[word + META]!;
+      if ((meta & SNAPSHOT_FLAG) !== this.#snapshotMark) this.#changesFirst(address);
+      if ((meta & OBJECT_FLAG) !== 0) this.#objects.changing(record[word + VALUE]!);
     }
     return address;
   }
@@ -254,6 +265,7 @@ export class Database {
 
   /** Changes a string where it is. `raw`: its encoding is `raw` from now on. The record may move. */
   changeString(address: Address, value: Uint8Array, raw: boolean): Address {
+    this.#changesFirst(address);
     const large = this.objectOf(address) as LargeString | undefined;
     if (large !== undefined) {
       // `value` may lie in the string itself.
@@ -277,6 +289,7 @@ export class Database {
 
   /** Makes a string so long, with zeros after what was there; its encoding is `raw` from now on. The bytes, to be changed by the caller. */
   resizeString(address: Address, length: number): Buffer {
+    this.#changesFirst(address);
     const large = this.objectOf(address) as LargeString | undefined;
     if (large !== undefined) {
       large.resize(length);
@@ -301,6 +314,7 @@ export class Database {
 
   /** Removes a record and what it holds. */
   remove(address: Address): void {
+    this.#changesFirst(address);
     this.#dictionary.remove(address);
     this.#dropExpiry(address);
     this.#dropObject(address);
@@ -320,6 +334,8 @@ export class Database {
     [this.#dictionary, other.#dictionary] = [other.#dictionary, this.#dictionary];
     [this.#expiries, other.#expiries] = [other.#expiries, this.#expiries];
     [this.#objects, other.#objects] = [other.#objects, this.#objects];
+    [this.#snapshotMark, other.#snapshotMark] = [other.#snapshotMark, this.#snapshotMark];
+    [this.#beforeChange, other.#beforeChange] = [other.#beforeChange, this.#beforeChange];
   }
 
   // --- expiry -----------------------------------------------------------------------------------------------------------------------
@@ -331,6 +347,7 @@ export class Database {
   }
 
   setExpiry(address: Address, atMs: number): void {
+    this.#changesFirst(address);
     const index = this.#word(address, EXPIRY);
     if (index === 0) this.#setWord(address, EXPIRY, this.#expiries.add(address, atMs) + 1);
     else this.#expiries.setAtMs(index - 1, atMs);
@@ -338,6 +355,7 @@ export class Database {
 
   /** False where it had no expiry. */
   persist(address: Address): boolean {
+    this.#changesFirst(address);
     return this.#dropExpiry(address);
   }
 
@@ -376,6 +394,33 @@ export class Database {
     this.#dictionary.move(buckets);
   }
 
+  // --- snapshots --------------------------------------------------------------------------------------------------------------------
+
+  /**
+   * From now on no record is in the snapshot; those that come from now on are taken to be in it. `before` gets each other one before it is first changed or removed, and
+   * `take` is called by who goes through the records. Once all were taken, nothing is left to be done: the next snapshot marks them the other way.
+   */
+  beginSnapshot(before: (db: Database, address: Address) => void): void {
+    this.#snapshotMark ^= SNAPSHOT_FLAG;
+    this.#beforeChange = before;
+  }
+
+  endSnapshot(): void {
+    this.#beforeChange = undefined;
+  }
+
+  /** True where the record was not in the snapshot; it is now. */
+  takeForSnapshot(address: Address): boolean {
+    const meta = this.#word(address, META);
+    if ((meta & SNAPSHOT_FLAG) === this.#snapshotMark) return false;
+    this.#setWord(address, META, meta ^ SNAPSHOT_FLAG);
+    return true;
+  }
+
+  #changesFirst(address: Address): void {
+    if (this.takeForSnapshot(address)) this.#beforeChange?.(this, address);
+  }
+
   // --- records ----------------------------------------------------------------------------------------------------------------------
 
   #putString(
@@ -393,10 +438,11 @@ export class Database {
     let address = this.#dictionary.find(keyBytes, keyFrom, keyLength, hash);
     if (address === 0) address = this.#add(keyBytes, keyFrom, keyLength, hash, length);
     else {
+      this.#changesFirst(address);
       if (!keepExpiry) this.#dropExpiry(address);
       this.#dropObject(address);
       address = this.#resized(address, keyLength, length);
-      this.#setWord(address, META, this.#word(address, META) & ~FLAGS_MASK);
+      this.#setWord(address, META, this.#word(address, META) & ~CONTENT_FLAGS_MASK);
     }
     copyInto(this.segmentOf(address), byteOf(address) + HEADER_BYTES + keyLength, bytes, from, length);
     return address;
@@ -407,10 +453,11 @@ export class Database {
     let address = this.#dictionary.find(keyBytes, from, length, hash);
     if (address === 0) address = this.#add(keyBytes, from, length, hash, 0);
     else {
+      this.#changesFirst(address);
       if (!keepExpiry) this.#dropExpiry(address);
       this.#dropObject(address);
     }
-    this.#setWord(address, META, (this.#word(address, META) & ~FLAGS_MASK) | value.type);
+    this.#setWord(address, META, (this.#word(address, META) & ~CONTENT_FLAGS_MASK) | value.type);
     return this.#becomeObject(address, value);
   }
 
@@ -429,7 +476,7 @@ export class Database {
     record[word + KEY_BYTES] = length;
     record[word + VALUE] = valueBytes;
     record[word + EXPIRY] = 0;
-    record[word + META] = this.useOf(-1) << USE_SHIFT;
+    record[word + META] = (this.useOf(-1) << USE_SHIFT) | this.#snapshotMark;
     copyInto(this.#arena.bytes[segmentOf(address)]!, byteOf(address) + HEADER_BYTES, keyBytes, from, length);
     this.#dictionary.insert(address);
     if (this.tellsAdded) this.#events.added(this, this.keyOf(address));

@@ -46,3 +46,9 @@ export function frequencyOf(bits: number, nowMs: number, decayMinutes: number): 
   const minutes = (minutesAt(nowMs) - (bits >>> COUNTER_BITS)) & MINUTES_MASK;
   return Math.max(0, counter - Math.floor(minutes / decayMinutes));
 }
+
+/** Bits of a key that was not used for so long. */
+export const lruBitsOf = (idleSeconds: number, nowMs: number): number => (secondsAt(nowMs) - idleSeconds) & SECONDS_MASK;
+
+/** Bits of a key whose counter stands there. */
+export const lfuBitsOf = (frequency: number, nowMs: number): number => (minutesAt(nowMs) << COUNTER_BITS) | (frequency & COUNTER_MAX);

@@ -61,7 +61,7 @@ export class ScriptHost implements RedisHost {
     } finally {
       meter.onSlice = () => {};
       this.#run = undefined;
-      this.#store.effectTargets = REPLICATE.all;
+      this.#store.propagation.targets = REPLICATE.all;
     }
     const value = first(result);
     const error = value instanceof LuaTable ? errorOf(value) : undefined;
@@ -173,7 +173,7 @@ export class ScriptHost implements RedisHost {
       return "Write commands are not allowed from read-only scripts.";
     if (!flags.includes("write")) return this.#refusesMemory(script, command);
     if (!script.wrote) {
-      const refusal = this.#store.writeRefusal;
+      const refusal = this.#store.refusalOf(script.caller, command.flags);
       if (refusal !== undefined) return `-${refusal}`;
     }
     const memory = this.#refusesMemory(script, command);
@@ -200,7 +200,7 @@ export class ScriptHost implements RedisHost {
 
   get setReplication(): ((targets: number) => void) | undefined {
     if (this.#run === undefined) return undefined;
-    return (targets) => (this.#store.effectTargets = targets);
+    return (targets) => (this.#store.propagation.targets = targets);
   }
 
   log(level: LogLevel, message: string): void {

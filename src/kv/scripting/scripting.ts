@@ -91,13 +91,13 @@ export class Scripting {
     if (this.#run !== undefined) this.#run.killed = true;
   }
 
-  #prepare(caller: Client, callable: Callable, readOnly: boolean): ScriptRun {
+  #prepare(client: Client, callable: Callable, readOnly: boolean): ScriptRun {
     const store = this.#store;
     const { flags } = callable;
     const writes = flags !== undefined && !flags.has("no-writes");
     if (writes) {
       if (readOnly) throw new CommandError("ERR Can not execute a script with write flag using *_ro command.");
-      const refusal = store.writeRefusal;
+      const refusal = store.refusalOf(client, ["write"]);
       if (refusal !== undefined) throw new CommandError(refusal);
     }
     if (writes && store.outOfMemory && !flags.has("allow-oom"))
@@ -106,7 +106,7 @@ export class Scripting {
       name: callable.name,
       kind: callable.kind,
       flags,
-      caller,
+      caller: client,
       readOnly: readOnly || flags?.has("no-writes") === true,
       mayUseMemory: flags?.has("allow-oom") === true,
       outOfMemory: store.outOfMemory,
@@ -121,7 +121,7 @@ export class Scripting {
     const { caller } = run;
     this.#run = run;
     try {
-      this.#store.together(() => host.perform(run, body, args, () => this.#slice(run)));
+      host.perform(run, body, args, () => this.#slice(run));
     } finally {
       this.#run = undefined;
       caller.propagateAs(); // each command has told its effects itself

@@ -1,0 +1,130 @@
+import { AnaxError } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { InfoField } from "../info/sections.ts";
+import type { Store } from "../store.ts";
+import { DataDirectory } from "./data-directory.ts";
+import { Journal } from "./journal/journal.ts";
+import { RdbError } from "./rdb/rdb-error.ts";
+import { Saves } from "./saves.ts";
+
+/** What a store keeps on disk: the file of SAVE, and the journal. */
+export class Persistence implements AsyncDisposable {
+  readonly saves: Saves;
+  readonly journal: Journal;
+  readonly #store: Store;
+  readonly #directory: DataDirectory;
+  readonly #log: Log;
+
+  constructor(store: Store, log: Log) {
+    this.#store = store;
+    this.#log = log;
+    this.#directory = new DataDirectory(store);
+    this.saves = new Saves(store, this.#directory, log);
+    this.journal = new Journal(store, this.#directory, log);
+    store.infoSections.set("persistence", () => this.#info());
+    store.gates.add((_, flags) => {
+      if (store.loading !== undefined && !flags.includes("loading")) return LOADING;
+      return flags.includes("write") || flags.includes("may_replicate") ? this.#problem() : undefined;
+    });
+  }
+
+  /** Reads what is there: the journal where that is wanted, otherwise the last file that was saved. Meanwhile commands are told so. */
+  async load(): Promise<void> {
+    const store = this.#store;
+    store.loading = { startedMs: store.nowMs, totalBytes: 0, loadedBytes: 0 };
+    try {
+      if (this.#directory.lasts) {
+        const journaled = store.parameters.appendonly && (await this.journal.load());
+        if (!journaled) await this.saves.loadSlowly();
+      }
+      store.dirty = 0;
+    } catch (thrown) {
+      if (!(thrown instanceof RdbError)) throw thrown;
+      throw new AnaxError("disk.corrupt", { path: this.#directory.path, reason: thrown.message }, { cause: thrown });
+    } finally {
+      store.loading = undefined;
+    }
+    if (store.parameters.appendonly) await this.journal.open();
+  }
+
+  /** `appendonly` has another value. */
+  journalSwitched(): void {
+    this.journal.switched().catch((error: unknown) => this.#log.error("store.journal-failed", { error }));
+  }
+
+  /** A file that is gone when the store is. */
+  temporaryFile(name: string): string {
+    return this.#directory.file(name);
+  }
+
+  /** From time to time. */
+  tick(): void {
+    this.saves.tick();
+    this.journal.tick();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#store.snapshots.free();
+    await this.journal[Symbol.asyncDispose]();
+    this.#directory[Symbol.dispose]();
+  }
+
+  /** Why nothing may be written now. */
+  #problem(): string | undefined {
+    const { parameters } = this.#store;
+    if (this.journal.problem !== undefined) return `MISCONF Errors writing to the AOF file: ${this.journal.problem}`;
+    if (this.saves.failed && parameters["stop-writes-on-bgsave-error"] && parameters.save !== "" && this.#directory.lasts)
+      return SAVE_FAILED;
+    return undefined;
+  }
+
+  #info(): readonly InfoField[] {
+    const { saves, journal } = this;
+    const { snapshots, loading, nowMs, dirty } = this.#store;
+    const since = (startedMs: number | undefined): number => (startedMs === undefined ? -1 : Math.floor((nowMs - startedMs) / 1000));
+    const percent = snapshots.busy && snapshots.keysTotal > 0 ? (100 * snapshots.keysDone) / snapshots.keysTotal : 0;
+    return [
+      ["loading", loading === undefined ? 0 : 1],
+      ["async_loading", 0],
+      ["current_cow_peak", 0],
+      ["current_cow_size", 0],
+      ["current_cow_size_age", 0],
+      ["current_fork_perc", percent.toFixed(2)],
+      ["current_save_keys_processed", snapshots.keysDone],
+      ["current_save_keys_total", snapshots.busy ? snapshots.keysTotal : 0],
+      ["rdb_changes_since_last_save", dirty],
+      ["rdb_bgsave_in_progress", saves.startedMs === undefined ? 0 : 1],
+      ["rdb_last_save_time", Math.floor(saves.lastMs / 1000)],
+      ["rdb_last_bgsave_status", saves.failed ? "err" : "ok"],
+      ["rdb_last_bgsave_time_sec", saves.lastSeconds],
+      ["rdb_current_bgsave_time_sec", since(saves.startedMs)],
+      ["rdb_saves", saves.count],
+      ["rdb_last_cow_size", 0],
+      ["rdb_last_load_keys_expired", saves.lastLoaded.expired],
+      ["rdb_last_load_keys_loaded", saves.lastLoaded.keys],
+      ...journal.info(),
+      ["module_fork_in_progress", 0],
+      ["module_fork_last_cow_size", 0],
+      ...(loading === undefined ? [] : loadingFields(loading, nowMs)),
+    ];
+  }
+}
+
+function loadingFields({ startedMs, totalBytes, loadedBytes }: NonNullable<Store["loading"]>, nowMs: number): readonly InfoField[] {
+  const seconds = Math.max(1, (nowMs - startedMs) / 1000);
+  const left = Math.max(0, totalBytes - loadedBytes);
+  return [
+    ["loading_start_time", Math.floor(startedMs / 1000)],
+    ["loading_total_bytes", totalBytes],
+    ["loading_rdb_used_mem", 0],
+    ["loading_loaded_bytes", loadedBytes],
+    ["loading_loaded_perc", (totalBytes === 0 ? 0 : (100 * loadedBytes) / totalBytes).toFixed(2)],
+    ["loading_eta_seconds", loadedBytes === 0 ? 1 : Math.round((seconds * left) / loadedBytes)],
+  ];
+}
+
+const LOADING = "LOADING Redis is loading the dataset in memory";
+const SAVE_FAILED =
+  "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are " +
+  "disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). " +
+  "Please check the Redis logs for details about the RDB error.";

@@ -1,0 +1,53 @@
+import type { Database } from "../keyspace/database.ts";
+import type { Store } from "../store.ts";
+import { putValue } from "./put-value.ts";
+import type { RdbKey, RdbSink } from "./rdb/rdb-decoder.ts";
+import { RdbError } from "./rdb/rdb-error.ts";
+
+/** Puts what an RDB has into databases, which begin empty. */
+export class RdbLoader implements RdbSink {
+  readonly fields = new Map<string, string>();
+  /** What was passed over, each kind once, with how often. */
+  readonly skippedKinds = new Map<string, number>();
+  loadedKeys = 0;
+  expiredKeys = 0;
+  readonly #store: Store;
+  readonly #databases: readonly Database[];
+  readonly #lfu: boolean;
+  /** Keys whose time has come are left out; a replica keeps them until its primary says so. */
+  readonly #dropsExpired: boolean;
+
+  constructor(store: Store, databases: readonly Database[], dropsExpired: boolean) {
+    this.#store = store;
+    this.#databases = databases;
+    this.#lfu = store.parameters["maxmemory-policy"].endsWith("-lfu");
+    this.#dropsExpired = dropsExpired;
+  }
+
+  key({ database, key, value, expiryMs, idleSeconds, frequency }: RdbKey): void {
+    const db = this.#databases[database];
+    if (db === undefined) throw new RdbError(`a key of database ${database}: there are only ${this.#databases.length}`);
+    if ("skipped" in value) return this.skipped(value.skipped);
+    if (expiryMs !== undefined && expiryMs <= this.#store.nowMs && this.#dropsExpired) {
+      this.expiredKeys++;
+      return;
+    }
+    const before = db.count;
+    putValue(db, key, value, { expiryMs, idleSeconds, frequency, lfu: this.#lfu });
+    if (db.count === before) throw new RdbError("a key twice");
+    this.loadedKeys++;
+  }
+
+  field(name: string, value: string): void {
+    this.fields.set(name, value);
+  }
+
+  library(code: string): void {
+    const { loader, libraries } = this.#store.scripting;
+    libraries.put(loader.load(code));
+  }
+
+  skipped(what: string): void {
+    this.skippedKinds.set(what, (this.skippedKinds.get(what) ?? 0) + 1);
+  }
+}

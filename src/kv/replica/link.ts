@@ -1,0 +1,236 @@
+import { createConnection, type Socket } from "node:net";
+import type { Request } from "../../wire/resp/request.ts";
+import type { Log } from "../../base/log.ts";
+import { Client } from "../client.ts";
+import { applyCommand } from "../dispatch.ts";
+import { commandBytes } from "../propagation.ts";
+import type { Store } from "../store.ts";
+import { Handshake } from "./handshake.ts";
+import { SnapshotReceiver } from "./snapshot-receiver.ts";
+import { unitAt } from "./unit.ts";
+
+/** How long it takes until the next try, after one that failed. */
+const RETRY_MS = 1000;
+/** Applied in one go; then others have their turn. */
+const SLICE_MS = 5;
+const UNITS_PER_LOOK = 16;
+const ACK_EVERY_MS = 1000;
+
+export interface PrimaryAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What came of asking to go on. */
+export interface LinkEvents {
+  /** The history is another one: this is its name and the offset of the snapshot that follows. */
+  restarted(id: string, offset: number): void;
+  /** The history goes on; under another name, if one is given. */
+  continued(id: string | undefined): void;
+  /** Bytes of the history that were applied. */
+  applied(bytes: Buffer): void;
+}
+
+export type LinkState = "connect" | "connecting" | "handshake" | "sync" | "connected";
+
+/** The connection to the server that is followed: it asks to go on where it was, gets a snapshot if it cannot, applies what comes, and when it breaks begins again. */
+export class Link implements Disposable {
+  readonly address: PrimaryAddress;
+  readonly #store: Store;
+  readonly #log: Log;
+  readonly #events: LinkEvents;
+  readonly #client: Client;
+  #socket: Socket | undefined;
+  #timer: Disposable | undefined;
+  #ended = false;
+  #handshake: Handshake | undefined;
+  #receiver: SnapshotReceiver | undefined;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #wanted = 0;
+  #pausing = false;
+  state: LinkState = "connect";
+  downSinceMs: number;
+  lastHeardMs: number;
+  #ackedMs = 0;
+  /** Bytes of the snapshot that is coming. */
+  receivedBytes = 0;
+
+  constructor(store: Store, address: PrimaryAddress, log: Log, events: LinkEvents) {
+    this.#store = store;
+    this.address = address;
+    this.#log = log;
+    this.#events = events;
+    this.downSinceMs = this.lastHeardMs = store.nowMs;
+    this.#client = new Client(store, store.nextClientId(), { wake: () => {}, resume: () => {}, close: () => {} });
+    this.#client.known = true;
+    this.#client.isPrimary = true;
+    this.#client.mayBlock = false;
+    this.#connect();
+  }
+
+  #connect(): void {
+    const { host, port } = this.address;
+    const { parameters, clock } = this.#store;
+    this.state = "connecting";
+    this.lastHeardMs = this.#store.nowMs;
+    const socket = createConnection({ host, port });
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    socket.on("connect", () => {
+      this.state = "handshake";
+      this.#handshake = new Handshake(this.#store, (bytes) => socket.write(bytes));
+      this.#handshake.begin();
+    });
+    socket.on("data", (bytes) => {
+      if (this.#socket !== socket) return;
+      this.lastHeardMs = clock.wallMs();
+      try {
+        this.#received(bytes);
+      } catch (error) {
+        this.#broken(error);
+      }
+    });
+    socket.on("error", (error) => {
+      if (this.#socket === socket) this.#broken(error);
+    });
+    socket.on("close", () => {
+      if (this.#socket === socket) this.#broken(new Error("the connection was closed"));
+    });
+    socket.setTimeout(parameters["repl-timeout"] * 1000, () => {
+      if (this.#socket === socket) this.#broken(new Error("nothing was heard for too long"));
+    });
+  }
+
+  #broken(error: unknown): void {
+    if (this.state === "connected") this.downSinceMs = this.#store.nowMs;
+    this.#log.warn("store.primary-lost", { ...this.address, state: this.state, error });
+    this.#reset();
+    this.state = "connect";
+    if (!this.#ended) this.#timer = this.#store.clock.timer(RETRY_MS, () => this.#connect());
+  }
+
+  #reset(): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    socket?.destroy();
+    this.#receiver = undefined;
+    this.#handshake = undefined;
+    this.#held = [];
+    this.#heldBytes = this.#wanted = 0;
+  }
+
+  #received(bytes: Buffer): void {
+    let rest = bytes;
+    if (this.#handshake !== undefined) {
+      const outcome = this.#handshake.feed(rest);
+      if (outcome === undefined) return;
+      this.#handshake = undefined;
+      rest = outcome.rest;
+      if (outcome.kind === "full") {
+        this.state = "sync";
+        this.receivedBytes = 0;
+        this.#receiver = new SnapshotReceiver(this.#store, outcome);
+      } else {
+        this.#events.continued(outcome.id);
+        this.state = "connected";
+      }
+    }
+    if (this.#receiver !== undefined) {
+      this.receivedBytes += rest.length;
+      const done = this.#receiver.feed(rest);
+      if (done === undefined) return;
+      const { id, offset } = this.#receiver;
+      this.#receiver.install();
+      this.#receiver = undefined;
+      this.#events.restarted(id, offset);
+      this.#client.db = this.#store.databases[0]!;
+      this.state = "connected";
+      this.#log.info("store.synced", { ...this.address, bytes: this.receivedBytes });
+      this.acknowledge();
+      rest = done;
+    }
+    if (rest.length > 0) this.#apply(rest);
+  }
+
+  #apply(bytes: Buffer): void {
+    this.#held.push(bytes);
+    this.#heldBytes += bytes.length;
+    // A large command is looked at again once twice as much of it is here.
+    if (!this.#pausing && this.#heldBytes >= this.#wanted) this.#applyHeld();
+  }
+
+  /** Applies what is here whole, for a while; then others have their turn. */
+  #applyHeld(): void {
+    const { clock } = this.#store;
+    const bytes = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held);
+    const untilMs = clock.nowMs() + SLICE_MS;
+    this.#store.tick();
+    let at = 0;
+    let unit = unitAt(bytes, at);
+    for (let count = 1; typeof unit === "object"; count++) {
+      for (const request of unit.requests) this.#run(request);
+      this.#events.applied(bytes.subarray(at, unit.end));
+      at = unit.end;
+      if (count % UNITS_PER_LOOK === 0 && clock.nowMs() > untilMs) break;
+      unit = unitAt(bytes, at);
+    }
+    if (unit === "bad") throw new Error("what came is no command");
+    const rest = bytes.subarray(at);
+    this.#held = rest.length === 0 ? [] : [Buffer.from(rest)];
+    this.#heldBytes = rest.length;
+    this.#wanted = unit === "more" ? 2 * rest.length : 0;
+    if (unit !== "more") this.#pauseThenGoOn();
+  }
+
+  #pauseThenGoOn(): void {
+    const socket = this.#socket;
+    this.#pausing = true;
+    socket?.pause();
+    setImmediate(() => {
+      this.#pausing = false;
+      if (this.#socket !== socket) return;
+      socket?.resume();
+      try {
+        this.#applyHeld();
+      } catch (error) {
+        this.#broken(error);
+      }
+    });
+  }
+
+  #run(request: Request): void {
+    if (request.word(0) === "replconf") {
+      if (request.count === 3 && request.word(1) === "getack") queueMicrotask(() => this.acknowledge());
+      return;
+    }
+    const { databases } = this.#store;
+    // What expires says the primary, who may know a key that has expired here by the clock.
+    for (const db of databases) db.expiryMode = "keep";
+    try {
+      applyCommand(this.#client, request);
+    } finally {
+      for (const db of databases) db.expiryMode = "hide";
+    }
+  }
+
+  /** Tells how far this server has come. */
+  acknowledge(): void {
+    if (this.state !== "connected" || this.#socket === undefined) return;
+    this.#ackedMs = this.#store.nowMs;
+    const disk = this.#store.persistence?.journal.syncedReplicationOffset;
+    const fack = disk === undefined ? [] : ["FACK", String(disk)];
+    this.#socket.write(commandBytes("REPLCONF", "ACK", String(this.#store.replicationOffset), ...fack));
+  }
+
+  /** From time to time. */
+  tick(): void {
+    if (this.state === "connected" && this.#store.nowMs - this.#ackedMs >= ACK_EVERY_MS) this.acknowledge();
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended = true;
+    this.#timer?.[Symbol.dispose]();
+    this.#reset();
+  }
+}

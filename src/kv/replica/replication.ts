@@ -1,0 +1,132 @@
+import type { Log } from "../../base/log.ts";
+import type { CommandFlag } from "../commands/command.ts";
+import type { Client } from "../client.ts";
+import type { InfoField } from "../info/sections.ts";
+import type { Store } from "../store.ts";
+import { Link, type PrimaryAddress } from "./link.ts";
+import { Primary } from "./primary.ts";
+
+const READ_ONLY = "READONLY You can't write against a read only replica.";
+const STALE = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+
+/** Whether this server follows another, and who follows this one. */
+export class Replication implements Disposable {
+  readonly primary: Primary;
+  readonly #store: Store;
+  readonly #log: Log;
+  link: Link | undefined;
+
+  constructor(store: Store, log: Log) {
+    this.#store = store;
+    this.#log = log;
+    this.primary = new Primary(store, log);
+    store.infoSections.set("replication", () => this.#info());
+  }
+
+  readonly #gate = (_: Client, flags: readonly CommandFlag[]): string | undefined => {
+    const { parameters } = this.#store;
+    if (flags.includes("write") && parameters["replica-read-only"]) return READ_ONLY;
+    const isStale = this.link?.state !== "connected" && !parameters["replica-serve-stale-data"];
+    return isStale && !flags.includes("stale") ? STALE : undefined;
+  };
+
+  /** Follows that server from now on. */
+  follow(address: PrimaryAddress): void {
+    const store = this.#store;
+    const wasPrimary = this.link === undefined;
+    this.link?.[Symbol.dispose]();
+    // What this server has may be a part of what the other has: if it knows the history, it says so.
+    if (wasPrimary && this.primary.backlog !== undefined) store.knowsHistory = true;
+    this.primary.begin();
+    this.primary.pauseOwn();
+    if (!wasPrimary || this.primary.replicas.size > 0) this.primary.dropReplicas();
+    for (const db of store.databases) db.expiryMode = "hide";
+    store.gates.add(this.#gate);
+    this.#log.info("store.follows", { ...address });
+    this.link = new Link(store, address, this.#log, {
+      restarted: (id, offset) => {
+        store.knowsHistory = true;
+        this.primary.restart(id, offset);
+      },
+      continued: (id) => {
+        if (id === undefined || id === store.replicationId) return;
+        this.primary.rename(id);
+        this.primary.dropReplicas();
+      },
+      applied: (bytes) => this.primary.feed(bytes),
+    });
+  }
+
+  /** Follows nobody any more; whoever followed the same server can go on with this one. */
+  lead(): void {
+    if (this.link === undefined) return;
+    this.link[Symbol.dispose]();
+    this.link = undefined;
+    const store = this.#store;
+    store.gates.delete(this.#gate);
+    for (const db of store.databases) db.expiryMode = "delete";
+    this.primary.rename();
+    this.primary.begin();
+    this.#log.info("store.leads");
+  }
+
+  tick(): void {
+    this.primary.tick(this.link !== undefined);
+    this.link?.tick();
+  }
+
+  [Symbol.dispose](): void {
+    this.link?.[Symbol.dispose]();
+    for (const replica of this.primary.replicas.values()) replica.drop();
+  }
+
+  #info(): readonly InfoField[] {
+    const { primary, link } = this;
+    const { replicationId, replicationOffset, parameters } = this.#store;
+    const { backlog, replicas, before } = primary;
+    return [
+      ["role", link === undefined ? "master" : "slave"],
+      ...(link === undefined ? [] : this.#linkInfo(link)),
+      ["connected_slaves", replicas.size],
+      ...[...replicas.values()].map((replica, index): InfoField => {
+        const { offers, address } = replica.client;
+        const lag = replica.ackOffset === undefined ? 0 : Math.floor((this.#store.nowMs - replica.ackMs) / 1000);
+        const state = replica.state === "waiting" ? "wait_bgsave" : replica.state === "snapshot" ? "send_bulk" : "online";
+        return [
+          `slave${index}`,
+          `ip=${offers.host ?? hostOf(address)},port=${offers.port},state=${state},offset=${replica.ackOffset ?? 0},lag=${lag}`,
+        ];
+      }),
+      ["master_failover_state", "no-failover"],
+      ["master_replid", replicationId],
+      ["master_replid2", before.id],
+      ["master_repl_offset", replicationOffset],
+      ["second_repl_offset", before.offset < 0 ? -1 : before.offset + 1],
+      ["repl_backlog_active", backlog === undefined ? 0 : 1],
+      ["repl_backlog_size", parameters["repl-backlog-size"]],
+      ["repl_backlog_first_byte_offset", backlog === undefined ? 0 : backlog.start + 1],
+      ["repl_backlog_histlen", backlog?.length ?? 0],
+    ];
+  }
+
+  #linkInfo({ address, state, lastHeardMs, downSinceMs, receivedBytes }: Link): readonly InfoField[] {
+    const { nowMs, replicationOffset, parameters } = this.#store;
+    const seconds = (sinceMs: number): number => Math.max(0, Math.floor((nowMs - sinceMs) / 1000));
+    return [
+      ["master_host", address.host],
+      ["master_port", address.port],
+      ["master_link_status", state === "connected" ? "up" : "down"],
+      ["master_last_io_seconds_ago", state === "connected" ? seconds(lastHeardMs) : -1],
+      ["master_sync_in_progress", state === "sync" ? 1 : 0],
+      ["slave_read_repl_offset", replicationOffset],
+      ["slave_repl_offset", replicationOffset],
+      ...(state === "sync" ? ([["master_sync_read_bytes", receivedBytes]] satisfies InfoField[]) : []),
+      ...(state === "connected" ? [] : ([["master_link_down_since_seconds", seconds(downSinceMs)]] satisfies InfoField[])),
+      ["slave_priority", parameters["replica-priority"]],
+      ["slave_read_only", parameters["replica-read-only"] ? 1 : 0],
+      ["replica_announced", parameters["replica-announced"] ? 1 : 0],
+    ];
+  }
+}
+
+export const hostOf = (address: string): string => address.slice(0, address.lastIndexOf(":"));
