@@ -30,6 +30,15 @@ export function luaCall(callee: LuaFunction, args: readonly LuaValue[]): LuaResu
   return callee(...args);
 }
 
+/** The turns of a generic `for`. */
+interface Turns {
+  key: LuaValue;
+  value: LuaValue;
+  all: LuaResult;
+  next(): boolean;
+  steps(): Generator<readonly LuaValue[], boolean, readonly LuaValue[]>;
+}
+
 /** What generated code calls, by the names that it uses. */
 export type Operations = ReturnType<typeof createOperations>;
 
@@ -238,8 +247,7 @@ export function createOperations(meter: Meter, strings: LuaTable) {
 
   // --- loops ------------------------------------------------------------------------------------------------------------------------
 
-  /** The turns of a generic `for`. */
-  class Iteration {
+  class Iteration implements Turns {
     key: LuaValue;
     value: LuaValue = undefined;
     all: LuaResult = NOTHING;
@@ -288,7 +296,7 @@ export function createOperations(meter: Meter, strings: LuaTable) {
     }
   }
 
-  const iterate = (step: LuaValue, state?: LuaValue, control?: LuaValue): Iteration =>
+  const iterate = (step: LuaValue, state?: LuaValue, control?: LuaValue): Turns =>
     new Iteration(step, state, step === nextIndex && typeof control !== "number" ? 0 : control);
 
   return {

@@ -35,6 +35,6 @@ export class Waits {
 
   /** Somebody has come further. */
   serve(): void {
-    for (const [client, answered] of [...this.#waiting]) if (answered()) client.store.blocked.release(client);
+    for (const [client, answered] of Array.from(this.#waiting)) if (answered()) client.store.blocked.release(client);
   }
 }

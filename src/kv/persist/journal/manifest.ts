@@ -48,8 +48,9 @@ export function parseManifest(text: string, path: string): Manifest {
   return { base, increments, history };
 }
 
+const line = (type: string, { name, sequence }: JournalFile): string => `file ${quoted(name)} seq ${sequence} type ${type}\n`;
+
 export function manifestText({ base, increments, history }: Manifest): string {
-  const line = (type: string, { name, sequence }: JournalFile): string => `file ${quoted(name)} seq ${sequence} type ${type}\n`;
   return [
     ...(base === undefined ? [] : [line("b", base)]),
     ...history.map((file) => line("h", file)),
