@@ -165,6 +165,7 @@ function refusalOf(client: Client, command: Command, request: Request): string |
   if (client.subscriptions !== undefined && client.reply.protocol === 2 && !WHILE_SUBSCRIBED.has(command.name))
     return `ERR Can't execute '${command.name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`;
   if (!client.known && !command.flags.includes("no_auth")) return "NOAUTH Authentication required.";
+  if (client.transaction !== undefined && command.flags.includes("no_multi")) return "ERR Command not allowed inside a transaction";
   if (!client.user.unrestricted) {
     const refusal = forbidden(client, command, request);
     if (refusal !== undefined) return refusal;

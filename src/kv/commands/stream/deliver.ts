@@ -25,7 +25,9 @@ export function deliver(
 ): void {
   const { nowMs } = client.store;
   const group = stream.groups.get(reader.group)!;
-  const consumer = consumerOf(client, key, group, reader);
+  const known = group.consumers.has(reader.consumer);
+  const consumer = consumerNamed(client, key, group, reader.consumer);
+  if (reader.noAck && !known) client.alsoPropagate(newConsumer(key, reader)); // otherwise what it is given says so
   const entries = stream.range(group.lastId + 1n, ID_MAX, count);
   for (const entry of entries) {
     advance(stream, group, entry);
@@ -52,7 +54,9 @@ export function history(
   reader: Reader,
 ): void {
   const { reply, store } = client;
-  const consumer = consumerOf(client, key, stream.groups.get(reader.group)!, reader);
+  const group = stream.groups.get(reader.group)!;
+  if (!group.consumers.has(reader.consumer)) client.alsoPropagate(newConsumer(key, reader));
+  const consumer = consumerNamed(client, key, group, reader.consumer);
   const found = after === ID_MAX ? [] : [...consumer.pending.from(after + 1n).take(Math.min(count, Number.MAX_SAFE_INTEGER))];
   reply.array(found.length);
   for (const pending of found) {
@@ -69,17 +73,10 @@ export function history(
   }
 }
 
-function consumerOf(client: Client, key: string, group: StreamGroup, reader: Reader): StreamConsumer {
-  return consumerNamed(client, key, { group, name: reader.group }, reader.consumer);
-}
+const newConsumer = (key: string, { group, consumer }: Reader): readonly string[] => ["XGROUP", "CREATECONSUMER", key, group, consumer];
 
 /** The consumer of this name, made if there is none. */
-export function consumerNamed(
-  client: Client,
-  key: string,
-  { group, name: groupName }: { readonly group: StreamGroup; readonly name: string },
-  name: string,
-): StreamConsumer {
+export function consumerNamed(client: Client, key: string, group: StreamGroup, name: string): StreamConsumer {
   const { store } = client;
   const known = group.consumers.get(name);
   if (known !== undefined) {
@@ -87,7 +84,6 @@ export function consumerNamed(
     return known;
   }
   client.wroteText(key, "t", "xgroup-createconsumer");
-  client.alsoPropagate(["XGROUP", "CREATECONSUMER", key, groupName, name]);
   return group.createConsumer(name, store.nowMs);
 }
 

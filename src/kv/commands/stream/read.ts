@@ -122,6 +122,7 @@ function served(client: Client, wanted: Wanted, reading: Reading): boolean {
         ? undefined
         : "NOGROUP the consumer group this client was blocked on no longer exists";
     if (failure !== undefined) {
+      store.statistics.of(client.command!).failed++;
       client.fail(failure);
       return true;
     }

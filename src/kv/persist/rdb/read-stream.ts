@@ -1,7 +1,7 @@
 import { int64Of } from "../../numbers.ts";
 import { StreamValue } from "../../types/stream.ts";
 import { StreamGroup } from "../../types/stream-group.ts";
-import { idOf, ID_MIN, PART_MAX, type StreamId } from "../../types/stream-id.ts";
+import { idOf, ID_MIN, type StreamId } from "../../types/stream-id.ts";
 import type { ByteReader } from "./byte-reader.ts";
 import { listpackTexts } from "./listpack.ts";
 import type { ValueLimits } from "./read-value.ts";
@@ -66,9 +66,11 @@ const added = (part: bigint, difference: bigint): bigint => BigInt.asUintN(64, p
 function readGroup(reader: ByteReader, stream: StreamValue, type: number): void {
   const name = reader.text();
   const lastId = readId(reader);
-  const read = type === RDB.STREAM_LISTPACKS ? PART_MAX : reader.bigCount();
+  const read = type === RDB.STREAM_LISTPACKS ? undefined : reader.bigCount();
   if (stream.groups.has(name)) throw new RdbError("a group twice in a stream");
-  const group = new StreamGroup(lastId, read > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : Number(read));
+  // What older versions did not count follows from the last id, unless entries in between were deleted.
+  const known = read === undefined ? stream.addedUpTo(lastId) : read > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : Number(read);
+  const group = new StreamGroup(lastId, known);
   const pending = new Map<StreamId, { readonly deliveredMs: number; readonly deliveries: number }>();
   for (let left = reader.count(); left > 0; left--) {
     const id = reader.id();
