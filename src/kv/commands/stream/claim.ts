@@ -97,7 +97,7 @@ class Claims {
 
   take(id: StreamId, deliveredMs: number, deliveries: number): void {
     const { key, name, group, consumer } = this.#of;
-    this.#consumer ??= consumerNamed(this.#client, key, { group, name }, consumer);
+    this.#consumer ??= consumerNamed(this.#client, key, group, consumer);
     group.give(id, this.#consumer, deliveredMs, deliveries);
     this.#client.store.dirty++;
     this.#client.alsoPropagate(claimOf(key, name, group, id));

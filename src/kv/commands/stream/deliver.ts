@@ -70,16 +70,14 @@ export function history(
 }
 
 function consumerOf(client: Client, key: string, group: StreamGroup, reader: Reader): StreamConsumer {
-  return consumerNamed(client, key, { group, name: reader.group }, reader.consumer);
+  const isNew = !group.consumers.has(reader.consumer);
+  const consumer = consumerNamed(client, key, group, reader.consumer);
+  if (isNew && reader.noAck) client.alsoPropagate(["XGROUP", "CREATECONSUMER", key, reader.group, reader.consumer]);
+  return consumer;
 }
 
-/** The consumer of this name, made if there is none. */
-export function consumerNamed(
-  client: Client,
-  key: string,
-  { group, name: groupName }: { readonly group: StreamGroup; readonly name: string },
-  name: string,
-): StreamConsumer {
+/** The consumer of this name, made if there is none: what it is given tells others of it. */
+export function consumerNamed(client: Client, key: string, group: StreamGroup, name: string): StreamConsumer {
   const { store } = client;
   const known = group.consumers.get(name);
   if (known !== undefined) {
@@ -87,7 +85,7 @@ export function consumerNamed(
     return known;
   }
   client.wroteText(key, "t", "xgroup-createconsumer");
-  client.alsoPropagate(["XGROUP", "CREATECONSUMER", key, groupName, name]);
+  store.effects ??= [];
   return group.createConsumer(name, store.nowMs);
 }
 
