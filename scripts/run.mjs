@@ -19,6 +19,7 @@ const TARGETS = {
   "bench:store": "bench/store/main.ts",
   "test:incidents": "test/incidents/main.ts",
   "test:redis": "test/redis/main.ts",
+  "test:store-crash": "test/store/main.ts",
   docs: "scripts/docs.ts",
   anax: "bin/anax.ts",
 };

@@ -251,6 +251,8 @@ function readingInto(accepted: Socket, onread: OnReadOpts): Socket {
   const handle = holder._handle;
   holder._handle = null;
   const socket = new Socket({ handle, onread, readable: true, writable: true } as ConstructorParameters<typeof Socket>[0]);
+  // The server counts the one that it accepted, and waits for it when it closes.
+  socket.once("close", () => accepted.destroy());
   socket.setNoDelay(true);
   socket.resume();
   socket.read(0);

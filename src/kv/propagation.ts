@@ -48,12 +48,12 @@ export class Propagation implements Effects {
   add(database: number, request: Request): void {
     this.#writer.array(request.count);
     for (let i = 0; i < request.count; i++) this.#writer.bulkBytes(request.bytes, request.offsets[i], request.lengths[i]);
-    this.#added(database);
+    this.#added(database, this.targets);
   }
 
-  addParts(database: number, parts: readonly (string | Uint8Array)[]): void {
+  addParts(database: number, parts: readonly (string | Uint8Array)[], targets = this.targets): void {
     writeCommand(this.#writer, parts);
-    this.#added(database);
+    this.#added(database, targets);
   }
 
   /** Hands on what was gathered. */
@@ -67,9 +67,9 @@ export class Propagation implements Effects {
     this.#ends.length = 0;
   }
 
-  #added(database: number): void {
+  #added(database: number, targets: number): void {
     this.#databases.push(database);
-    this.#targets.push(this.targets);
+    this.#targets.push(targets);
     this.#ends.push(this.#writer.length);
   }
 }

@@ -347,8 +347,8 @@ export class Store {
   }
 
   /** Hands on a change that no command of its own has made. */
-  propagateParts(db: Database, parts: readonly (string | Uint8Array)[]): void {
-    if (this.propagation.sinks.size > 0) this.propagation.addParts(db.index, parts);
+  propagateParts(db: Database, parts: readonly (string | Uint8Array)[], targets?: number): void {
+    if (this.propagation.sinks.size > 0) this.propagation.addParts(db.index, parts, targets);
   }
 
   #expired(db: Database, key: string): void {

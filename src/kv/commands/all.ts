@@ -21,6 +21,7 @@ import { HASH_NUMBER_COMMANDS } from "./hash-numbers.ts";
 import { HASH_WALK_COMMANDS } from "./hash-walk.ts";
 import { HASH_COMMANDS } from "./hash.ts";
 import { KEYS_COMMANDS } from "./keys.ts";
+import { MIGRATE_COMMANDS } from "./migrate.ts";
 import { OBJECT_COMMANDS } from "./object.ts";
 import { PERSISTENCE_COMMANDS } from "./persistence.ts";
 import { RENAME_COMMANDS } from "./rename.ts";
@@ -69,6 +70,7 @@ export const COMMANDS: readonly Command[] = [
   ...HASH_NUMBER_COMMANDS,
   ...HASH_WALK_COMMANDS,
   ...KEYS_COMMANDS,
+  ...MIGRATE_COMMANDS,
   ...OBJECT_COMMANDS,
   ...PERSISTENCE_COMMANDS,
   ...RENAME_COMMANDS,

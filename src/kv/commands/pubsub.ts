@@ -5,6 +5,7 @@ import { matchesGlob } from "../glob.ts";
 import type { PubSub, SubscriptionKind } from "../pubsub.ts";
 import type { Command, CommandFlag, KeyFlag, KeySpec } from "./command.ts";
 import { helpOf } from "./help.ts";
+import { REPLICATE } from "../replicate.ts";
 
 const FLAGS: readonly CommandFlag[] = ["pubsub", "noscript", "loading", "stale"];
 
@@ -74,7 +75,9 @@ const publishes = (
   since,
   ...(name === "spublish" && { keys: shardChannels(0) }),
   run(client, request: Request) {
-    client.reply.integer(publish(client.store.pubsub, request.text(1), request.text(2)));
+    const { store, db } = client;
+    client.reply.integer(publish(store.pubsub, request.text(1), request.text(2)));
+    if (!store.parameters["cluster-enabled"]) store.propagateParts(db, [name.toUpperCase(), request.slice(1), request.slice(2)], REPLICATE.replicas);
   },
 });
 

@@ -54,7 +54,7 @@ export class Primary {
 
   /** A client goes on from an offset; false: that history, or that part of it, is not here. */
   resume(client: Client, id: string, offset: number): boolean {
-    const { store } = { store: this.#store };
+    const store = this.#store;
     const known = id === store.replicationId || (id === this.before.id && offset <= this.before.offset + 1);
     const bytes = known ? this.backlog?.from(offset - 1) : undefined;
     if (bytes === undefined) {
@@ -78,16 +78,12 @@ export class Primary {
     this.#countGood();
   }
 
-  /** From now on there is a history, whether or not anybody follows it. */
+  /** From now on there is a history, whether or not anybody follows it: what this server changes, or another one that it follows. */
   begin(): void {
     const store = this.#store;
     this.backlog ??= new Backlog(store.parameters["repl-backlog-size"], store.replicationOffset);
-    store.propagation.sinks.add(this.#sink);
-  }
-
-  /** This server follows another: the history is that one's. */
-  pauseOwn(): void {
-    this.#store.propagation.sinks.delete(this.#sink);
+    if (store.replication?.link === undefined) store.propagation.sinks.add(this.#sink);
+    else store.propagation.sinks.delete(this.#sink);
   }
 
   /** The history is another one, from that offset on. */

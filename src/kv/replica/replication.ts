@@ -37,8 +37,6 @@ export class Replication implements Disposable {
     this.link?.[Symbol.dispose]();
     // What this server has may be a part of what the other has: if it knows the history, it says so.
     if (wasPrimary && this.primary.backlog !== undefined) store.knowsHistory = true;
-    this.primary.begin();
-    this.primary.pauseOwn();
     if (!wasPrimary || this.primary.replicas.size > 0) this.primary.dropReplicas();
     for (const db of store.databases) db.expiryMode = "hide";
     store.gates.add(this.#gate);
@@ -55,6 +53,7 @@ export class Replication implements Disposable {
       },
       applied: (bytes) => this.primary.feed(bytes),
     });
+    this.primary.begin();
   }
 
   /** Follows nobody any more; whoever followed the same server can go on with this one. */

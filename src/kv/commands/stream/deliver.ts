@@ -25,9 +25,7 @@ export function deliver(
 ): void {
   const { nowMs } = client.store;
   const group = stream.groups.get(reader.group)!;
-  const known = group.consumers.has(reader.consumer);
-  const consumer = consumerNamed(client, key, group, reader.consumer);
-  if (reader.noAck && !known) client.alsoPropagate(newConsumer(key, reader)); // otherwise what it is given says so
+  const consumer = consumerOf(client, key, group, reader);
   const entries = stream.range(group.lastId + 1n, ID_MAX, count);
   for (const entry of entries) {
     advance(stream, group, entry);
@@ -54,9 +52,7 @@ export function history(
   reader: Reader,
 ): void {
   const { reply, store } = client;
-  const group = stream.groups.get(reader.group)!;
-  if (!group.consumers.has(reader.consumer)) client.alsoPropagate(newConsumer(key, reader));
-  const consumer = consumerNamed(client, key, group, reader.consumer);
+  const consumer = consumerOf(client, key, stream.groups.get(reader.group)!, reader);
   const found = after === ID_MAX ? [] : [...consumer.pending.from(after + 1n).take(Math.min(count, Number.MAX_SAFE_INTEGER))];
   reply.array(found.length);
   for (const pending of found) {
@@ -73,9 +69,14 @@ export function history(
   }
 }
 
-const newConsumer = (key: string, { group, consumer }: Reader): readonly string[] => ["XGROUP", "CREATECONSUMER", key, group, consumer];
+function consumerOf(client: Client, key: string, group: StreamGroup, reader: Reader): StreamConsumer {
+  const isNew = !group.consumers.has(reader.consumer);
+  const consumer = consumerNamed(client, key, group, reader.consumer);
+  if (isNew && reader.noAck) client.alsoPropagate(["XGROUP", "CREATECONSUMER", key, reader.group, reader.consumer]);
+  return consumer;
+}
 
-/** The consumer of this name, made if there is none. */
+/** The consumer of this name, made if there is none: what it is given tells others of it. */
 export function consumerNamed(client: Client, key: string, group: StreamGroup, name: string): StreamConsumer {
   const { store } = client;
   const known = group.consumers.get(name);
@@ -84,6 +85,7 @@ export function consumerNamed(client: Client, key: string, group: StreamGroup, n
     return known;
   }
   client.wroteText(key, "t", "xgroup-createconsumer");
+  store.effects ??= [];
   return group.createConsumer(name, store.nowMs);
 }
 

@@ -1,0 +1,30 @@
+import { parseArgs } from "node:util";
+import { temporaryDirectory } from "../kit/temporary-directory.ts";
+import { crashOnce } from "./crash.ts";
+
+// npm run test:store-crash -- [--rounds N] [--policy always|everysec] [--seed N]: kills a store under load again and again, and looks whether all is there.
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "500" },
+    policy: { type: "string", default: "always" },
+    seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
+  },
+});
+const policy = values.policy === "everysec" ? "everysec" : "always";
+let state = Number(values.seed) >>> 0;
+/** Mulberry32. */
+const random = (): number => {
+  state = (state + 0x6d2b79f5) >>> 0;
+  let t = Math.imul(state ^ (state >>> 15), state | 1);
+  t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+};
+console.log(`policy ${policy}, ${values.rounds} rounds, seed ${values.seed}`);
+let acknowledged = 0;
+for (let round = 1; round <= Number(values.rounds); round++) {
+  await using directory = await temporaryDirectory();
+  acknowledged += await crashOnce({ dataDir: directory.path, policy, random, clients: 4, loadMsMax: policy === "always" ? 150 : 2500 });
+  if (round % 25 === 0) console.log(`${round} kills, ${acknowledged} transactions acknowledged, none missing`);
+}
+console.log(`ok: ${values.rounds} kills, ${acknowledged} transactions acknowledged, none missing`);
