@@ -30,7 +30,10 @@ test("whatever is compiled either is Lua or fails as Lua does", () => {
       assert.match(String(thrown.value), /^fuzz:\d+: /);
     }
   };
-  fc.assert(fc.property(fc.array(fc.constantFrom(...WORDS), { maxLength: 40 }), (words) => compiles(words.join(" "))), RUNS);
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...WORDS), { maxLength: 40 }), (words) => compiles(words.join(" "))),
+    RUNS,
+  );
   fc.assert(fc.property(bytes, compiles), RUNS);
 });
 
@@ -60,9 +63,17 @@ test("cjson, cmsgpack and struct take any bytes, and fail as Lua does", () => {
   const decode = calling(engine, "cjson", "decode");
   const unpack = calling(engine, "cmsgpack", "unpack");
   const structs = ["pack", "unpack", "size"].map((name) => calling(engine, "struct", name));
-  const json = fc.array(fc.constantFrom(..."[]{},:\"\\u0e-19.tfn a".split(""), "true", "null", "\\ud83d"), { maxLength: 30 }).map((parts) => parts.join(""));
-  fc.assert(fc.property(fc.oneof(bytes, json), (text) => unharmed(() => decode(text))), RUNS);
-  fc.assert(fc.property(bytes, (text) => unharmed(() => unpack(text))), RUNS);
+  const json = fc
+    .array(fc.constantFrom(...'[]{},:"\\u0e-19.tfn a'.split(""), "true", "null", "\\ud83d"), { maxLength: 30 })
+    .map((parts) => parts.join(""));
+  fc.assert(
+    fc.property(fc.oneof(bytes, json), (text) => unharmed(() => decode(text))),
+    RUNS,
+  );
+  fc.assert(
+    fc.property(bytes, (text) => unharmed(() => unpack(text))),
+    RUNS,
+  );
   const layout = fc.string({ unit: fc.constantFrom(..."<>!=bBhHlLTfdxsciI0123456789 "), maxLength: 12 });
   fc.assert(
     fc.property(layout, bytes, fc.double(), (format, data, number) => {
@@ -85,11 +96,16 @@ test("what cjson and cmsgpack have written they read again", () => {
       { depthSize: "small" },
       tie("leaf"),
       fc.array(tie("tree"), { minLength: 1, maxLength: 5 }).map((values) => new LuaTable(values)),
-      fc.dictionary(fc.string({ unit: fc.constantFrom("a", "b", "c", "\xe9"), minLength: 1, maxLength: 3 }), tie("tree"), { minKeys: 1, maxKeys: 5 }).map((entries) => {
-        const table = new LuaTable();
-        for (const [key, value] of Object.entries(entries)) table.setNamed(key, value);
-        return table;
-      }),
+      fc
+        .dictionary(fc.string({ unit: fc.constantFrom("a", "b", "c", "\xe9"), minLength: 1, maxLength: 3 }), tie("tree"), {
+          minKeys: 1,
+          maxKeys: 5,
+        })
+        .map((entries) => {
+          const table = new LuaTable();
+          for (const [key, value] of Object.entries(entries)) table.setNamed(key, value);
+          return table;
+        }),
     ),
   }));
   for (const [library, write, read] of [

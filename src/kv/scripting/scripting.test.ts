@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
 import { once } from "node:events";
+import { createRequire } from "node:module";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { aStore } from "../store-fixture.ts";
@@ -100,7 +101,9 @@ test("functions of a library share what the library made, and a failed load chan
 });
 
 /** A connection that answers text. */
-async function connected(port: number): Promise<{ readonly socket: Socket; readonly send: (text: string) => void; readonly line: () => Promise<string> }> {
+async function connected(
+  port: number,
+): Promise<{ readonly socket: Socket; readonly send: (text: string) => void; readonly line: () => Promise<string> }> {
   const socket = connect(port, "127.0.0.1").setEncoding("latin1");
   await once(socket, "connect");
   let received = "";
@@ -135,16 +138,28 @@ test("while a script takes too long others are answered BUSY, and can end it", {
   assert.equal(reply, "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
   second.send("FUNCTION KILL");
   assert.match(await second.line(), /^-BUSY /);
-  second.send("SCRIPT KILL");
-  assert.equal(await second.line(), "+OK");
+  // Where the server can accept meanwhile, one that comes only now can end it, too.
+  const third = hasKoffi() ? await connected(port) : second;
+  third.send("SCRIPT KILL");
+  assert.equal(await third.line(), "+OK");
   assert.match(await first.line(), /^-ERR Script killed by user with SCRIPT KILL/);
   second.send("PING");
   assert.equal(await second.line(), "+PONG");
   second.send("SCRIPT KILL");
   assert.equal(await second.line(), "-NOTBUSY No scripts in execution right now.");
-  for (const { socket } of [first, second]) socket.destroy();
+  for (const { socket } of [first, second, third]) socket.destroy();
   await server.terminate();
 });
+
+/** The optional library with which it can. */
+function hasKoffi(): boolean {
+  try {
+    createRequire(import.meta.url)("koffi");
+    return process.platform === "linux";
+  } catch {
+    return false;
+  }
+}
 
 const STORE = `
   const { parentPort, workerData } = require("node:worker_threads");
