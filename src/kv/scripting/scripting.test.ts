@@ -66,6 +66,27 @@ test("a script that wants too much memory is refused it", () => {
   assert.match(String(call("EVAL", "return #string.rep('x', 1e6):rep(1e6)", "0")), /^-ERR not enough memory/);
 });
 
+test("a script whose tables grow without end is stopped before memory is", async () => {
+  const worker = new Worker(GROWTH, {
+    eval: true,
+    workerData: new URL("../store-fixture.ts", import.meta.url).href,
+    resourceLimits: { maxOldGenerationSizeMb: 120 },
+  });
+  const [replies] = (await once(worker, "message")) as [string[]]; // what `GROWTH` sends
+  await worker.terminate();
+  assert.equal(replies.length, 3);
+  for (const reply of replies) assert.match(reply, /^-ERR not enough memory/);
+});
+
+const GROWTH = `
+  const { parentPort, workerData } = require("node:worker_threads");
+  import(workerData).then(({ aStore }) => {
+    const { call } = aStore();
+    const bodies = ["t[#t+1] = {}", "t['k' .. i] = i", "t[i] = string.rep('x', 1000) .. i"];
+    parentPort.postMessage(bodies.map((body) => call("EVAL", "local t = {} for i = 1, 1e9 do " + body + " end", "0")));
+  });
+`;
+
 test("nothing of JavaScript can be reached", () => {
   const { call } = aStore();
   for (const expression of [
