@@ -4,8 +4,8 @@ import { ScriptStopped } from "./error.ts";
 
 /** Loops and calls between two looks at the time: well below a millisecond's worth. */
 const SLICE = 20_000;
-/** Of the memory that V8 has left when a script begins, what it may hold: what it holds grows by being copied, to up to twice as much. */
-const HEAP_SHARE_MAX = 0.25;
+/** Of the memory that V8 has left when a script begins, what it may hold: what it holds grows by being copied, to up to twice as much, and some of what is left is only for what is new. */
+const HEAP_SHARE_MAX = 1 / 6;
 /** A longer text would take V8's own limit for one string. */
 export const STRING_BYTES_MAX = 256 * 1024 * 1024;
 /** So many bytes of a long text count as one turn of a loop. */

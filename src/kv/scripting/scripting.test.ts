@@ -4,29 +4,47 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
-import { aStore } from "../store-fixture.ts";
+import { latin1Of } from "../../base/latin1.ts";
+import { aStore, type StoreFixture } from "../store-fixture.ts";
 
-test("the commands of a script are handed on as one transaction, and a single one alone", () => {
-  const { call, effects } = aStore();
+/** What is handed on after each command: whether it belongs together, and each part with who gets it. */
+function told({ store }: StoreFixture): () => string[] {
+  let all: string[] = [];
+  store.propagation.sinks.add((effects) => {
+    const parts = Array.from({ length: effects.count }, (_, index) => {
+      const words = latin1Of(effects.bytesOf(index)).split("\r\n");
+      return `${words.filter((word, at) => at % 2 === 0 && word !== "").join(" ")} ${effects.targetsOf(index)}`.slice(3);
+    });
+    all.push(`${effects.atomic ? "together: " : ""}${parts.join(", ")}`);
+  });
+  return () => all.splice(0);
+}
+
+test("what a script changes is handed on as one, a single command alone", () => {
+  const fixture = aStore();
+  const { call } = fixture;
+  const effects = told(fixture);
   call("EVAL", "redis.call('set', 'a', 1) redis.call('get', 'a') redis.call('incr', 'a')", "0");
-  assert.deepEqual(effects(), ["MULTI", "set a 1", "incr a", "EXEC"]);
+  assert.deepEqual(effects(), ["together: set a 1 3, incr a 3"]);
   call("EVAL", "redis.call('set', 'a', 1)", "0");
-  assert.deepEqual(effects(), ["set a 1"]);
+  assert.deepEqual(effects(), ["set a 1 3"]);
   call("EVAL", "return redis.call('get', 'a')", "0");
   assert.deepEqual(effects(), []);
 });
 
 test("what a script has changed before it fails is handed on", () => {
-  const { call, effects } = aStore();
+  const fixture = aStore();
+  const { call } = fixture;
+  const effects = told(fixture);
   assert.match(String(call("EVAL", "redis.call('set', 'a', 1) error('no')", "0")), /^-ERR user_script:1: no script: /);
-  assert.deepEqual(effects(), ["set a 1"]);
+  assert.deepEqual(effects(), ["set a 1 3"]);
   assert.equal(call("GET", "a"), "1");
 });
 
-test("redis.set_repl says who gets what is changed", () => {
-  const { call, store } = aStore();
-  const sent: string[] = [];
-  store.effectSinks.add((_, request, targets) => sent.push(`${request.texts().join(" ")} ${targets}`));
+test("redis.set_repl says who gets what is changed, until the script ends", () => {
+  const fixture = aStore();
+  const { call } = fixture;
+  const effects = told(fixture);
   call(
     "EVAL",
     `redis.call('set', 'a', 1) redis.set_repl(redis.REPL_NONE) redis.call('set', 'b', 2)
@@ -34,16 +52,18 @@ test("redis.set_repl says who gets what is changed", () => {
     "0",
   );
   call("SET", "e", "5");
-  assert.deepEqual(sent, ["MULTI 3", "set a 1 3", "set c 3 1", "set d 4 2", "EXEC 3", "SET e 5 3"]);
+  assert.deepEqual(effects(), ["together: set a 1 3, set b 2 0, set c 3 1, set d 4 2", "SET e 5 3"]);
 });
 
-test("a transaction with a script in it is one transaction", () => {
-  const { call, effects } = aStore();
+test("a transaction with a script in it is handed on as one", () => {
+  const fixture = aStore();
+  const { call } = fixture;
+  const effects = told(fixture);
   call("MULTI");
   call("SET", "a", "1");
   call("EVAL", "redis.call('incr', 'a') redis.call('incr', 'a')", "0");
   call("EXEC");
-  assert.deepEqual(effects(), ["MULTI", "SET a 1", "incr a", "incr a", "EXEC"]);
+  assert.deepEqual(effects(), ["together: SET a 1 3, incr a 3, incr a 3"]);
 });
 
 test("a script that recurses until the stack is used up ends between commands, not within one", () => {
