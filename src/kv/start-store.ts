@@ -14,6 +14,7 @@ import type { ParameterValues } from "./parameters.ts";
 import { Persistence } from "./persist/persistence.ts";
 import { Replication } from "./replica/replication.ts";
 import { Store, type ShutdownHow } from "./store.ts";
+import { waitingAccepter } from "./native-accept.ts";
 import { createTlsServer } from "./tls.ts";
 
 const READ_BYTES = 64 * 1024;
@@ -80,7 +81,10 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   scope.defer(() => accept.closeAll());
   const backlog = store.parameters["tcp-backlog"];
   const plain = port < 0 ? undefined : await listen(createServer({ pauseOnConnect: true }, accept), { host, port, backlog });
-  if (plain !== undefined) scope.use(plain.server);
+  if (plain !== undefined) {
+    scope.use(plain.server);
+    accept.whileBusyFrom(plain.server);
+  }
   const wantedTls = store.parameters["tls-port"];
   const secure = wantedTls === 0 ? undefined : await listen(createTlsServer(store.parameters, accept), { host, port: wantedTls, backlog });
   if (secure !== undefined) scope.use(secure.server);
@@ -97,6 +101,8 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
 interface Acceptor {
   (socket: Socket): void;
   closeAll(): void;
+  /** Accepts connections of this server even while a script has the thread to itself. */
+  whileBusyFrom(server: Server): void;
 }
 
 /** Makes clients of connections, or refuses them. */
@@ -116,8 +122,16 @@ function acceptorFor(store: Store): Acceptor {
     const connection = new Connection(socket, shared, () => connections.delete(connection));
     connections.add(connection);
   };
-  store.scripting.poll = connectionPoller(connections, shared.request);
+  const pollAll = connectionPoller(connections, shared.request);
+  store.scripting.poll = pollAll;
   return Object.assign(accept, {
+    whileBusyFrom: (server: Server) => {
+      const acceptWaiting = waitingAccepter(server, accept);
+      store.scripting.poll = () => {
+        acceptWaiting();
+        pollAll();
+      };
+    },
     closeAll: () => {
       for (const connection of connections) connection.close();
     },

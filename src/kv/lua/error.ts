@@ -79,6 +79,6 @@ export function luaErrorOf(thrown: unknown): LuaError {
   if (thrown instanceof LuaError) return thrown;
   // V8's own limits: depth of calls, arguments of a call, length of a string.
   if (thrown instanceof RangeError)
-    return new LuaError(/string length/.test(thrown.message) ? "not enough memory" : "stack overflow", 1, thrown);
+    return new LuaError(/call stack/.test(thrown.message) ? "stack overflow" : "not enough memory", 1, thrown);
   throw thrown;
 }

@@ -122,13 +122,13 @@ export class LibraryLoader {
     this.#see(this.#whileLoading);
     const { meter } = this.host.engine;
     const startedMs = this.#store.clock.nowMs();
-    meter.onSlice = () => {
+    meter.begin(() => {
       if (this.#store.clock.nowMs() - startedMs > LOAD_MS_MAX) throw stopped("FUNCTION LOAD timeout");
-    };
+    });
     try {
       this.#run(body);
     } finally {
-      meter.onSlice = () => {};
+      meter.end();
       this.#see(this.#globals);
       this.#loading = undefined;
     }

@@ -52,14 +52,14 @@ export class ScriptHost implements RedisHost {
     const { caller } = script;
     const { meter } = this.engine;
     this.#begin(script);
-    meter.onSlice = onSlice;
+    meter.begin(onSlice);
     let result: LuaResult;
     try {
       result = body(...args);
     } catch (thrown) {
       throw this.#failureOf(script, thrown);
     } finally {
-      meter.onSlice = () => {};
+      meter.end();
       this.#run = undefined;
       this.#store.propagation.targets = REPLICATE.all;
     }
