@@ -77,7 +77,8 @@ const publishes = (
   run(client, request: Request) {
     const { store, db } = client;
     client.reply.integer(publish(store.pubsub, request.text(1), request.text(2)));
-    if (!store.parameters["cluster-enabled"]) store.propagateParts(db, [name.toUpperCase(), request.slice(1), request.slice(2)], REPLICATE.replicas);
+    if (!store.parameters["cluster-enabled"])
+      store.propagateParts(db, [name.toUpperCase(), request.slice(1), request.slice(2)], REPLICATE.replicas);
   },
 });
 

@@ -20,7 +20,11 @@ export interface LineConnection extends Disposable {
 }
 
 /** Connects; all of it must be over after `timeoutMs`. */
-export async function connectTo(at: { readonly host: string; readonly port: number }, timeoutMs: number, clock: Clock): Promise<LineConnection> {
+export async function connectTo(
+  at: { readonly host: string; readonly port: number },
+  timeoutMs: number,
+  clock: Clock,
+): Promise<LineConnection> {
   const socket = createConnection(at);
   let fail: (error: MigrationError) => void = () => {};
   let lines: string[] = [];
