@@ -77,18 +77,17 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
       store.acl.default.copy(), // it may have a password, by `requirepass`
     );
   const accept = acceptorFor(store);
-  scope.defer(() => accept.closeAll());
   const backlog = store.parameters["tcp-backlog"];
   const plain = port < 0 ? undefined : await listen(createServer({ pauseOnConnect: true }, accept), { host, port, backlog });
-  if (plain !== undefined) scope.use(plain.server);
+  if (plain !== undefined) scope.defer(() => stopListening(plain.server));
   const wantedTls = store.parameters["tls-port"];
   const secure = wantedTls === 0 ? undefined : await listen(createTlsServer(store.parameters, accept), { host, port: wantedTls, backlog });
-  if (secure !== undefined) scope.use(secure.server);
+  if (secure !== undefined) scope.defer(() => stopListening(secure.server));
   store.listening = { host, port: plain?.port ?? 0, tlsPort: secure?.port ?? 0, configFile: options.configFile ?? "" };
   store.parameters.port = store.listening.port;
   scope.use(store.eviction);
   scope.use(startHousekeeping(store));
-  scope.defer(() => accept.closeAll()); // before the servers, which wait for their connections
+  scope.defer(() => accept.closeAll());
   await persistence.load();
   const owned = scope.move();
   return { host, port: store.listening.port, tlsPort: store.listening.tlsPort, store, [Symbol.asyncDispose]: () => owned.disposeAsync() };
@@ -122,6 +121,14 @@ function acceptorFor(store: Store): Acceptor {
       for (const connection of connections) connection.close();
     },
   });
+}
+
+/**
+ * Not to be waited for: the server counts the connections that it has accepted, and never hears of the end of those that `Connection` has taken over. They
+ * are closed by us.
+ */
+function stopListening(server: Server): void {
+  server.close();
 }
 
 async function listen(
