@@ -91,7 +91,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   store.parameters.port = store.listening.port;
   scope.use(store.eviction);
   scope.use(startHousekeeping(store));
-  scope.defer(() => accept.closeAll()); // before the servers, which wait for their connections
+  scope.defer(() => accept.closeAll());
   await persistence.load();
   const owned = scope.move();
   return { host, port: store.listening.port, tlsPort: store.listening.tlsPort, store, [Symbol.asyncDispose]: () => owned.disposeAsync() };
