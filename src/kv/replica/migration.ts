@@ -19,6 +19,8 @@ export interface LineConnection extends Disposable {
   call(commands: readonly (readonly (string | Uint8Array)[])[]): Promise<string[]>;
 }
 
+const ignore = (): void => undefined;
+
 /** Connects; all of it must be over after `timeoutMs`. */
 export async function connectTo(
   at: { readonly host: string; readonly port: number },
@@ -26,10 +28,10 @@ export async function connectTo(
   clock: Clock,
 ): Promise<LineConnection> {
   const socket = createConnection(at);
-  let fail: (error: MigrationError) => void = () => {};
+  let fail: (error: MigrationError) => void = ignore;
   let lines: string[] = [];
   let wanted = 0;
-  let finish: (lines: string[]) => void = () => {};
+  let finish: (lines: string[]) => void = ignore;
   let rest = Buffer.alloc(0);
   let during: MigrationError | undefined;
   const timer = clock.timer(timeoutMs, () => socket.destroy());
