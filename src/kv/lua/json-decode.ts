@@ -205,7 +205,7 @@ class JsonDecoder {
     this.#start = this.#at;
   }
 
-  /** `\uXXXX`, or two of them that belong together, as UTF-8. */
+  /** `\u` and four digits, or two of them that belong together, as UTF-8. */
   #unicode(): string | undefined {
     const first = /^\\u([0-9a-fA-F]{4})/.exec(this.#text.slice(this.#at, this.#at + 6));
     if (first === null) return undefined;
