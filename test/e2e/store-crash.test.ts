@@ -8,7 +8,13 @@ for (const policy of ["always", "everysec"] as const)
     for (let round = 0; round < 3; round++) {
       await using directory = await temporaryDirectory();
       const random = (): number => [0.3, 0.6, 0.9][round]!;
-      const acknowledged = await crashOnce({ dataDir: directory.path, policy, random, clients: 4, loadMsMax: policy === "always" ? 200 : 1500 });
+      const acknowledged = await crashOnce({
+        dataDir: directory.path,
+        policy,
+        random,
+        clients: 4,
+        loadMsMax: policy === "always" ? 200 : 1500,
+      });
       assert.ok(acknowledged > 0, "there was something to lose");
     }
   });

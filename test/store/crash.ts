@@ -35,7 +35,9 @@ export async function crashOnce(round: CrashRound): Promise<number> {
     using control = await RespClient.connect(store.port);
     await control.call("FLUSHALL");
     const connections = await Promise.all(Array.from({ length: clients }, () => RespClient.connect(store.port)));
-    const writing = connections.map((connection, client) => writeOn(connection, client, (written[client] = { sent: 0, acknowledgedMs: [] })));
+    const writing = connections.map((connection, client) =>
+      writeOn(connection, client, (written[client] = { sent: 0, acknowledgedMs: [] })),
+    );
     await sleep(loadMsMax * random());
     // Often in the midst of a rewrite, or soon after one.
     if (random() < 0.5) {
@@ -75,8 +77,7 @@ async function writeOn(connection: RespClient, client: number, written: Written)
     }
   };
   const ended = await Promise.allSettled(Array.from({ length: UNDER_WAY }, one));
-  for (const { reason } of ended as PromiseRejectedResult[])
-    if (!/closed|ECONNRESET|EPIPE/.test(String(reason))) throw reason;
+  for (const { reason } of ended as PromiseRejectedResult[]) if (!/closed|ECONNRESET|EPIPE/.test(String(reason))) throw reason;
 }
 
 async function check(reader: RespClient, client: number, certain: number, sent: number): Promise<void> {

@@ -58,7 +58,7 @@ function replyAt(text: string, at: number): { readonly reply: Reply; readonly en
   if (lineEnd < 0) return undefined;
   const line = text.slice(at + 1, lineEnd);
   const end = lineEnd + 2;
-  switch (text[at]) {
+  switch (text.charAt(at)) {
     case "+":
       return { reply: line, end };
     case "-":
