@@ -17,6 +17,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   iptables: "iptables",
   nginx: "nginx",
   podman: "podman",
+  "redis-server": "redis-server",
   runc: "runc",
   skopeo: "skopeo",
   zsh: "zsh",
