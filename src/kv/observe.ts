@@ -30,6 +30,11 @@ function logSlow(client: Client, command: Command, request: Request, durationUs:
   );
 }
 
+/** Before a command that runs others, so that it is told of before them: it has the flag `skip_monitor`. */
+export function tellMonitors(client: Client, request: Request): void {
+  if (client.store.monitors.size > 0) monitor(client, request);
+}
+
 /** Tells those who asked for it by MONITOR of a command. */
 export function monitor(client: Client, request: Request, from = client.address): void {
   const words: string[] = [];

@@ -203,6 +203,7 @@ const FAMILIES: Readonly<Record<string, string>> = {
   internal: "this is a fault of Anax's own: report it with the log",
   limit: "see which limit, in the error: each is a setting",
   listen: "see who else uses the address, or choose another",
+  memory: "let fewer downloads run at once here, or raise p2p.memory.maxBytes; what waits is `anax_memory_waiting`",
   output: "choose another output path, or allow it to be replaced (--overwrite)",
   peer: "the scheduler has forgotten it, or never knew it; it registers again by itself",
   piece: "the piece is asked of others by itself",

@@ -6,6 +6,7 @@ import { dumpFunctions, restoredFunctions } from "../scripting/function-payload.
 import type { Request } from "../../wire/resp/request.ts";
 import { helpOf } from "./help.ts";
 import { keysCountedAt, type Command, type CommandFlag } from "./command.ts";
+import { tellMonitors } from "../observe.ts";
 
 const calls = (name: "fcall" | "fcall_ro"): Command => {
   const readOnly = name === "fcall_ro";
@@ -18,6 +19,7 @@ const calls = (name: "fcall" | "fcall_ro"): Command => {
     since: "7.0.0",
     keys: readOnly ? keysCountedAt(2, "RO", "access") : keysCountedAt(2, "RW", "access", "update"),
     run(client, request) {
+      tellMonitors(client, request);
       const { scripting } = client.store;
       const callee = scripting.libraries.function(request.text(1));
       if (callee === undefined) throw new CommandError("ERR Function not found");

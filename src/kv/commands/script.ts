@@ -1,6 +1,7 @@
 import { CommandError } from "../command-error.ts";
 import { helpOf } from "./help.ts";
 import { keysCountedAt, type Command } from "./command.ts";
+import { tellMonitors } from "../observe.ts";
 
 const NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL.";
 const FLAGS = ["noscript", "stale", "skip_monitor", "no_mandatory_keys", "movablekeys"] as const;
@@ -17,6 +18,7 @@ const evaluates = (name: "eval" | "eval_ro" | "evalsha" | "evalsha_ro", since: s
     since,
     keys: readOnly ? keysCountedAt(2, "RO", "access") : keysCountedAt(2, "RW", "access", "update"),
     run(client, request) {
+      tellMonitors(client, request);
       const { scripting } = client.store;
       const given = request.text(1);
       const script = byDigest ? scripting.scripts.get(given) : scripting.scripts.load(given);
