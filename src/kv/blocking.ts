@@ -1,5 +1,6 @@
 import type { Client } from "./client.ts";
 import type { Database } from "./keyspace/database.ts";
+import { observeServed } from "./observe.ts";
 
 /** A client that waits for something, and how it ends. */
 export interface Blocked {
@@ -11,8 +12,6 @@ export interface Blocked {
   readonly timedOut: () => void;
   /** What it waits for, for `CLIENT LIST` and `INFO`. */
   readonly reason: "keys" | "replicas" | "pause";
-  /** Replies when a key that it waits for is gone or no longer of its type, as for `XREADGROUP`; else it goes on waiting. */
-  readonly lost?: () => void;
   readonly timer: Disposable | undefined;
 }
 
@@ -96,6 +95,7 @@ function served(client: Client, key: string): boolean {
   client.served = true;
   const done = client.blocked?.serve(key) === true;
   client.served = false;
+  if (done) observeServed(client);
   client.releaseHeld();
   return done;
 }

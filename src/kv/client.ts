@@ -98,6 +98,8 @@ export class Client {
   /** Keys that EXEC depends on were changed. */
   spoiled = false;
   blocked: Blocked | undefined;
+  /** The command that waits, and since when (monotonic milliseconds). */
+  waited: { readonly request: Request; readonly sinceMs: number } | undefined;
   /** Not within a transaction or a script: there a command that would wait answers at once. */
   mayBlock = true;
   /** The command that runs, or ran last. */
