@@ -85,7 +85,10 @@ test("what is written is read back, wherever the bytes are cut", () => {
     assert.equal(loader.fields.get("redis-bits"), "64");
   }
   const other = aStore();
-  load(other, Array.from(bytes, (_, at) => bytes.subarray(at, at + 1)));
+  load(
+    other,
+    Array.from(bytes, (_, at) => bytes.subarray(at, at + 1)),
+  );
   assert.equal(other.call("DEBUG", "DIGEST"), digest);
   assert.deepEqual(other.call("XPENDING", "stream", "group"), fixture.call("SELECT", "0") && fixture.call("XPENDING", "stream", "group"));
 });
@@ -107,16 +110,20 @@ test("hostile payloads of DUMP are refused, or are whole values", () => {
   db.each((address) => dumps.push(dumpOf(db, address, false)));
   assert.ok(dumps.every((dump) => isDump(dump, false)));
   fc.assert(
-    fc.property(fc.nat({ max: dumps.length - 1 }), fc.array(fc.tuple(fc.nat(), fc.nat({ max: 255 })), { minLength: 1, maxLength: 4 }), (which, changes) => {
-      const dump = Buffer.from(dumps[which]!);
-      for (const [at, byte] of changes) dump[at % (dump.length - 10)] = byte;
-      try {
-        const read = readDump(dump, LIMITS);
-        if ("value" in read) new Database(0, { expired: () => {}, missed: () => {}, added: () => {} }).setObjectText("key", read.value);
-      } catch (thrown) {
-        if (!(thrown instanceof RdbError)) throw thrown;
-      }
-    }),
+    fc.property(
+      fc.nat({ max: dumps.length - 1 }),
+      fc.array(fc.tuple(fc.nat(), fc.nat({ max: 255 })), { minLength: 1, maxLength: 4 }),
+      (which, changes) => {
+        const dump = Buffer.from(dumps[which]!);
+        for (const [at, byte] of changes) dump[at % (dump.length - 10)] = byte;
+        try {
+          const read = readDump(dump, LIMITS);
+          if ("value" in read) new Database(0, { expired: () => {}, missed: () => {}, added: () => {} }).setObjectText("key", read.value);
+        } catch (thrown) {
+          if (!(thrown instanceof RdbError)) throw thrown;
+        }
+      },
+    ),
     { numRuns: 2000 },
   );
 });
@@ -136,29 +143,37 @@ test("bytes of no meaning at all are refused, whatever type they are said to hav
 
 test("strings and lengths of every form are read back", () => {
   fc.assert(
-    fc.property(fc.array(fc.oneof(text, number, fc.constant("abc".repeat(1000)))), fc.array(fc.maxSafeNat()), fc.boolean(), (texts, counts, compresses) => {
-      const writer = new ByteWriter(compresses);
-      for (const each of texts) writer.text(each);
-      for (const each of texts) writer.string(Buffer.from(each, "latin1"));
-      for (const count of counts) writer.count(count);
-      const reader = new ByteReader(writer.take());
-      for (const each of texts) assert.equal(reader.text(), each);
-      for (const each of texts) assert.equal(reader.string().toString("latin1"), each);
-      for (const count of counts) assert.equal(reader.count(), count);
-      assert.equal(reader.left, 0);
-    }),
+    fc.property(
+      fc.array(fc.oneof(text, number, fc.constant("abc".repeat(1000)))),
+      fc.array(fc.maxSafeNat()),
+      fc.boolean(),
+      (texts, counts, compresses) => {
+        const writer = new ByteWriter(compresses);
+        for (const each of texts) writer.text(each);
+        for (const each of texts) writer.string(Buffer.from(each, "latin1"));
+        for (const count of counts) writer.count(count);
+        const reader = new ByteReader(writer.take());
+        for (const each of texts) assert.equal(reader.text(), each);
+        for (const each of texts) assert.equal(reader.string().toString("latin1"), each);
+        for (const count of counts) assert.equal(reader.count(), count);
+        assert.equal(reader.left, 0);
+      },
+    ),
   );
 });
 
 test("what LZF makes shorter comes back as it was", () => {
   fc.assert(
-    fc.property(fc.array(fc.constantFrom("a", "b", "abc", "hello world ", "\0\0\0\0", "xyz".repeat(100)), { minLength: 5, maxLength: 400 }), (parts) => {
-      const source = Buffer.from(parts.join(""), "latin1");
-      const packed = lzfCompressed(source);
-      if (packed === undefined) return;
-      assert.ok(packed.length < source.length);
-      assert.ok(lzfDecompressed(packed, source.length).equals(source));
-    }),
+    fc.property(
+      fc.array(fc.constantFrom("a", "b", "abc", "hello world ", "\0\0\0\0", "xyz".repeat(100)), { minLength: 5, maxLength: 400 }),
+      (parts) => {
+        const source = Buffer.from(parts.join(""), "latin1");
+        const packed = lzfCompressed(source);
+        if (packed === undefined) return;
+        assert.ok(packed.length < source.length);
+        assert.ok(lzfDecompressed(packed, source.length).equals(source));
+      },
+    ),
   );
 });
 
@@ -176,7 +191,12 @@ test("the packs of older versions are read", () => {
   // As the description of the format has them (https://rdb.fnordig.de/file_format.html).
   const ziplist = "23 00 00 00 1e 00 00 00 04 00 00 e0 ff ff ff ff ff ff ff 7f 0a d0 ff ff 00 00 06 c0 fc 3f 04 c0 3f 00 ff";
   assert.deepEqual(ziplistTexts(bytesOf(ziplist)), ["9223372036854775807", "65535", "16380", "63"]);
-  assert.deepEqual(zipmapTexts(bytesOf("02 06 4d 4b 44 31 47 36 01 00 32 05 59 4e 4e 58 4b 04 00 46 37 54 49 ff")), ["MKD1G6", "2", "YNNXK", "F7TI"]);
+  assert.deepEqual(zipmapTexts(bytesOf("02 06 4d 4b 44 31 47 36 01 00 32 05 59 4e 4e 58 4b 04 00 46 37 54 49 ff")), [
+    "MKD1G6",
+    "2",
+    "YNNXK",
+    "F7TI",
+  ]);
   const intset = bytesOf("04 00 00 00 03 00 00 00 fc ff 00 00 fd ff 00 00 fe ff 00 00");
   assert.deepEqual(intsetTexts(intset), ["65532", "65533", "65534"]);
   assert.ok(intsetOf(["65532", "65533", "65534"]).equals(intset));
