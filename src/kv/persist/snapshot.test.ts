@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { aStore } from "../store-fixture.ts";
 import { beginRdb } from "./rdb-of-store.ts";
 import { RdbDecoder } from "./rdb/rdb-decoder.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { aStore, type StoreFixture } from "../../store-fixture.ts";
 import { Database } from "../../keyspace/database.ts";
 import { defaultParameters } from "../../parameters.ts";
