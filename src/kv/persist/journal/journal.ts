@@ -152,7 +152,7 @@ export class Journal implements AsyncDisposable {
     });
     this.#stream.restart();
     store.propagation.sinks.add(this.#sink);
-    store.hold = (resume) => store.parameters.appendfsync === "always" && this.#writer?.whenSynced(resume) === true;
+    store.hold = (client, resume) => store.parameters.appendfsync === "always" && this.#writer?.whenSynced(resume, client.journalOffset) === true;
   }
 
   #append(effects: Effects): void {
