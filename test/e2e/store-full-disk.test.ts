@@ -30,7 +30,8 @@ test("a full disk refuses writes, loses nothing that was acknowledged, and with 
     const value = "x".repeat(100_000);
     // The one that meets the full disk is not answered: what it tells of is not on disk.
     const waiting: Promise<unknown>[] = [];
-    for (let i = 0; i < 20; i++) waiting.push(writer.call("SET", `key:${i}`, value).then((reply) => reply === "OK" && acknowledged.push(`key:${i}`)));
+    for (let i = 0; i < 20; i++)
+      waiting.push(writer.call("SET", `key:${i}`, value).then((reply) => reply === "OK" && acknowledged.push(`key:${i}`)));
     await until(async () => (await other.call("INFO", "persistence").then(String)).includes("aof_last_write_status:err"));
     const before = acknowledged.length;
     assert.match(String(await other.call("SET", "refused", "1")), /MISCONF Errors writing to the AOF file/);
@@ -39,7 +40,9 @@ test("a full disk refuses writes, loses nothing that was acknowledged, and with 
     // A snapshot that has no room fails, and leaves no part of itself.
     await other.call("CONFIG", "SET", "rdbcompression", "no");
     await other.call("BGSAVE");
-    await until(async () => /rdb_bgsave_in_progress:0[\s\S]*rdb_last_bgsave_status:err/.test(String(await other.call("INFO", "persistence"))));
+    await until(async () =>
+      /rdb_bgsave_in_progress:0[\s\S]*rdb_last_bgsave_status:err/.test(String(await other.call("INFO", "persistence"))),
+    );
     assert.ok((await readdir(disk.dir)).every((name) => !name.endsWith(".rdb")));
     await rm(join(disk.dir, "ballast"));
     await Promise.all(waiting);

@@ -152,7 +152,8 @@ export class Journal implements AsyncDisposable {
     });
     this.#stream.restart();
     store.propagation.sinks.add(this.#sink);
-    store.hold = (client, resume) => store.parameters.appendfsync === "always" && this.#writer?.whenSynced(resume, client.journalOffset) === true;
+    store.hold = (client, resume) =>
+      store.parameters.appendfsync === "always" && this.#writer?.whenSynced(resume, client.journalOffset) === true;
   }
 
   #append(effects: Effects): void {
