@@ -149,7 +149,7 @@ export class Connection implements ClientOutput {
       const { statistics, hold } = this.#shared.store;
       statistics.outputBytes += bytes.length;
       statistics.writesProcessed++;
-      if (hold?.(() => this.#sendHeld(bytes)) !== true) this.#send(bytes);
+      if (hold?.(this.client, () => this.#sendHeld(bytes)) !== true) this.#send(bytes);
       else {
         this.#heldBytes += bytes.length;
         if (this.#heldBytes > UNSENT_BYTES_MAX) this.#pause();

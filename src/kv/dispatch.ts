@@ -65,7 +65,10 @@ function dispatchAloud(client: Client, request: Request): boolean {
   client.running = undefined;
   if (!isWithinScript) {
     if (store.propagation.count > 0) handOn(client, command!);
-    if (store.blocked.count > 0) store.blocked.serve();
+    if (store.blocked.count > 0) {
+      store.tick(); // what the command has taken long for may have expired
+      store.blocked.serve();
+    }
   }
   return client.blocked === undefined && !client.closing;
 }

@@ -129,7 +129,7 @@ export class Store {
   /** Undefined for a store that keeps nothing. */
   persistence: Persistence | undefined;
   /** Asked before replies are sent: true where they have to wait until what was changed is on disk; then it calls back. */
-  hold: ((resume: () => void) => boolean) | undefined;
+  hold: ((client: Client, resume: () => void) => boolean) | undefined;
   /** Data is being read from disk: commands have to wait. */
   loading: Loading | undefined;
   /** Undefined for a store without a network. */

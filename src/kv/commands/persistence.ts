@@ -88,15 +88,19 @@ const lastsave: Command = {
 export function reload(client: Client, request: Request): void {
   const { saves } = persistenceOf(client);
   let saving = true;
+  let flushes = true;
+  let merges = false;
   for (let i = 2; i < request.count; i++) {
     const word = request.word(i);
     if (word === "nosave") saving = false;
-    else if (word !== "merge" && word !== "noflush")
-      throw new CommandError("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.");
+    else if (word === "noflush") flushes = false;
+    else if (word === "merge") merges = true;
+    else throw new CommandError("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.");
   }
   try {
     if (saving) saves.now();
-    saves.load();
+    if (flushes) saves.load();
+    else saves.add(merges);
   } catch (thrown) {
     if (!(thrown instanceof RdbError || thrown instanceof AnaxError)) throw thrown;
     throw new CommandError("ERR Error trying to load the RDB dump, check server logs.");

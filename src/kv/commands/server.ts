@@ -146,6 +146,7 @@ const shutdown: Command = {
     if (busy !== undefined && saves[0] !== "nosave") throw new CommandError(busy);
     if (client.store.shutdown === undefined) throw new CommandError("ERR Errors trying to SHUTDOWN. Check logs.");
     client.store.scripting.abort();
+    if (client.store.persistence !== undefined && saves.length > 0) client.store.persistence.savesAtEnd = saves[0] === "save";
     client.store.shutdown({ save: saves.length === 0 ? undefined : saves[0] === "save", now, force });
   },
 };

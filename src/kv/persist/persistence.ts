@@ -14,6 +14,10 @@ export class Persistence implements AsyncDisposable {
   readonly #store: Store;
   readonly #directory: DataDirectory;
   readonly #log: Log;
+  /** What SHUTDOWN has said; undefined: nothing. */
+  savesAtEnd: boolean | undefined;
+  /** All that is on disk was read. */
+  #loaded = false;
 
   constructor(store: Store, log: Log) {
     this.#store = store;
@@ -38,6 +42,7 @@ export class Persistence implements AsyncDisposable {
         if (!journaled) await this.saves.loadSlowly();
       }
       store.dirty = 0;
+      this.#loaded = true;
     } catch (thrown) {
       if (!(thrown instanceof RdbError)) throw thrown;
       throw new AnaxError("disk.corrupt", { path: this.#directory.path, reason: thrown.message }, { cause: thrown });
@@ -63,10 +68,23 @@ export class Persistence implements AsyncDisposable {
     this.journal.tick();
   }
 
+  /** At the end: no save under way is waited for longer than it needs, and what was changed since the last one is saved where `save` wants that. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#store.snapshots.free();
+    const { parameters, snapshots } = this.#store;
+    parameters["rdb-key-save-delay"] = 0;
+    while (snapshots.busy) await snapshots.free();
+    if (this.savesAtEnd ?? parameters.save !== "") this.#saveAtEnd();
     await this.journal[Symbol.asyncDispose]();
     this.#directory[Symbol.dispose]();
+  }
+
+  #saveAtEnd(): void {
+    if (!this.#directory.lasts || !this.#loaded || this.#store.dirty === 0) return;
+    try {
+      this.saves.now();
+    } catch (error) {
+      this.#log.error("store.save-failed", { path: this.saves.path, error });
+    }
   }
 
   /** Why nothing may be written now. */

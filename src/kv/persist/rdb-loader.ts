@@ -16,12 +16,15 @@ export class RdbLoader implements RdbSink {
   readonly #lfu: boolean;
   /** Keys whose time has come are left out; a replica keeps them until its primary says so. */
   readonly #dropsExpired: boolean;
+  /** What is there already is replaced; otherwise nothing may be there. */
+  readonly #replaces: boolean;
 
-  constructor(store: Store, databases: readonly Database[], dropsExpired: boolean) {
+  constructor(store: Store, databases: readonly Database[], dropsExpired: boolean, replaces = false) {
     this.#store = store;
     this.#databases = databases;
     this.#lfu = store.parameters["maxmemory-policy"].endsWith("-lfu");
     this.#dropsExpired = dropsExpired;
+    this.#replaces = replaces;
   }
 
   key({ database, key, value, expiryMs, idleSeconds, frequency }: RdbKey): void {
@@ -34,7 +37,7 @@ export class RdbLoader implements RdbSink {
     }
     const before = db.count;
     putValue(db, key, value, { expiryMs, idleSeconds, frequency, lfu: this.#lfu });
-    if (db.count === before) throw new RdbError("a key twice");
+    if (db.count === before && !this.#replaces) throw new RdbError("a key twice");
     this.loadedKeys++;
   }
 
@@ -44,7 +47,9 @@ export class RdbLoader implements RdbSink {
 
   library(code: string): void {
     const { loader, libraries } = this.#store.scripting;
-    libraries.put(loader.load(code));
+    const library = loader.load(code);
+    if (!this.#replaces && libraries.get(library.name) !== undefined) throw new RdbError("a library of functions that is there already");
+    libraries.put(library);
   }
 
   skipped(what: string): void {

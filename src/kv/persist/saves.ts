@@ -104,13 +104,25 @@ export class Saves {
   load(): void {
     const store = this.#store;
     const staged = stagedDatabases(store);
-    const loader = new RdbLoader(store, staged, store.databases[0]!.expiryMode === "delete");
     store.scripting.libraries.clear();
+    this.#read(new RdbLoader(store, staged, this.#isPrimary));
+    replaceAll(store, staged);
+  }
+
+  /** Reads the file to what is there; `replaces`: what is in both becomes that of the file, otherwise it throws `RdbError`. */
+  add(replaces: boolean): void {
+    this.#read(new RdbLoader(this.#store, this.#store.databases, this.#isPrimary, replaces));
+  }
+
+  #read(loader: RdbLoader): void {
     const decoder = this.#decoder(loader);
     decoder.feed(readFileSync(this.path));
     decoder.end();
-    replaceAll(store, staged);
     this.loaded(loader);
+  }
+
+  get #isPrimary(): boolean {
+    return this.#store.databases[0]!.expiryMode === "delete";
   }
 
   /** Reads the file, if there is one, into the databases, which are empty, piece by piece. Throws `RdbError`, `disk.io`. */

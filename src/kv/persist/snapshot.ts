@@ -5,6 +5,8 @@ import type { Store } from "../store.ts";
 
 /** How long the walk goes on before others have their turn. */
 const SLICE_MS = 1;
+/** A pause for tests is cut into parts of this. */
+const PAUSE_MS = 20;
 /** Keys between two looks at the clock. */
 const KEYS_PER_LOOK = 16;
 /** What is handed on at once. */
@@ -110,7 +112,7 @@ export class Snapshots {
     let whole = false;
     try {
       while (this.#walk(keyDelayMs() > 0 ? 1 : Infinity)) {
-        if (keyDelayMs() > 0) await this.#store.clock.sleep(keyDelayMs());
+        if (keyDelayMs() > 0) await this.#pause(keyDelayMs);
         else if (encoder.length < CHUNK_BYTES) await nextTurn();
         if (encoder.length >= CHUNK_BYTES) yield encoder.take();
       }
@@ -120,6 +122,17 @@ export class Snapshots {
       yield encoder.take();
     } finally {
       if (!whole) void this.#giveUp();
+    }
+  }
+
+  /** In small parts, as the delay may be changed meanwhile. */
+  async #pause(keyDelayMs: () => number): Promise<void> {
+    const { clock } = this.#store;
+    const startedMs = clock.nowMs();
+    for (;;) {
+      const leftMs = startedMs + keyDelayMs() - clock.nowMs();
+      if (leftMs <= 0) return;
+      await clock.sleep(Math.min(leftMs, PAUSE_MS));
     }
   }
 

@@ -16,6 +16,14 @@ interface Item {
   readonly end: number;
 }
 
+interface Waiting {
+  /** Of what was appended, how much has to be on disk. */
+  readonly end: number;
+  /** And how much while nothing can be written. */
+  readonly own: number;
+  readonly resume: () => void;
+}
+
 /**
  * Appends to the journal's file: what has come since the last write goes with one write and, as the policy wants it, one sync. What could not be written is
  * tried again each second, at the same place; what was written and not synced is kept until it is, since after a sync that failed nobody knows which of it the
@@ -40,7 +48,7 @@ export class JournalWriter {
   #running: Promise<void> | undefined;
   #closing = false;
   #problem: string | undefined;
-  readonly #waiting: { readonly end: number; readonly resume: () => void }[] = [];
+  #waiting: Waiting[] = [];
 
   /** `bytes`: what the file has already, all of it on disk. */
   constructor(options: {
@@ -90,10 +98,13 @@ export class JournalWriter {
     this.#running ??= this.#run();
   }
 
-  /** Calls back once all that was appended so far is on disk; false: it is already. */
-  whenSynced(resume: () => void): boolean {
-    if (this.#synced >= this.#appended) return false;
-    this.#waiting.push({ end: this.#appended, resume });
+  /**
+   * Calls back once all that was appended so far is on disk; false: it is already. While nothing can be written it is enough that what was appended up to `own` is there: whoever has
+   * written nothing since is told how things are.
+   */
+  whenSynced(resume: () => void, own = this.#appended): boolean {
+    if (this.#synced >= (this.#problem === undefined ? this.#appended : own)) return false;
+    this.#waiting.push({ end: this.#appended, own, resume });
     return true;
   }
 
@@ -119,13 +130,21 @@ export class JournalWriter {
         if (this.#problem !== undefined) this.#onState((this.#problem = undefined));
       } catch (thrown) {
         const reason = thrown instanceof AnaxError ? String(thrown.details["reason"] ?? thrown.message) : String(thrown);
-        if (this.#problem === undefined) this.#onState(reason);
+        const isNew = this.#problem === undefined;
         this.#problem = reason;
+        if (isNew) this.#failed(reason);
         if (this.#closing) break;
         await this.#clock.sleep(RETRY_MS);
       }
     }
     this.#running = undefined;
+  }
+
+  #failed(reason: string): void {
+    this.#onState(reason);
+    const waiting = this.#waiting;
+    this.#waiting = waiting.filter(({ own }) => own > this.#synced);
+    for (const { own, resume } of waiting) if (own <= this.#synced) resume();
   }
 
   #mustSync(): boolean {

@@ -90,14 +90,18 @@ export class Journal implements AsyncDisposable {
   /** Reads all its files into the store; false: there is none. Throws `disk.corrupt`, `disk.io`. */
   async load(): Promise<boolean> {
     if (!existsSync(this.#manifestPath)) return false;
-    this.#manifest = parseManifest(await readFile(this.#manifestPath, "utf8"), this.#manifestPath);
+    await this.#readManifest();
     const { base, increments } = this.#manifest;
     const files = [...(base === undefined ? [] : [base]), ...increments];
     const { databases } = this.#store;
+    const { expiryMode } = databases[0]!;
     for (const db of databases) db.expiryMode = "keep";
     let bytes = 0;
-    for (const file of files) bytes += await this.#replay(file, file === files.at(-1));
-    for (const db of databases) db.expiryMode = "delete";
+    try {
+      for (const file of files) bytes += await this.#replay(file, file === files.at(-1));
+    } finally {
+      for (const db of databases) db.expiryMode = expiryMode;
+    }
     this.#baseBytes = this.#olderBytes = bytes;
     return true;
   }
@@ -123,6 +127,7 @@ export class Journal implements AsyncDisposable {
       this.#opening = true;
       this.rewrite();
       await this.#rewriting;
+      if (this.#rewriteFailed) throw new AnaxError("disk.io", { path: this.#path(""), reason: "the journal cannot be written" });
       return;
     }
     const handle = await open(this.#path(last.name), "r");
@@ -147,7 +152,8 @@ export class Journal implements AsyncDisposable {
     });
     this.#stream.restart();
     store.propagation.sinks.add(this.#sink);
-    store.hold = (resume) => store.parameters.appendfsync === "always" && this.#writer?.whenSynced(resume) === true;
+    store.hold = (client, resume) =>
+      store.parameters.appendfsync === "always" && this.#writer?.whenSynced(resume, client.journalOffset) === true;
   }
 
   #append(effects: Effects): void {
@@ -162,9 +168,6 @@ export class Journal implements AsyncDisposable {
     const wanted = this.#store.parameters.appendonly;
     if (wanted === this.enabled) return;
     if (wanted) {
-      this.#manifest = existsSync(this.#manifestPath)
-        ? parseManifest(await readFile(this.#manifestPath, "utf8"), this.#manifestPath)
-        : EMPTY_MANIFEST;
       this.#opening = true;
       this.scheduled = true;
       this.tick();
@@ -203,19 +206,17 @@ export class Journal implements AsyncDisposable {
 
   async #writeAnew(): Promise<void> {
     const store = this.#store;
-    const { appenddirname, appendfilename } = store.parameters;
+    const { appenddirname, "aof-use-rdb-preamble": asRdb } = store.parameters;
     await mkdir(join(this.#directory.path, appenddirname), { recursive: true });
+    if (this.#writer === undefined) await this.#readManifest();
     const before = this.#manifest;
-    const sequence = (this.#sequence = Math.max(this.#sequence, before.increments.at(-1)?.sequence ?? 0) + 1);
-    const increment: JournalFile = { name: `${appendfilename}.${sequence}.incr.aof`, sequence };
-    const incrementFd = await openDescriptor(this.#path(increment.name), "w", 0o644);
-    await syncDirectory(this.#path(""));
-    // From here on changes may go to the new file, whatever becomes of the base; before there is one the new file alone would mean nothing.
-    const grown: Manifest = { ...before, increments: [...before.increments, increment] };
-    if (!this.#opening) await this.#putManifest(grown);
-    const asRdb = store.parameters["aof-use-rdb-preamble"];
+    // Without a journal that is written, this is a copy of what there is, and no more.
+    const next = this.enabled ? await this.#nextIncrement() : undefined;
     const baseSequence = (before.base?.sequence ?? 0) + 1;
-    const base: JournalFile = { name: `${appendfilename}.${baseSequence}.base.${asRdb ? "rdb" : "aof"}`, sequence: baseSequence };
+    const base: JournalFile = {
+      name: `${store.parameters.appendfilename}.${baseSequence}.base.${asRdb ? "rdb" : "aof"}`,
+      sequence: baseSequence,
+    };
     while (store.snapshots.busy) await store.snapshots.free();
     using slot = store.snapshots.reserve();
     const file = await NewFile.create(this.#path(base.name), this.#path(`temp-${process.pid}.aof`));
@@ -224,21 +225,41 @@ export class Journal implements AsyncDisposable {
       ? beginRdb(store, [["aof-base", "1"]])
       : new CommandEncoder([...store.scripting.libraries.all].map(({ code }) => code));
     const chunks = slot.begin(encoder, () => (this.#cancelled ? 0 : store.parameters["rdb-key-save-delay"] / 1000));
-    if (this.#writer === undefined) this.#begin(incrementFd, 0);
-    else {
-      this.#olderBytes += this.#writer.fileBytes;
-      this.#writer.switchTo(incrementFd);
-      this.#stream.restart();
-    }
+    if (next !== undefined) this.#switchTo(next.fd);
     await file.fill(this.#untilCancelled(chunks));
+    const increments = next === undefined ? [] : [next.file];
     const replaced = [...(before.base === undefined ? [] : [before.base]), ...before.increments];
-    await this.#putManifest({ base, increments: [increment], history: replaced });
+    await this.#putManifest({ base, increments, history: replaced });
     this.#opening = false;
     this.#olderBytes = file.bytes;
     this.#baseBytes = file.bytes + (this.#writer?.fileBytes ?? 0);
     for (const { name } of replaced) if (name !== base.name) await rm(this.#path(name), { force: true });
-    await this.#putManifest({ base, increments: [increment], history: [] });
+    await this.#putManifest({ base, increments, history: [] });
     this.#log.info("store.journal-rewritten", { path: this.#path(base.name), bytes: file.bytes });
+  }
+
+  /** The file for changes from the next moment on: whatever becomes of the base, they may go there; before there is any base it would mean nothing alone. */
+  async #nextIncrement(): Promise<{ readonly file: JournalFile; readonly fd: number }> {
+    const { increments } = this.#manifest;
+    const sequence = (this.#sequence = Math.max(this.#sequence, increments.at(-1)?.sequence ?? 0) + 1);
+    const file: JournalFile = { name: `${this.#store.parameters.appendfilename}.${sequence}.incr.aof`, sequence };
+    const fd = await openDescriptor(this.#path(file.name), "w", 0o644);
+    await syncDirectory(this.#path(""));
+    if (!this.#opening) await this.#putManifest({ ...this.#manifest, increments: [...increments, file] });
+    return { file, fd };
+  }
+
+  #switchTo(fd: number): void {
+    if (this.#writer === undefined) return this.#begin(fd, 0);
+    this.#olderBytes += this.#writer.fileBytes;
+    this.#writer.switchTo(fd);
+    this.#stream.restart();
+  }
+
+  async #readManifest(): Promise<void> {
+    this.#manifest = existsSync(this.#manifestPath)
+      ? parseManifest(await readFile(this.#manifestPath, "utf8"), this.#manifestPath)
+      : EMPTY_MANIFEST;
   }
 
   async *#untilCancelled(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
@@ -308,7 +329,7 @@ export class Journal implements AsyncDisposable {
     try {
       await this.load();
     } finally {
-      store.propagation.sinks.add(this.#sink);
+      if (this.#writer !== undefined) store.propagation.sinks.add(this.#sink);
     }
   }
 

@@ -25,11 +25,12 @@ export function parseManifest(text: string, path: string): Manifest {
   const increments: JournalFile[] = [];
   const history: JournalFile[] = [];
   const bad = (line: number, reason: string): AnaxError => new AnaxError("disk.corrupt", { path, line, reason });
-  for (const [index, line] of text.split("\n").entries()) {
-    if (line === "" || line.startsWith("#")) continue;
+  for (const [index, line] of text.replace(/\n$/, "").split("\n").entries()) {
+    if (line.startsWith("#")) continue;
     const words = line.length > LINE_CHARS_MAX ? undefined : splitInline(line);
+    if (words === undefined || words.length % 2 !== 0) throw bad(index + 1, "no pairs of names and values");
     const fields = new Map<string, string>();
-    for (let i = 0; i + 1 < (words?.length ?? 0); i += 2) fields.set(words![i]!.toLowerCase(), words![i + 1]!);
+    for (let i = 0; i + 1 < words.length; i += 2) fields.set(words[i]!.toLowerCase(), words[i + 1]!);
     const name = fields.get("file");
     const sequence = Number(fields.get("seq"));
     if (name === undefined || name === "" || /[/\\]/.test(name) || !Number.isSafeInteger(sequence) || sequence < 1)
