@@ -51,11 +51,12 @@ async function fill(client: RespClient): Promise<void> {
   for (const command of commands) await client.call(...command);
 }
 
+const sorted = (reply: Reply): Reply => (reply as string[]).toSorted();
+
 /** Each key with its type and what it holds, in an order of their own. */
 async function contentOf(client: RespClient): Promise<Record<string, Reply>> {
   const keys = ((await client.call("KEYS", "*")) as string[]).toSorted();
   const content: Record<string, Reply> = {};
-  const sorted = (reply: Reply): Reply => (reply as string[]).toSorted();
   for (const key of keys) {
     const type = await client.call("TYPE", key);
     if (type === "string") content[key] = await client.call("GET", key);
