@@ -69,7 +69,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   });
   store.shutdown = options.shutdown;
   const persistence = (store.persistence = scope.use(new Persistence(store, options.log ?? SILENT)));
-  store.replication = scope.use(new Replication(store, options.log ?? SILENT));
+  const replication = (store.replication = scope.use(new Replication(store, options.log ?? SILENT)));
   store.tick();
   if (store.parameters.aclfile !== "") store.loadUsers(store.parameters.aclfile);
   if (options.users !== undefined && options.users.length > 0)
@@ -93,6 +93,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   scope.use(startHousekeeping(store));
   scope.defer(() => accept.closeAll());
   await persistence.load();
+  replication.followAsConfigured();
   const owned = scope.move();
   return { host, port: store.listening.port, tlsPort: store.listening.tlsPort, store, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { digestOf } from "../digest.ts";
 import { aStore } from "../store-fixture.ts";
 import { beginRdb } from "./rdb-of-store.ts";
 import { RdbDecoder } from "./rdb/rdb-decoder.ts";
@@ -10,18 +11,18 @@ import { replaceAll, stagedDatabases } from "./saves.ts";
 
 type Fixture = ReturnType<typeof aStore>;
 
-function digestOfRdb(chunks: readonly Buffer[]): unknown {
+function digestOfRdb(chunks: readonly Buffer[]): string {
   const copy = aStore();
   const staged = stagedDatabases(copy.store);
   const decoder = new RdbDecoder(new RdbLoader(copy.store, staged, false), copy.store.parameters, true);
   for (const chunk of chunks) decoder.feed(chunk);
   decoder.end();
   replaceAll(copy.store, staged);
-  return copy.call("DEBUG", "DIGEST");
+  return digestOf(copy.store);
 }
 
 const key = fc.nat({ max: 300 }).map((number) => `key:${number}`);
-const command = fc.oneof(
+const anyCommand = fc.oneof(
   fc.tuple(fc.constant("SET"), key, fc.constantFrom("1", "x".repeat(300), "y".repeat(20_000))),
   fc.tuple(fc.constant("APPEND"), key, fc.constant("more")),
   fc.tuple(fc.constant("INCR"), key),
@@ -55,12 +56,12 @@ function fill({ call }: Fixture): void {
 
 test("a snapshot shows one moment, whatever is changed while it is taken", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.tuple(command, fc.nat({ max: 2 })), { maxLength: 60 }), async (commands) => {
+    fc.asyncProperty(fc.array(fc.tuple(anyCommand, fc.nat({ max: 2 })), { maxLength: 60 }), async (commands) => {
       const fixture = aStore();
       fill(fixture);
       // The one before leaves its marks on the records.
       for (let round = 0; round < 2; round++) {
-        const digest = fixture.call("DEBUG", "DIGEST");
+        const digest = digestOf(fixture.store);
         using slot = fixture.store.snapshots.reserve();
         // A delay of almost nothing: one key a turn.
         const chunks: Buffer[] = [];
@@ -95,9 +96,26 @@ test("one that is given up leaves room for the next", async () => {
     await walk.return();
   }
   while (fixture.store.snapshots.busy) await nextTurn();
-  const digest = fixture.call("DEBUG", "DIGEST");
+  const digest = digestOf(fixture.store);
   using slot = fixture.store.snapshots.reserve();
   const chunks: Buffer[] = [];
   for await (const chunk of slot.begin(beginRdb(fixture.store), () => 0)) chunks.push(chunk);
   assert.equal(digestOfRdb(chunks), digest);
+});
+
+test("it knows which keys are whose, and what they held, through SWAPDB and FLUSHALL", async () => {
+  for (const command of [["SWAPDB", "0", "1"], ["FLUSHALL"], ["FLUSHDB"]]) {
+    const fixture = aStore();
+    fill(fixture);
+    const digest = digestOf(fixture.store);
+    using slot = fixture.store.snapshots.reserve();
+    const walk = slot.begin(beginRdb(fixture.store), () => 0);
+    // Before the walk has taken a step.
+    fixture.call(...command);
+    assert.notEqual(digestOf(fixture.store), digest);
+    fixture.call("SET", "new", "1");
+    const chunks: Buffer[] = [];
+    for await (const chunk of walk) chunks.push(chunk);
+    assert.equal(digestOfRdb(chunks), digest, command[0]);
+  }
 });

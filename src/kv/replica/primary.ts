@@ -40,6 +40,7 @@ export class Primary {
   /** A client wants the whole history: SYNC, or a PSYNC that cannot go on. */
   attach(client: Client, older: boolean): void {
     this.begin();
+    if (this.replicas.size === 0) this.#pingedMs = this.#store.nowMs;
     const replica = new Replica(client);
     this.replicas.set(client, replica);
     client.replica = replica;

@@ -30,6 +30,12 @@ export class Replication implements Disposable {
     return isStale && !flags.includes("stale") ? STALE : undefined;
   };
 
+  /** Follows whom `replicaof` names, if anybody. */
+  followAsConfigured(): void {
+    const [host, port] = this.#store.parameters.replicaof.split(" ");
+    if (host !== undefined && port !== undefined && /^\d+$/.test(port)) this.follow({ host, port: Number(port) });
+  }
+
   /** Follows that server from now on. */
   follow(address: PrimaryAddress): void {
     const store = this.#store;

@@ -131,13 +131,13 @@ for (const [name, startPrimary, startReplica] of PAIRS)
 test("replicas of replicas get all, and go on with the one that is promoted", async () => {
   await using first = await ours();
   await using second = await ours();
-  await using third = await ours();
+  await using third = await startStore({ port: 0, parameters: { replicaof: `127.0.0.1 ${second.port}` } });
   using writer = await RespClient.connect(first.port);
   using middle = await RespClient.connect(second.port);
   using reader = await RespClient.connect(third.port);
   await fill(writer);
   await follow(middle, first.port);
-  await follow(reader, second.port);
+  await until(async () => (await info(reader, "replication")).includes("master_link_status:up"));
   await write(writer);
   await caughtUp(writer, middle);
   await caughtUp(middle, reader);

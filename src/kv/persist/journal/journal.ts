@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, open, readFile, rm, truncate } from "node:fs/promises";
+import { link, mkdir, open, readFile, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { AnaxError } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
@@ -89,7 +89,7 @@ export class Journal implements AsyncDisposable {
 
   /** Reads all its files into the store; false: there is none. Throws `disk.corrupt`, `disk.io`. */
   async load(): Promise<boolean> {
-    if (!existsSync(this.#manifestPath)) return false;
+    if (!existsSync(this.#manifestPath) && !(await this.#takeOver())) return false;
     await this.#readManifest();
     const { base, increments } = this.#manifest;
     const files = [...(base === undefined ? [] : [base]), ...increments];
@@ -103,6 +103,19 @@ export class Journal implements AsyncDisposable {
       for (const db of databases) db.expiryMode = expiryMode;
     }
     this.#baseBytes = this.#olderBytes = bytes;
+    return true;
+  }
+
+  /** Before Redis 7 the journal was one file, beside the snapshot: it becomes the base. False: there is none. */
+  async #takeOver(): Promise<boolean> {
+    const { appendfilename, appenddirname } = this.#store.parameters;
+    const old = this.#directory.file(appendfilename);
+    if (!existsSync(old)) return false;
+    await mkdir(join(this.#directory.path, appenddirname), { recursive: true });
+    await rm(this.#path(appendfilename), { force: true }); // of a start that came no further
+    await link(old, this.#path(appendfilename));
+    await this.#putManifest({ ...EMPTY_MANIFEST, base: { name: appendfilename, sequence: 1 } });
+    await rm(old);
     return true;
   }
 
