@@ -28,7 +28,7 @@ export interface DatabaseEvents {
   /** A key is new. Told only while `tellsAdded`. */
   added(database: Database, key: string): void;
   /** A key is read that is not there. */
-  missed(database: Database, key: string): void;
+  missed(database: Database, request: Request, index: number): void;
   /** Whether the table of keys may take so many bytes more now; where not, it asks again with the next key. */
   mayGrow?(bytes: number): boolean;
 }
@@ -171,7 +171,7 @@ export class Database {
   #counted(address: Address, request: Request, index: number): Address {
     if (address === 0) {
       this.misses++;
-      this.#events.missed(this, request.text(index));
+      this.#events.missed(this, request, index);
     } else this.hits++;
     return address;
   }

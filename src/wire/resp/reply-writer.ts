@@ -29,6 +29,11 @@ export class ReplyWriter {
     return this.#bytes.subarray(from, this.#length);
   }
 
+  /** Where what was written lies, `length` bytes from the start, until something is written again. */
+  get storage(): Buffer {
+    return this.#bytes;
+  }
+
   /** Forgets what was written from there on. */
   truncate(length = 0): void {
     this.#length = length;
