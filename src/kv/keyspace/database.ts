@@ -287,6 +287,27 @@ export class Database {
     return to;
   }
 
+  /** Writes a safe integer over a string that lies in its record; false where it does not fit there, and nothing is changed. */
+  overwriteInteger(address: Address, value: number): boolean {
+    const size = Math.abs(value);
+    const length = (value < 0 ? 1 : 0) + digitsOf(size);
+    const meta = this.#word(address, META);
+    const before = this.#recordBytes(address);
+    if ((meta & OBJECT_FLAG) !== 0 || !sameRecord(before, before + length - this.#word(address, VALUE))) return false;
+    const bytes = this.segmentOf(address);
+    let at = this.stringFrom(address) + length;
+    for (let left = size; ; ) {
+      const rest = Math.floor(left / 10);
+      bytes[--at] = 48 + (left - 10 * rest);
+      if (rest === 0) break;
+      left = rest;
+    }
+    if (value < 0) bytes[at - 1] = 45;
+    this.#setWord(address, VALUE, length);
+    this.#setWord(address, META, meta & ~RAW_FLAG);
+    return true;
+  }
+
   /** Makes a string so long, with zeros after what was there; its encoding is `raw` from now on. The bytes, to be changed by the caller. */
   resizeString(address: Address, length: number): Buffer {
     this.#changesFirst(address);
@@ -548,4 +569,10 @@ export class Database {
     writeLatin1(this.#scratch, key);
     return this.#scratch;
   }
+}
+
+function digitsOf(value: number): number {
+  let digits = 1;
+  for (let limit = 10; value >= limit; limit *= 10) digits++;
+  return digits;
 }
