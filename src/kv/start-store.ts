@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { busyClock, type Clock } from "../base/clock.ts";
+import { busyClock } from "../base/busy-clock.ts";
+import type { Clock } from "../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../base/errors.ts";
 import { loadNativeSocket, type NativeSocket } from "../disk/native-socket.ts";
 import { Request } from "../wire/resp/request.ts";

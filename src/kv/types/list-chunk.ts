@@ -5,8 +5,8 @@ import { copyInto } from "../../wire/resp/reply-writer.ts";
 const PACKED_BYTES_MAX = 64 * 1024;
 /** Of an element as it is sent: `$` and two line ends. */
 const FRAME_BYTES = 5;
-/** Of one that elements are pushed to packed, at first. */
-const OPEN_BYTES = 512;
+/** Of one that elements are pushed to, at least. */
+const OPEN_BYTES_MIN = 256;
 const CR = 13;
 const LF = 10;
 const DOLLAR = 36;
@@ -39,12 +39,12 @@ export class Chunk {
     return this.#packed?.subarray(this.#from, this.#to);
   }
 
-  /** Empty and packed, so that what is pushed is packed at once. */
-  static open(): Chunk {
+  /** Empty and packed, so that what is pushed at its end is packed at once, with as much room as the one that it comes after has used. */
+  static open(end: "left" | "right", full: Chunk): Chunk {
     const chunk = new Chunk([]);
     chunk.#items = undefined;
-    chunk.#packed = Buffer.allocUnsafeSlow(OPEN_BYTES);
-    chunk.#from = chunk.#to = OPEN_BYTES / 2;
+    chunk.#packed = Buffer.allocUnsafeSlow(Math.max(OPEN_BYTES_MIN, full.#to - full.#from));
+    chunk.#from = chunk.#to = end === "left" ? chunk.#packed.length : 0;
     return chunk;
   }
 
@@ -72,10 +72,10 @@ export class Chunk {
     this.#to = at + size;
   }
 
-  /** Gives up the room around what is packed, as nothing will be pushed for a while. */
+  /** Gives up the room around what is packed, as nothing will be pushed for a while. An eighth may stay. */
   trim(): void {
     const { packed } = this;
-    if (packed === undefined || packed.length === this.#packed!.length) return;
+    if (packed === undefined || packed.length * 9 >= this.#packed!.length * 8) return;
     this.#packed = Buffer.allocUnsafeSlow(packed.length);
     packed.copy(this.#packed);
     this.#from = 0;

@@ -60,8 +60,9 @@ export class List implements Value {
   pushBytes(end: End, bytes: Buffer, from: number, length: number): void {
     let chunk = end === "left" ? this.#first : this.#last;
     if (chunk !== undefined && chunk.size >= CHUNK_MAX) {
-      chunk.trim();
-      chunk = Chunk.open();
+      const full = chunk;
+      full.trim();
+      chunk = Chunk.open(end, full);
       this.#add(end, chunk);
     }
     if (chunk?.pushPacked(end, bytes, from, length) !== true) {
