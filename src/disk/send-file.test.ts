@@ -146,7 +146,14 @@ test("a disk error while sending is reported as one", { skip: real === undefined
   await using world = await openWorld();
   await assert.rejects(
     world.send({
-      native: { resident: () => true, send: () => EIO, sendFirst: () => EAGAIN, sendMore: () => EAGAIN, limitUnsent: () => false, wakeAt: () => false },
+      native: {
+        resident: () => true,
+        send: () => EIO,
+        sendFirst: () => EAGAIN,
+        sendMore: () => EAGAIN,
+        limitUnsent: () => false,
+        wakeAt: () => false,
+      },
       lengthBytes: 1,
     }),
     hasCode("disk.io"),

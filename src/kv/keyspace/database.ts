@@ -296,7 +296,7 @@ export class Database {
     if ((meta & OBJECT_FLAG) !== 0 || !sameRecord(before, before + length - this.#word(address, VALUE))) return false;
     const bytes = this.segmentOf(address);
     let at = this.stringFrom(address) + length;
-    for (let left = size; ; ) {
+    for (let left = size; ;) {
       const rest = Math.floor(left / 10);
       bytes[--at] = 48 + (left - 10 * rest);
       if (rest === 0) break;

@@ -26,9 +26,9 @@ const contentOf = (list: List): string[] => {
   return content;
 };
 
-const pushBytes = (list: List, end: End, element: string): void => {
+const pushBytes = (list: List, at: End, element: string): void => {
   const bytes = Buffer.from(`<${element}>`, "latin1");
-  list.pushBytes(end, bytes, 1, element.length);
+  list.pushBytes(at, bytes, 1, element.length);
 };
 
 const framed = (element: string): string => `$${element.length}\r\n${element}\r\n`;
@@ -136,25 +136,25 @@ test("what lies in the middle of a long list is packed, whatever its bytes are, 
 });
 
 test("elements of any length are pushed as bytes, and a copy does not see what follows", () => {
-  for (const end of ["left", "right"] as const) {
+  for (const at of ["left", "right"] as const) {
     const list = new List();
     const model: string[] = [];
     const push = (element: string): void => {
-      pushBytes(list, end, element);
-      if (end === "left") model.unshift(element);
+      pushBytes(list, at, element);
+      if (at === "left") model.unshift(element);
       else model.push(element);
     };
     for (let i = 0; i < 1000; i++) push("e".repeat((i * 7919) % (i % 200 === 0 ? 100_000 : 300)));
     const copy = list.copy();
     const before = [...model];
     for (let i = 0; i < 100; i++) push(String(i));
-    for (let i = 0; i < 100; i++) pushBytes(copy, end, "other");
-    copy.drop(end, 100);
+    for (let i = 0; i < 100; i++) pushBytes(copy, at, "other");
+    copy.drop(at, 100);
     assert.deepEqual(contentOf(list), model);
     assert.deepEqual(contentOf(copy), before);
     assert.equal(sentOf(list), model.map(framed).join(""));
     assert.equal(list.bytes > 0, true);
-    for (let i = 0; i < 1100; i++) assert.equal(list.pop(end), end === "left" ? model.shift() : model.pop());
+    for (let i = 0; i < 1100; i++) assert.equal(list.pop(at), at === "left" ? model.shift() : model.pop());
     assert.equal(list.size, 0);
   }
 });

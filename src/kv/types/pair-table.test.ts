@@ -13,6 +13,8 @@ const find = (table: PairTable, field: string): number => {
   return table.find(bytes, 0, bytes.length);
 };
 
+const fieldOf = (number: number): string => `${number}${"f".repeat(number % 97 === 0 ? 5000 : 0)}`;
+
 /** Lengths short, long, and so long that it stays text. */
 const LENGTHS = [0, 1, 3, 20, 300, 4096, 4097, 9000];
 
@@ -20,7 +22,6 @@ test("a table holds what a map holds, however long and however often it is chang
   const random = createRandom(3);
   const table = new PairTable();
   const model = new Map<string, string>();
-  const fieldOf = (number: number): string => `${number}${"f".repeat(number % 97 === 0 ? 5000 : 0)}`;
   for (let i = 0; i < 60_000; i++) {
     const field = fieldOf(random.below(3000));
     if (random.below(3) === 0) {

@@ -11,13 +11,15 @@ const LONG = 0xffff_ffff;
 /** Memory comes in such pieces; the first one grows to that size. */
 const SEGMENT_BITS = 20;
 const SEGMENT_BYTES = 1 << SEGMENT_BITS;
-const FIRST_BYTES = 2048;
+const FIRST_BYTES = 256;
 const WORD_BITS = SEGMENT_BITS - 2;
 const WORD_MASK = (1 << WORD_BITS) - 1;
 
-const POSITIONS_MIN = 64;
+const POSITIONS_MIN = 8;
 /** Lost to replaced and removed entries: not worth a tidying below. */
 const GARBAGE_MIN = 64 * 1024;
+/** Of the table itself, with its arrays. */
+const TABLE_BYTES = 300;
 /** Of a long pair besides its characters. */
 const LONG_BYTES = 120;
 
@@ -52,7 +54,7 @@ export class PairTable {
 
   /** Memory that it takes, nearly. */
   get bytes(): number {
-    const tables = this.#slots.byteLength + this.#locations.byteLength + this.#long.size * LONG_BYTES + this.#longChars;
+    const tables = TABLE_BYTES + this.#slots.byteLength + this.#locations.byteLength + this.#long.size * LONG_BYTES + this.#longChars;
     return this.#bytes.length === 0 ? tables : tables + (this.#bytes.length - 1) * SEGMENT_BYTES + this.#bytes[0]!.length;
   }
 
@@ -304,8 +306,7 @@ const byteOf = (location: number): number => (location & WORD_MASK) << 2;
 
 const wholeWords = (bytes: number): number => (bytes + 3) & ~3;
 
-const entryBytes = (lengths: number): number =>
-  HEADER_BYTES + (lengths === LONG ? 0 : wholeWords((lengths & 0xffff) + (lengths >>> 16)));
+const entryBytes = (lengths: number): number => HEADER_BYTES + (lengths === LONG ? 0 : wholeWords((lengths & 0xffff) + (lengths >>> 16)));
 
 const wordsOf = (segment: Buffer): Uint32Array => new Uint32Array(segment.buffer as ArrayBuffer);
 
