@@ -9,6 +9,8 @@ export interface NativeSocket {
    * or a negative errno.
    */
   send(socketFd: number, fileFd: number, offsetBytes: number, lengthBytes: number): number;
+  /** `send(2)` of the first bytes to a non-blocking socket: the number of bytes that the kernel took, or a negative errno. */
+  sendFirst(socketFd: number, bytes: Uint8Array, count: number): number;
   /**
    * `send(2)` of a head to a non-blocking socket, kept back by the kernel until more follows, so that it does not travel in a packet of its own.
    * The number of bytes that the kernel took, or a negative errno.
@@ -87,6 +89,10 @@ function bind(koffi: Koffi): NativeSocket {
     send(socketFd, fileFd, offsetBytes, lengthBytes) {
       place[0] = BigInt(offsetBytes);
       const sent = sendfile(socketFd, fileFd, place, lengthBytes);
+      return sent < 0 ? -koffi.errno() : sent;
+    },
+    sendFirst(socketFd, bytes, count) {
+      const sent = send(socketFd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
       return sent < 0 ? -koffi.errno() : sent;
     },
     sendMore(socketFd, bytes) {

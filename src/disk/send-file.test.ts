@@ -146,7 +146,14 @@ test("a disk error while sending is reported as one", { skip: real === undefined
   await using world = await openWorld();
   await assert.rejects(
     world.send({
-      native: { resident: () => true, send: () => EIO, sendMore: () => EAGAIN, limitUnsent: () => false, wakeAt: () => false },
+      native: {
+        resident: () => true,
+        send: () => EIO,
+        sendFirst: () => EAGAIN,
+        sendMore: () => EAGAIN,
+        limitUnsent: () => false,
+        wakeAt: () => false,
+      },
       lengthBytes: 1,
     }),
     hasCode("disk.io"),
@@ -255,6 +262,7 @@ function oddly(inner: NativeSocket): NativeSocket {
     resident: (fd, offsetBytes) => inner.resident(fd, offsetBytes),
     limitUnsent: (fd, bytes) => inner.limitUnsent(fd, bytes),
     wakeAt: (fd, bytes) => inner.wakeAt(fd, bytes),
+    sendFirst: (fd, bytes, count) => inner.sendFirst(fd, bytes, count),
     sendMore: (fd, bytes) => (random.below(2) === 0 ? EAGAIN : inner.sendMore(fd, bytes)),
     send(socketFd, fileFd, offsetBytes, lengthBytes) {
       const dice = random.below(8);

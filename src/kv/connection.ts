@@ -2,6 +2,8 @@ import { readSync } from "node:fs";
 import { Socket, type OnReadOpts } from "node:net";
 import { TLSSocket } from "node:tls";
 import { ProtocolError, RequestParser, type RequestLimits } from "../wire/resp/request-parser.ts";
+import type { NativeSocket } from "../disk/native-socket.ts";
+import type { ReplyWriter } from "../wire/resp/reply-writer.ts";
 import type { Request } from "../wire/resp/request.ts";
 import { Client, type ClientOutput, type Peer } from "./client.ts";
 import { outputLimitOf } from "./client-upkeep.ts";
@@ -19,6 +21,8 @@ export interface ConnectionShared {
   /** What is read next lies here, until the next read of any connection. */
   readonly buffer: Buffer;
   readonly request: Request;
+  /** Undefined where the system has none: then the stream sends everything. */
+  readonly native: NativeSocket | undefined;
 }
 
 /** A client's connection: bytes in, commands run, replies out. Knows one end: once it is closed nothing is read or written any more. */
@@ -28,6 +32,8 @@ export class Connection implements ClientOutput {
   readonly #parser: RequestParser;
   readonly #socket: Socket;
   readonly #onClosed: () => void;
+  /** Of a plain socket, otherwise -1. */
+  readonly #fd: number;
   /** Kept, as the socket forgets it when it closes. */
   readonly #address: string;
   readonly #sink = (request: Request): boolean => dispatch(this.client, request);
@@ -50,6 +56,7 @@ export class Connection implements ClientOutput {
       accepted instanceof TLSSocket
         ? accepted.on("data", (chunk) => void this.#received(chunk, chunk.length))
         : readingInto(accepted, { buffer: shared.buffer, callback: (bytes) => this.#received(shared.buffer, bytes) });
+    this.#fd = descriptorOf(this.#socket);
     this.#address = addressOf(this.#socket.remoteAddress, this.#socket.remotePort);
     this.#socket.on("close", () => this.#ended());
     this.#socket.on("error", () => this.#socket.destroy());
@@ -77,8 +84,8 @@ export class Connection implements ClientOutput {
 
   /** Runs what has come without waiting for the event loop: a script has this thread to itself, and must be stopped. */
   poll(buffer: Buffer): void {
-    if (this.#running || this.#closed || this.#paused) return;
-    const bytes = readNow(this.#socket, buffer);
+    if (this.#running || this.#closed || this.#paused || this.#socket.destroyed) return;
+    const bytes = readNow(this.#fd, buffer);
     if (bytes > 0) this.#run(() => this.#parser.feed(buffer, bytes, this.#sink, this.#limits(), this.client.known));
   }
 
@@ -140,22 +147,29 @@ export class Connection implements ClientOutput {
         const { hardBytes } = outputLimitOf(this.client);
         if (hardBytes > 0 && waiting > hardBytes) return this.drop();
       }
-      let bytes: Buffer;
-      if (reply.length <= COPIED_BYTES_MAX) {
-        bytes = Buffer.allocUnsafe(reply.length);
-        reply.view().copy(bytes);
-        reply.truncate();
-      } else bytes = reply.take();
       const { statistics, hold } = this.#shared.store;
-      statistics.outputBytes += bytes.length;
+      statistics.outputBytes += reply.length;
       statistics.writesProcessed++;
-      if (hold?.(this.client, () => this.#sendHeld(bytes)) !== true) this.#send(bytes);
+      const sent = hold === undefined ? this.#sendNow(reply) : 0;
+      if (sent === reply.length) reply.truncate();
       else {
-        this.#heldBytes += bytes.length;
-        if (this.#heldBytes > UNSENT_BYTES_MAX) this.#pause();
+        const bytes = takenFrom(reply, sent);
+        if (hold?.(this.client, () => this.#sendHeld(bytes)) !== true) this.#send(bytes);
+        else {
+          this.#heldBytes += bytes.length;
+          if (this.#heldBytes > UNSENT_BYTES_MAX) this.#pause();
+        }
       }
     }
     if (this.client.closing && this.#heldBytes === 0) this.close();
+  }
+
+  /** Hands replies to the kernel, past the stream, whose way is as long as that of a command: how many bytes it took. Errors are met by the stream. */
+  #sendNow(reply: ReplyWriter): number {
+    const { native } = this.#shared;
+    const mustWait = this.#heldBytes > 0 || this.#socket.writableLength > 0;
+    if (native === undefined || this.#fd < 0 || mustWait || this.#socket.destroyed) return 0;
+    return Math.max(0, native.sendFirst(this.#fd, reply.storage, reply.length));
   }
 
   #send(bytes: Buffer): void {
@@ -224,16 +238,27 @@ export class Connection implements ClientOutput {
 }
 
 /** What has come at a socket, 0 where there is nothing, or an end or error that the event loop will meet as well. */
-function readNow(socket: Socket, buffer: Buffer): number {
-  // Node's handle of a plain socket on a POSIX system has its descriptor; bytes of TLS are none for us.
-  const { _handle: handle, encrypted } = socket as unknown as { _handle?: { readonly fd?: number } | null; encrypted?: boolean };
-  const fd = handle?.fd ?? -1;
-  if (fd < 0 || encrypted === true) return 0;
+function readNow(fd: number, buffer: Buffer): number {
+  if (fd < 0) return 0;
   try {
     return readSync(fd, buffer);
   } catch {
     return 0; // nothing there
   }
+}
+
+/** The replies from there on, as a buffer of their own. */
+function takenFrom(reply: ReplyWriter, from: number): Buffer {
+  if (reply.length - from > COPIED_BYTES_MAX) return reply.take().subarray(from);
+  const bytes = Buffer.from(reply.view(from));
+  reply.truncate();
+  return bytes;
+}
+
+/** Node's handle of a plain socket on a POSIX system has its descriptor; bytes of TLS are none for us. -1: there is none. */
+function descriptorOf(socket: Socket): number {
+  const { _handle: handle, encrypted } = socket as unknown as { _handle?: { readonly fd?: number } | null; encrypted?: boolean };
+  return encrypted === true ? -1 : (handle?.fd ?? -1);
 }
 
 /** As Redis writes it: `127.0.0.1:6379`, `[::1]:6379`. */

@@ -1,5 +1,6 @@
 const SLOTS_PER_OCTAVE = 16;
 const OCTAVES = 31;
+const LONGEST_US = 2 ** 30;
 
 /** How long something took, in microseconds: counts in slots whose width grows with the duration, so that each is known to about 6 %. */
 export class Durations {
@@ -39,8 +40,8 @@ export class Durations {
 /** Slot 0 is up to 1 µs; octave n covers (2^(n-1), 2^n]. */
 function slotOf(us: number): number {
   if (us <= 1) return SLOTS_PER_OCTAVE - 1;
-  const octave = Math.min(OCTAVES - 1, 32 - Math.clz32(Math.ceil(Math.min(us, 2 ** 30)) - 1));
-  const from = 2 ** (octave - 1);
+  const octave = Math.min(OCTAVES - 1, 32 - Math.clz32(Math.ceil(Math.min(us, LONGEST_US)) - 1));
+  const from = 1 << (octave - 1);
   const within = Math.min(SLOTS_PER_OCTAVE - 1, Math.ceil(((us - from) / from) * SLOTS_PER_OCTAVE) - 1);
   return octave * SLOTS_PER_OCTAVE + Math.max(0, within);
 }

@@ -1,7 +1,9 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { realClock, type Clock } from "../base/clock.ts";
+import { busyClock } from "../base/busy-clock.ts";
+import type { Clock } from "../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../base/errors.ts";
+import { loadNativeSocket, type NativeSocket } from "../disk/native-socket.ts";
 import { Request } from "../wire/resp/request.ts";
 import { admissionRefusal } from "./admission.ts";
 import { COMMANDS } from "./commands/all.ts";
@@ -38,6 +40,8 @@ export interface StoreOptions {
   /** What SHUTDOWN does; undefined: the command is refused. */
   readonly shutdown?: (how: ShutdownHow) => void;
   readonly clock?: Clock;
+  /** False: does without system calls that Node lacks, as where there is no library for them. */
+  readonly native?: boolean;
   /** Where it keeps its data; undefined: it keeps none. The parameter `dir` says the same. */
   readonly dataDir?: string;
   readonly log?: Log;
@@ -60,7 +64,7 @@ export interface RunningStore extends AsyncDisposable {
  */
 export async function startStore(options: StoreOptions = {}): Promise<RunningStore> {
   await using scope = new AsyncDisposableStack();
-  const { clock = realClock, host = "127.0.0.1", port = 6379 } = options;
+  const { clock = busyClock, host = "127.0.0.1", port = 6379 } = options;
   const directory = options.dataDir === undefined ? {} : { dir: options.dataDir };
   const store = new Store({
     clock,
@@ -77,7 +81,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
       options.users.map((words) => ({ words: ["user", ...words], from: "user" })),
       store.acl.default.copy(), // it may have a password, by `requirepass`
     );
-  const accept = acceptorFor(store);
+  const accept = acceptorFor(store, options.native === false ? undefined : await loadNativeSocket());
   const backlog = store.parameters["tcp-backlog"];
   const plain = port < 0 ? undefined : await listen(createServer({ pauseOnConnect: true }, accept), { host, port, backlog });
   if (plain !== undefined) {
@@ -106,8 +110,8 @@ interface Acceptor {
 }
 
 /** Makes clients of connections, or refuses them. */
-function acceptorFor(store: Store): Acceptor {
-  const shared: ConnectionShared = { store, buffer: Buffer.allocUnsafeSlow(READ_BYTES), request: new Request() };
+function acceptorFor(store: Store, native: NativeSocket | undefined): Acceptor {
+  const shared: ConnectionShared = { store, buffer: Buffer.allocUnsafeSlow(READ_BYTES), request: new Request(), native };
   const connections = new Set<Connection>();
   const accept = (socket: Socket): void => {
     const refusal = admissionRefusal(store, socket.remoteAddress);

@@ -31,12 +31,18 @@ export class Statistics {
   writesProcessed = 0;
   aclDenied = { auth: 0, command: 0, key: 0, channel: 0 };
   readonly commands = new Map<Command, CommandStatistics>();
+  /** Asked for last: as a rule the same command is asked for again. */
+  #lastCommand: Command | undefined;
+  #last = new CommandStatistics();
   /** By the first word of the error. */
   readonly errors = new Map<string, number>();
 
   of(command: Command): CommandStatistics {
+    if (command === this.#lastCommand) return this.#last;
     let found = this.commands.get(command);
     if (found === undefined) this.commands.set(command, (found = new CommandStatistics()));
+    this.#lastCommand = command;
+    this.#last = found;
     return found;
   }
 

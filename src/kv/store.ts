@@ -162,8 +162,8 @@ export class Store {
           expired: (db, key) => this.#expired(db, key),
           mayGrow: (bytes) => this.parameters.maxmemory === 0 || this.usedBytes + bytes <= this.parameters.maxmemory,
           added: (db, key) => this.notify("n", "new", key, db),
-          missed: (db, key) => {
-            if (this.notifies) this.notify("m", "keymiss", key, db);
+          missed: (db, request, at) => {
+            if (this.notifies) this.notify("m", "keymiss", request.text(at), db);
           },
         }),
       );

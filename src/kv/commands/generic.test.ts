@@ -109,3 +109,17 @@ test("SORT looks up weights and answers by patterns", () => {
   assert.equal(call("SORT_RO", "list", "STORE", "target"), "-ERR syntax error");
   assert.match(String(call("SORT", "w-1")), /^-WRONGTYPE/);
 });
+
+test("a counter is written over in place, whatever its length and sign", () => {
+  const { call } = aStore();
+  let model = 0;
+  for (const by of [1, 8, 1, 89, 1, -101, -9, -1, 111, 9_007_199_254_740_000, 800, -9_007_199_254_740_990, 5]) {
+    model += by;
+    assert.equal(call("INCRBY", "counter", String(by)), model);
+    assert.equal(call("GET", "counter"), String(model));
+  }
+  assert.equal(call("APPEND", "counter", "0"), String(model).length + 1);
+  assert.equal(call("OBJECT", "ENCODING", "counter"), "raw");
+  assert.equal(call("INCR", "counter"), model * 10 + 1);
+  assert.equal(call("OBJECT", "ENCODING", "counter"), "int");
+});

@@ -28,7 +28,7 @@ function setPairs(client: Client, request: Request, name: string): number {
   const hash = hashToChange(client, request);
   const limits = hashLimitsOf(client);
   let added = 0;
-  for (let i = 2; i < request.count; i += 2) if (hash.set(request.text(i), request.text(i + 1), limits)) added++;
+  for (let i = 2; i < request.count; i += 2) if (hash.setFrom(request, i, i + 1, limits)) added++;
   client.wrote(request, 1, "h", "hset");
   return added;
 }

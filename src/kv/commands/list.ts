@@ -22,7 +22,7 @@ const push = (name: string, end: End, onlyPresent: boolean): Command => ({
       list = new List();
       client.db.setObject(request, 1, list);
     }
-    for (let i = 2; i < request.count; i++) list.push(end, request.text(i));
+    for (let i = 2; i < request.count; i++) list.pushBytes(end, request.bytes, request.offsets[i]!, request.lengths[i]!);
     client.wrote(request, 1, "l", end === "left" ? "lpush" : "rpush");
     client.reply.integer(list.size);
   },

@@ -2,7 +2,7 @@ import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import { ZSET } from "../keyspace/value.ts";
-import { doubleAt, safeIntegerIn } from "../numbers.ts";
+import { doubleAt, digitsIn } from "../numbers.ts";
 import { SortedSet } from "../types/sorted-set.ts";
 import { keyAt, type Command } from "./command.ts";
 import { replyScanned, scanOptionsAt } from "./scan-options.ts";
@@ -132,7 +132,7 @@ function scoreAfter(before: number, given: number, rules: AddRules): number | un
 }
 
 function scoreAt(request: Request, index: number): number {
-  const quick = safeIntegerIn(request.bytes, request.offsets[index]!, request.lengths[index]!);
+  const quick = digitsIn(request.bytes, request.offsets[index]!, request.lengths[index]!);
   return Number.isNaN(quick) ? doubleAt(request, index) : quick;
 }
 

@@ -28,7 +28,7 @@ export interface DatabaseEvents {
   /** A key is new. Told only while `tellsAdded`. */
   added(database: Database, key: string): void;
   /** A key is read that is not there. */
-  missed(database: Database, key: string): void;
+  missed(database: Database, request: Request, index: number): void;
   /** Whether the table of keys may take so many bytes more now; where not, it asks again with the next key. */
   mayGrow?(bytes: number): boolean;
 }
@@ -171,7 +171,7 @@ export class Database {
   #counted(address: Address, request: Request, index: number): Address {
     if (address === 0) {
       this.misses++;
-      this.#events.missed(this, request.text(index));
+      this.#events.missed(this, request, index);
     } else this.hits++;
     return address;
   }
@@ -285,6 +285,27 @@ export class Database {
     if (raw) this.#setWord(to, META, this.#word(to, META) | RAW_FLAG);
     else this.#setWord(to, META, this.#word(to, META) & ~RAW_FLAG);
     return to;
+  }
+
+  /** Writes a safe integer over a string that lies in its record; false where it does not fit there, and nothing is changed. */
+  overwriteInteger(address: Address, value: number): boolean {
+    const size = Math.abs(value);
+    const length = (value < 0 ? 1 : 0) + digitsOf(size);
+    const meta = this.#word(address, META);
+    const before = this.#recordBytes(address);
+    if ((meta & OBJECT_FLAG) !== 0 || !sameRecord(before, before + length - this.#word(address, VALUE))) return false;
+    const bytes = this.segmentOf(address);
+    let at = this.stringFrom(address) + length;
+    for (let left = size; ;) {
+      const rest = Math.floor(left / 10);
+      bytes[--at] = 48 + (left - 10 * rest);
+      if (rest === 0) break;
+      left = rest;
+    }
+    if (value < 0) bytes[at - 1] = 45;
+    this.#setWord(address, VALUE, length);
+    this.#setWord(address, META, meta & ~RAW_FLAG);
+    return true;
   }
 
   /** Makes a string so long, with zeros after what was there; its encoding is `raw` from now on. The bytes, to be changed by the caller. */
@@ -548,4 +569,10 @@ export class Database {
     writeLatin1(this.#scratch, key);
     return this.#scratch;
   }
+}
+
+function digitsOf(value: number): number {
+  let digits = 1;
+  for (let limit = 10; value >= limit; limit *= 10) digits++;
+  return digits;
 }

@@ -1,3 +1,4 @@
+import type { Request } from "../../wire/resp/request.ts";
 import { HASH_TYPE, type Value } from "../keyspace/value.ts";
 import {
   afterItem,
@@ -12,13 +13,11 @@ import {
   withPair,
   withReplaced,
 } from "./packed.ts";
+import { PairTable } from "./pair-table.ts";
 import { scanDown } from "./scan-down.ts";
-import { removeSwapping, StringTable } from "./string-table.ts";
 
 /** Of the hash itself, with the text that it is packed in. */
 const HASH_BYTES = 100;
-/** Of a string: its header, its place in the array, and half of what its length is rounded up by. */
-const VALUE_BYTES = 28;
 
 /** When a hash is no longer named `listpack`: `hash-max-listpack-entries` and `-value`. */
 export interface HashLimits {
@@ -26,18 +25,11 @@ export interface HashLimits {
   readonly bytesMax: number;
 }
 
-/** Fields at positions from 0 on, and their values at the same. */
-interface Table {
-  readonly fields: StringTable;
-  readonly values: string[];
-}
-
 /** A hash: a few short fields and values packed in their order, field and value in turn; otherwise a table. It never goes back. */
 export class HashValue implements Value {
   readonly type = HASH_TYPE;
   #packed = NOTHING_PACKED;
-  #table: Table | undefined;
-  #valueChars = 0;
+  #table: PairTable | undefined;
   #named: "listpack" | "hashtable" = "listpack";
 
   get encoding(): string {
@@ -45,21 +37,19 @@ export class HashValue implements Value {
   }
 
   get bytes(): number {
-    const table = this.#table;
-    if (table === undefined) return HASH_BYTES + this.#packed.length;
-    return HASH_BYTES + table.fields.bytes + this.#valueChars + table.values.length * VALUE_BYTES;
+    return HASH_BYTES + (this.#table === undefined ? this.#packed.length : this.#table.bytes);
   }
 
   get size(): number {
-    return this.#table === undefined ? countOf(this.#packed) >> 1 : this.#table.values.length;
+    return this.#table === undefined ? countOf(this.#packed) >> 1 : this.#table.size;
   }
 
   fieldAt(position: number): string {
-    return this.#table === undefined ? itemAt(this.#packed, offsetOf(this.#packed, 2 * position)) : this.#table.fields.at(position);
+    return this.#table === undefined ? itemAt(this.#packed, offsetOf(this.#packed, 2 * position)) : this.#table.fieldAt(position);
   }
 
   valueAt(position: number): string {
-    return this.#table === undefined ? itemAt(this.#packed, offsetOf(this.#packed, 2 * position + 1)) : this.#table.values[position]!;
+    return this.#table === undefined ? itemAt(this.#packed, offsetOf(this.#packed, 2 * position + 1)) : this.#table.valueAt(position);
   }
 
   /** Visits all fields with their values. */
@@ -67,7 +57,7 @@ export class HashValue implements Value {
     const table = this.#table;
     const packed = this.#packed;
     if (table !== undefined)
-      for (let position = 0; position < table.values.length; position++) visit(table.fields.at(position), table.values[position]!);
+      for (let position = 0; position < table.size; position++) visit(table.fieldAt(position), table.valueAt(position));
     else
       for (let field = 1; field < packed.length;) {
         const value = afterItem(packed, field);
@@ -78,29 +68,43 @@ export class HashValue implements Value {
 
   get(field: string): string | undefined {
     if (this.#table !== undefined) {
-      const position = this.#table.fields.find(field);
-      return position < 0 ? undefined : this.#table.values[position];
+      const position = findText(this.#table, field);
+      return position < 0 ? undefined : this.#table.valueAt(position);
     }
     const offset = findPacked(this.#packed, field, 2);
     return offset < 0 ? undefined : itemAt(this.#packed, afterItem(this.#packed, offset));
   }
 
   has(field: string): boolean {
-    return (this.#table === undefined ? findPacked(this.#packed, field, 2) : this.#table.fields.find(field)) >= 0;
+    return (this.#table === undefined ? findPacked(this.#packed, field, 2) : findText(this.#table, field)) >= 0;
   }
 
   /** True where the field is new. */
   set(field: string, value: string, limits: HashLimits): boolean {
-    const added = this.#table === undefined ? this.#setPacked(field, value) : this.#setIn(this.#table, field, value);
-    if (this.#named === "listpack" && (value.length > limits.bytesMax || field.length > limits.bytesMax || this.size > limits.entriesMax))
-      this.#named = "hashtable";
+    const added = this.#table === undefined ? this.#setPacked(field, value) : setText(this.#table, field, value);
+    this.#nameAfter(field.length, value.length, limits);
     return added;
+  }
+
+  /** The same for two arguments: of those for a large hash no text is made. */
+  setFrom(request: Request, field: number, value: number, limits: HashLimits): boolean {
+    const table = this.#table;
+    if (table === undefined) return this.set(request.text(field), request.text(value), limits);
+    const { bytes, offsets, lengths } = request;
+    const added = table.set(bytes, offsets[field]!, lengths[field]!, bytes, offsets[value]!, lengths[value]!);
+    this.#nameAfter(lengths[field]!, lengths[value]!, limits);
+    return added;
+  }
+
+  #nameAfter(fieldLength: number, valueLength: number, limits: HashLimits): void {
+    if (this.#named === "listpack" && (valueLength > limits.bytesMax || fieldLength > limits.bytesMax || this.size > limits.entriesMax))
+      this.#named = "hashtable";
   }
 
   #setPacked(field: string, value: string): boolean {
     const packed = this.#packed;
     const offset = findPacked(packed, field, 2);
-    if (offset < 0 ? !hasRoom(packed, field, value) : !canReplace(packed, value)) return this.#setIn(this.#becomeTable(), field, value);
+    if (offset < 0 ? !hasRoom(packed, field, value) : !canReplace(packed, value)) return setText(this.#becomeTable(), field, value);
     if (offset < 0) {
       this.#packed = withPair(packed, field, value);
       return true;
@@ -110,22 +114,9 @@ export class HashValue implements Value {
     return false;
   }
 
-  #setIn({ fields, values }: Table, field: string, value: string): boolean {
-    const position = fields.find(field);
-    this.#valueChars += value.length;
-    if (position < 0) {
-      fields.push(field);
-      values.push(value);
-      return true;
-    }
-    this.#valueChars -= values[position]!.length;
-    values[position] = value;
-    return false;
-  }
-
-  #becomeTable(): Table {
-    const table: Table = { fields: new StringTable(), values: [] };
-    this.each((field, value) => this.#setIn(table, field, value));
+  #becomeTable(): PairTable {
+    const table = new PairTable();
+    this.each((field, value) => setText(table, field, value));
     this.#packed = NOTHING_PACKED;
     this.#table = table;
     return table;
@@ -138,13 +129,9 @@ export class HashValue implements Value {
       if (offset >= 0) this.#packed = withoutItems(this.#packed, offset, 2);
       return offset >= 0;
     }
-    const { fields, values } = this.#table;
-    const position = fields.find(field);
-    if (position < 0) return false;
-    this.#valueChars -= values[position]!.length;
-    fields.removeAt(position);
-    removeSwapping(values, position);
-    return true;
+    const position = findText(this.#table, field);
+    if (position >= 0) this.#table.removeAt(position);
+    return position >= 0;
   }
 
   /** As `scanDown`; one named `listpack` is visited whole. */
@@ -163,10 +150,17 @@ export class HashValue implements Value {
     const copy = new HashValue();
     copy.#packed = this.#packed;
     copy.#named = this.#named;
-    if (this.#table !== undefined) {
-      const table = copy.#becomeTable();
-      this.each((field, value) => copy.#setIn(table, field, value));
-    }
+    copy.#table = this.#table?.copy();
     return copy;
   }
+}
+
+function findText(table: PairTable, field: string): number {
+  const bytes = Buffer.from(field, "latin1");
+  return table.find(bytes, 0, bytes.length);
+}
+
+function setText(table: PairTable, field: string, value: string): boolean {
+  const bytes = Buffer.from(field + value, "latin1");
+  return table.set(bytes, 0, field.length, bytes, field.length, value.length);
 }

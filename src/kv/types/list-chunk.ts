@@ -1,10 +1,15 @@
 import { latin1Of, writeLatin1 } from "../../base/latin1.ts";
+import { copyInto } from "../../wire/resp/reply-writer.ts";
 
 /** What would take more stays as it is: there is little to gain. */
 const PACKED_BYTES_MAX = 64 * 1024;
 /** Of an element as it is sent: `$` and two line ends. */
 const FRAME_BYTES = 5;
+/** Of one that elements are pushed to, at least. */
+const OPEN_BYTES_MIN = 256;
 const CR = 13;
+const LF = 10;
+const DOLLAR = 36;
 const ZERO = 48;
 
 /**
@@ -15,7 +20,10 @@ export class Chunk {
   before: Chunk | undefined;
   after: Chunk | undefined;
   #items: string[] | undefined;
+  /** Packed elements, with room before and after them. */
   #packed: Buffer | undefined;
+  #from = 0;
+  #to = 0;
   #packedCount = 0;
 
   constructor(items: string[]) {
@@ -28,23 +36,66 @@ export class Chunk {
 
   /** As they are sent, if they are packed. */
   get packed(): Buffer | undefined {
-    return this.#packed;
+    return this.#packed?.subarray(this.#from, this.#to);
+  }
+
+  /** Empty and packed, so that what is pushed at its end is packed at once, with as much room as the one that it comes after has used. */
+  static open(end: "left" | "right", full: Chunk): Chunk {
+    const chunk = new Chunk([]);
+    chunk.#items = undefined;
+    chunk.#packed = Buffer.allocUnsafeSlow(Math.max(OPEN_BYTES_MIN, full.#to - full.#from));
+    chunk.#from = chunk.#to = end === "left" ? chunk.#packed.length : 0;
+    return chunk;
+  }
+
+  /** Puts an element at an end without making text of it; false where they are not packed, or would become too many bytes. */
+  pushPacked(end: "left" | "right", bytes: Buffer, from: number, length: number): boolean {
+    if (this.#packed === undefined) return false;
+    const frame = FRAME_BYTES + digitsOf(length) + length;
+    if (this.#to - this.#from + frame > PACKED_BYTES_MAX) return false;
+    if (end === "left" ? this.#from < frame : this.#packed.length - this.#to < frame) this.#grow(end, frame);
+    if (end === "left") this.#from -= frame;
+    writeFrame(this.#packed, end === "left" ? this.#from : this.#to, bytes, from, length);
+    if (end === "right") this.#to += frame;
+    this.#packedCount++;
+    return true;
+  }
+
+  /** Makes room at an end. */
+  #grow(end: "left" | "right", frame: number): void {
+    const size = this.#to - this.#from;
+    const grown = Buffer.allocUnsafeSlow(2 * (size + frame));
+    const at = end === "left" ? grown.length - size : 0;
+    this.#packed!.copy(grown, at, this.#from, this.#to); // the caller has looked
+    this.#packed = grown;
+    this.#from = at;
+    this.#to = at + size;
+  }
+
+  /** Gives up the room around what is packed, as nothing will be pushed for a while. An eighth may stay. */
+  trim(): void {
+    const { packed } = this;
+    if (packed === undefined || packed.length * 9 >= this.#packed!.length * 8) return;
+    this.#packed = Buffer.allocUnsafeSlow(packed.length);
+    packed.copy(this.#packed);
+    this.#from = 0;
+    this.#to = packed.length;
   }
 
   /** To be changed. */
   unpack(): string[] {
-    this.#items ??= textsOf(this.#packed!); // one of both is there
+    this.#items ??= textsOf(this.packed!); // one of both is there
     this.#packed = undefined;
     return this.#items;
   }
 
   /** To be read: leaves them as they are. */
   texts(): readonly string[] {
-    return this.#items ?? textsOf(this.#packed!); // one of both is there
+    return this.#items ?? textsOf(this.packed!); // one of both is there
   }
 
   at(index: number): string {
-    const packed = this.#packed;
+    const { packed } = this;
     if (packed === undefined) return this.#items![index]!; // one of both is there, and the caller knows the size
     const at = this.offsetOf(index);
     const from = contentAt(packed, at);
@@ -53,7 +104,7 @@ export class Chunk {
 
   /** Where an element begins among the packed bytes, or where the last one ends. */
   offsetOf(index: number): number {
-    const packed = this.#packed!; // the caller has asked
+    const packed = this.packed!; // the caller has asked
     let at = 0;
     for (let i = 0; i < index; i++) at = contentAt(packed, at) + lengthAt(packed, at) + 2;
     return at;
@@ -70,6 +121,8 @@ export class Chunk {
     let at = 0;
     for (const item of items) at += writeLatin1(packed, `$${item.length}\r\n${item}\r\n`, at);
     this.#packed = packed;
+    this.#from = 0;
+    this.#to = size;
     this.#packedCount = items.length;
     this.#items = undefined;
     return true;
@@ -78,7 +131,8 @@ export class Chunk {
   copy(): Chunk {
     const copy = new Chunk([]);
     copy.#items = this.#items && [...this.#items];
-    copy.#packed = this.#packed;
+    copy.#packed = this.packed; // what follows is written beside it, never over it
+    copy.#to = copy.#packed?.length ?? 0;
     copy.#packedCount = this.#packedCount;
     return copy;
   }
@@ -107,4 +161,24 @@ function contentAt(packed: Buffer, at: number): number {
   let i = at + 1;
   while (packed[i] !== CR) i++;
   return i + 2;
+}
+
+function digitsOf(length: number): number {
+  let digits = 1;
+  for (let limit = 10; length >= limit; limit *= 10) digits++;
+  return digits;
+}
+
+/** Writes `$5\r\nhello\r\n`. */
+function writeFrame(packed: Buffer, start: number, bytes: Buffer, from: number, length: number): void {
+  const digits = digitsOf(length);
+  packed[start] = DOLLAR;
+  for (let at = start + digits, left = length; at > start; at--, left = (left / 10) | 0) packed[at] = ZERO + (left % 10);
+  let at = start + digits + 1;
+  packed[at++] = CR;
+  packed[at++] = LF;
+  copyInto(packed, at, bytes, from, length);
+  at += length;
+  packed[at++] = CR;
+  packed[at] = LF;
 }

@@ -26,6 +26,11 @@ const contentOf = (list: List): string[] => {
   return content;
 };
 
+const pushBytes = (list: List, at: End, element: string): void => {
+  const bytes = Buffer.from(`<${element}>`, "latin1");
+  list.pushBytes(at, bytes, 1, element.length);
+};
+
 const framed = (element: string): string => `$${element.length}\r\n${element}\r\n`;
 
 /** All elements as they are sent. */
@@ -48,7 +53,8 @@ test("a list does what an array does, whatever is done to it", () => {
           case "push":
             for (let i = 0; i < each.count; i++) {
               const pushed = String((Number(each.element) + i) % 10);
-              list.push(each.end, pushed);
+              if (each.count % 2 === 0) list.push(each.end, pushed);
+              else pushBytes(list, each.end, pushed);
               if (each.end === "left") model.unshift(pushed);
               else model.push(pushed);
             }
@@ -127,4 +133,28 @@ test("what lies in the middle of a long list is packed, whatever its bytes are, 
   assert.equal(list.at(777), model[777]);
   while (list.size > 0) assert.equal(list.pop("left"), model.shift());
   assert.equal(list.bytes, new List().bytes);
+});
+
+test("elements of any length are pushed as bytes, and a copy does not see what follows", () => {
+  for (const at of ["left", "right"] as const) {
+    const list = new List();
+    const model: string[] = [];
+    const push = (element: string): void => {
+      pushBytes(list, at, element);
+      if (at === "left") model.unshift(element);
+      else model.push(element);
+    };
+    for (let i = 0; i < 1000; i++) push("e".repeat((i * 7919) % (i % 200 === 0 ? 100_000 : 300)));
+    const copy = list.copy();
+    const before = [...model];
+    for (let i = 0; i < 100; i++) push(String(i));
+    for (let i = 0; i < 100; i++) pushBytes(copy, at, "other");
+    copy.drop(at, 100);
+    assert.deepEqual(contentOf(list), model);
+    assert.deepEqual(contentOf(copy), before);
+    assert.equal(sentOf(list), model.map(framed).join(""));
+    assert.equal(list.bytes > 0, true);
+    for (let i = 0; i < 1100; i++) assert.equal(list.pop(at), at === "left" ? model.shift() : model.pop());
+    assert.equal(list.size, 0);
+  }
 });

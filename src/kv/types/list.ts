@@ -1,3 +1,4 @@
+import { latin1Of } from "../../base/latin1.ts";
 import { LIST, type Value } from "../keyspace/value.ts";
 import { Chunk } from "./list-chunk.ts";
 
@@ -55,8 +56,29 @@ export class List implements Value {
     else this.#open(chunk).push(element);
   }
 
+  /** The same of bytes; a long list makes no text of them. */
+  pushBytes(end: End, bytes: Buffer, from: number, length: number): void {
+    let chunk = end === "left" ? this.#first : this.#last;
+    if (chunk !== undefined && chunk.size >= CHUNK_MAX) {
+      const full = chunk;
+      full.trim();
+      chunk = Chunk.open(end, full);
+      this.#add(end, chunk);
+    }
+    if (chunk?.pushPacked(end, bytes, from, length) !== true) {
+      this.push(end, latin1Of(bytes, from, from + length)); // what is packed is no longer, where an element is too large
+      return;
+    }
+    this.#size++;
+    this.#packed++;
+    this.#characters += length;
+  }
+
   #extend(end: End, element: string): void {
-    const chunk = new Chunk([element]);
+    this.#add(end, new Chunk([element]));
+  }
+
+  #add(end: End, chunk: Chunk): void {
     if (end === "left") this.#link(chunk, undefined, this.#first);
     else this.#link(chunk, this.#last, undefined);
     const passed = end === "left" ? chunk.after?.after : chunk.before?.before;

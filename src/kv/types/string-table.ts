@@ -50,7 +50,7 @@ export class StringTable {
 }
 
 /** The last takes the place of the one removed, here and in whatever else is kept by these positions. */
-export function removeSwapping(items: string[], position: number): void {
+function removeSwapping(items: string[], position: number): void {
   const last = items.pop()!; // `position` is one of them
   if (position < items.length) items[position] = last;
 }

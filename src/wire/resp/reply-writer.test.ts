@@ -65,3 +65,10 @@ test("doubles are the shortest that read back, with an exponent where C has one"
   ];
   for (const [value, text] of rows) assert.equal(formatDouble(value), text);
 });
+
+test("an integer of any length is written as its digits", () => {
+  const writer = new ReplyWriter();
+  const values = [0, 9, 10, 999, 1000, 9999, 10_000, 99_999, 100_000, 1_000_000, 2_147_483_647, 2_147_483_648, 2 ** 53 - 1, -1, -12_345];
+  for (const value of values) writer.integer(value);
+  assert.equal(writer.view().toString(), values.map((value) => `:${value}\r\n`).join(""));
+});

@@ -8,6 +8,8 @@ const KEPT_BYTES_MAX = 256 * 1024;
 /** Up to here a loop is quicker than the call that copies. */
 const LOOP_BYTES_MAX = 48;
 
+const INT32_MAX = 0x7fff_ffff;
+
 export type Protocol = 2 | 3;
 
 /**
@@ -27,6 +29,11 @@ export class ReplyWriter {
   /** What was written, valid until something is written again. */
   view(from = 0): Buffer {
     return this.#bytes.subarray(from, this.#length);
+  }
+
+  /** Where what was written lies, `length` bytes from the start, until something is written again. */
+  get storage(): Buffer {
+    return this.#bytes;
   }
 
   /** Forgets what was written from there on. */
@@ -170,6 +177,11 @@ export class ReplyWriter {
       if (value >= 100) bytes[at++] = ZERO + (((value / 100) | 0) % 10);
       if (value >= 10) bytes[at++] = ZERO + (((value / 10) | 0) % 10);
       bytes[at++] = ZERO + (value % 10);
+    } else if (typeof value === "number" && value >= 10_000 && value <= INT32_MAX) {
+      let digits = 5;
+      for (let limit = 100_000; value >= limit; limit *= 10) digits++;
+      for (let last = at + digits - 1, left = value; last >= at; last--, left = (left / 10) | 0) bytes[last] = ZERO + (left % 10);
+      at += digits;
     } else at += writeLatin1(bytes, String(value), at);
     bytes[at++] = CR;
     bytes[at++] = LF;

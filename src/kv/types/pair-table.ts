@@ -1,0 +1,319 @@
+import { latin1Of } from "../../base/latin1.ts";
+import { copyInto } from "../../wire/resp/reply-writer.ts";
+import { hashOf } from "../keyspace/hash.ts";
+
+/** An entry: its position, lengths of field and value, and their bytes, filled up to a whole word. */
+const HEADER_BYTES = 8;
+/** What has more stays text of its own, and its entry is nothing but a header. */
+const ITEM_BYTES_MAX = 4096;
+const LONG = 0xffff_ffff;
+
+/** Memory comes in such pieces; the first one grows to that size. */
+const SEGMENT_BITS = 20;
+const SEGMENT_BYTES = 1 << SEGMENT_BITS;
+const FIRST_BYTES = 256;
+const WORD_BITS = SEGMENT_BITS - 2;
+const WORD_MASK = (1 << WORD_BITS) - 1;
+
+const POSITIONS_MIN = 8;
+/** Lost to replaced and removed entries: not worth a tidying below. */
+const GARBAGE_MIN = 64 * 1024;
+/** Of the table itself, with its arrays. */
+const TABLE_BYTES = 300;
+/** Of a long pair besides its characters. */
+const LONG_BYTES = 120;
+
+interface LongPair {
+  readonly field: string;
+  readonly value: string;
+}
+
+/**
+ * Fields with values at positions from 0 on, as bytes in a few large buffers with an open-addressing index, so that a lookup meets two places in memory and the garbage
+ * collector nothing. What is added comes last, and the last takes the place of one that is removed: nothing ever moves to a higher position, and on that
+ * `scanDown` relies.
+ */
+export class PairTable {
+  #bytes: Buffer[] = [];
+  #words: Uint32Array[] = [];
+  /** Where the next entry goes, in words; that of an entry is its location. */
+  #top = 0;
+  #garbageBytes = 0;
+  /** Pairs of hash and location plus one, 0: free. Twice as many slots as positions, so that the free ones keep the rows short. */
+  #slots = new Uint32Array(2 * (2 * POSITIONS_MIN));
+  /** By position. */
+  #locations = new Uint32Array(POSITIONS_MIN);
+  #size = 0;
+  /** By position. */
+  readonly #long = new Map<number, LongPair>();
+  #longChars = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Memory that it takes, nearly. */
+  get bytes(): number {
+    const tables = TABLE_BYTES + this.#slots.byteLength + this.#locations.byteLength + this.#long.size * LONG_BYTES + this.#longChars;
+    return this.#bytes.length === 0 ? tables : tables + (this.#bytes.length - 1) * SEGMENT_BYTES + this.#bytes[0]!.length;
+  }
+
+  /** Position of a field, -1 where it is not there. */
+  find(bytes: Buffer, from: number, length: number): number {
+    const slot = this.#slotOf(bytes, from, length, hashOf(bytes, from, length));
+    if (slot < 0) return -1;
+    const location = this.#slots[2 * slot + 1]! - 1;
+    return this.#words[location >>> WORD_BITS]![location & WORD_MASK]!;
+  }
+
+  fieldAt(position: number): string {
+    const location = this.#locations[position]!;
+    const lengths = this.#lengthsAt(location);
+    if (lengths === LONG) return this.#long.get(position)!.field; // such an entry has one
+    const from = byteOf(location) + HEADER_BYTES;
+    return latin1Of(this.#bytes[location >>> WORD_BITS]!, from, from + (lengths & 0xffff));
+  }
+
+  valueAt(position: number): string {
+    const location = this.#locations[position]!;
+    const lengths = this.#lengthsAt(location);
+    if (lengths === LONG) return this.#long.get(position)!.value; // such an entry has one
+    const from = byteOf(location) + HEADER_BYTES + (lengths & 0xffff);
+    return latin1Of(this.#bytes[location >>> WORD_BITS]!, from, from + (lengths >>> 16));
+  }
+
+  /** True where the field, the first `length` bytes from `from` on, is new. */
+  set(bytes: Buffer, from: number, length: number, value: Buffer, valueFrom: number, valueLength: number): boolean {
+    const hash = hashOf(bytes, from, length);
+    let slot = this.#slotOf(bytes, from, length, hash);
+    if (slot >= 0) {
+      this.#replace(slot, bytes, from, length, value, valueFrom, valueLength);
+      return false;
+    }
+    if (this.#size === this.#locations.length) this.#grow();
+    slot = freeSlot(this.#slots, hash);
+    const position = this.#size++;
+    const location = this.#write(position, bytes, from, length, value, valueFrom, valueLength);
+    this.#locations[position] = location;
+    this.#slots[2 * slot] = hash;
+    this.#slots[2 * slot + 1] = location + 1;
+    return true;
+  }
+
+  removeAt(position: number): void {
+    const location = this.#locations[position]!;
+    this.#freeSlotOf(location);
+    this.#drop(position, location);
+    const last = --this.#size;
+    if (position < last) {
+      const moved = this.#locations[last]!;
+      this.#locations[position] = moved;
+      this.#words[moved >>> WORD_BITS]![moved & WORD_MASK] = position;
+      const long = this.#long.get(last);
+      if (long !== undefined) {
+        this.#long.delete(last);
+        this.#long.set(position, long);
+      }
+    }
+    this.#tidy();
+  }
+
+  copy(): PairTable {
+    const copy = new PairTable();
+    copy.#bytes = this.#bytes.map((segment) => Buffer.from(segment.buffer.slice(0)));
+    copy.#words = copy.#bytes.map(wordsOf);
+    copy.#top = this.#top;
+    copy.#garbageBytes = this.#garbageBytes;
+    copy.#slots = this.#slots.slice();
+    copy.#locations = this.#locations.slice();
+    copy.#size = this.#size;
+    for (const [position, pair] of this.#long) copy.#long.set(position, pair);
+    copy.#longChars = this.#longChars;
+    return copy;
+  }
+
+  /** The slot of a field, below 0 where it is not there. */
+  #slotOf(bytes: Buffer, from: number, length: number, hash: number): number {
+    const slots = this.#slots;
+    const mask = (slots.length >>> 1) - 1;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const location = slots[2 * slot + 1]!;
+      if (location === 0) return -1;
+      if (slots[2 * slot] === hash && this.#isField(location - 1, bytes, from, length)) return slot;
+    }
+  }
+
+  #isField(location: number, bytes: Buffer, from: number, length: number): boolean {
+    const lengths = this.#lengthsAt(location);
+    if (lengths === LONG) return this.#long.get(this.#positionAt(location))!.field === latin1Of(bytes, from, from + length);
+    if ((lengths & 0xffff) !== length) return false;
+    const segment = this.#bytes[location >>> WORD_BITS]!;
+    const at = byteOf(location) + HEADER_BYTES;
+    for (let i = 0; i < length; i++) if (segment[at + i] !== bytes[from + i]) return false;
+    return true;
+  }
+
+  #positionAt(location: number): number {
+    return this.#words[location >>> WORD_BITS]![location & WORD_MASK]!;
+  }
+
+  #lengthsAt(location: number): number {
+    return this.#words[location >>> WORD_BITS]![(location & WORD_MASK) + 1]!;
+  }
+
+  #replace(slot: number, bytes: Buffer, from: number, length: number, value: Buffer, valueFrom: number, valueLength: number): void {
+    const location = this.#slots[2 * slot + 1]! - 1;
+    const lengths = this.#lengthsAt(location);
+    const before = entryBytes(lengths);
+    const after = HEADER_BYTES + wholeWords(length + valueLength);
+    if (lengths !== LONG && valueLength <= ITEM_BYTES_MAX && after <= before) {
+      this.#words[location >>> WORD_BITS]![(location & WORD_MASK) + 1] = length | (valueLength << 16);
+      copyInto(this.#bytes[location >>> WORD_BITS]!, byteOf(location) + HEADER_BYTES + length, value, valueFrom, valueLength);
+      this.#garbageBytes += before - after;
+      return;
+    }
+    const position = this.#positionAt(location);
+    this.#drop(position, location);
+    const to = this.#write(position, bytes, from, length, value, valueFrom, valueLength);
+    this.#locations[position] = to;
+    this.#slots[2 * slot + 1] = to + 1;
+    this.#tidy();
+  }
+
+  /** Writes an entry that nothing points to yet. */
+  #write(position: number, bytes: Buffer, from: number, length: number, value: Buffer, valueFrom: number, valueLength: number): number {
+    const isLong = length > ITEM_BYTES_MAX || valueLength > ITEM_BYTES_MAX;
+    const location = this.#allocate(HEADER_BYTES + (isLong ? 0 : wholeWords(length + valueLength)));
+    const words = this.#words[location >>> WORD_BITS]!;
+    const word = location & WORD_MASK;
+    words[word] = position;
+    words[word + 1] = isLong ? LONG : length | (valueLength << 16);
+    if (isLong) {
+      this.#long.set(position, {
+        field: latin1Of(bytes, from, from + length),
+        value: latin1Of(value, valueFrom, valueFrom + valueLength),
+      });
+      this.#longChars += length + valueLength;
+    } else {
+      const segment = this.#bytes[location >>> WORD_BITS]!;
+      const at = byteOf(location) + HEADER_BYTES;
+      copyInto(segment, at, bytes, from, length);
+      copyInto(segment, at + length, value, valueFrom, valueLength);
+    }
+    return location;
+  }
+
+  #allocate(bytes: number): number {
+    const segments = this.#bytes;
+    const last = segments.length - 1;
+    const used = 4 * (this.#top & WORD_MASK);
+    // A top at the very end of a segment is the start of the next.
+    const isFull = last < 0 || this.#top >>> WORD_BITS > last || used + bytes > SEGMENT_BYTES;
+    if (isFull) {
+      this.#addSegment(last < 0 ? FIRST_BYTES : SEGMENT_BYTES);
+      this.#top = (segments.length - 1) << WORD_BITS;
+    }
+    if (last <= 0) while ((this.#top & WORD_MASK) * 4 + bytes > segments[0]!.length && segments.length === 1) this.#growFirst();
+    const location = this.#top;
+    this.#top += bytes >>> 2;
+    return location;
+  }
+
+  #addSegment(bytes: number): void {
+    const segment = Buffer.from(new ArrayBuffer(bytes));
+    this.#bytes.push(segment);
+    this.#words.push(wordsOf(segment));
+  }
+
+  #growFirst(): void {
+    const grown = Buffer.from(new ArrayBuffer(2 * this.#bytes[0]!.length));
+    grown.set(this.#bytes[0]!);
+    this.#bytes[0] = grown;
+    this.#words[0] = wordsOf(grown);
+  }
+
+  /** Twice as many positions, of which there are half as many as slots. */
+  #grow(): void {
+    const locations = new Uint32Array(2 * this.#locations.length);
+    locations.set(this.#locations);
+    this.#locations = locations;
+    const before = this.#slots;
+    const slots = new Uint32Array(2 * (2 * locations.length));
+    for (let at = 0; at < before.length; at += 2) {
+      if (before[at + 1] === 0) continue;
+      const slot = freeSlot(slots, before[at]!);
+      slots[2 * slot] = before[at]!;
+      slots[2 * slot + 1] = before[at + 1]!;
+    }
+    this.#slots = slots;
+  }
+
+  /** Closes the gap in the row of slots, so that nothing after it gets lost. */
+  #freeSlotOf(location: number): void {
+    const slots = this.#slots;
+    const mask = (slots.length >>> 1) - 1;
+    let gap = this.#hashAt(location) & mask;
+    while (slots[2 * gap + 1] !== location + 1) gap = (gap + 1) & mask;
+    for (let slot = (gap + 1) & mask; slots[2 * slot + 1] !== 0; slot = (slot + 1) & mask) {
+      const home = slots[2 * slot]! & mask;
+      if (((slot - home) & mask) < ((slot - gap) & mask)) continue; // it would come before its home
+      slots[2 * gap] = slots[2 * slot]!;
+      slots[2 * gap + 1] = slots[2 * slot + 1]!;
+      gap = slot;
+    }
+    slots[2 * gap + 1] = 0;
+  }
+
+  #hashAt(location: number): number {
+    const lengths = this.#lengthsAt(location);
+    if (lengths !== LONG) return hashOf(this.#bytes[location >>> WORD_BITS]!, byteOf(location) + HEADER_BYTES, lengths & 0xffff);
+    const field = Buffer.from(this.#long.get(this.#positionAt(location))!.field, "latin1");
+    return hashOf(field, 0, field.length);
+  }
+
+  /** The entry is of no use any more. */
+  #drop(position: number, location: number): void {
+    const lengths = this.#lengthsAt(location);
+    this.#garbageBytes += entryBytes(lengths);
+    const long = lengths === LONG ? this.#long.get(position) : undefined;
+    if (long === undefined) return;
+    this.#longChars -= long.field.length + long.value.length;
+    this.#long.delete(position);
+  }
+
+  /** Writes all entries anew where half of the memory is lost. */
+  #tidy(): void {
+    if (this.#garbageBytes < GARBAGE_MIN || 2 * this.#garbageBytes < 4 * this.#top) return;
+    const [bytes, words] = [this.#bytes, this.#words];
+    this.#bytes = [];
+    this.#words = [];
+    this.#top = 0;
+    this.#garbageBytes = 0;
+    const slots = this.#slots;
+    for (let at = 0; at < slots.length; at += 2) {
+      if (slots[at + 1] === 0) continue;
+      const from = slots[at + 1]! - 1;
+      const size = entryBytes(words[from >>> WORD_BITS]![(from & WORD_MASK) + 1]!);
+      const to = this.#allocate(size);
+      copyInto(this.#bytes[to >>> WORD_BITS]!, byteOf(to), bytes[from >>> WORD_BITS]!, byteOf(from), size);
+      slots[at + 1] = to + 1;
+      this.#locations[this.#positionAt(to)] = to;
+    }
+  }
+}
+
+const byteOf = (location: number): number => (location & WORD_MASK) << 2;
+
+const wholeWords = (bytes: number): number => (bytes + 3) & ~3;
+
+const entryBytes = (lengths: number): number => HEADER_BYTES + (lengths === LONG ? 0 : wholeWords((lengths & 0xffff) + (lengths >>> 16)));
+
+const wordsOf = (segment: Buffer): Uint32Array => new Uint32Array(segment.buffer as ArrayBuffer);
+
+/** The first free slot for this hash. */
+function freeSlot(slots: Uint32Array, hash: number): number {
+  const mask = (slots.length >>> 1) - 1;
+  let slot = hash & mask;
+  while (slots[2 * slot + 1] !== 0) slot = (slot + 1) & mask;
+  return slot;
+}
