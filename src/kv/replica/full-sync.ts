@@ -66,21 +66,21 @@ async function sendWithLength(store: Store, replica: Replica, begin: () => Async
     const file = await NewFile.create(path, `${path}.new`);
     await file.fill(begin());
     replica.send(Buffer.from(`$${file.bytes}\r\n`));
-    await sendAll(replica, piecesOf(path, undefined));
-    replica.goOnline();
+    await sendAll(replica, piecesOf(path, undefined), file.bytes);
     return file.bytes;
   } finally {
     await rm(path, { force: true });
   }
 }
 
-/** As fast as it takes them. */
-async function sendAll(replica: Replica, chunks: AsyncIterable<Buffer>): Promise<number> {
+/** As fast as it takes them. After `wholeBytes`, if that is known, what is changed follows at once. */
+async function sendAll(replica: Replica, chunks: AsyncIterable<Buffer>, wholeBytes?: number): Promise<number> {
   let bytes = 0;
   for await (const chunk of chunks) {
     if (replica.client.closing) throw new Error("the replica has gone");
     replica.send(chunk);
     bytes += chunk.length;
+    if (bytes === wholeBytes) replica.goOnline();
     await replica.client.output.drained?.();
   }
   return bytes;

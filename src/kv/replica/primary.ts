@@ -104,7 +104,7 @@ export class Primary {
   }
 
   dropReplicas(): void {
-    for (const replica of this.replicas.values()) replica.drop();
+    for (const { client } of this.replicas.values()) client.output.close();
   }
 
   /** Adds to the history. */
