@@ -5,19 +5,14 @@ import { goOn, type Surviving } from "./reconnect.ts";
 
 const LOST = new AnaxError("rpc.unavailable", { reason: "the other side closed the connection" });
 const STOPPING = new AnaxError("daemon.stopping");
-const IN_USE = new AnaxError("task.in-use");
 
 /** Attempts that end as the rows say: with an answer and more bytes or without, or well. */
-function aGet(
-  rows: readonly ("gone" | "heard" | "gained" | "in-the-way" | "done")[],
-  more: Partial<Surviving> & { readonly reached?: boolean } = {},
-) {
+function aGet(rows: readonly ("gone" | "heard" | "gained" | "done")[], more: Partial<Surviving> & { readonly reached?: boolean } = {}) {
   const seen = { attempts: 0, heard: 0, bytes: 0, waits: 0 };
   const again = async (): Promise<string> => {
     const row = rows[Math.min(seen.attempts++, rows.length - 1)]!;
     if (row !== "gone") seen.heard++;
     if (row === "gained") seen.bytes++;
-    if (row === "in-the-way") throw IN_USE;
     if (row !== "done") throw LOST;
     return "whole";
   };
@@ -39,14 +34,6 @@ test("a get is tried again until a daemon has answered it to its end", async () 
     assert.equal(await run(lost), "whole");
     assert.deepEqual([seen.attempts, seen.waits], [5, 5]);
   }
-});
-
-test("what a daemon that came back has resumed by itself may be in the way for a while", async () => {
-  const { seen, run } = aGet(["gone", "in-the-way", "in-the-way", "done"]);
-  assert.equal(await run(LOST), "whole");
-  assert.equal(seen.attempts, 4);
-  await assert.rejects(aGet(["in-the-way"], { waitMs: 250 }).run(LOST), IN_USE);
-  await assert.rejects(aGet(["done"]).run(IN_USE), IN_USE);
 });
 
 test("what is no loss of the daemon is thrown as it is", async () => {

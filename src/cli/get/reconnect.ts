@@ -52,17 +52,13 @@ async function afterLoss<T>(
     try {
       return { result: await again() };
     } catch (thrown) {
-      lost = isInTheWay(thrown) ? thrown : mustBeLoss(thrown, { daemon, waitMs, signal, heard, onWaiting, ...more });
+      lost = mustBeLoss(thrown, { daemon, waitMs, signal, heard, onWaiting, ...more });
     }
     if (heard() > before) return { lost };
   }
-  if (isInTheWay(lost)) throw lost;
   const hint = "start one with: anax up, or: anax daemon";
   throw new AnaxError("daemon.unreachable", { socket: daemon.socketPath, waited: formatDuration(waitMs), hint }, { cause: lost });
 }
-
-/** What the daemon resumed by itself turns out to be other content by now, and lets go of what is left of it. */
-const isInTheWay = (thrown: unknown): thrown is AnaxError => thrown instanceof AnaxError && thrown.code === "task.in-use";
 
 function mustBeLoss(thrown: unknown, { daemon, waitMs, signal }: Surviving): AnaxError {
   signal.throwIfAborted();
