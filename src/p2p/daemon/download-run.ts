@@ -470,7 +470,11 @@ export class DownloadRun {
         onRetry: (error) => this.#tell("source.broken", { code: error.code, reason: error.message }),
         drop: (held, why) => {
           this.#tell("task.dropped", { why });
-          return this.#task.drop(held);
+          return this.#task.drop(held).catch((thrown: unknown) => {
+            if (errorOf(thrown).code !== "task.in-use") throw thrown;
+            // Somebody has been given a part of what it was: the rest would be of something else.
+            throw new AnaxError("source.changed", { taskId, why }, { cause: thrown });
+          });
         },
       });
     } catch (thrown) {
