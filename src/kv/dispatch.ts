@@ -51,7 +51,7 @@ function dispatchAloud(client: Client, request: Request): boolean {
     client.reply.simple("QUEUED");
     return true;
   }
-  if (store.pause !== undefined && isPaused(client, command!)) {
+  if (store.pause !== undefined && isPaused(client, command!, request)) {
     client.postponed = request.copy();
     store.paused.add(client);
     store.blocked.add(client, { db: client.db, keys: [], serve: () => false, timedOut: () => {}, reason: "pause", timer: undefined });

@@ -1,3 +1,4 @@
+import type { Request } from "../wire/resp/request.ts";
 import type { Client } from "./client.ts";
 import type { Command } from "./commands/command.ts";
 import type { Store } from "./store.ts";
@@ -33,16 +34,22 @@ export function unpause(store: Store): void {
 }
 
 /** Whether this command has to wait now; if so, the client is blocked, and the command is to be run again afterwards. */
-export function isPaused(client: Client, command: Command): boolean {
+export function isPaused(client: Client, command: Command, request: Request): boolean {
   const { store } = client;
   if (store.pause === undefined || command.name.startsWith("client|")) return false;
-  if (store.pause.mode === "write" && !mayWrite(client, command)) return false;
+  if (store.pause.mode === "write" && !mayWrite(client, command, request)) return false;
   return true;
 }
 
-const writes = ({ flags }: Command): boolean => flags.includes("write") || flags.includes("may_replicate");
+function mayWrite(client: Client, command: Command, request: Request): boolean {
+  const { transaction } = client;
+  if (command.name === "exec") return transaction?.queue.some((queued) => writes(client, queued.command, queued.request)) ?? false;
+  return transaction === undefined && writes(client, command, request);
+}
 
-function mayWrite(client: Client, command: Command): boolean {
-  if (command.name === "exec") return client.transaction?.queue.some(({ command: queued }) => writes(queued)) ?? false;
-  return client.transaction === undefined && writes(command);
+/** Of scripts those that do not say that they only read. */
+function writes({ store }: Client, command: Command, request: Request): boolean {
+  const { flags, group } = command;
+  if (!flags.includes("write") && !flags.includes("may_replicate")) return false;
+  return group !== "scripting" || !store.scripting.onlyReads(command, request);
 }

@@ -1,6 +1,7 @@
 import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../client.ts";
 import { CommandError } from "../command-error.ts";
+import type { Command } from "../commands/command.ts";
 import { integerAt } from "../numbers.ts";
 import { LuaTable } from "../lua/table.ts";
 import type { LuaValue } from "../lua/value.ts";
@@ -71,6 +72,19 @@ export class Scripting {
     const { keys, args } = argumentsOf(request, "ERR Bad number of keys provided");
     const run = this.#prepare(client, callee, readOnly);
     this.#perform(this.loader.host, run, callee.body, [new LuaTable(keys), new LuaTable(args)]);
+  }
+
+  /** Whether what a command runs says of itself that it writes nothing; false where that is not known. */
+  onlyReads(command: Command, request: Request): boolean {
+    if (request.count < 2) return false;
+    const text = request.text(1);
+    const callable =
+      command.name === "fcall"
+        ? this.libraries.function(text)
+        : command.name === "eval"
+          ? this.scripts.known(text)
+          : this.scripts.get(text);
+    return callable?.flags?.has("no-writes") === true;
   }
 
   /** Ends the one that runs, if it may be ended. Throws a `CommandError` where not. */

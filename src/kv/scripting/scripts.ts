@@ -48,6 +48,15 @@ export class Scripts {
     return this.#byDigest.get(digest.toLowerCase());
   }
 
+  /** The script of a text; undefined where it does not compile. */
+  known(text: string): Script | undefined {
+    try {
+      return this.load(text);
+    } catch {
+      return undefined;
+    }
+  }
+
   /** The script of a text, compiled if it is new. Throws a `CommandError` where it is none. */
   load(text: string): Script {
     const known = this.#byText.get(text);
