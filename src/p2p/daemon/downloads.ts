@@ -236,7 +236,8 @@ class SharedDownloads implements RunningDownloads {
       const error = errorOf(thrown);
       this.#failed(shared, error);
       // Whoever asks next may expect something else; what somebody expected wrongly must not stay with the task.
-      if (error.code === "task.digest-mismatch" || error.code === "source.changed") await this.#parts.store.remove(taskId).catch(() => undefined);
+      if (error.code === "task.digest-mismatch" || error.code === "source.changed")
+        await this.#parts.store.remove(taskId).catch(() => undefined);
       throw thrown;
     } finally {
       log.end();
