@@ -26,6 +26,8 @@ export interface NativeSocket {
    * option.
    */
   wakeAt(socketFd: number, bytes: number): boolean;
+  /** `accept4(2)` of a connection that waits at a listening non-blocking socket: its descriptor, non-blocking too, or a negative errno. */
+  accept(listeningFd: number): number;
   /** False when reading this byte would wait for the disk. */
   resident(fileFd: number, offsetBytes: number): boolean;
 }
@@ -47,6 +49,12 @@ const IPPROTO_TCP = 6;
 const TCP_NOTSENT_LOWAT = 25;
 const SOL_SOCKET = 1;
 const SO_RCVLOWAT = 18;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2_000_000;
+
+/** The descriptor under a socket or a server of Node, which has no public name for it; below 0: there is none. */
+export const descriptorUnder = (owner: object): number =>
+  (owner as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd ?? -1;
 
 let loading: Promise<NativeSocket | undefined> | undefined;
 
@@ -79,6 +87,9 @@ function bind(koffi: Koffi): NativeSocket {
   const setsockopt = libc.func("int setsockopt(int, int, int, const int *, uint32_t)") as (
     ...args: readonly [fd: number, level: number, name: number, value: Int32Array, bytes: number]
   ) => number;
+  const accept4 = libc.func("int accept4(int, void *, void *, int)") as (
+    ...args: readonly [fd: number, address: null, length: null, flags: number]
+  ) => number;
   const preadv2 = libc.func("int64_t preadv2(int, const void *, int, int64_t, int)") as (
     ...args: readonly [fd: number, vector: Buffer, count: number, offset: number, flags: number]
   ) => number;
@@ -106,6 +117,10 @@ function bind(koffi: Koffi): NativeSocket {
     wakeAt(socketFd, bytes) {
       number[0] = bytes;
       return setsockopt(socketFd, SOL_SOCKET, SO_RCVLOWAT, number, 4) === 0;
+    },
+    accept(listeningFd) {
+      const fd = accept4(listeningFd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      return fd < 0 ? -koffi.errno() : fd;
     },
     resident(fileFd, offsetBytes) {
       if (preadv2(fileFd, vector, 1, offsetBytes, RWF_NOWAIT) >= 0) return true;

@@ -150,6 +150,7 @@ test("a disk error while sending is reported as one", { skip: real === undefined
         resident: () => true,
         send: () => EIO,
         sendFirst: () => EAGAIN,
+        accept: () => EAGAIN,
         sendMore: () => EAGAIN,
         limitUnsent: () => false,
         wakeAt: () => false,
@@ -263,6 +264,7 @@ function oddly(inner: NativeSocket): NativeSocket {
     limitUnsent: (fd, bytes) => inner.limitUnsent(fd, bytes),
     wakeAt: (fd, bytes) => inner.wakeAt(fd, bytes),
     sendFirst: (fd, bytes, count) => inner.sendFirst(fd, bytes, count),
+    accept: (fd) => inner.accept(fd),
     sendMore: (fd, bytes) => (random.below(2) === 0 ? EAGAIN : inner.sendMore(fd, bytes)),
     send(socketFd, fileFd, offsetBytes, lengthBytes) {
       const dice = random.below(8);

@@ -7,7 +7,7 @@ import type { BufferPool } from "../base/buffer-pool.ts";
 import { AnaxError } from "../base/errors.ts";
 import { readFully } from "./descriptor.ts";
 import { diskErrorOf } from "./disk-error.ts";
-import { EAGAIN, EINTR, EIO, UNSUPPORTED, type NativeSocket } from "./native-socket.ts";
+import { descriptorUnder, EAGAIN, EINTR, EIO, UNSUPPORTED, type NativeSocket } from "./native-socket.ts";
 
 export interface FileSpan {
   readonly fd: number;
@@ -244,8 +244,8 @@ export function wakeAt(socket: Socket, bytes: number, native: NativeSocket | und
 /** The descriptor under a plain socket. A TLS socket shows that of its transport, which must never be written to. */
 function plainFdOf(socket: Socket): number | undefined {
   if (socket instanceof TLSSocket) return undefined;
-  const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })["_handle"]?.fd; // Node has no public name for it
-  return fd !== undefined && fd >= 0 ? fd : undefined;
+  const fd = descriptorUnder(socket);
+  return fd >= 0 ? fd : undefined;
 }
 
 /** Asked for anew before every use: the number of a closed socket may belong to another one by now. */

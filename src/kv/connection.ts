@@ -1,8 +1,8 @@
 import { readSync } from "node:fs";
 import { Socket, type OnReadOpts } from "node:net";
 import { TLSSocket } from "node:tls";
-import { ProtocolError, RequestParser, type RequestLimits } from "../wire/resp/request-parser.ts";
-import type { NativeSocket } from "../disk/native-socket.ts";
+import { ProtocolError, RequestParser } from "../wire/resp/request-parser.ts";
+import { descriptorUnder, type NativeSocket } from "../disk/native-socket.ts";
 import type { ReplyWriter } from "../wire/resp/reply-writer.ts";
 import type { Request } from "../wire/resp/request.ts";
 import { Client, type ClientOutput, type Peer } from "./client.ts";
@@ -78,7 +78,7 @@ export class Connection implements ClientOutput {
     const { statistics } = this.#shared.store;
     statistics.inputBytes += bytes;
     statistics.readsProcessed++;
-    this.#run(() => this.#parser.feed(chunk, bytes, this.#sink, this.#limits(), this.client.known));
+    this.#run(() => this.#parser.feed(chunk, bytes, this.#sink, this.#shared.store.requestLimits, this.client.known));
     return !this.#paused && !this.#closed;
   }
 
@@ -86,7 +86,7 @@ export class Connection implements ClientOutput {
   poll(buffer: Buffer): void {
     if (this.#running || this.#closed || this.#paused || this.#socket.destroyed) return;
     const bytes = readNow(this.#fd, buffer);
-    if (bytes > 0) this.#run(() => this.#parser.feed(buffer, bytes, this.#sink, this.#limits(), this.client.known));
+    if (bytes > 0) this.#run(() => this.#parser.feed(buffer, bytes, this.#sink, this.#shared.store.requestLimits, this.client.known));
   }
 
   /** The client was blocked; commands that came meanwhile are run now. */
@@ -102,7 +102,8 @@ export class Connection implements ClientOutput {
     this.#run(() => {
       const { postponed } = this.client;
       this.client.postponed = undefined;
-      if (postponed === undefined || this.#sink(postponed)) this.#parser.resume(this.#sink, this.#limits(), this.client.known);
+      if (postponed === undefined || this.#sink(postponed))
+        this.#parser.resume(this.#sink, this.#shared.store.requestLimits, this.client.known);
     });
   }
 
@@ -122,11 +123,6 @@ export class Connection implements ClientOutput {
       store.endBatch();
     }
     this.#flush();
-  }
-
-  #limits(): RequestLimits {
-    const { parameters } = this.#shared.store;
-    return { bulkBytesMax: parameters["proto-max-bulk-len"], pendingBytesMax: parameters["client-query-buffer-limit"] };
   }
 
   wake(): void {
@@ -257,8 +253,7 @@ function takenFrom(reply: ReplyWriter, from: number): Buffer {
 
 /** Node's handle of a plain socket on a POSIX system has its descriptor; bytes of TLS are none for us. -1: there is none. */
 function descriptorOf(socket: Socket): number {
-  const { _handle: handle, encrypted } = socket as unknown as { _handle?: { readonly fd?: number } | null; encrypted?: boolean };
-  return encrypted === true ? -1 : (handle?.fd ?? -1);
+  return socket instanceof TLSSocket ? -1 : descriptorUnder(socket);
 }
 
 /** As Redis writes it: `127.0.0.1:6379`, `[::1]:6379`. */
@@ -276,8 +271,6 @@ function readingInto(accepted: Socket, onread: OnReadOpts): Socket {
   const handle = holder._handle;
   holder._handle = null;
   const socket = new Socket({ handle, onread, readable: true, writable: true } as ConstructorParameters<typeof Socket>[0]);
-  // The server counts the one that it accepted, and waits for it when it closes.
-  socket.once("close", () => accepted.destroy());
   socket.setNoDelay(true);
   socket.resume();
   socket.read(0);

@@ -174,7 +174,6 @@ function refusalOf(client: Client, command: Command, request: Request): string |
     if (refusal !== undefined) return refusal;
   }
   const { store } = client;
-  if (client.transaction !== undefined && command.flags.includes("no_multi")) return "ERR Command not allowed inside a transaction";
   if (store.gates.size > 0) {
     const refusal = store.refusalOf(client, gateFlags(client, command));
     if (refusal !== undefined) return refusal;

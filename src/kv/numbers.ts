@@ -71,11 +71,14 @@ export function integerAt(
   return value;
 }
 
+/** As Redis takes them. Exact sums take as long as the product of the digits. */
+const NUMBER_CHARS_MAX = 255;
 const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 const HEXADECIMAL = /^([+-]?)0[xX]([0-9a-fA-F]+)$/;
 
 /** A double as C's `strtod` reads it, the whole text and not `nan`; undefined for anything else. */
 export function doubleOf(text: string): number | undefined {
+  if (text.length > NUMBER_CHARS_MAX) return undefined;
   if (DECIMAL.test(text)) {
     const value = Number(text);
     return Number.isFinite(value) ? value : undefined;

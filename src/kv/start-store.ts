@@ -16,7 +16,7 @@ import type { ParameterValues } from "./parameters.ts";
 import { Persistence } from "./persist/persistence.ts";
 import { Replication } from "./replica/replication.ts";
 import { Store, type ShutdownHow } from "./store.ts";
-import { waitingAccepter } from "./native-accept.ts";
+import { acceptWaiting } from "./native-accept.ts";
 import { createTlsServer } from "./tls.ts";
 
 const READ_BYTES = 64 * 1024;
@@ -130,9 +130,8 @@ function acceptorFor(store: Store, native: NativeSocket | undefined): Acceptor {
   store.scripting.poll = pollAll;
   return Object.assign(accept, {
     whileBusyFrom: (server: Server) => {
-      const acceptWaiting = waitingAccepter(server, accept);
       store.scripting.poll = () => {
-        acceptWaiting();
+        acceptWaiting(server, native, accept);
         pollAll();
       };
     },

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import type { Request } from "../wire/resp/request.ts";
+import type { RequestLimits } from "../wire/resp/request-parser.ts";
 import { readFileSync } from "node:fs";
 import { Acl } from "./acl/acl.ts";
 import { dropListeners } from "./acl/check.ts";
@@ -123,6 +124,8 @@ export class Store {
   goodReplicas = 0;
   /** Bytes that may wait to be sent to a client, by its class. */
   outputLimits: Readonly<Record<OutputClass, OutputLimit>> = outputLimitsOf(defaultParameters()["client-output-buffer-limit"]);
+  /** What a connection may send. */
+  requestLimits: RequestLimits = { bulkBytesMax: 0, pendingBytesMax: 0 };
   readonly #oomScore = new OomScore();
   /** All keys at one moment, for a file or a replica. */
   readonly snapshots = new Snapshots(this);
@@ -285,6 +288,8 @@ export class Store {
   }
 
   #apply(): void {
+    const { parameters } = this;
+    this.requestLimits = { bulkBytesMax: parameters["proto-max-bulk-len"], pendingBytesMax: parameters["client-query-buffer-limit"] };
     if (this.parameters["min-replicas-to-write"] > 0 && this.parameters["min-replicas-max-lag"] > 0) this.gates.add(this.#enoughReplicas);
     else this.gates.delete(this.#enoughReplicas);
     this.#notifyFlags = parseNotifyFlags(this.parameters["notify-keyspace-events"]);

@@ -1,22 +1,13 @@
 import assert from "node:assert/strict";
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { waitFor } from "../kit/process.ts";
 import { test } from "node:test";
 import { startStore } from "../../src/kv/start-store.ts";
 import { aSmallDisk } from "../kit/small-disk.ts";
 import { RespClient } from "../store/resp-client.ts";
 
 const MIB = 1024 * 1024;
-const WAIT_MS = 30_000;
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const untilMs = performance.now() + WAIT_MS;
-  while (!(await condition())) {
-    assert.ok(performance.now() < untilMs, "it takes too long");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 test("a full disk refuses writes, loses nothing that was acknowledged, and with room again all goes on", async (context) => {
   await using disk = await aSmallDisk(context, { bytes: 4 * MIB });
   if (disk === undefined) return;
@@ -32,7 +23,7 @@ test("a full disk refuses writes, loses nothing that was acknowledged, and with 
     const waiting: Promise<unknown>[] = [];
     for (let i = 0; i < 20; i++)
       waiting.push(writer.call("SET", `key:${i}`, value).then((reply) => reply === "OK" && acknowledged.push(`key:${i}`)));
-    await until(async () => (await other.call("INFO", "persistence").then(String)).includes("aof_last_write_status:err"));
+    await waitFor(async () => (await other.call("INFO", "persistence").then(String)).includes("aof_last_write_status:err"));
     const before = acknowledged.length;
     assert.match(String(await other.call("SET", "refused", "1")), /MISCONF Errors writing to the AOF file/);
     assert.equal(await other.call("GET", "nothing"), null, "reads go on");
@@ -40,13 +31,13 @@ test("a full disk refuses writes, loses nothing that was acknowledged, and with 
     // A snapshot that has no room fails, and leaves no part of itself.
     await other.call("CONFIG", "SET", "rdbcompression", "no");
     await other.call("BGSAVE");
-    await until(async () =>
+    await waitFor(async () =>
       /rdb_bgsave_in_progress:0[\s\S]*rdb_last_bgsave_status:err/.test(String(await other.call("INFO", "persistence"))),
     );
     assert.ok((await readdir(disk.dir)).every((name) => !name.endsWith(".rdb")));
     await rm(join(disk.dir, "ballast"));
     await Promise.all(waiting);
-    await until(async () => (await other.call("SET", "later", "1")) === "OK");
+    await waitFor(async () => (await other.call("SET", "later", "1")) === "OK");
     acknowledged.push("later");
     assert.match(String(await other.call("INFO", "persistence")), /aof_last_write_status:ok/);
   }

@@ -1,28 +1,19 @@
 import assert from "node:assert/strict";
+import { waitFor } from "../../kit/process.ts";
 import { test } from "node:test";
 import { startStore, type RunningStore } from "../../../src/kv/start-store.ts";
 import { RespClient, type Reply } from "../../store/resp-client.ts";
 import { temporaryDirectory } from "../../kit/temporary-directory.ts";
 import { hasRedis, startRedis } from "./redis-server.ts";
 
-const WAIT_MS = 30_000;
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const untilMs = performance.now() + WAIT_MS;
-  while (!(await condition())) {
-    assert.ok(performance.now() < untilMs, "it takes too long");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 const info = async (client: RespClient, section: string): Promise<string> => String(await client.call("INFO", section));
 const follow = async (client: RespClient, port: number): Promise<void> => {
   await client.call("REPLICAOF", "127.0.0.1", String(port));
-  await until(async () => (await info(client, "replication")).includes("master_link_status:up"));
+  await waitFor(async () => (await info(client, "replication")).includes("master_link_status:up"));
 };
 /** All of the first is at the second. */
 const caughtUp = (from: RespClient, to: RespClient): Promise<void> =>
-  until(async () => {
+  waitFor(async () => {
     const offsets = await Promise.all(
       [from, to].map(async (each) => /master_repl_offset:(\d+)/.exec(await info(each, "replication"))?.[1]),
     );
@@ -116,13 +107,13 @@ for (const [name, startPrimary, startReplica] of PAIRS)
       assert.match(String(await reader.call("SET", "a", "b")), /READONLY/);
       await writer.call("CLIENT", "KILL", "TYPE", "replica");
       await write(writer);
-      await until(async () => (await info(writer, "stats")).includes("sync_partial_ok:1"));
+      await waitFor(async () => (await info(writer, "stats")).includes("sync_partial_ok:1"));
       assert.equal(await writer.call("WAIT", "1", "10000"), 1);
       await caughtUp(writer, reader);
       assert.deepEqual(await contentOf(reader), await contentOf(writer));
       // What expires is deleted by the primary, in both.
       await writer.call("SET", "gone", "1", "PX", "1");
-      await until(async () => (await reader.call("EXISTS", "gone")) === 0);
+      await waitFor(async () => (await reader.call("EXISTS", "gone")) === 0);
       await reader.call("REPLICAOF", "NO", "ONE");
       assert.equal(await reader.call("SET", "own", "1"), "OK");
     },
@@ -137,14 +128,14 @@ test("replicas of replicas get all, and go on with the one that is promoted", as
   using reader = await RespClient.connect(third.port);
   await fill(writer);
   await follow(middle, first.port);
-  await until(async () => (await info(reader, "replication")).includes("master_link_status:up"));
+  await waitFor(async () => (await info(reader, "replication")).includes("master_link_status:up"));
   await write(writer);
   await caughtUp(writer, middle);
   await caughtUp(middle, reader);
   assert.deepEqual(await contentOf(reader), await contentOf(writer));
   await middle.call("REPLICAOF", "NO", "ONE");
   await middle.call("SET", "promoted", "1");
-  await until(async () => (await reader.call("GET", "promoted")) === "1");
+  await waitFor(async () => (await reader.call("GET", "promoted")) === "1");
   // The old primary, which has nothing of its own since, goes on with the new one without a copy of all data.
   await follow(writer, second.port);
   assert.equal(await writer.call("GET", "promoted"), "1");
