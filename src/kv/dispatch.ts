@@ -1,12 +1,12 @@
 import type { Request } from "../wire/resp/request.ts";
 import { forbidden } from "./acl/check.ts";
-import type { Client } from "./client.ts";
-import { evictClients } from "./client-upkeep.ts";
+import type { Client } from "./clients/client.ts";
+import { evictClients } from "./clients/client-upkeep.ts";
 import { CommandError, OUT_OF_MEMORY } from "./command-error.ts";
-import { endTransaction } from "./transaction.ts";
+import { endTransaction } from "./clients/transaction.ts";
 import type { Command, CommandFlag } from "./commands/command.ts";
-import { isPaused } from "./pause.ts";
-import { observe } from "./observe.ts";
+import { isPaused } from "./clients/pause.ts";
+import { observe } from "./info/observe.ts";
 
 /** What an unknown command's error shows of it. */
 const SHOWN_CHARS = 128;

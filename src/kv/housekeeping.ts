@@ -1,5 +1,5 @@
 import { ActiveExpiry } from "./active-expiry.ts";
-import { tendClients } from "./client-upkeep.ts";
+import { tendClients } from "./clients/client-upkeep.ts";
 import type { Store } from "./store.ts";
 
 /** Buckets of a table that is growing or shrinking, moved each time. */

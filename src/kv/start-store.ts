@@ -5,19 +5,19 @@ import type { Clock } from "../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../base/errors.ts";
 import { loadNativeSocket, type NativeSocket } from "../disk/native-socket.ts";
 import { Request } from "../wire/resp/request.ts";
-import { admissionRefusal } from "./admission.ts";
+import { admissionRefusal } from "./clients/admission.ts";
 import { COMMANDS } from "./commands/all.ts";
 import { CommandTable } from "./commands/table.ts";
-import { Connection, type ConnectionShared } from "./connection.ts";
-import { connectionPoller } from "./connection-poller.ts";
+import { Connection, type ConnectionShared } from "./clients/connection.ts";
+import { connectionPoller } from "./clients/connection-poller.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import type { Log } from "../base/log.ts";
-import type { ParameterValues } from "./parameters.ts";
+import type { ParameterValues } from "./parameters/parameters.ts";
 import { Persistence } from "./persist/persistence.ts";
 import { Replication } from "./replica/replication.ts";
 import { Store, type ShutdownHow } from "./store.ts";
-import { acceptWaiting } from "./native-accept.ts";
-import { createTlsServer } from "./tls.ts";
+import { acceptWaiting } from "./clients/native-accept.ts";
+import { createTlsServer } from "./clients/tls.ts";
 
 const READ_BYTES = 64 * 1024;
 

@@ -1,11 +1,11 @@
 import { VirtualClock } from "../base/virtual-clock.ts";
 import { latin1Of } from "../base/latin1.ts";
 import { Request } from "../wire/resp/request.ts";
-import { Client } from "./client.ts";
+import { Client } from "./clients/client.ts";
 import { COMMANDS } from "./commands/all.ts";
 import { CommandTable } from "./commands/table.ts";
 import { dispatch } from "./dispatch.ts";
-import type { ParameterValues } from "./parameters.ts";
+import type { ParameterValues } from "./parameters/parameters.ts";
 import { commandAt } from "./persist/journal/journal-parser.ts";
 import { Store } from "./store.ts";
 

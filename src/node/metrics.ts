@@ -1,5 +1,5 @@
 import type { MetricSpec } from "../base/metrics.ts";
-import { KV_METRICS } from "../kv/metrics.ts";
+import { KV_METRICS } from "../kv/info/metrics.ts";
 import { DAEMON_METRICS } from "../p2p/daemon/metrics.ts";
 import { MEMORY_METRICS } from "../p2p/daemon/memory/metrics.ts";
 import { RATES_METRICS } from "../p2p/daemon/rates/metrics.ts";

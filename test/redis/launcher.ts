@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { readRedisConf, settingsOfDirectives, type Directive } from "../../src/kv/redis-conf.ts";
+import { readRedisConf, settingsOfDirectives, type Directive } from "../../src/kv/parameters/redis-conf.ts";
 import { startStore } from "../../src/kv/start-store.ts";
 
 // What the suite starts as `src/redis-server FILE --name value…`: the store, with the lines in the log that it waits for.

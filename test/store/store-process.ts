@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { ParameterValues } from "../../src/kv/parameters.ts";
+import type { ParameterValues } from "../../src/kv/parameters/parameters.ts";
 
 /** A store in a process of its own, so that it can be killed. */
 export interface StoreProcess extends AsyncDisposable {

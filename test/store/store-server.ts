@@ -1,4 +1,4 @@
-import type { ParameterValues } from "../../src/kv/parameters.ts";
+import type { ParameterValues } from "../../src/kv/parameters/parameters.ts";
 import { startStore } from "../../src/kv/start-store.ts";
 
 // A store for tests that kill it: `store-server.ts DIRECTORY PARAMETERS`; prints its port once it is ready.

@@ -1,6 +1,6 @@
 import { CommandError } from "../command-error.ts";
-import type { Client } from "../client.ts";
-import { clientLine } from "../client-text.ts";
+import type { Client } from "../clients/client.ts";
+import { clientLine } from "../clients/client-text.ts";
 import type { CommandTable } from "../commands/table.ts";
 import { splitInline } from "../../wire/resp/inline.ts";
 import { RuleError } from "./selector.ts";

@@ -4,7 +4,7 @@ import { mergedRules } from "../acl/acl.ts";
 import { CATEGORIES, categoriesOf } from "../acl/categories.ts";
 import { dropListeners } from "../acl/check.ts";
 import type { Selector } from "../acl/selector.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { CommandError } from "../command-error.ts";
 import { integerAt } from "../numbers.ts";
 import { Request } from "../../wire/resp/request.ts";

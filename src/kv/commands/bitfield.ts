@@ -1,5 +1,5 @@
 import type { Request } from "../../wire/resp/request.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import { int64At } from "../numbers.ts";
 import { bitOffsetAt, bitsToRead, bitsToWrite } from "./bitmap.ts";

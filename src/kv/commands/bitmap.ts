@@ -1,6 +1,6 @@
 import { popcount } from "../../base/popcount.ts";
 import type { Request } from "../../wire/resp/request.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import { integerAt, safeIntegerIn } from "../numbers.ts";
 import { keyAt, keysFrom, type Command } from "./command.ts";

@@ -1,9 +1,9 @@
 import type { Request } from "../../wire/resp/request.ts";
-import type { Client } from "../client.ts";
-import { clientLine } from "../client-text.ts";
+import type { Client } from "../clients/client.ts";
+import { clientLine } from "../clients/client-text.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import { integerAt } from "../numbers.ts";
-import { pauseUntil, unpause } from "../pause.ts";
+import { pauseUntil, unpause } from "../clients/pause.ts";
 import { CLIENT_KILL } from "./client-kill.ts";
 import { clientTypeAt } from "./client-type.ts";
 import { CLIENT_TRACKING } from "./client-tracking.ts";

@@ -1,5 +1,5 @@
 import type { Request } from "../../wire/resp/request.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import type { FoundKey } from "./found-keys.ts";
 
 /** As `COMMAND INFO` names them. */

@@ -1,9 +1,9 @@
 import { matchesGlob } from "../glob.ts";
 import { CommandError } from "../command-error.ts";
-import type { Client } from "../client.ts";
-import { PARAMETERS, PARAMETER_NAMES, type Parameter, type ParameterName } from "../parameters.ts";
-import { parseParameter, textOfParameter, type ParameterValue } from "../parameter-text.ts";
-import { rewriteConf } from "../rewrite-conf.ts";
+import type { Client } from "../clients/client.ts";
+import { PARAMETERS, PARAMETER_NAMES, type Parameter, type ParameterName } from "../parameters/parameters.ts";
+import { parseParameter, textOfParameter, type ParameterValue } from "../parameters/parameter-text.ts";
+import { rewriteConf } from "../parameters/rewrite-conf.ts";
 import type { Command } from "./command.ts";
 import { helpOf } from "./help.ts";
 

@@ -1,8 +1,8 @@
 import { CommandError } from "../command-error.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { integerAt } from "../numbers.ts";
 import type { Command } from "./command.ts";
-import { endTransaction } from "../transaction.ts";
+import { endTransaction } from "../clients/transaction.ts";
 
 const ping: Command = {
   name: "ping",

@@ -1,6 +1,6 @@
 import { ownOf } from "../../base/own.ts";
 import type { Request } from "../../wire/resp/request.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { CommandError, noSuchKey, syntaxError } from "../command-error.ts";
 import { digestOf, digestOfKey } from "../digest.ts";
 import { matchesGlob } from "../glob.ts";

@@ -1,4 +1,4 @@
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { CommandError } from "../command-error.ts";
 import { matchesGlob } from "../glob.ts";
 import { Libraries, type FunctionLibrary } from "../scripting/functions.ts";
@@ -6,7 +6,7 @@ import { dumpFunctions, restoredFunctions } from "../scripting/function-payload.
 import type { Request } from "../../wire/resp/request.ts";
 import { helpOf } from "./help.ts";
 import { keysCountedAt, type Command, type CommandFlag } from "./command.ts";
-import { tellMonitors } from "../observe.ts";
+import { tellMonitors } from "../info/observe.ts";
 
 const calls = (name: "fcall" | "fcall_ro"): Command => {
   const readOnly = name === "fcall_ro";

@@ -1,5 +1,5 @@
 import type { Request } from "../../wire/resp/request.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { wrongArity } from "../command-error.ts";
 import { HASH_TYPE } from "../keyspace/value.ts";
 import { HashValue, type HashLimits } from "../types/hash-value.ts";

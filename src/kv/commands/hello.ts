@@ -1,4 +1,4 @@
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import { integerAt } from "../numbers.ts";
 import { REDIS_VERSION } from "../version.ts";

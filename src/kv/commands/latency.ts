@@ -1,6 +1,6 @@
 import { CommandError } from "../command-error.ts";
-import type { Durations } from "../durations.ts";
-import type { LatencyEvent } from "../latencies.ts";
+import type { Durations } from "../info/durations.ts";
+import type { LatencyEvent } from "../info/latencies.ts";
 import type { Command } from "./command.ts";
 import { helpOf } from "./help.ts";
 

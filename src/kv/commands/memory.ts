@@ -1,5 +1,5 @@
 import { syntaxError } from "../command-error.ts";
-import { memoryUseOf } from "../memory.ts";
+import { memoryUseOf } from "../info/memory.ts";
 import { integerAt } from "../numbers.ts";
 import { keyAt, type Command } from "./command.ts";
 import { helpOf } from "./help.ts";

@@ -1,5 +1,5 @@
 import type { Request } from "../../wire/resp/request.ts";
-import { Client } from "../client.ts";
+import { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import { integerAt } from "../numbers.ts";
 import { dumpOf } from "../persist/rdb/dump.ts";

@@ -1,6 +1,6 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { Request } from "../../wire/resp/request.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import type { Persistence } from "../persist/persistence.ts";
 import { RdbError } from "../persist/rdb/rdb-error.ts";

@@ -1,8 +1,8 @@
 import type { ReplyWriter } from "../../wire/resp/reply-writer.ts";
 import type { Request } from "../../wire/resp/request.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { matchesGlob } from "../glob.ts";
-import type { PubSub, SubscriptionKind } from "../pubsub.ts";
+import type { PubSub, SubscriptionKind } from "../clients/pubsub.ts";
 import type { Command, CommandFlag, KeyFlag, KeySpec } from "./command.ts";
 import { helpOf } from "./help.ts";
 import { REPLICATE } from "../replicate.ts";

@@ -1,5 +1,5 @@
 import type { Request } from "../../wire/resp/request.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { CommandError, notAnInteger, syntaxError } from "../command-error.ts";
 import { integerAt } from "../numbers.ts";
 import type { Command, CommandFlag } from "./command.ts";

@@ -1,7 +1,7 @@
 import { CommandError } from "../command-error.ts";
 import { helpOf } from "./help.ts";
 import { keysCountedAt, type Command } from "./command.ts";
-import { tellMonitors } from "../observe.ts";
+import { tellMonitors } from "../info/observe.ts";
 
 const NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL.";
 const FLAGS = ["noscript", "stale", "skip_monitor", "no_mandatory_keys", "movablekeys"] as const;

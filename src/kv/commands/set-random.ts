@@ -1,5 +1,5 @@
 import type { Request } from "../../wire/resp/request.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import { SET } from "../keyspace/value.ts";
 import { integerAt } from "../numbers.ts";

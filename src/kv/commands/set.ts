@@ -1,5 +1,5 @@
 import type { Request } from "../../wire/resp/request.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { SET } from "../keyspace/value.ts";
 import { SetValue } from "../types/set-value.ts";
 import { keyAt, type Command, type KeySpec } from "./command.ts";

@@ -1,5 +1,5 @@
 import type { Request } from "../../wire/resp/request.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { CommandError, wrongType } from "../command-error.ts";
 import type { Database } from "../keyspace/database.ts";
 import { HASH_TYPE, LIST, SET, STRING, ZSET, type Value } from "../keyspace/value.ts";

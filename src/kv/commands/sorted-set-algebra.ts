@@ -1,5 +1,5 @@
 import type { Request } from "../../wire/resp/request.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError, wrongType } from "../command-error.ts";
 import { SET, ZSET } from "../keyspace/value.ts";
 import { doubleAt, integerAt } from "../numbers.ts";

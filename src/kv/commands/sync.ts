@@ -1,4 +1,4 @@
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import { int64Of, integerAt } from "../numbers.ts";
 import type { Replication } from "../replica/replication.ts";

@@ -1,9 +1,9 @@
 import type { Request } from "../../wire/resp/request.ts";
 import { forbidden } from "../acl/check.ts";
 import { CommandError, OUT_OF_MEMORY } from "../command-error.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { run } from "../dispatch.ts";
-import { endTransaction } from "../transaction.ts";
+import { endTransaction } from "../clients/transaction.ts";
 import { keysFrom, type Command } from "./command.ts";
 
 const FLAGS = ["noscript", "loading", "stale", "fast", "allow_busy"] as const;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { latin1Of } from "../../base/latin1.ts";
 import { Request } from "../../wire/resp/request.ts";
-import { Client } from "../client.ts";
+import { Client } from "../clients/client.ts";
 import { dispatch } from "../dispatch.ts";
 import { aStore, type StoreFixture } from "../store-fixture.ts";
 

@@ -1,5 +1,5 @@
 import { availableParallelism, release, type as systemName, totalmem } from "node:os";
-import { humanBytes, memoryUseOf } from "../memory.ts";
+import { humanBytes, memoryUseOf } from "./memory.ts";
 import type { Store } from "../store.ts";
 import { REDIS_VERSION } from "../version.ts";
 

@@ -1,7 +1,7 @@
 import { createConnection, type Socket } from "node:net";
 import type { Request } from "../../wire/resp/request.ts";
 import type { Log } from "../../base/log.ts";
-import { Client } from "../client.ts";
+import { Client } from "../clients/client.ts";
 import { applyCommand } from "../dispatch.ts";
 import { commandBytes } from "../propagation.ts";
 import type { Store } from "../store.ts";

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Log } from "../../base/log.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { commandBytes, EffectStream, type Effects } from "../propagation.ts";
 import { REPLICATE } from "../replicate.ts";
 import type { Store } from "../store.ts";

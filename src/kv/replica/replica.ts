@@ -1,4 +1,4 @@
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 
 /**
  * A connection that gets the history: it waits for a snapshot, then gets one while what is changed meanwhile is kept for it, and then whatever is changed.

@@ -1,6 +1,6 @@
 import type { Log } from "../../base/log.ts";
 import type { CommandFlag } from "../commands/command.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import type { InfoField } from "../info/sections.ts";
 import type { Store } from "../store.ts";
 import { Link, type PrimaryAddress } from "./link.ts";

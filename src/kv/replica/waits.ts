@@ -1,4 +1,4 @@
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 
 /** Clients that wait until others, or the disk, have what they wrote. */
 export class Waits {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { latin1Of } from "../../base/latin1.ts";
 import { Request } from "../../wire/resp/request.ts";
-import { Client } from "../client.ts";
+import { Client } from "../clients/client.ts";
 import { dispatch } from "../dispatch.ts";
 import { aStore } from "../store-fixture.ts";
 

@@ -1,5 +1,5 @@
 import type { ReplyWriter } from "../../wire/resp/reply-writer.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 import { LuaTable } from "../lua/table.ts";
 import type { LuaValue } from "../lua/value.ts";
 

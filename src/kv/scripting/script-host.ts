@@ -1,7 +1,7 @@
 import { writeLatin1 } from "../../base/latin1.ts";
 import { Request } from "../../wire/resp/request.ts";
 import { forbidden } from "../acl/check.ts";
-import { Client } from "../client.ts";
+import { Client } from "../clients/client.ts";
 import { CommandError, OUT_OF_MEMORY } from "../command-error.ts";
 import type { Command } from "../commands/command.ts";
 import { run } from "../dispatch.ts";

@@ -1,4 +1,4 @@
-import type { Client } from "../client.ts";
+import type { Client } from "../clients/client.ts";
 
 /** What a script says of itself in its first line, and a function when it is registered. */
 export const SCRIPT_FLAGS = ["no-writes", "allow-oom", "allow-stale", "no-cluster", "allow-cross-slot-keys"] as const;

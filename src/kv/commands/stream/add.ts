@@ -1,5 +1,5 @@
 import type { Request } from "../../../wire/resp/request.ts";
-import type { Client } from "../../client.ts";
+import type { Client } from "../../clients/client.ts";
 import { CommandError, noSuchKey, syntaxError, wrongArity } from "../../command-error.ts";
 import { STREAM } from "../../keyspace/value.ts";
 import { integerAt } from "../../numbers.ts";

@@ -1,4 +1,4 @@
-import type { Client } from "../../client.ts";
+import type { Client } from "../../clients/client.ts";
 import { CommandError } from "../../command-error.ts";
 import type { StreamConsumer, StreamGroup } from "../../types/stream-group.ts";
 import type { StreamEntry, StreamValue } from "../../types/stream.ts";

@@ -1,6 +1,6 @@
 import type { ReplyWriter } from "../../../wire/resp/reply-writer.ts";
 import type { Request } from "../../../wire/resp/request.ts";
-import type { Client } from "../../client.ts";
+import type { Client } from "../../clients/client.ts";
 import { noSuchKey, syntaxError } from "../../command-error.ts";
 import { STREAM } from "../../keyspace/value.ts";
 import { integerAt } from "../../numbers.ts";

@@ -1,4 +1,4 @@
-import type { Client } from "../../client.ts";
+import type { Client } from "../../clients/client.ts";
 import { CommandError, syntaxError } from "../../command-error.ts";
 import { STREAM } from "../../keyspace/value.ts";
 import { integerAt } from "../../numbers.ts";

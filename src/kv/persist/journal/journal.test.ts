@@ -3,7 +3,7 @@ import { appendFile, mkdir, readdir, readFile, rm, truncate, writeFile } from "n
 import { join } from "node:path";
 import { test } from "node:test";
 import { AnaxError } from "../../../base/errors.ts";
-import type { ParameterValues } from "../../parameters.ts";
+import type { ParameterValues } from "../../parameters/parameters.ts";
 import { startStore, type RunningStore } from "../../start-store.ts";
 import { RespClient } from "../../../../test/store/resp-client.ts";
 import { temporaryDirectory } from "../../../../test/kit/temporary-directory.ts";

@@ -1,5 +1,5 @@
 import { AnaxError } from "../../../base/errors.ts";
-import { Client } from "../../client.ts";
+import { Client } from "../../clients/client.ts";
 import { applyCommand } from "../../dispatch.ts";
 import type { Store } from "../../store.ts";
 import { piecesOf } from "../pieces.ts";

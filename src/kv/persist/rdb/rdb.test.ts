@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { aStore, type StoreFixture } from "../../store-fixture.ts";
 import { digestOf } from "../../digest.ts";
 import { Database } from "../../keyspace/database.ts";
-import { defaultParameters } from "../../parameters.ts";
+import { defaultParameters } from "../../parameters/parameters.ts";
 import { beginRdb, wholeRdb } from "../rdb-of-store.ts";
 import { RdbLoader } from "../rdb-loader.ts";
 import { replaceAll, stagedDatabases } from "../saves.ts";

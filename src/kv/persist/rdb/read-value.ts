@@ -4,7 +4,7 @@ import { HashValue } from "../../types/hash-value.ts";
 import { List } from "../../types/list.ts";
 import { SetValue } from "../../types/set-value.ts";
 import { SortedSet } from "../../types/sorted-set.ts";
-import type { ParameterValues } from "../../parameters.ts";
+import type { ParameterValues } from "../../parameters/parameters.ts";
 import type { ByteReader } from "./byte-reader.ts";
 import { listpackTexts } from "./listpack.ts";
 import { intsetTexts, ziplistTexts, zipmapTexts } from "./old-packs.ts";

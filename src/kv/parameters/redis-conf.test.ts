@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { writeFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { temporaryDirectory } from "../../test/kit/temporary-directory.ts";
+import { temporaryDirectory } from "../../../test/kit/temporary-directory.ts";
 import { readRedisConf, settingsOfDirectives } from "./redis-conf.ts";
-import { startStore } from "./start-store.ts";
+import { startStore } from "../start-store.ts";
 import { rewriteConf } from "./rewrite-conf.ts";
 
 test("a redis.conf is read with its includes, later lines win, save points add up", async () => {

@@ -1,6 +1,6 @@
-import type { Request } from "../wire/resp/request.ts";
-import type { Client } from "./client.ts";
-import type { Command } from "./commands/command.ts";
+import type { Request } from "../../wire/resp/request.ts";
+import type { Client } from "../clients/client.ts";
+import type { Command } from "../commands/command.ts";
 import { shownArguments } from "./slow-log.ts";
 
 /** After a command: the log of slow ones, the monitor of latencies, and who watches everything. */

@@ -1,4 +1,4 @@
-import { ownOf } from "../base/own.ts";
+import { ownOf } from "../../base/own.ts";
 /** Why a value is refused. */
 export interface Refused {
   readonly problem: string;

@@ -1,4 +1,4 @@
-import type { Store } from "./store.ts";
+import type { Store } from "../store.ts";
 
 /** This machine's own addresses. */
 export const isLoopback = (address: string): boolean => /^(127\.|::1$|::ffff:127\.|\[::1\])/.test(address);

@@ -1,7 +1,7 @@
-import type { Request } from "../wire/resp/request.ts";
+import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "./client.ts";
-import type { Command } from "./commands/command.ts";
-import type { Store } from "./store.ts";
+import type { Command } from "../commands/command.ts";
+import type { Store } from "../store.ts";
 
 /** CLIENT PAUSE: until when commands wait, and which. */
 export interface Pause {

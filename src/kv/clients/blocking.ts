@@ -1,6 +1,6 @@
 import type { Client } from "./client.ts";
-import type { Database } from "./keyspace/database.ts";
-import { observeServed } from "./observe.ts";
+import type { Database } from "../keyspace/database.ts";
+import { observeServed } from "../info/observe.ts";
 
 /** A client that waits for something, and how it ends. */
 export interface Blocked {

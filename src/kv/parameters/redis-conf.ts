@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import { AnaxError, systemCodeOf } from "../base/errors.ts";
-import { nearestOf } from "../base/nearest.ts";
-import { splitInline } from "../wire/resp/inline.ts";
+import { AnaxError, systemCodeOf } from "../../base/errors.ts";
+import { nearestOf } from "../../base/nearest.ts";
+import { splitInline } from "../../wire/resp/inline.ts";
 import { PARAMETERS, PARAMETER_NAMES, type Parameter, type ParameterValues } from "./parameters.ts";
 import { parseParameter } from "./parameter-text.ts";
 

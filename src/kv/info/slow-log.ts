@@ -1,4 +1,4 @@
-import type { Request } from "../wire/resp/request.ts";
+import type { Request } from "../../wire/resp/request.ts";
 
 const ARGUMENTS_MAX = 32;
 const ARGUMENT_CHARS_MAX = 128;

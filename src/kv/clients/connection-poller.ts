@@ -1,4 +1,4 @@
-import type { Request } from "../wire/resp/request.ts";
+import type { Request } from "../../wire/resp/request.ts";
 import type { Connection } from "./connection.ts";
 
 const READ_BYTES = 64 * 1024;

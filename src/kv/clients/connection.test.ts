@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import { test } from "node:test";
-import { startStore } from "./start-store.ts";
+import { startStore } from "../start-store.ts";
 
 const WAIT_MS = 4_000;
 

@@ -1,15 +1,15 @@
 import { isLoopback } from "./admission.ts";
-import type { User } from "./acl/user.ts";
-import { ReplyWriter } from "../wire/resp/reply-writer.ts";
-import type { Request } from "../wire/resp/request.ts";
-import type { Command } from "./commands/command.ts";
+import type { User } from "../acl/user.ts";
+import { ReplyWriter } from "../../wire/resp/reply-writer.ts";
+import type { Request } from "../../wire/resp/request.ts";
+import type { Command } from "../commands/command.ts";
 import type { Blocked } from "./blocking.ts";
-import { CommandError, wrongType } from "./command-error.ts";
-import type { Database } from "./keyspace/database.ts";
-import type { Address } from "./keyspace/arena.ts";
-import { STRING, type Value } from "./keyspace/value.ts";
-import type { Replica } from "./replica/replica.ts";
-import type { Store } from "./store.ts";
+import { CommandError, wrongType } from "../command-error.ts";
+import type { Database } from "../keyspace/database.ts";
+import type { Address } from "../keyspace/arena.ts";
+import { STRING, type Value } from "../keyspace/value.ts";
+import type { Replica } from "../replica/replica.ts";
+import type { Store } from "../store.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** Classes of keyspace events, by the letter that `notify-keyspace-events` has for them. */

@@ -1,14 +1,14 @@
 import { readSync } from "node:fs";
 import { Socket, type OnReadOpts } from "node:net";
 import { TLSSocket } from "node:tls";
-import { ProtocolError, RequestParser } from "../wire/resp/request-parser.ts";
-import { descriptorUnder, type NativeSocket } from "../disk/native-socket.ts";
-import type { ReplyWriter } from "../wire/resp/reply-writer.ts";
-import type { Request } from "../wire/resp/request.ts";
+import { ProtocolError, RequestParser } from "../../wire/resp/request-parser.ts";
+import { descriptorUnder, type NativeSocket } from "../../disk/native-socket.ts";
+import type { ReplyWriter } from "../../wire/resp/reply-writer.ts";
+import type { Request } from "../../wire/resp/request.ts";
 import { Client, type ClientOutput, type Peer } from "./client.ts";
 import { outputLimitOf } from "./client-upkeep.ts";
-import { dispatch } from "./dispatch.ts";
-import type { Store } from "./store.ts";
+import { dispatch } from "../dispatch.ts";
+import type { Store } from "../store.ts";
 
 /** Replies up to this are copied, so that their buffer serves the next ones; larger ones are handed over. */
 const COPIED_BYTES_MAX = 8 * 1024;

@@ -1,4 +1,4 @@
-import type { EventClass } from "./client.ts";
+import type { EventClass } from "../clients/client.ts";
 import type { Refused } from "./parameter-forms.ts";
 
 /** The classes that `A` stands for: all but key misses and new keys. */

@@ -1,4 +1,4 @@
-import type { Store } from "./store.ts";
+import type { Store } from "../store.ts";
 
 const SAMPLE_MS = 100;
 /** Samples that the average covers. */

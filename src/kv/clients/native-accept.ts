@@ -1,5 +1,5 @@
 import { Socket, type Server } from "node:net";
-import { descriptorUnder, type NativeSocket } from "../disk/native-socket.ts";
+import { descriptorUnder, type NativeSocket } from "../../disk/native-socket.ts";
 
 /** Connections taken at once. */
 const ACCEPTED_MAX = 100;

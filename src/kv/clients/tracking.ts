@@ -1,6 +1,6 @@
 import type { Client, Tracking } from "./client.ts";
-import { keysOf } from "./commands/found-keys.ts";
-import type { Store } from "./store.ts";
+import { keysOf } from "../commands/found-keys.ts";
+import type { Store } from "../store.ts";
 
 /** Which channel RESP2 clients listen to, on the connection that gets the messages. */
 const CHANNEL = "__redis__:invalidate";

@@ -1,5 +1,5 @@
 import type { Client, Subscriptions } from "./client.ts";
-import { matchesGlob } from "./glob.ts";
+import { matchesGlob } from "../glob.ts";
 
 export type SubscriptionKind = keyof Subscriptions;
 

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import type { Server, Socket } from "node:net";
 import { createServer } from "node:tls";
-import { AnaxError } from "../base/errors.ts";
-import type { ParameterValues } from "./parameters.ts";
+import { AnaxError } from "../../base/errors.ts";
+import type { ParameterValues } from "../parameters/parameters.ts";
 
 /** A server for clients that speak TLS. Throws `config.invalid` where certificates cannot be read. */
 export function createTlsServer(parameters: ParameterValues, accept: (socket: Socket) => void): Server {

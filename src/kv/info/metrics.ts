@@ -1,6 +1,6 @@
-import { metricsOf, type MetricSpec, type Registry } from "../base/metrics.ts";
+import { metricsOf, type MetricSpec, type Registry } from "../../base/metrics.ts";
 import { memoryUseOf } from "./memory.ts";
-import type { Store } from "./store.ts";
+import type { Store } from "../store.ts";
 
 export const KV_METRICS = {
   commands: {

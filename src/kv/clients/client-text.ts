@@ -1,4 +1,4 @@
-import type { Request } from "../wire/resp/request.ts";
+import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "./client.ts";
 
 /** The line of `CLIENT LIST` and `CLIENT INFO` (https://redis.io/docs/latest/commands/client-list/). */

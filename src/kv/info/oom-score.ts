@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import { CommandError } from "./command-error.ts";
-import type { ParameterValues } from "./parameters.ts";
+import { CommandError } from "../command-error.ts";
+import type { ParameterValues } from "../parameters/parameters.ts";
 
 /** Where Linux keeps how readily it ends this process when memory is short. */
 const FILE = "/proc/self/oom_score_adj";

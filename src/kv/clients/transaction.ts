@@ -1,7 +1,7 @@
-import type { Request } from "../wire/resp/request.ts";
-import type { Command } from "./commands/command.ts";
+import type { Request } from "../../wire/resp/request.ts";
+import type { Command } from "../commands/command.ts";
 import type { Client } from "./client.ts";
-import type { Database } from "./keyspace/database.ts";
+import type { Database } from "../keyspace/database.ts";
 
 /** What was queued since MULTI. */
 export interface Transaction {

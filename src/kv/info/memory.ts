@@ -1,4 +1,4 @@
-import type { Store } from "./store.ts";
+import type { Store } from "../store.ts";
 
 /** Memory in use, bytes. `usedBytes` is what `maxmemory` limits: the keys, not the garbage of the program around them. */
 export interface MemoryUse {

@@ -1,4 +1,4 @@
-import type { Command } from "./commands/command.ts";
+import type { Command } from "../commands/command.ts";
 import { Durations } from "./durations.ts";
 
 /** What was measured of one command. */

@@ -1,6 +1,6 @@
 import type { Client } from "./client.ts";
-import type { OutputClass, OutputLimit } from "./parameter-forms.ts";
-import type { Store } from "./store.ts";
+import type { OutputClass, OutputLimit } from "../parameters/parameter-forms.ts";
+import type { Store } from "../store.ts";
 
 const classOf = (client: Client): OutputClass =>
   client.monitors || client.replica !== undefined ? "slave" : client.subscriptions === undefined ? "normal" : "pubsub";
