@@ -234,6 +234,12 @@ export class Store {
     if (this.blocked.count > 0) this.blocked.changed(db, key);
   }
 
+  /** Who leads and whether writes are paused decides what is done with keys whose time has come: a replica is told, and in a pause nothing changes. */
+  settleExpiry(): void {
+    const mode = this.replication?.link !== undefined || this.pause !== undefined ? "hide" : "delete";
+    for (const db of this.databases) db.expiryMode = mode;
+  }
+
   /** Deletes all keys of a database. */
   flush(db: Database): void {
     this.watches.replaced(db, () => false);

@@ -17,6 +17,7 @@ export function pauseUntil(store: Store, ms: number, mode: Pause["mode"]): void 
     untilMs: before === undefined ? untilMs : Math.max(before.untilMs, untilMs),
     mode: before?.mode === "all" ? "all" : mode,
   };
+  store.settleExpiry();
   store.pauseTimer?.[Symbol.dispose]();
   store.pauseTimer = store.clock.timer(Math.min(store.pause.untilMs - store.nowMs, TIMER_MS_MAX), () => unpause(store));
 }
@@ -28,6 +29,7 @@ export function unpause(store: Store): void {
   store.pauseTimer?.[Symbol.dispose]();
   store.pauseTimer = undefined;
   store.pause = undefined;
+  store.settleExpiry();
   const waiting = [...store.paused];
   store.paused.clear();
   for (const client of waiting) store.blocked.release(client);

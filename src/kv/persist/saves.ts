@@ -122,7 +122,7 @@ export class Saves {
   }
 
   get #isPrimary(): boolean {
-    return this.#store.databases[0]!.expiryMode === "delete";
+    return this.#store.replication?.link === undefined;
   }
 
   /** Reads the file, if there is one, into the databases, which are empty, piece by piece. Throws `RdbError`, `disk.io`. */

@@ -44,7 +44,6 @@ export class Replication implements Disposable {
     // What this server has may be a part of what the other has: if it knows the history, it says so.
     if (wasPrimary && this.primary.backlog !== undefined) store.knowsHistory = true;
     if (!wasPrimary || this.primary.replicas.size > 0) this.primary.dropReplicas();
-    for (const db of store.databases) db.expiryMode = "hide";
     store.gates.add(this.#gate);
     this.#log.info("store.follows", { ...address });
     this.link = new Link(store, address, this.#log, {
@@ -59,6 +58,7 @@ export class Replication implements Disposable {
       },
       applied: (bytes) => this.primary.feed(bytes),
     });
+    store.settleExpiry();
     this.primary.begin();
   }
 
@@ -69,7 +69,7 @@ export class Replication implements Disposable {
     this.link = undefined;
     const store = this.#store;
     store.gates.delete(this.#gate);
-    for (const db of store.databases) db.expiryMode = "delete";
+    store.settleExpiry();
     this.primary.rename();
     this.primary.begin();
     this.#log.info("store.leads");
