@@ -29,7 +29,7 @@ export async function startServer(name: ServerName, directory: string): Promise<
   const command =
     name === "redis"
       ? ["redis-server", "--port", String(port), "--save", "", "--appendonly", "no", "--dir", directory]
-      : anaxCommand(["store", "--port", String(port), "--data-dir", directory, "--json", "--log-level", "warn"]);
+      : anaxCommand(["store", "--port", String(port), "--data-dir", directory, "--set", "save=", "--json", "--log-level", "warn"]);
   const child = spawn("taskset", ["-c", SERVER_CORE, ...command], { stdio: ["ignore", "ignore", "inherit"] });
   const server: Omit<Server, "version"> = {
     name,

@@ -26,6 +26,7 @@ export async function startStoreRole({ config, log, registry, probes }: NodePart
     from: `store.parameters.${name}`,
   }));
   const dataDir = join(config.dataDir, "store");
+  const ownLog = log.child({ role: "store" });
   scope.use(await lockDirectory(dataDir));
   const own: Directive[] = [{ name: "dir", values: [dataDir], from: "data directory" }];
   const { parameters, users } = settingsOfDirectives([...own, ...(configFile === undefined ? [] : readRedisConf(configFile)), ...named]);
@@ -37,6 +38,7 @@ export async function startStoreRole({ config, log, registry, probes }: NodePart
         port: port ?? parameters.port ?? PORT_DEFAULT,
         parameters: { "enable-debug-command": "no", "enable-protected-configs": "no", "enable-module-command": "no", ...parameters },
         users,
+        log: ownLog,
         ...(configFile !== undefined && { configFile }),
         // A client of the store must not end what else runs in the process.
         ...(alone && { shutdown: () => void process.kill(process.pid, "SIGTERM") }),
@@ -45,7 +47,7 @@ export async function startStoreRole({ config, log, registry, probes }: NodePart
   );
   const measure = kvMetrics(registry, running.store);
   scope.use(every(METRICS_MS, measure));
-  log.child({ role: "store" }).info("store.ready", { host: running.host, port: running.port, tlsPort: running.tlsPort });
+  ownLog.info("store.ready", { host: running.host, port: running.port, tlsPort: running.tlsPort });
   const address = addressText({ host: running.host, port: running.port });
   probes.reached("store", address);
   const owned = scope.move();

@@ -73,6 +73,7 @@ export class Persistence implements AsyncDisposable {
     const { parameters, snapshots } = this.#store;
     parameters["rdb-key-save-delay"] = 0;
     while (snapshots.busy) await snapshots.free();
+    await this.saves.settled();
     if (this.savesAtEnd ?? parameters.save !== "") this.#saveAtEnd();
     await this.journal[Symbol.asyncDispose]();
     this.#directory[Symbol.dispose]();

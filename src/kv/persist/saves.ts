@@ -29,6 +29,7 @@ export class Saves {
   scheduled = false;
   lastLoaded = { keys: 0, expired: 0 };
   #triedMs = 0;
+  #underWay = Promise.resolve();
 
   constructor(store: Store, directory: DataDirectory, log: Log) {
     this.#store = store;
@@ -39,6 +40,11 @@ export class Saves {
 
   get path(): string {
     return this.#directory.file(this.#store.parameters.dbfilename);
+  }
+
+  /** The walk through the keys ends before the file has its name: another one would write over it until then. */
+  get #busy(): boolean {
+    return this.#store.snapshots.busy || this.startedMs !== undefined;
   }
 
   /** Writes the file while everything waits. Throws `disk.full`, `disk.io`. */
@@ -58,11 +64,16 @@ export class Saves {
   /** Begins to write what there is now; false: something else is being written. */
   begin(): boolean {
     const store = this.#store;
-    if (store.snapshots.busy) return false;
+    if (this.#busy) return false;
     this.scheduled = false;
     this.startedMs = this.#triedMs = store.nowMs;
-    void this.#save();
+    this.#underWay = this.#save();
     return true;
+  }
+
+  /** Resolves when none is under way: its file has its name, or is gone. */
+  settled(): Promise<void> {
+    return this.#underWay;
   }
 
   async #save(): Promise<void> {
@@ -92,8 +103,8 @@ export class Saves {
 
   /** From time to time: whether one is due. */
   tick(): void {
-    const { snapshots, parameters, nowMs, dirty } = this.#store;
-    if (snapshots.busy) return;
+    const { parameters, nowMs, dirty } = this.#store;
+    if (this.#busy) return;
     if (this.scheduled) return void this.begin();
     if (!this.#directory.lasts || dirty === 0) return;
     if (this.failed && nowMs - this.#triedMs < RETRY_MS) return;
