@@ -19,7 +19,7 @@ import { Latencies } from "./info/latencies.ts";
 import { parseNotifyFlags, type NotifyFlags } from "./parameters/notify-flags.ts";
 import { OomScore } from "./info/oom-score.ts";
 import { outputLimitsOf, type OutputClass, type OutputLimit } from "./parameters/parameter-forms.ts";
-import type { Pause } from "./clients/pause.ts";
+import type { Pause, PauseReason } from "./clients/pause.ts";
 import type { Persistence } from "./persist/persistence.ts";
 import { Snapshots } from "./persist/snapshot.ts";
 import { Propagation } from "./propagation.ts";
@@ -92,6 +92,9 @@ export class Store {
   readonly monitors = new Set<Client>();
   /** Keys whose time has come are deleted without being asked for; DEBUG may stop that. */
   expiresActively = true;
+  /** Each reason's own, … */
+  readonly pauses = new Map<PauseReason, Pause>();
+  /** … and what they are together. */
   pause: Pause | undefined;
   pauseTimer: Disposable | undefined;
   readonly paused = new Set<Client>();
@@ -146,7 +149,9 @@ export class Store {
   /** Bytes of the journal so far. */
   journalOffset = 0;
   readonly #enoughReplicas: Gate = (_, flags) =>
-    flags.includes("write") && this.goodReplicas < this.parameters["min-replicas-to-write"]
+    flags.includes("write") &&
+    this.goodReplicas < this.parameters["min-replicas-to-write"] &&
+    this.replication?.link === undefined
       ? "NOREPLICAS Not enough good replicas to write."
       : undefined;
   #notifyFlags: NotifyFlags = parseNotifyFlags("");

@@ -2,6 +2,7 @@ import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../clients/client.ts";
 import { CommandError, notAnInteger, syntaxError } from "../command-error.ts";
 import { integerAt } from "../numbers.ts";
+import type { FailoverOrder } from "../replica/failover.ts";
 import type { Command, CommandFlag } from "./command.ts";
 
 const ADMIN: readonly CommandFlag[] = ["admin", "noscript", "stale", "no_async_loading"];
@@ -17,9 +18,11 @@ const replicaof = (name: "replicaof" | "slaveof", since: string): Command => ({
     const { replication, parameters } = client.store;
     if (parameters["cluster-enabled"]) throw new CommandError("ERR REPLICAOF not allowed in cluster mode.");
     if (replication === undefined) throw new CommandError("ERR This server cannot follow others");
+    if (replication.failover.state !== "no-failover") throw new CommandError("ERR REPLICAOF not allowed while failing over.");
     if (request.word(1) === "no" && request.word(2) === "one") replication.lead();
     else {
       const port = integerAt(request, 2, { min: 0, max: 65_535, error: "ERR Invalid master port" });
+      if (client.replica !== undefined) throw new CommandError("ERR Command is not valid when client is a replica.");
       const host = request.text(1);
       const { address } = replication.link ?? {};
       if (address?.host === host && address.port === port) return client.reply.simple("OK Already connected to specified master");
@@ -38,30 +41,32 @@ const failover: Command = {
   since: "6.2.0",
   run(client, request) {
     if (client.store.parameters["cluster-enabled"]) throw new CommandError("ERR FAILOVER not allowed in cluster mode.");
-    let aborts = false;
-    let forces = false;
-    let to = false;
-    let timeout: number | undefined;
-    for (let i = 1; i < request.count; i++) {
-      const word = request.word(i);
-      const more = request.count - i - 1;
-      if (word === "timeout" && more >= 1 && timeout === undefined) {
-        timeout = integerAt(request, ++i);
-        if (timeout <= 0) throw new CommandError("ERR FAILOVER timeout must be greater than 0");
-      } else if (word === "abort" && request.count === 2) aborts = true;
-      else if (word === "to" && more >= 2 && !to) {
-        to = true;
-        integerAt(request, i + 2, { min: 1, max: 65_535 });
-        i += 2;
-      } else if (word === "force" && !forces) forces = true;
-      else throw syntaxError();
-    }
-    if (aborts) throw new CommandError("ERR No failover in progress.");
-    if (forces && (!to || timeout === undefined))
-      throw new CommandError("ERR FAILOVER with force option requires both a timeout and target HOST and IP.");
-    throw new CommandError("ERR FAILOVER requires connected replicas.");
+    const { replication } = client.store;
+    if (replication === undefined) throw new CommandError("ERR This server has no replicas");
+    if (request.count === 2 && request.word(1) === "abort") replication.failover.abort("Failover manually aborted");
+    else replication.failover.begin(failoverOrderOf(request));
+    client.reply.ok();
   },
 };
+
+function failoverOrderOf(request: Request): FailoverOrder {
+  let forces = false;
+  let target: FailoverOrder["target"];
+  let timeoutMs: number | undefined;
+  for (let i = 1; i < request.count; i++) {
+    const word = request.word(i);
+    const more = request.count - i - 1;
+    if (word === "timeout" && more >= 1 && timeoutMs === undefined) {
+      timeoutMs = integerAt(request, ++i);
+      if (timeoutMs <= 0) throw new CommandError("ERR FAILOVER timeout must be greater than 0");
+    } else if (word === "to" && more >= 2 && target === undefined) {
+      target = { host: request.text(i + 1), port: integerAt(request, i + 2, { min: 1, max: 65_535 }) };
+      i += 2;
+    } else if (word === "force" && !forces) forces = true;
+    else throw syntaxError();
+  }
+  return { target, timeoutMs, forces };
+}
 
 const wait: Command = {
   name: "wait",

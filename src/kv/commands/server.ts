@@ -2,7 +2,6 @@ import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import { infoText } from "../info/info.ts";
 import type { Database } from "../keyspace/database.ts";
-import { hostOf } from "../replica/replication.ts";
 import { integerAt } from "../numbers.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import type { Command } from "./command.ts";
@@ -123,8 +122,7 @@ const role: Command = {
     reply.integer(store.replicationOffset);
     const replicas = store.replication?.primary.online ?? [];
     reply.array(replicas.length);
-    for (const { client, ackOffset } of replicas)
-      reply.bulks([client.offers.host ?? hostOf(client.address), String(client.offers.port), String(ackOffset ?? 0)]);
+    for (const { announced, ackOffset } of replicas) reply.bulks([announced.host, String(announced.port), String(ackOffset ?? 0)]);
   },
 };
 

@@ -9,6 +9,7 @@ const SYNC_FLAGS = ["admin", "noscript", "no_async_loading", "no_multi"] as cons
 function replicationOf(client: Client): Replication {
   const { replication } = client.store;
   if (replication === undefined) throw new CommandError("ERR This server has no replicas");
+  if (replication.failover.state !== "no-failover") throw new CommandError("NOMASTERLINK Can't SYNC while failing over");
   if (replication.link !== undefined && replication.link.state !== "connected")
     throw new CommandError("NOMASTERLINK Can't SYNC while not connected with my master");
   return replication;
@@ -35,12 +36,25 @@ const psync: Command = {
   since: "2.8.0",
   run(client, request) {
     if (client.replica !== undefined) return;
+    if (request.count > 3 && request.word(3) === "failover") leadAsAsked(client, request.text(1));
     const { primary } = replicationOf(client);
     const offset = int64Of(request.text(2));
     if (offset === undefined) throw new CommandError("ERR value is not an integer or out of range");
     if (!primary.resume(client, request.text(1), Number(offset))) primary.attach(client, false);
   },
 };
+
+/** The primary hands its role over to this server. */
+function leadAsAsked({ store: { replication, replicationId } }: Client, id: string): void {
+  if (replication === undefined) throw new CommandError("ERR This server has no replicas");
+  if (replication.link === undefined) {
+    // It asks again where the answer got lost on its way.
+    if (id === replication.primary.before.id) return;
+    throw new CommandError("ERR PSYNC FAILOVER can't be sent to a master.");
+  }
+  if (id !== replicationId) throw new CommandError("ERR PSYNC FAILOVER replid must match my replid.");
+  replication.lead();
+}
 
 const replconf: Command = {
   name: "replconf",
@@ -67,6 +81,7 @@ const replconf: Command = {
           const fack = request.count > i + 3 && request.word(i + 2) === "fack" ? integerAt(request, i + 3) : undefined;
           client.store.replication?.primary.acknowledged(client, integerAt(request, i + 1), fack);
           client.store.waits.serve();
+          client.store.replication?.failover.tick();
           return;
         }
         case "getack":

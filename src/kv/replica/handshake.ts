@@ -8,6 +8,8 @@ const LINE_BYTES_MAX = 64 * 1024;
 export type Outcome = { readonly rest: Buffer } & (
   | { readonly kind: "full"; readonly id: string; readonly offset: number }
   | { readonly kind: "continue"; readonly id: string | undefined }
+  /** It can do neither, now or ever. */
+  | { readonly kind: "refused"; readonly reason: string }
 );
 
 /** Makes itself known to a primary, one question after the other, and asks to go on where this server is. */
@@ -17,7 +19,8 @@ export class Handshake {
   readonly #questions: (readonly string[])[] = [];
   #rest: Buffer = Buffer.alloc(0);
 
-  constructor(store: Store, send: (bytes: Buffer) => void) {
+  /** `asksToLead`: the other one is to be the primary of this server from now on, which was its own. */
+  constructor(store: Store, send: (bytes: Buffer) => void, asksToLead: boolean) {
     this.#store = store;
     this.#send = send;
     const { masteruser, masterauth, "replica-announce-ip": ip, "replica-announce-port": port } = store.parameters;
@@ -26,7 +29,7 @@ export class Handshake {
     this.#questions.push(["REPLCONF", "listening-port", String(port === 0 ? store.listening.port : port)]);
     if (ip !== "") this.#questions.push(["REPLCONF", "ip-address", ip]);
     this.#questions.push(["REPLCONF", "capa", "eof", "capa", "psync2"]);
-    this.#questions.push(this.#psync());
+    this.#questions.push(asksToLead ? [...this.#psync(), "FAILOVER"] : this.#psync());
   }
 
   #psync(): string[] {
@@ -74,6 +77,6 @@ export class Handshake {
     if (word === "+FULLRESYNC" && id !== undefined && /^\d+$/.test(offset ?? ""))
       return { kind: "full", id, offset: Number(offset), rest: this.#rest };
     if (word === "+CONTINUE") return { kind: "continue", id, rest: this.#rest };
-    throw new Error(`the primary refuses PSYNC: ${line.slice(1)}`);
+    return { kind: "refused", reason: line.slice(1), rest: this.#rest };
   }
 }

@@ -23,6 +23,10 @@ export interface PrimaryAddress {
 
 /** What came of asking to go on. */
 export interface LinkEvents {
+  /** This primary is to become one only by being asked. */
+  asksToLead(): boolean;
+  /** It has agreed, or told why not. */
+  answered(refusal: string | undefined): void;
   /** The history is another one: this is its name and the offset of the snapshot that follows. */
   restarted(id: string, offset: number): void;
   /** The history goes on; under another name, if one is given. */
@@ -49,6 +53,9 @@ export class Link implements Disposable {
   #heldBytes = 0;
   #wanted = 0;
   #pausing = false;
+  /** How often it was asked to lead, and whether it does by now. */
+  #asked = 0;
+  #leads = false;
   state: LinkState = "connect";
   downSinceMs: number;
   lastHeardMs: number;
@@ -79,7 +86,7 @@ export class Link implements Disposable {
     socket.setNoDelay(true);
     socket.on("connect", () => {
       this.state = "handshake";
-      this.#handshake = new Handshake(this.#store, (bytes) => socket.write(bytes));
+      this.#handshake = new Handshake(this.#store, (bytes) => socket.write(bytes), this.#asks());
       this.#handshake.begin();
     });
     socket.on("data", (bytes) => {
@@ -103,11 +110,13 @@ export class Link implements Disposable {
   }
 
   #broken(error: unknown): void {
-    if (this.state === "connected") this.downSinceMs = this.#store.nowMs;
+    const wasConnected = this.state === "connected";
+    if (wasConnected) this.downSinceMs = this.#store.nowMs;
     this.#log.warn("store.primary-lost", { ...this.address, state: this.state, error });
     this.#reset();
     this.state = "connect";
-    if (!this.#ended) this.#timer = this.#store.clock.timer(RETRY_MS, () => this.#connect());
+    // At once after one that stood: its backlog goes on.
+    if (!this.#ended) this.#timer = this.#store.clock.timer(wasConnected ? 0 : RETRY_MS, () => this.#connect());
   }
 
   #reset(): void {
@@ -127,6 +136,8 @@ export class Link implements Disposable {
       if (outcome === undefined) return;
       this.#handshake = undefined;
       rest = outcome.rest;
+      if (outcome.kind === "refused") return this.#refused(outcome.reason);
+      this.#events.answered(undefined);
       if (outcome.kind === "full") {
         this.state = "sync";
         this.receivedBytes = 0;
@@ -151,6 +162,20 @@ export class Link implements Disposable {
       rest = done;
     }
     if (rest.length > 0) this.#apply(rest);
+  }
+
+  /** Whether to ask it to lead. */
+  #asks(): boolean {
+    if (!this.#events.asksToLead() || this.#leads) return false;
+    this.#asked++;
+    return true;
+  }
+
+  #refused(reason: string): void {
+    // An earlier question may have reached it though its answer was lost: then it leads already, and is followed.
+    if (this.#asked > 1 && reason.includes("can't be sent to a master")) this.#leads = true;
+    else this.#events.answered(reason);
+    if (!this.#ended) this.#broken(new Error(`the primary refuses PSYNC: ${reason}`));
   }
 
   #apply(bytes: Buffer): void {

@@ -115,14 +115,23 @@ export class Primary {
     for (const replica of this.replicas.values()) replica.feed(own);
   }
 
-  /** Wants to know how far replicas have come, soon. */
+  /** Wants to know how far replicas have come. */
+  askAckNow(): void {
+    this.feed(GETACK);
+  }
+
+  /** The same soon, for all who ask in this turn. In a failover the history stands, and replicas tell by themselves. */
   askAck(): void {
-    if (this.#asksAck) return;
+    if (this.#asksAck || this.#failsOver) return;
     this.#asksAck = true;
     queueMicrotask(() => {
       this.#asksAck = false;
-      this.feed(GETACK);
+      if (!this.#failsOver) this.askAckNow();
     });
+  }
+
+  get #failsOver(): boolean {
+    return this.#store.replication !== undefined && this.#store.replication.failover.state !== "no-failover";
   }
 
   acknowledged(client: Client, offset: number, diskOffset: number | undefined): void {
@@ -159,7 +168,12 @@ export class Primary {
         replica.drop();
       } else if (replica.state === "waiting") replica.send(Buffer.from("\n"));
     }
-    if (this.replicas.size > 0 && !following && nowMs - this.#pingedMs >= parameters["repl-ping-replica-period"] * 1000) {
+    if (
+      this.replicas.size > 0 &&
+      !following &&
+      !this.#failsOver &&
+      nowMs - this.#pingedMs >= parameters["repl-ping-replica-period"] * 1000
+    ) {
       this.#pingedMs = nowMs;
       this.feed(PING);
     }

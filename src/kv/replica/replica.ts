@@ -1,4 +1,5 @@
 import type { Client } from "../clients/client.ts";
+import type { PrimaryAddress } from "./link.ts";
 
 /**
  * A connection that gets the history: it waits for a snapshot, then gets one while what is changed meanwhile is kept for it, and then whatever is changed.
@@ -22,6 +23,12 @@ export class Replica {
   constructor(client: Client) {
     this.client = client;
     this.ackMs = client.store.nowMs;
+  }
+
+  /** Where it can be reached, as far as it has said so. */
+  get announced(): PrimaryAddress {
+    const { offers, address } = this.client;
+    return { host: offers.host ?? hostOf(address), port: offers.port };
   }
 
   /** Bytes of the history that it has not taken. */
@@ -75,3 +82,5 @@ export class Replica {
     return store.nowMs - this.#overSinceMs > softSeconds * 1000;
   }
 }
+
+const hostOf = (address: string): string => address.slice(0, address.lastIndexOf(":"));

@@ -3,6 +3,7 @@ import type { CommandFlag } from "../commands/command.ts";
 import type { Client } from "../clients/client.ts";
 import type { InfoField } from "../info/sections.ts";
 import type { Store } from "../store.ts";
+import { Failover } from "./failover.ts";
 import { Link, type PrimaryAddress } from "./link.ts";
 import { Primary } from "./primary.ts";
 
@@ -12,6 +13,7 @@ const STALE = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data 
 /** Whether this server follows another, and who follows this one. */
 export class Replication implements Disposable {
   readonly primary: Primary;
+  readonly failover: Failover;
   readonly #store: Store;
   readonly #log: Log;
   link: Link | undefined;
@@ -20,6 +22,7 @@ export class Replication implements Disposable {
     this.#store = store;
     this.#log = log;
     this.primary = new Primary(store, log);
+    this.failover = new Failover(store, log, this);
     store.infoSections.set("replication", () => this.#info());
   }
 
@@ -43,10 +46,12 @@ export class Replication implements Disposable {
     this.link?.[Symbol.dispose]();
     // What this server has may be a part of what the other has: if it knows the history, it says so.
     if (wasPrimary && this.primary.backlog !== undefined) store.knowsHistory = true;
-    if (!wasPrimary || this.primary.replicas.size > 0) this.primary.dropReplicas();
+    if (wasPrimary) this.#unblock();
     store.gates.add(this.#gate);
     this.#log.info("store.follows", { ...address });
     this.link = new Link(store, address, this.#log, {
+      asksToLead: () => this.failover.asks,
+      answered: (refusal) => this.failover.answered(refusal),
       restarted: (id, offset) => {
         store.knowsHistory = true;
         this.primary.restart(id, offset);
@@ -62,6 +67,16 @@ export class Replication implements Disposable {
     this.primary.begin();
   }
 
+  /** Clients that wait for something which only a primary can give. */
+  #unblock(): void {
+    for (const client of this.#store.clients.values()) {
+      if (client.blocked === undefined || client.blocked.reason === "pause") continue;
+      client.fail("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)");
+      client.closing = true;
+      this.#store.blocked.release(client);
+    }
+  }
+
   /** Follows nobody any more; whoever followed the same server can go on with this one. */
   lead(): void {
     if (this.link === undefined) return;
@@ -71,16 +86,20 @@ export class Replication implements Disposable {
     store.gates.delete(this.#gate);
     store.settleExpiry();
     this.primary.rename();
+    // They have to learn the new name, and go on at once.
+    this.primary.dropReplicas();
     this.primary.begin();
     this.#log.info("store.leads");
   }
 
   tick(): void {
+    this.failover.tick();
     this.primary.tick(this.link !== undefined);
     this.link?.tick();
   }
 
   [Symbol.dispose](): void {
+    this.failover[Symbol.dispose]();
     this.link?.[Symbol.dispose]();
     for (const replica of this.primary.replicas.values()) replica.drop();
   }
@@ -94,15 +113,12 @@ export class Replication implements Disposable {
       ...(link === undefined ? [] : this.#linkInfo(link)),
       ["connected_slaves", replicas.size],
       ...[...replicas.values()].map((replica, index): InfoField => {
-        const { offers, address } = replica.client;
+        const { host, port } = replica.announced;
         const lag = replica.ackOffset === undefined ? 0 : Math.floor((this.#store.nowMs - replica.ackMs) / 1000);
         const state = replica.state === "waiting" ? "wait_bgsave" : replica.state === "snapshot" ? "send_bulk" : "online";
-        return [
-          `slave${index}`,
-          `ip=${offers.host ?? hostOf(address)},port=${offers.port},state=${state},offset=${replica.ackOffset ?? 0},lag=${lag}`,
-        ];
+        return [`slave${index}`, `ip=${host},port=${port},state=${state},offset=${replica.ackOffset ?? 0},lag=${lag}`];
       }),
-      ["master_failover_state", "no-failover"],
+      ["master_failover_state", this.failover.state],
       ["master_replid", replicationId],
       ["master_replid2", before.id],
       ["master_repl_offset", replicationOffset],
@@ -133,5 +149,3 @@ export class Replication implements Disposable {
     ];
   }
 }
-
-export const hostOf = (address: string): string => address.slice(0, address.lastIndexOf(":"));
