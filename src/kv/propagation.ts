@@ -102,6 +102,11 @@ export class EffectStream {
     this.#target = target;
   }
 
+  /** The database that a reader who comes now has to begin with. */
+  get database(): number {
+    return Math.max(0, this.#selected);
+  }
+
   /** The next command brings its SELECT with it: a new reader begins. */
   restart(): void {
     this.#selected = -1;

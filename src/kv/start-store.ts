@@ -96,8 +96,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   scope.use(store.eviction);
   scope.use(startHousekeeping(store));
   scope.defer(() => accept.closeAll());
-  await persistence.load();
-  replication.followAsConfigured();
+  await persistence.load(() => replication.followAsConfigured());
   const owned = scope.move();
   return { host, port: store.listening.port, tlsPort: store.listening.tlsPort, store, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -149,9 +149,7 @@ export class Store {
   /** Bytes of the journal so far. */
   journalOffset = 0;
   readonly #enoughReplicas: Gate = (_, flags) =>
-    flags.includes("write") &&
-    this.goodReplicas < this.parameters["min-replicas-to-write"] &&
-    this.replication?.link === undefined
+    flags.includes("write") && this.goodReplicas < this.parameters["min-replicas-to-write"] && this.replication?.link === undefined
       ? "NOREPLICAS Not enough good replicas to write."
       : undefined;
   #notifyFlags: NotifyFlags = parseNotifyFlags("");

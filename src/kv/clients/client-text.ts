@@ -51,6 +51,7 @@ function respBytesOf({ count, offsets, lengths }: Request): number {
 function flagsOf(client: Client): string {
   const flags: string[] = [];
   if (client.monitors) flags.push("O");
+  if (client.isPrimary) flags.push("M");
   if (client.replica !== undefined) flags.push("S");
   if (client.subscriptions !== undefined) flags.push("P");
   if (client.transaction !== undefined) flags.push("x");

@@ -12,7 +12,12 @@ export const outputLimitOf = (client: Client): OutputLimit => client.store.outpu
 export function tendClients(store: Store): void {
   const idleMs = store.parameters.timeout * 1000;
   for (const client of store.clients.values()) {
-    const isWaiting = client.blocked !== undefined || client.subscriptions !== undefined || client.monitors || client.replica !== undefined;
+    const isWaiting =
+      client.blocked !== undefined ||
+      client.subscriptions !== undefined ||
+      client.monitors ||
+      client.replica !== undefined ||
+      client.isPrimary;
     if (idleMs > 0 && !isWaiting && store.nowMs - client.lastUsedMs > idleMs) client.output.close();
     else if (isSlow(client, store.nowMs)) client.output.drop?.();
   }
@@ -40,7 +45,7 @@ export function evictClients(store: Store): void {
   let sum = all.reduce((total, { bytes }) => total + bytes, 0);
   for (const { client, bytes } of all.toSorted((a, b) => b.bytes - a.bytes)) {
     if (sum <= limit) return;
-    if (client.noEvict || client.replica !== undefined) continue;
+    if (client.noEvict || client.replica !== undefined || client.isPrimary) continue;
     sum -= bytes;
     store.statistics.evictedClients++;
     client.output.drop?.();

@@ -28,7 +28,7 @@ export interface ClientOutput {
   /** Resolves when the other side has taken most of what was written, or has gone. */
   drained?(): Promise<void>;
   /** Undefined for one that has no connection. */
-  readonly peer?: Peer;
+  readonly peer?: Peer | undefined;
 }
 
 export interface ReplicaOffers {

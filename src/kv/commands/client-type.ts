@@ -4,9 +4,9 @@ import type { Client } from "../clients/client.ts";
 import { CommandError } from "../command-error.ts";
 
 const TYPES: Readonly<Record<string, (client: Client) => boolean>> = {
-  normal: (client) => client.subscriptions === undefined && !isReplica(client),
+  normal: (client) => client.subscriptions === undefined && !isReplica(client) && !client.isPrimary,
   pubsub: (client) => client.subscriptions !== undefined,
-  master: () => false,
+  master: ({ isPrimary }) => isPrimary,
   replica: isReplica,
   slave: isReplica,
 };

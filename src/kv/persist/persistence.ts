@@ -32,8 +32,8 @@ export class Persistence implements AsyncDisposable {
     });
   }
 
-  /** Reads what is there: the journal where that is wanted, otherwise the last file that was saved. Meanwhile commands are told so. */
-  async load(): Promise<void> {
+  /** Reads what is there: the journal where that is wanted, otherwise the last file that was saved. Meanwhile, and until `begin` has run, commands are told so. */
+  async load(begin: () => void): Promise<void> {
     const store = this.#store;
     store.loading = { startedMs: store.nowMs, totalBytes: 0, loadedBytes: 0 };
     try {
@@ -43,13 +43,15 @@ export class Persistence implements AsyncDisposable {
       }
       store.dirty = 0;
       this.#loaded = true;
+      // Before anybody can write something that it would lack.
+      if (store.parameters.appendonly) await this.journal.open();
+      begin();
     } catch (thrown) {
       if (!(thrown instanceof RdbError)) throw thrown;
       throw new AnaxError("disk.corrupt", { path: this.#directory.path, reason: thrown.message }, { cause: thrown });
     } finally {
       store.loading = undefined;
     }
-    if (store.parameters.appendonly) await this.journal.open();
   }
 
   /** `appendonly` has another value. */
@@ -80,7 +82,9 @@ export class Persistence implements AsyncDisposable {
   }
 
   #saveAtEnd(): void {
-    if (!this.#directory.lasts || !this.#loaded || this.#store.dirty === 0) return;
+    const { dirty, replication } = this.#store;
+    // The history goes on without any change: with pings.
+    if (!this.#directory.lasts || !this.#loaded || (dirty === 0 && replication?.primary.backlog === undefined)) return;
     try {
       this.saves.now();
     } catch (error) {

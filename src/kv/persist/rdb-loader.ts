@@ -14,7 +14,7 @@ export class RdbLoader implements RdbSink {
   readonly #store: Store;
   readonly #databases: readonly Database[];
   readonly #lfu: boolean;
-  /** Keys whose time has come are left out; a replica keeps them until its primary says so. */
+  /** Keys whose time has come are left out; a replica keeps them until its primary says so, and a primary where replicas may go on from there. */
   readonly #dropsExpired: boolean;
   /** What is there already is replaced; otherwise nothing may be there. */
   readonly #replaces: boolean;
@@ -31,7 +31,7 @@ export class RdbLoader implements RdbSink {
     const db = this.#databases[database];
     if (db === undefined) throw new RdbError(`a key of database ${database}: there are only ${this.#databases.length}`);
     if ("skipped" in value) return this.skipped(value.skipped);
-    if (expiryMs !== undefined && expiryMs <= this.#store.nowMs && this.#dropsExpired) {
+    if (expiryMs !== undefined && expiryMs <= this.#store.nowMs && this.#dropsExpired && !this.fields.has("repl-id")) {
       this.expiredKeys++;
       return;
     }

@@ -2,8 +2,8 @@ import type { Store } from "../store.ts";
 import { REDIS_VERSION } from "../version.ts";
 import { RdbEncoder } from "./rdb/rdb-encoder.ts";
 
-/** An RDB of this store with its start written. `fields`: what else is told of it. */
-export function beginRdb(store: Store, fields: readonly (readonly [string, string])[] = []): RdbEncoder {
+/** An RDB of this store with its start written. `fields`: what else is told of it; by itself, where it is in the history of changes. */
+export function beginRdb(store: Store, fields = store.replication?.snapshotFields ?? []): RdbEncoder {
   const { parameters } = store;
   const policy = parameters["maxmemory-policy"];
   const encoder = new RdbEncoder({

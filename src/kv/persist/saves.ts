@@ -141,11 +141,12 @@ export class Saves {
     const { path } = this;
     if (!existsSync(path)) return;
     const store = this.#store;
-    const loader = new RdbLoader(store, store.databases, true);
+    const loader = new RdbLoader(store, store.databases, store.parameters.replicaof === "");
     const decoder = this.#decoder(loader);
     for await (const chunk of piecesOf(path, store.loading)) decoder.feed(chunk);
     decoder.end();
     this.loaded(loader);
+    store.replication?.restored(loader.fields);
     this.#log.info("store.loaded", { path, keys: loader.loadedKeys, expired: loader.expiredKeys });
   }
 

@@ -36,12 +36,7 @@ export async function sendSnapshot(store: Store, replica: Replica, sync: FullSyn
 }
 
 function beginAtOnce(store: Store, replica: Replica, slot: SnapshotSlot, { older, onMoment }: FullSync): AsyncGenerator<Buffer, void> {
-  const encoder = beginRdb(store, [
-    ["repl-stream-db", "0"],
-    ["repl-id", store.replicationId],
-    ["repl-offset", String(store.replicationOffset)],
-    ["aof-base", "0"],
-  ]);
+  const encoder = beginRdb(store, [...store.replication!.snapshotFields, ["aof-base", "0"]]);
   const chunks = slot.begin(encoder, () => store.parameters["rdb-key-save-delay"] / 1000);
   replica.state = "snapshot";
   if (!older) replica.send(Buffer.from(`+FULLRESYNC ${store.replicationId} ${store.replicationOffset}\r\n`));

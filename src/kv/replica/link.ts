@@ -1,7 +1,7 @@
 import { createConnection, type Socket } from "node:net";
 import type { Request } from "../../wire/resp/request.ts";
 import type { Log } from "../../base/log.ts";
-import { Client } from "../clients/client.ts";
+import type { Client, Peer } from "../clients/client.ts";
 import { applyCommand } from "../dispatch.ts";
 import { commandBytes } from "../propagation.ts";
 import type { Store } from "../store.ts";
@@ -63,16 +63,15 @@ export class Link implements Disposable {
   /** Bytes of the snapshot that is coming. */
   receivedBytes = 0;
 
-  constructor(store: Store, address: PrimaryAddress, log: Log, events: LinkEvents) {
+  /** `client` runs what comes; it goes on with the database that the history has selected. */
+  constructor(client: Client, address: PrimaryAddress, log: Log, events: LinkEvents) {
+    const { store } = client;
     this.#store = store;
+    this.#client = client;
     this.address = address;
     this.#log = log;
     this.#events = events;
     this.downSinceMs = this.lastHeardMs = store.nowMs;
-    this.#client = new Client(store, store.nextClientId(), { wake: () => {}, resume: () => {}, close: () => {} });
-    this.#client.known = true;
-    this.#client.isPrimary = true;
-    this.#client.mayBlock = false;
     this.#connect();
   }
 
@@ -122,6 +121,7 @@ export class Link implements Disposable {
   #reset(): void {
     const socket = this.#socket;
     this.#socket = undefined;
+    this.#store.clients.delete(this.#client.id);
     socket?.destroy();
     this.#receiver = undefined;
     this.#handshake = undefined;
@@ -144,24 +144,42 @@ export class Link implements Disposable {
         this.#receiver = new SnapshotReceiver(this.#store, outcome);
       } else {
         this.#events.continued(outcome.id);
-        this.state = "connected";
+        this.#connected();
       }
     }
     if (this.#receiver !== undefined) {
       this.receivedBytes += rest.length;
       const done = this.#receiver.feed(rest);
       if (done === undefined) return;
-      const { id, offset } = this.#receiver;
+      const { id, offset, streamDatabase } = this.#receiver;
       this.#receiver.install();
       this.#receiver = undefined;
       this.#events.restarted(id, offset);
-      this.#client.db = this.#store.databases[0]!;
-      this.state = "connected";
+      this.#client.db = streamDatabase;
+      this.#connected();
       this.#log.info("store.synced", { ...this.address, bytes: this.receivedBytes });
       this.acknowledge();
       rest = done;
     }
     if (rest.length > 0) this.#apply(rest);
+  }
+
+  #connected(): void {
+    this.state = "connected";
+    this.#store.clients.set(this.#client.id, this.#client);
+  }
+
+  /** Of the connection, as CLIENT LIST has it; undefined where there is none. */
+  get peer(): Peer | undefined {
+    const socket = this.#socket;
+    if (socket === undefined) return undefined;
+    return {
+      address: `${socket.remoteAddress}:${socket.remotePort}`,
+      localAddress: `${socket.localAddress}:${socket.localPort}`,
+      queryBytes: this.#heldBytes,
+      queryAllocatedBytes: this.#heldBytes,
+      unsentBytes: socket.writableLength,
+    };
   }
 
   /** Whether to ask it to lead. */
@@ -237,6 +255,11 @@ export class Link implements Disposable {
     } finally {
       for (const db of databases) db.expiryMode = "hide";
     }
+  }
+
+  /** Begins anew, as if the other side had closed the connection. */
+  drop(): void {
+    if (this.#socket !== undefined) this.#broken(new Error("the connection was closed here"));
   }
 
   /** Tells how far this server has come. */

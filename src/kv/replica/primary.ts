@@ -33,6 +33,11 @@ export class Primary {
     this.#log = log;
   }
 
+  /** The database that its stream has selected. */
+  get streamDatabase(): number {
+    return this.#stream.database;
+  }
+
   get online(): Replica[] {
     return [...this.replicas.values()].filter(({ state }) => state === "online");
   }
@@ -94,6 +99,13 @@ export class Primary {
     this.before = { id: NO_ID, offset: -1 };
     this.backlog = new Backlog(this.#store.parameters["repl-backlog-size"], offset);
     this.dropReplicas();
+  }
+
+  /** A snapshot has told of a history that this server goes on with: under another name, as nobody knows what was written after the snapshot. */
+  restore(id: string, offset: number): void {
+    this.before = { id, offset };
+    this.#store.replicationOffset = offset;
+    this.begin();
   }
 
   /** The history goes on under another name: those who know the old one may go on, too. */

@@ -1,6 +1,6 @@
 import type { Log } from "../../base/log.ts";
 import type { CommandFlag } from "../commands/command.ts";
-import type { Client } from "../clients/client.ts";
+import { Client } from "../clients/client.ts";
 import type { InfoField } from "../info/sections.ts";
 import type { Store } from "../store.ts";
 import { Failover } from "./failover.ts";
@@ -17,6 +17,8 @@ export class Replication implements Disposable {
   readonly #store: Store;
   readonly #log: Log;
   link: Link | undefined;
+  /** Runs what comes from the server that is followed; made when one is. */
+  #follower: Client | undefined;
 
   constructor(store: Store, log: Log) {
     this.#store = store;
@@ -33,6 +35,49 @@ export class Replication implements Disposable {
     return isStale && !flags.includes("stale") ? STALE : undefined;
   };
 
+  #newFollower(): Client {
+    const store = this.#store;
+    const link = (): Link | undefined => this.link;
+    const client = new Client(store, store.nextClientId(), {
+      wake: () => {},
+      resume: () => {},
+      close: () => link()?.drop(),
+      drop: () => link()?.drop(),
+      get peer() {
+        return link()?.peer;
+      },
+    });
+    client.known = client.isPrimary = true;
+    client.mayBlock = false;
+    return client;
+  }
+
+  /** What a snapshot tells of the history that it is a moment of, so that who reads it can go on from there; nothing where nobody could. */
+  get snapshotFields(): readonly (readonly [string, string])[] {
+    const { replicationId, replicationOffset } = this.#store;
+    if (this.primary.backlog === undefined) return [];
+    const database = this.link === undefined ? this.primary.streamDatabase : this.#follower!.db.index;
+    return [
+      ["repl-stream-db", String(database)],
+      ["repl-id", replicationId],
+      ["repl-offset", String(replicationOffset)],
+    ];
+  }
+
+  /** The snapshot that was read at the start has told this. */
+  restored(fields: ReadonlyMap<string, string>): void {
+    const store = this.#store;
+    const id = fields.get("repl-id") ?? "";
+    const offset = Number(fields.get("repl-offset"));
+    if (!/^[0-9a-f]{40}$/.test(id) || !Number.isSafeInteger(offset) || offset < 0) return;
+    if (store.parameters.replicaof === "") return this.primary.restore(id, offset);
+    store.replicationId = id;
+    store.replicationOffset = offset;
+    store.knowsHistory = true;
+    const database = store.databases[Number(fields.get("repl-stream-db") ?? 0)];
+    if (database !== undefined) (this.#follower ??= this.#newFollower()).db = database;
+  }
+
   /** Follows whom `replicaof` names, if anybody. */
   followAsConfigured(): void {
     const [host, port] = this.#store.parameters.replicaof.split(" ");
@@ -48,8 +93,9 @@ export class Replication implements Disposable {
     if (wasPrimary && this.primary.backlog !== undefined) store.knowsHistory = true;
     if (wasPrimary) this.#unblock();
     store.gates.add(this.#gate);
+    store.parameters.replicaof = `${address.host} ${address.port}`;
     this.#log.info("store.follows", { ...address });
-    this.link = new Link(store, address, this.#log, {
+    this.link = new Link((this.#follower ??= this.#newFollower()), address, this.#log, {
       asksToLead: () => this.failover.asks,
       answered: (refusal) => this.failover.answered(refusal),
       restarted: (id, offset) => {
@@ -84,6 +130,7 @@ export class Replication implements Disposable {
     this.link = undefined;
     const store = this.#store;
     store.gates.delete(this.#gate);
+    store.parameters.replicaof = "";
     store.settleExpiry();
     this.primary.rename();
     // They have to learn the new name, and go on at once.

@@ -79,9 +79,15 @@ export class SnapshotReceiver {
     return Buffer.alloc(0);
   }
 
+  /** The database that the primary's stream has selected. */
+  get streamDatabase(): Database {
+    return this.#store.databases[Number(this.#loader.fields.get("repl-stream-db") ?? 0)] ?? this.#store.databases[0]!;
+  }
+
   /** Puts it in place of what the store has. */
   install(): void {
     replaceAll(this.#store, this.#staged);
     this.#store.persistence?.saves.loaded(this.#loader);
+    this.#store.persistence?.journal.replaced();
   }
 }

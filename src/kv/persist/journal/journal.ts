@@ -67,14 +67,14 @@ export class Journal implements AsyncDisposable {
     return this.#startedMs !== undefined;
   }
 
-  /** Of what was appended, how much is on disk. */
+  /** Of what was appended, how much is on disk; less than nothing before there is a base to which it could be added. */
   get syncedOffset(): number {
-    return this.#writer?.synced ?? 0;
+    return this.#opening ? -1 : (this.#writer?.synced ?? 0);
   }
 
   /** Of the history, how much is on this server's disk; undefined: nothing is written there. */
   get syncedReplicationOffset(): number | undefined {
-    if (this.#writer === undefined) return undefined;
+    if (this.#writer === undefined || this.#opening) return undefined;
     if (this.#writer.synced === this.#writer.appended) this.#syncedHistory = this.#store.replicationOffset;
     return this.#syncedHistory;
   }
@@ -185,6 +185,14 @@ export class Journal implements AsyncDisposable {
       this.scheduled = true;
       this.tick();
     } else await this[Symbol.asyncDispose]();
+  }
+
+  /** All data are others now, and not by commands: what the journal has stays valid, as what was before, until one that begins with the new data is complete. */
+  replaced(): void {
+    if (!this.enabled) return;
+    this.#stop()
+      .then(() => this.switched())
+      .catch((error: unknown) => this.#log.error("store.journal-failed", { error }));
   }
 
   /** Begins to write the journal anew; false: something else is being written, so it will begin after that. */
@@ -353,8 +361,14 @@ export class Journal implements AsyncDisposable {
     });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#stop();
+  }
+
+  /** Nothing is written to it from now on. */
+  async #stop(): Promise<void> {
     this.#cancelled = true;
+    this.#store.propagation.sinks.delete(this.#sink);
     await this.#rewriting;
     this.#cancelled = false;
     this.#opening = this.scheduled = false;
