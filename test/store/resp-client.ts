@@ -33,6 +33,11 @@ export class RespClient implements Disposable {
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
+  /** Reads nothing any more. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
   [Symbol.dispose](): void {
     this.#socket.destroy();
   }

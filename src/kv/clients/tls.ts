@@ -1,25 +1,42 @@
 import { readFileSync } from "node:fs";
 import type { Server, Socket } from "node:net";
-import { createServer } from "node:tls";
+import { createServer, type ConnectionOptions } from "node:tls";
 import { AnaxError } from "../../base/errors.ts";
 import type { ParameterValues } from "../parameters/parameters.ts";
 
+type CertificateFile = "tls-cert-file" | "tls-key-file" | "tls-ca-cert-file" | "tls-client-cert-file" | "tls-client-key-file";
+
+/** Throws `config.invalid` where it cannot be read. */
+function contentOf(parameters: ParameterValues, name: CertificateFile): Buffer | undefined {
+  const file = parameters[name];
+  if (file === "") return undefined;
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new AnaxError("config.invalid", { problems: [`${name}: ${file} cannot be read`] }, { cause });
+  }
+}
+
+/** How this server makes itself known to another one, and how it knows that: whoever has a certificate by our authority, by whatever name it is reached, as Redis has it. */
+export function tlsClientOptions(parameters: ParameterValues): ConnectionOptions {
+  const own = parameters["tls-client-cert-file"] !== "";
+  return {
+    cert: contentOf(parameters, own ? "tls-client-cert-file" : "tls-cert-file"),
+    key: contentOf(parameters, own ? "tls-client-key-file" : "tls-key-file"),
+    ca: contentOf(parameters, "tls-ca-cert-file"),
+    passphrase: parameters[own ? "tls-client-key-file-pass" : "tls-key-file-pass"] || undefined,
+    ciphers: parameters["tls-ciphers"] || undefined,
+    checkServerIdentity: () => undefined,
+  };
+}
+
 /** A server for clients that speak TLS. Throws `config.invalid` where certificates cannot be read. */
 export function createTlsServer(parameters: ParameterValues, accept: (socket: Socket) => void): Server {
-  const read = (name: "tls-cert-file" | "tls-key-file" | "tls-ca-cert-file"): Buffer | undefined => {
-    const file = parameters[name];
-    if (file === "") return undefined;
-    try {
-      return readFileSync(file);
-    } catch (cause) {
-      throw new AnaxError("config.invalid", { problems: [`${name}: ${file} cannot be read`] }, { cause });
-    }
-  };
   const asks = parameters["tls-auth-clients"];
   const options = {
-    cert: read("tls-cert-file"),
-    key: read("tls-key-file"),
-    ca: read("tls-ca-cert-file"),
+    cert: contentOf(parameters, "tls-cert-file"),
+    key: contentOf(parameters, "tls-key-file"),
+    ca: contentOf(parameters, "tls-ca-cert-file"),
     passphrase: parameters["tls-key-file-pass"] || undefined,
     ciphers: parameters["tls-ciphers"] || undefined,
     requestCert: asks !== "no",

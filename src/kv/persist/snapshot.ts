@@ -60,6 +60,11 @@ export class Snapshots {
     return this.#busy;
   }
 
+  /** Bytes that wait to be taken. */
+  get pendingBytes(): number {
+    return this.#encoder?.length ?? 0;
+  }
+
   get keysDone(): number {
     return this.#encoder?.keys ?? 0;
   }

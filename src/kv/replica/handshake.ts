@@ -23,10 +23,13 @@ export class Handshake {
   constructor(store: Store, send: (bytes: Buffer) => void, asksToLead: boolean) {
     this.#store = store;
     this.#send = send;
-    const { masteruser, masterauth, "replica-announce-ip": ip, "replica-announce-port": port } = store.parameters;
+    const { listening, parameters } = store;
+    const { masteruser, masterauth, "replica-announce-ip": ip } = parameters;
+    const ownPort = parameters["tls-replication"] && listening.tlsPort > 0 ? listening.tlsPort : listening.port;
+    const port = parameters["replica-announce-port"] || ownPort;
     this.#questions.push(["PING"]);
     if (masterauth !== "") this.#questions.push(masteruser === "" ? ["AUTH", masterauth] : ["AUTH", masteruser, masterauth]);
-    this.#questions.push(["REPLCONF", "listening-port", String(port === 0 ? store.listening.port : port)]);
+    this.#questions.push(["REPLCONF", "listening-port", String(port)]);
     if (ip !== "") this.#questions.push(["REPLCONF", "ip-address", ip]);
     this.#questions.push(["REPLCONF", "capa", "eof", "capa", "psync2"]);
     this.#questions.push(asksToLead ? [...this.#psync(), "FAILOVER"] : this.#psync());

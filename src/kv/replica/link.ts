@@ -1,13 +1,15 @@
 import { createConnection, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import type { Request } from "../../wire/resp/request.ts";
 import type { Log } from "../../base/log.ts";
 import type { Client, Peer } from "../clients/client.ts";
+import { tlsClientOptions } from "../clients/tls.ts";
 import { applyCommand } from "../dispatch.ts";
 import { commandBytes } from "../propagation.ts";
 import type { Store } from "../store.ts";
 import { Handshake } from "./handshake.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
-import { unitAt } from "./unit.ts";
+import { UnitReader } from "./unit-reader.ts";
 
 /** How long it takes until the next try, after one that failed. */
 const RETRY_MS = 1000;
@@ -49,9 +51,7 @@ export class Link implements Disposable {
   #ended = false;
   #handshake: Handshake | undefined;
   #receiver: SnapshotReceiver | undefined;
-  #held: Buffer[] = [];
-  #heldBytes = 0;
-  #wanted = 0;
+  #units = new UnitReader();
   #pausing = false;
   /** How often it was asked to lead, and whether it does by now. */
   #asked = 0;
@@ -76,14 +76,19 @@ export class Link implements Disposable {
   }
 
   #connect(): void {
-    const { host, port } = this.address;
     const { parameters, clock } = this.#store;
     this.state = "connecting";
-    this.lastHeardMs = this.#store.nowMs;
-    const socket = createConnection({ host, port });
+    this.lastHeardMs = clock.wallMs();
+    const isSecure = parameters["tls-replication"];
+    let socket: Socket;
+    try {
+      socket = isSecure ? connectTls({ ...this.address, ...tlsClientOptions(parameters) }) : createConnection(this.address);
+    } catch (error) {
+      return this.#broken(error); // certificates that cannot be used
+    }
     this.#socket = socket;
     socket.setNoDelay(true);
-    socket.on("connect", () => {
+    socket.on(isSecure ? "secureConnect" : "connect", () => {
       this.state = "handshake";
       this.#handshake = new Handshake(this.#store, (bytes) => socket.write(bytes), this.#asks());
       this.#handshake.begin();
@@ -102,9 +107,6 @@ export class Link implements Disposable {
     });
     socket.on("close", () => {
       if (this.#socket === socket) this.#broken(new Error("the connection was closed"));
-    });
-    socket.setTimeout(parameters["repl-timeout"] * 1000, () => {
-      if (this.#socket === socket) this.#broken(new Error("nothing was heard for too long"));
     });
   }
 
@@ -125,8 +127,7 @@ export class Link implements Disposable {
     socket?.destroy();
     this.#receiver = undefined;
     this.#handshake = undefined;
-    this.#held = [];
-    this.#heldBytes = this.#wanted = 0;
+    this.#units = new UnitReader();
   }
 
   #received(bytes: Buffer): void {
@@ -176,8 +177,8 @@ export class Link implements Disposable {
     return {
       address: `${socket.remoteAddress}:${socket.remotePort}`,
       localAddress: `${socket.localAddress}:${socket.localPort}`,
-      queryBytes: this.#heldBytes,
-      queryAllocatedBytes: this.#heldBytes,
+      queryBytes: this.#units.heldBytes,
+      queryAllocatedBytes: this.#units.heldBytes,
       unsentBytes: socket.writableLength,
     };
   }
@@ -197,33 +198,24 @@ export class Link implements Disposable {
   }
 
   #apply(bytes: Buffer): void {
-    this.#held.push(bytes);
-    this.#heldBytes += bytes.length;
-    // A large command is looked at again once twice as much of it is here.
-    if (!this.#pausing && this.#heldBytes >= this.#wanted) this.#applyHeld();
+    this.#units.push(bytes);
+    if (!this.#pausing) this.#applyHeld();
   }
 
   /** Applies what is here whole, for a while; then others have their turn. */
   #applyHeld(): void {
     const { clock } = this.#store;
-    const bytes = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held);
     const untilMs = clock.nowMs() + SLICE_MS;
     this.#store.tick();
-    let at = 0;
-    let unit = unitAt(bytes, at);
-    for (let count = 1; typeof unit === "object"; count++) {
+    for (let count = 1; ; count++) {
+      const unit = this.#units.next();
+      if (unit === undefined) return;
       for (const request of unit.requests) this.#run(request);
-      this.#events.applied(bytes.subarray(at, unit.end));
-      at = unit.end;
-      if (count % UNITS_PER_LOOK === 0 && clock.nowMs() > untilMs) break;
-      unit = unitAt(bytes, at);
+      // A command may have ended this link.
+      if (this.#ended) return;
+      this.#events.applied(unit.bytes);
+      if (count % UNITS_PER_LOOK === 0 && clock.nowMs() > untilMs) return this.#pauseThenGoOn();
     }
-    if (unit === "bad") throw new Error("what came is no command");
-    const rest = bytes.subarray(at);
-    this.#held = rest.length === 0 ? [] : [Buffer.from(rest)];
-    this.#heldBytes = rest.length;
-    this.#wanted = unit === "more" ? 2 * rest.length : 0;
-    if (unit !== "more") this.#pauseThenGoOn();
   }
 
   #pauseThenGoOn(): void {
@@ -273,6 +265,10 @@ export class Link implements Disposable {
 
   /** From time to time. */
   tick(): void {
+    const { nowMs, parameters } = this.#store;
+    // Not by the socket's own timeout: what is written, each second, counts there as well.
+    if (this.#socket !== undefined && nowMs - this.lastHeardMs > parameters["repl-timeout"] * 1000)
+      return this.#broken(new Error("nothing was heard for too long"));
     if (this.state === "connected" && this.#store.nowMs - this.#ackedMs >= ACK_EVERY_MS) this.acknowledge();
   }
 

@@ -174,8 +174,9 @@ export class Primary {
     this.#checkedMs = nowMs;
     for (const replica of this.replicas.values()) {
       // Those who never say how far they are cannot be told from those who are silent.
-      const isSilent = replica.ackOffset !== undefined && nowMs - replica.ackMs > parameters["repl-timeout"] * 1000;
-      if (isSilent) {
+      const limitMs = parameters["repl-timeout"] * 1000;
+      const isSilent = replica.ackOffset !== undefined && nowMs - replica.ackMs > limitMs;
+      if (isSilent || replica.hasStalled(limitMs)) {
         this.#log.warn("store.replica-silent", { address: replica.client.address });
         replica.drop();
       } else if (replica.state === "waiting") replica.send(Buffer.from("\n"));

@@ -19,10 +19,14 @@ export class Replica {
   #held: Buffer[] = [];
   #heldBytes = 0;
   #overSinceMs: number | undefined;
+  /** Bytes that were sent to it, and of them those that it had taken when that was looked at last. */
+  #sentBytes = 0;
+  #takenBytes = 0;
+  #tookMs: number;
 
   constructor(client: Client) {
     this.client = client;
-    this.ackMs = client.store.nowMs;
+    this.ackMs = this.#tookMs = client.store.nowMs;
   }
 
   /** Where it can be reached, as far as it has said so. */
@@ -33,7 +37,18 @@ export class Replica {
 
   /** Bytes of the history that it has not taken. */
   get unsentBytes(): number {
-    return this.#heldBytes + (this.client.output.peer?.unsentBytes ?? 0);
+    const pending = this.state === "snapshot" ? this.client.store.snapshots.pendingBytes : 0;
+    return this.#heldBytes + pending + (this.client.output.peer?.unsentBytes ?? 0);
+  }
+
+  /** From time to time: whether it has taken nothing for so long of what there is for it. */
+  hasStalled(ms: number): boolean {
+    const { nowMs } = this.client.store;
+    const unsent = this.client.output.peer?.unsentBytes ?? 0;
+    const taken = this.#sentBytes - unsent;
+    if (unsent === 0 || taken > this.#takenBytes) this.#tookMs = nowMs;
+    this.#takenBytes = taken;
+    return nowMs - this.#tookMs > ms;
   }
 
   /** More of the history. */
@@ -58,6 +73,7 @@ export class Replica {
   }
 
   send(bytes: Uint8Array): void {
+    this.#sentBytes += bytes.length;
     this.client.reply.raw(bytes);
     this.client.output.wake();
   }
