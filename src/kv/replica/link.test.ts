@@ -83,7 +83,10 @@ test("a replica that takes nothing of its snapshot is let go after repl-timeout,
 });
 
 test("a replica that takes nothing of what is written is let go before it takes more memory than its limit", async () => {
-  await using primary = await startStore({ port: 0, parameters: { "client-output-buffer-limit": "normal 0 0 0 slave 4194304 0 0 pubsub 0 0 0", save: "" } });
+  await using primary = await startStore({
+    port: 0,
+    parameters: { "client-output-buffer-limit": "normal 0 0 0 slave 4194304 0 0 pubsub 0 0 0", save: "" },
+  });
   using writer = await RespClient.connect(primary.port);
   using stopped = await RespClient.connect(primary.port);
   await stopped.call("REPLCONF", "capa", "eof");
