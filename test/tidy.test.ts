@@ -10,11 +10,12 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Which rooms a room may import besides itself. Services meet through ports that `node` plugs, never directly. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: ["node", "p2p", "wire", "disk", "base"],
-  node: ["control", "p2p", "kv", "volume", "disk", "wire", "base"],
-  control: ["disk", "wire", "base"],
+  node: ["control", "p2p", "kv", "volume", "register", "disk", "wire", "base"],
+  control: ["register", "disk", "wire", "base"],
   p2p: ["disk", "wire", "base"],
-  kv: ["disk", "wire", "base"],
-  volume: ["disk", "wire", "base"],
+  kv: ["register", "disk", "wire", "base"],
+  volume: ["register", "disk", "wire", "base"],
+  register: ["wire", "base"],
   disk: ["base"],
   wire: ["base"],
   base: [],

@@ -1,0 +1,103 @@
+import { chmod, mkdir } from "node:fs/promises";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { startStore } from "../../src/kv/start-store.ts";
+import { freePort, listens, must, start } from "./process.ts";
+
+/** A real engine that a register is kept in, with its own data directory. */
+export interface RegisterEngine {
+  /** The register's URL, when the engine is reached on this port. */
+  readonly urlOn: (port: number) => string;
+  readonly port: number;
+  /** Runs it until it is disposed; what was kept before is there again. */
+  readonly run: () => Promise<AsyncDisposable>;
+}
+
+/** Why it cannot run here; undefined: it can. */
+export type Lack = string | undefined;
+
+export interface EngineKind {
+  readonly name: string;
+  readonly lack: () => Lack;
+  readonly prepare: (directory: string) => Promise<RegisterEngine>;
+}
+
+const POSTGRES_ROOT = "/usr/lib/postgresql";
+const isRoot = process.getuid?.() === 0;
+
+export const REGISTER_ENGINES: readonly EngineKind[] = [
+  { name: "redis-server", lack: () => lackOf("/usr/bin/redis-server"), prepare: redis },
+  { name: "Anax's own store", lack: () => undefined, prepare: ownStore },
+  { name: "PostgreSQL", lack: () => (postgresPrograms() === undefined ? "PostgreSQL is not installed" : undefined), prepare: postgres },
+  { name: "etcd", lack: () => lackOf("/usr/bin/etcd"), prepare: etcd },
+];
+
+const lackOf = (program: string): Lack => (existsSync(program) ? undefined : `${program} is not installed`);
+
+async function redis(directory: string): Promise<RegisterEngine> {
+  const port = await freePort();
+  const args = ["--port", String(port), "--dir", directory, "--save", "", "--appendonly", "yes", "--appendfsync", "always"];
+  return {
+    port,
+    urlOn: (at) => `redis://127.0.0.1:${at}`,
+    run: () => start("redis-server", args, { logFile: join(directory, "log"), ready: () => listens(port) }),
+  };
+}
+
+async function ownStore(directory: string): Promise<RegisterEngine> {
+  const port = await freePort();
+  const run = (): Promise<AsyncDisposable> =>
+    startStore({ port, dataDir: directory, parameters: { appendonly: true, appendfsync: "always" } });
+  return { port, urlOn: (at) => `redis://127.0.0.1:${at}`, run };
+}
+
+async function etcd(directory: string): Promise<RegisterEngine> {
+  const [port, peerPort] = [await freePort(), await freePort()];
+  const [client, peer] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${peerPort}`];
+  const clients = ["--data-dir", join(directory, "data"), "--listen-client-urls", client, "--advertise-client-urls", client];
+  const peers = ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", `default=${peer}`];
+  return {
+    port,
+    urlOn: (at) => `etcd://127.0.0.1:${at}`,
+    run: () => start("etcd", [...clients, ...peers], { logFile: join(directory, "log"), ready: () => etcdReady(client) }),
+  };
+}
+
+async function etcdReady(client: string): Promise<boolean> {
+  const answer = await fetch(`${client}/health`).catch(() => undefined);
+  return answer?.ok === true && (await answer.text()).includes("true");
+}
+
+function postgresPrograms(): string | undefined {
+  if (!existsSync(POSTGRES_ROOT)) return undefined;
+  const versions = readdirSync(POSTGRES_ROOT).toSorted((a, b) => Number(b) - Number(a));
+  return versions.map((version) => join(POSTGRES_ROOT, version, "bin")).find((bin) => existsSync(join(bin, "initdb")));
+}
+
+/** It refuses to be root: then it is the user that its package has made. */
+async function postgres(directory: string): Promise<RegisterEngine> {
+  const port = await freePort();
+  const programs = postgresPrograms()!; // `lack` has looked
+  const data = join(directory, "data");
+  await mkdir(data, { mode: 0o700 });
+  if (isRoot) {
+    await chmod(directory, 0o755);
+    await must("chown", ["postgres", data]);
+  }
+  const as = (program: string, args: readonly string[]): [string, string[]] => {
+    const path = join(programs, program);
+    return isRoot ? ["setpriv", ["--reuid=postgres", "--regid=postgres", "--clear-groups", path, ...args]] : [path, [...args]];
+  };
+  await must(...as("initdb", ["-D", data, "-U", "anax", "--auth=trust", "--no-locale", "-E", "UTF8"]), { cwd: "/" });
+  const server = as("postgres", ["-D", data, "-p", String(port), "-h", "127.0.0.1", "-k", "", "-c", "shared_buffers=8MB"]);
+  const ready = (): Promise<boolean> =>
+    must(...as("pg_isready", ["-h", "127.0.0.1", "-p", String(port)]), { cwd: "/" }).then(
+      () => true,
+      () => false,
+    );
+  return {
+    port,
+    urlOn: (at) => `postgres://anax@127.0.0.1:${at}/postgres`,
+    run: () => start(...server, { cwd: "/", logFile: join(directory, "log"), ready }),
+  };
+}
