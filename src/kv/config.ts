@@ -5,10 +5,7 @@ export const StoreConfig = z.strictObject({
     .boolean()
     .default(false)
     .describe("Run the Redis-compatible store in `anax up`, too. Off as long as the store is not complete."),
-  listenHost: z
-    .string()
-    .optional()
-    .describe("Address that the store listens on; default: the first of bind in configFile, else 127.0.0.1."),
+  listenHost: z.string().optional().describe("Address that the store listens on; default: those of bind in configFile, else 127.0.0.1."),
   port: z
     .int()
     .min(0)

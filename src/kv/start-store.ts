@@ -1,8 +1,6 @@
-import { once } from "node:events";
-import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { busyClock } from "../base/busy-clock.ts";
 import type { Clock } from "../base/clock.ts";
-import { AnaxError, systemCodeOf } from "../base/errors.ts";
 import { loadNativeSocket, type NativeSocket } from "../disk/native-socket.ts";
 import { Request } from "../wire/resp/request.ts";
 import { admissionRefusal } from "./clients/admission.ts";
@@ -17,7 +15,7 @@ import { Persistence } from "./persist/persistence.ts";
 import { Replication } from "./replica/replication.ts";
 import { Store, type ShutdownHow } from "./store.ts";
 import { acceptWaiting } from "./clients/native-accept.ts";
-import { createTlsServer } from "./clients/tls.ts";
+import { Listeners } from "./clients/listeners.ts";
 
 const READ_BYTES = 64 * 1024;
 
@@ -29,8 +27,9 @@ const EMBEDDED: Partial<ParameterValues> = {
 };
 
 export interface StoreOptions {
+  /** An address, or several as `bind` has them; undefined: those of the parameter, else 127.0.0.1. */
   readonly host?: string;
-  /** 0: a free one. Undefined: 6379. */
+  /** 0: a free one; -1: none. Undefined: 6379. */
   readonly port?: number;
   readonly parameters?: Partial<ParameterValues>;
   /** Users besides those of `aclfile`: the name and its rules, as a `user` line of redis.conf has them. */
@@ -51,6 +50,7 @@ const SILENT: Log = { error: () => {}, warn: () => {}, info: () => {}, debug: ()
 
 /** A server that runs. Disposing it closes its connections. */
 export interface RunningStore extends AsyncDisposable {
+  /** The first of its addresses. */
   readonly host: string;
   readonly port: number;
   /** 0: none. */
@@ -64,16 +64,17 @@ export interface RunningStore extends AsyncDisposable {
  */
 export async function startStore(options: StoreOptions = {}): Promise<RunningStore> {
   await using scope = new AsyncDisposableStack();
-  const { clock = busyClock, host = "127.0.0.1", port = 6379 } = options;
+  const { clock = busyClock, port = 6379, log = SILENT } = options;
+  const bind = options.host ?? options.parameters?.bind ?? "127.0.0.1";
   const directory = options.dataDir === undefined ? {} : { dir: options.dataDir };
   const store = new Store({
     clock,
     commands: new CommandTable(COMMANDS),
-    parameters: { ...EMBEDDED, ...directory, ...options.parameters },
+    parameters: { ...EMBEDDED, ...directory, ...options.parameters, bind },
   });
   store.shutdown = options.shutdown;
-  const persistence = (store.persistence = scope.use(new Persistence(store, options.log ?? SILENT)));
-  const replication = (store.replication = scope.use(new Replication(store, options.log ?? SILENT)));
+  const persistence = (store.persistence = scope.use(new Persistence(store, log)));
+  const replication = (store.replication = scope.use(new Replication(store, log)));
   store.tick();
   if (store.parameters.aclfile !== "") store.loadUsers(store.parameters.aclfile);
   if (options.users !== undefined && options.users.length > 0)
@@ -82,30 +83,28 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
       store.acl.default.copy(), // it may have a password, by `requirepass`
     );
   const accept = acceptorFor(store, options.native === false ? undefined : await loadNativeSocket());
-  const backlog = store.parameters["tcp-backlog"];
-  const plain = port < 0 ? undefined : await listen(createServer({ pauseOnConnect: true }, accept), { host, port, backlog });
-  if (plain !== undefined) {
-    scope.defer(() => stopListening(plain.server));
-    accept.whileBusyFrom(plain.server);
-  }
-  const wantedTls = store.parameters["tls-port"];
-  const secure = wantedTls === 0 ? undefined : await listen(createTlsServer(store.parameters, accept), { host, port: wantedTls, backlog });
-  if (secure !== undefined) scope.defer(() => stopListening(secure.server));
-  store.listening = { host, port: plain?.port ?? 0, tlsPort: secure?.port ?? 0, configFile: options.configFile ?? "" };
-  store.parameters.port = store.listening.port;
+  const listeners = (store.listeners = scope.use(new Listeners(store.parameters, clock, accept)));
+  await listeners.apply({ plain: port, tls: store.parameters["tls-port"] || -1 });
+  store.configFile = options.configFile ?? "";
+  store.parameters.port = listeners.port("plain");
+  log.info("store.listening", { host: listeners.host, port: store.parameters.port });
   scope.use(store.eviction);
   scope.use(startHousekeeping(store));
   scope.defer(() => accept.closeAll());
   await persistence.load(() => replication.followAsConfigured());
   const owned = scope.move();
-  return { host, port: store.listening.port, tlsPort: store.listening.tlsPort, store, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    host: listeners.host,
+    port: listeners.port("plain"),
+    tlsPort: listeners.port("tls"),
+    store,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 interface Acceptor {
   (socket: Socket): void;
   closeAll(): void;
-  /** Accepts connections of this server even while a script has the thread to itself. */
-  whileBusyFrom(server: Server): void;
 }
 
 /** Makes clients of connections, or refuses them. */
@@ -126,36 +125,13 @@ function acceptorFor(store: Store, native: NativeSocket | undefined): Acceptor {
     connections.add(connection);
   };
   const pollAll = connectionPoller(connections, shared.request);
-  store.scripting.poll = pollAll;
+  store.scripting.poll = () => {
+    for (const server of store.listeners?.plain() ?? []) acceptWaiting(server, native, accept);
+    pollAll();
+  };
   return Object.assign(accept, {
-    whileBusyFrom: (server: Server) => {
-      store.scripting.poll = () => {
-        acceptWaiting(server, native, accept);
-        pollAll();
-      };
-    },
     closeAll: () => {
       for (const connection of connections) connection.close();
     },
   });
-}
-
-/**
- * Not to be waited for: the server counts the connections that it has accepted, and never hears of the end of those that `Connection` has taken over. They
- * are closed by us.
- */
-function stopListening(server: Server): void {
-  server.close();
-}
-
-async function listen(
-  server: Server,
-  at: { readonly host: string; readonly port: number; readonly backlog: number },
-): Promise<{ readonly server: Server; readonly port: number }> {
-  server.listen(at);
-  await once(server, "listening").catch((cause: unknown) => {
-    const { host, port } = at;
-    throw new AnaxError(systemCodeOf(cause) === "EADDRINUSE" ? "listen.address-in-use" : "listen.failed", { host, port }, { cause });
-  });
-  return { server, port: (server.address() as AddressInfo).port }; // a listening TCP server has one
 }

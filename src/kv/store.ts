@@ -8,6 +8,7 @@ import { dropListeners } from "./acl/check.ts";
 import { CommandError } from "./command-error.ts";
 import { BlockedClients } from "./clients/blocking.ts";
 import type { Client, EventClass } from "./clients/client.ts";
+import type { Listeners } from "./clients/listeners.ts";
 import type { CommandFlag } from "./commands/command.ts";
 import type { CommandTable } from "./commands/table.ts";
 import { Eviction } from "./eviction.ts";
@@ -42,13 +43,6 @@ export interface Loading {
 
 /** Why a command with these flags is not run now though it could be; undefined: it is. */
 export type Gate = (client: Client, flags: readonly CommandFlag[]) => string | undefined;
-
-export interface Listening {
-  readonly host: string;
-  readonly port: number;
-  readonly tlsPort: number;
-  readonly configFile: string;
-}
 
 /** What SHUTDOWN asks for. */
 export interface ShutdownHow {
@@ -116,7 +110,9 @@ export class Store {
   replicationId = randomBytes(20).toString("hex");
   peakMemoryBytes = 0;
   /** Where it listens, as far as it does. */
-  listening: Listening = { host: "", port: 0, tlsPort: 0, configFile: "" };
+  listeners: Listeners | undefined;
+  /** The file that the parameters came from; empty: none. */
+  configFile = "";
   /** Ends the process, or whatever runs this store. */
   shutdown: ((how: ShutdownHow) => void) | undefined;
   readonly acl: Acl;
@@ -237,6 +233,12 @@ export class Store {
     if (this.blocked.count > 0) this.blocked.changed(db, key);
   }
 
+  /** This server follows another, or leads. */
+  roleChanged(): void {
+    this.settleExpiry();
+    if (this.parameters["oom-score-adj"] !== "no") this.#oomScore.apply(this.parameters, this.replication?.link !== undefined);
+  }
+
   /** Who leads and whether writes are paused decides what is done with keys whose time has come: a replica is told, and in a pause nothing changes. */
   settleExpiry(): void {
     const mode = this.replication?.link !== undefined || this.pause !== undefined ? "hide" : "delete";
@@ -266,7 +268,7 @@ export class Store {
 
   /** Parameters have other values now. Throws a `CommandError` where they cannot be. */
   parametersChanged(names: readonly ParameterName[]): void {
-    if (names.some((name) => name.startsWith("oom-score-adj"))) this.#oomScore.apply(this.parameters);
+    if (names.some((name) => name.startsWith("oom-score-adj"))) this.#oomScore.apply(this.parameters, this.replication?.link !== undefined);
     this.#apply();
     if (names.includes("repl-backlog-size")) this.replication?.primary.parametersChanged();
     if (names.includes("appendonly")) this.persistence?.journalSwitched();

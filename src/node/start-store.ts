@@ -34,7 +34,7 @@ export async function startStoreRole({ config, log, registry, probes }: NodePart
     await listening(
       "store.port",
       startStore({
-        host: listenHost ?? hostOf(parameters.bind),
+        ...(listenHost !== undefined && { host: listenHost }),
         port: port ?? parameters.port ?? PORT_DEFAULT,
         parameters: { "enable-debug-command": "no", "enable-protected-configs": "no", "enable-module-command": "no", ...parameters },
         users,
@@ -63,16 +63,6 @@ export async function startStoreRole({ config, log, registry, probes }: NodePart
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-/** The first address of `bind`; a minus before one says that it may be missing. */
-function hostOf(bind: string | undefined): string {
-  const first = bind
-    ?.split(/\s+/)
-    .find((word) => word !== "")
-    ?.replace(/^-/, "");
-  if (first === undefined) return "127.0.0.1";
-  return first === "*" ? "0.0.0.0" : first;
 }
 
 const valuesOf = (value: string | number | boolean): string[] => [typeof value === "boolean" ? (value ? "yes" : "no") : String(value)];

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
+import type { Log, LogFields } from "../../src/base/log.ts";
 import { readRedisConf, settingsOfDirectives, type Directive } from "../../src/kv/parameters/redis-conf.ts";
-import { startStore } from "../../src/kv/start-store.ts";
+import { startStore, type RunningStore } from "../../src/kv/start-store.ts";
 
 // What the suite starts as `src/redis-server FILE --name value…`: the store, with the lines in the log that it waits for.
 
@@ -15,20 +16,28 @@ for (let i = 0; i < more.length;) {
   directives.push({ name, values, from: "command line" });
 }
 // The suite's own directives for what only Redis has.
-const known = directives.filter(({ name }) => !["loadmodule", "rename-command", "unixsocket"].includes(name));
+const known = directives.filter(({ name }) => !["loadmodule", "rename-command"].includes(name));
 const { parameters, users } = settingsOfDirectives(known);
 const configFile = hasFile ? resolve(first) : undefined; // before the directory changes
 if (parameters.dir !== undefined) process.chdir(parameters.dir);
-const stop = (): void => process.exit(0);
+let running: RunningStore | undefined;
+const stop = (): void => void Promise.resolve(running?.[Symbol.asyncDispose]()).finally(() => process.exit());
 process.on("SIGTERM", stop).on("SIGINT", stop);
-console.log(`${process.pid}:M oO0OoO0OoO0Oo starting PID: ${process.pid}`);
-const running = await startStore({
-  host: "127.0.0.1",
+/** What Redis writes where we write other words. */
+const LINES: Readonly<Record<string, (fields: LogFields) => string>> = {
+  "store.listening": () => `oO0OoO0OoO0Oo starting PID: ${process.pid}`,
+  "store.primary-lost": ({ error }) => (String(error).includes("refuses AUTH") ? "Unable to AUTH to MASTER" : ""),
+};
+const write = (event: string, fields: LogFields = {}): void =>
+  console.log(`${process.pid}:M * ${LINES[event]?.(fields) ?? ""} ${event} ${JSON.stringify(fields)}`);
+const log: Log = { error: write, warn: write, info: write, debug: write, child: () => log };
+running = await startStore({
   port: parameters.port ?? 6379,
-  parameters: { ...parameters, dir: process.cwd() },
+  parameters: { bind: "* -::*", ...parameters, dir: process.cwd() },
   users,
   ...(configFile !== undefined && { configFile }),
   shutdown: stop,
+  log,
 });
 console.log(`${process.pid}:M * Server initialized`);
 console.log(`${process.pid}:M * Ready to accept connections on port ${running.port}`);

@@ -8,19 +8,29 @@ import { printTable } from "../../src/cli/table.ts";
 import { countOf, type UnitResult } from "./outcome.ts";
 import { PROFILES, type ProfileName } from "./profiles.ts";
 import { reportOf } from "./report.ts";
+import { ANAX, STOCK } from "./subjects.ts";
 import { Suite } from "./suite.ts";
 
-// npm run test:redis [-- --profile full|portable|own] [--units unit/type/string,unit/multi] [--quick] [--json] [--docs]
-// Redis' own test suite against the store. Ends with 1 if a test fails.
+// npm run test:redis [-- --profile full|portable|own] [--units unit/type/string,unit/multi] [--quick] [--stock] [--json] [--docs]
+// Redis' own test suite against the store, or with --stock against the Redis of this system, to compare. Ends with 1 if a test fails.
 
 /** Enough to see within a minute that the store is whole. */
-const QUICK = ["unit/type/incr", "unit/type/list-3", "unit/keyspace", "unit/pubsub", "unit/protocol"];
+const QUICK = [
+  "unit/type/incr",
+  "unit/type/list-3",
+  "unit/keyspace",
+  "unit/pubsub",
+  "unit/protocol",
+  "unit/tracking",
+  "unit/introspection",
+];
 
 const { values } = parseArgs({
   options: {
     profile: { type: "string", default: "full" },
     units: { type: "string" },
     quick: { type: "boolean", default: false },
+    stock: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     docs: { type: "boolean", default: false },
   },
@@ -32,8 +42,8 @@ if (source === undefined) {
   console.error("The source of Redis could not be had (apt-get source): its suite is not run.");
   process.exitCode = 1;
 } else {
-  using suite = Suite.of(source);
-  const units = values.units?.split(",") ?? (values.quick ? QUICK : suite.units());
+  using suite = await Suite.of(source, values.stock ? STOCK : ANAX);
+  const units = values.units?.split(",") ?? (values.quick ? QUICK : suite.units(profile));
   const results: UnitResult[] = [];
   for (const unit of units) {
     const result = await suite.run(unit, profile);

@@ -1,3 +1,5 @@
+import { DEVIATIONS } from "./deviations.ts";
+
 /** What came of a test of the suite. */
 export interface Outcome {
   readonly name: string;
@@ -25,10 +27,11 @@ export function parseOutcomes(colored: string): Outcome[] {
   const lines = output.split("\n");
   const ended = output.includes("Execution time of different units") && !output.includes("[TIMEOUT]");
   const outcomes = lines.flatMap((line, index): Outcome[] => {
-    const found = /^\[(ok|err|exception|ignore)\]: (.*)$/.exec(line);
+    const found = /^\[(ok|err|exception|ignore|skip)\]: (.*)$/.exec(line);
     if (found === null) return [];
     const [, kind, text] = found as unknown as [string, string, string];
     if (kind === "ok") return [{ name: text.replace(/ \(\d+ ms\)$/, ""), verdict: "ok", reason: undefined }];
+    if (kind === "skip") return [{ name: text, verdict: "ignored", reason: DEVIATIONS.get(text) }];
     if (kind === "ignore") {
       const split = text.lastIndexOf(": ");
       return [

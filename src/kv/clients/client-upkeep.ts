@@ -5,8 +5,11 @@ import type { Store } from "../store.ts";
 const classOf = (client: Client): OutputClass =>
   client.monitors || client.replica !== undefined ? "slave" : client.subscriptions === undefined ? "normal" : "pubsub";
 
-/** What of `client-output-buffer-limit` holds for a client. */
-export const outputLimitOf = (client: Client): OutputLimit => client.store.outputLimits[classOf(client)];
+/** Who has not signed in gets nothing but short errors. */
+const STRANGER: OutputLimit = { hardBytes: 1024, softBytes: 0, softSeconds: 0 };
+
+/** What may wait to be sent to a client: of `client-output-buffer-limit`, unless nobody knows it. */
+export const outputLimitOf = (client: Client): OutputLimit => (client.known ? client.store.outputLimits[classOf(client)] : STRANGER);
 
 /** Closes connections that have been idle for too long, that take their replies too slowly, or that together take too much memory. */
 export function tendClients(store: Store): void {

@@ -73,7 +73,7 @@ export interface Peer {
   /** `127.0.0.1:50312`. */
   readonly address: string;
   readonly localAddress: string;
-  /** Bytes that were received and not run yet, of all that is allocated for them. */
+  /** Bytes that were received and not read yet, of all that is allocated for them, or will be once the argument under way has come. */
   readonly queryBytes: number;
   readonly queryAllocatedBytes: number;
   /** Bytes of replies that were not taken yet by the other side. */
@@ -256,7 +256,7 @@ export class Client {
   signIn(name: string, password: string): void {
     const user = this.store.acl.get(name);
     if (user?.accepts(password) !== true) {
-      this.store.acl.deny(this, "auth", name, name);
+      this.store.acl.deny(this, "auth", this.running?.text(0) ?? "", name); // by AUTH or HELLO
       throw new CommandError("WRONGPASS invalid username-password pair or user is disabled.");
     }
     this.user = user;

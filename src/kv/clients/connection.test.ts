@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import { test } from "node:test";
+import { promisify } from "node:util";
 import { startStore } from "../start-store.ts";
 
 const WAIT_MS = 4_000;
@@ -45,3 +46,29 @@ for (const native of [true, false])
     socket.destroy();
     other.destroy();
   });
+
+test("who sends a whole pipeline before reading gets its replies", async () => {
+  await using running = await startStore({ port: 0 });
+  const socket = await connected(running.port);
+  const value = "v".repeat(16_384);
+  const count = 2000; // 32 MB each way: more than the sockets between take
+  const sent = promisify(socket.write.bind(socket) as (text: string, done: (error?: Error | null) => void) => boolean);
+  await sent(`*2\r\n$4\r\nECHO\r\n$${value.length}\r\n${value}\r\n`.repeat(count));
+  const expected = `$${value.length}\r\n${value}\r\n`.repeat(count);
+  assert.equal(String(await read(socket, expected.length)) === expected, true);
+  socket.destroy();
+});
+
+test("who has not signed in and does not read is let go before much waits", async () => {
+  await using running = await startStore({ port: 0, parameters: { requirepass: "secret" } });
+  const socket = await connected(running.port);
+  socket.on("error", () => {});
+  const closed = new Promise((resolve) => void socket.on("close", resolve));
+  while (!socket.destroyed) {
+    socket.write("GET k\r\n".repeat(10_000));
+    await new Promise((resolve) => void setImmediate(resolve));
+    if (socket.writableLength > 64 * 1024 * 1024) socket.destroy(new Error("it goes on reading"));
+  }
+  await closed;
+  assert.notEqual(socket.errored?.message, "it goes on reading");
+});

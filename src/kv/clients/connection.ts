@@ -12,8 +12,13 @@ import type { Store } from "../store.ts";
 
 /** Replies up to this are copied, so that their buffer serves the next ones; larger ones are handed over. */
 const COPIED_BYTES_MAX = 8 * 1024;
-/** While a client has not taken so much of its replies, nothing more is read of it. */
-const UNSENT_BYTES_MAX = 1024 * 1024;
+/**
+ * While a client has not taken so much of its replies, nothing more is read of it. More than the replies of any pipeline: many clients send one whole before they
+ * read, and would wait for ever.
+ */
+const UNSENT_BYTES_MAX = 256 * 1024 * 1024;
+/** Who makes much to send makes no more until the other side has taken all but this. */
+const DRAINED_BYTES = 1024 * 1024;
 
 /** What the connections of one thread share. */
 export interface ConnectionShared {
@@ -69,7 +74,7 @@ export class Connection implements ClientOutput {
       address: this.#address,
       localAddress: addressOf(socket.localAddress, socket.localPort),
       queryBytes: this.#parser.pendingBytes,
-      queryAllocatedBytes: this.#parser.allocatedBytes,
+      queryAllocatedBytes: this.#parser.claimedBytes,
       unsentBytes: socket.writableLength + this.#heldBytes + this.client.reply.length,
     };
   }
@@ -200,7 +205,7 @@ export class Connection implements ClientOutput {
 
   async drained(): Promise<void> {
     this.#flush();
-    if (this.#closed || this.#socket.writableLength <= UNSENT_BYTES_MAX) return;
+    if (this.#closed || this.#socket.writableLength <= DRAINED_BYTES) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
         this.#socket.off("drain", done);

@@ -60,7 +60,7 @@ export class TrackingTable {
       if (clients?.size === 0) this.#prefixes.delete(prefix);
     }
     client.tracking = undefined;
-    this.count--;
+    if (--this.count === 0) this.#readers.clear();
   }
 
   /** Remembers the keys of a command that has read them. */

@@ -1,6 +1,8 @@
+import { AnaxError } from "../../base/errors.ts";
 import { matchesGlob } from "../glob.ts";
 import { CommandError } from "../command-error.ts";
 import type { Client } from "../clients/client.ts";
+import { LISTENING } from "../clients/listeners.ts";
 import { PARAMETERS, PARAMETER_NAMES, type Parameter, type ParameterName } from "../parameters/parameters.ts";
 import { parseParameter, textOfParameter, type ParameterValue } from "../parameters/parameter-text.ts";
 import { rewriteConf } from "../parameters/rewrite-conf.ts";
@@ -48,35 +50,66 @@ const set: Command = {
       const given = request.word(i);
       const name = PARAMETER_NAMES.get(given);
       if (name === undefined) throw new CommandError(`ERR Unknown option or number of arguments for CONFIG SET - '${request.text(i)}'`);
-      const failed = (why: string): CommandError =>
-        new CommandError(`ERR CONFIG SET failed (possibly related to argument '${request.text(i)}') - ${why}`);
       const parameter: Parameter = PARAMETERS[name];
       if (parameter.secret === true) client.redact(i + 1);
-      if (parameter.fixed === true) throw failed("can't set immutable config");
-      if (parameter.guarded === true && !isAllowed(client, "enable-protected-configs")) throw failed("can't set protected config");
-      if (changes.has(name)) throw failed("duplicate parameter");
+      if (parameter.fixed === true) throw failed(request.text(i), "can't set immutable config");
+      if (parameter.guarded === true && !isAllowed(client, "enable-protected-configs"))
+        throw failed(request.text(i), "can't set protected config");
+      if (changes.has(name)) throw failed(request.text(i), "duplicate parameter");
       const value = parseParameter(parameter, request.text(i + 1), client.store.parameters[name]);
-      if (typeof value === "object") throw failed(value.problem);
+      if (typeof value === "object") throw failed(request.text(i), value.problem);
       changes.set(name, value);
     }
-    change(client, changes);
-    client.reply.ok();
+    const place = LISTENING.find((name) => changes.get(name) !== undefined && changes.get(name) !== client.store.parameters[name]);
+    if (place === undefined || client.store.listeners === undefined) {
+      change(client, changes);
+      client.reply.ok();
+    } else listenAnew(client, place, changes);
   },
 };
 
-/** Throws where the new values cannot be had; the old ones are there again then. */
-function change({ store }: Client, changes: ReadonlyMap<ParameterName, ParameterValue>): void {
-  const before = [...changes.keys()].map((name) => [name, store.parameters[name]]);
+/** Gives the old values back. Throws where the new ones cannot be had; the old ones are there again then. */
+function change({ store }: Client, changes: ReadonlyMap<ParameterName, ParameterValue>): ReadonlyMap<ParameterName, ParameterValue> {
+  const before = new Map([...changes.keys()].map((name) => [name, store.parameters[name]]));
   Object.assign(store.parameters, Object.fromEntries(changes));
   try {
     store.parametersChanged([...changes.keys()]);
   } catch (thrown) {
     if (!(thrown instanceof CommandError)) throw thrown;
     Object.assign(store.parameters, Object.fromEntries(before));
-    const name = [...changes.keys()].find((each) => each.startsWith("oom-score-adj"));
-    throw new CommandError(`ERR CONFIG SET failed (possibly related to argument '${name}') - ${thrown.message}`);
+    throw failed(
+      [...changes.keys()].find((each) => each.startsWith("oom-score-adj"))!,
+      thrown.message,
+    );
   }
+  return before;
 }
+
+/** The client waits until the new places are open and the old ones closed, or all is as it was. */
+function listenAnew(client: Client, place: ParameterName, changes: ReadonlyMap<ParameterName, ParameterValue>): void {
+  const { store } = client;
+  const { parameters, blocked } = store;
+  const listeners = store.listeners!; // as the caller has seen
+  if (!client.mayBlock) throw failed(place, "not possible within a transaction");
+  if (listeners.busy) throw failed(place, "another client is changing it");
+  const before = change(client, changes);
+  blocked.add(client, { db: client.db, keys: [], serve: () => false, timedOut: () => {}, reason: "pause", timer: undefined });
+  void listeners
+    .apply({ plain: parameters.port || -1, tls: parameters["tls-port"] || -1 })
+    .then(
+      () => client.reply.ok(),
+      (thrown: unknown) => {
+        if (!(thrown instanceof AnaxError)) throw thrown;
+        change(client, before);
+        const why = place === "bind" ? "Failed to bind to specified addresses." : "Unable to listen on this port. Check server logs.";
+        client.fail(failed(place, thrown.code === "config.invalid" ? thrown.message : why).message);
+      },
+    )
+    .finally(() => blocked.release(client));
+}
+
+const failed = (name: string, why: string): CommandError =>
+  new CommandError(`ERR CONFIG SET failed (possibly related to argument '${name}') - ${why}`);
 
 /** Whether what is dangerous in the wrong hands is switched on, for this client. */
 export function isAllowed(client: Client, name: "enable-protected-configs" | "enable-debug-command" | "enable-module-command"): boolean {
@@ -105,7 +138,7 @@ const rewrite: Command = {
   summary: "Writes the parameters to the file that they came from.",
   since: "2.8.0",
   run({ store, reply }) {
-    const { configFile } = store.listening;
+    const { configFile } = store;
     if (configFile === "") throw new CommandError("ERR The server is running without a config file");
     try {
       rewriteConf(store, configFile);

@@ -123,3 +123,14 @@ test("a counter is written over in place, whatever its length and sign", () => {
   assert.equal(call("INCR", "counter"), model * 10 + 1);
   assert.equal(call("OBJECT", "ENCODING", "counter"), "int");
 });
+
+test("MIGRATE knows its keys from the words of AUTH, and a wrong password is noted with the command that it came with", () => {
+  const { call } = aStore();
+  const migrate = ["MIGRATE", "host", "6379", "", "0", "500"];
+  assert.deepEqual(call("COMMAND", "GETKEYS", ...migrate, "AUTH", "KEYS", "KEYS", "a", "b"), ["a", "b"]);
+  assert.deepEqual(call("COMMAND", "GETKEYS", ...migrate, "AUTH2", "KEYS", "KEYS", "KEYS", "a"), ["a"]);
+  call("CONFIG", "SET", "requirepass", "secret");
+  assert.match(String(call("AUTH", "ann", "wrong")), /^-WRONGPASS/);
+  const [entry] = call("ACL", "LOG") as Reply[][];
+  assert.equal(entry![entry!.indexOf("object") + 1], "AUTH");
+});

@@ -67,8 +67,11 @@ const migrate: Command = {
   keys: keyAt(3, "RW", "access", "delete", "incomplete"),
   keysOf(request) {
     if (request.lengths[3]! > 0) return [3];
-    for (let i = 6; i < request.count; i++)
-      if (request.word(i) === "keys") return Array.from({ length: request.count - i - 1 }, (_, n) => i + 1 + n);
+    for (let i = 6; i < request.count; i++) {
+      const word = request.word(i);
+      if (word === "keys") return Array.from({ length: request.count - i - 1 }, (_, n) => i + 1 + n);
+      i += word === "auth" ? 1 : word === "auth2" ? 2 : 0;
+    }
     return [];
   },
   run(client, request) {

@@ -12,11 +12,11 @@ export class OomScore {
   #before: number | undefined;
 
   /** Throws a `CommandError` where the system does not let it. */
-  apply(parameters: ParameterValues): void {
+  apply(parameters: ParameterValues, isReplica: boolean): void {
     const mode = parameters["oom-score-adj"];
     if (mode === "no" && this.#before === undefined) return;
     this.#before ??= Number(readFileSync(FILE, "latin1"));
-    const value = Number(parameters["oom-score-adj-values"].split(" ")[0]);
+    const value = Number(parameters["oom-score-adj-values"].split(" ")[isReplica ? 1 : 0]);
     const score = mode === "no" ? this.#before : mode === "absolute" ? value : this.#before + value;
     try {
       writeFileSync(FILE, String(Math.max(-SCORE_MAX, Math.min(SCORE_MAX, score))));

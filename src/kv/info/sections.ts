@@ -23,7 +23,7 @@ const server: InfoSection = (store) => {
     ["process_id", process.pid],
     ["process_supervised", "no"],
     ["run_id", store.runId],
-    ["tcp_port", store.listening.port],
+    ["tcp_port", store.parameters.port],
     ["server_time_usec", Math.round(store.clock.wallMs() * 1000)],
     ["uptime_in_seconds", seconds],
     ["uptime_in_days", Math.floor(seconds / 86_400)],
@@ -31,7 +31,7 @@ const server: InfoSection = (store) => {
     ["configured_hz", store.parameters.hz],
     ["lru_clock", Math.floor(store.nowMs / 1000) & 0xff_ffff],
     ["executable", process.execPath],
-    ["config_file", store.listening.configFile],
+    ["config_file", store.configFile],
     ["io_threads_active", 0],
   ];
 };

@@ -81,6 +81,12 @@ export function shutdownFlags(text: string): string | Refused {
   return SHUTDOWN_FLAGS.filter((flag) => words.includes(flag)).join(" ");
 }
 
+/** `unixsocketperm`: octal. */
+export const fileMode = (text: string): string | Refused => {
+  if (!/^[0-7]+$/.test(text)) return { problem: "argument couldn't be parsed into an integer" };
+  return Number.parseInt(text, 8) > 0o777 ? { problem: "argument must be between 0 and 777 inclusive" } : text;
+};
+
 const UNITS: Readonly<Record<string, number>> = {
   "": 1,
   b: 1,

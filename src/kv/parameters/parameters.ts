@@ -1,5 +1,5 @@
 import { notifyFlagsText } from "./notify-flags.ts";
-import { outputLimits, percentiles, savePoints, scoreAdjustments, shutdownFlags, type Refused } from "./parameter-forms.ts";
+import { fileMode, outputLimits, percentiles, savePoints, scoreAdjustments, shutdownFlags, type Refused } from "./parameter-forms.ts";
 
 /** A parameter as redis.conf, `CONFIG GET` and `CONFIG SET` know it. */
 export type Parameter = {
@@ -61,6 +61,8 @@ const USED = {
   bind: text("* -::*"),
   port: integer(6379, 0, 65_535),
   "tls-port": integer(0, 0, 65_535),
+  unixsocket: fixed(text()),
+  unixsocketperm: fixed(formed("0", fileMode)),
   timeout: integer(0),
   "tcp-keepalive": integer(300),
   "tcp-backlog": fixed(integer(511)),
@@ -135,6 +137,7 @@ const USED = {
   "replica-announce-ip": { ...text(), alias: "slave-announce-ip" },
   "replica-announce-port": { ...integer(0, 0, 65_535), alias: "slave-announce-port" },
   "replica-announced": boolean(true),
+  "bind-source-addr": text(),
   "replica-ignore-maxmemory": { ...boolean(true), alias: "slave-ignore-maxmemory" },
   "min-replicas-to-write": { ...integer(0), alias: "min-slaves-to-write" },
   "min-replicas-max-lag": { ...integer(10), alias: "min-slaves-max-lag" },
@@ -187,7 +190,6 @@ const WITHOUT_EFFECT = {
   bgsave_cpulist: fixed(text()),
   bio_cpulist: fixed(text()),
   server_cpulist: fixed(text()),
-  "bind-source-addr": text(),
   "cluster-allow-pubsubshard-when-down": boolean(true),
   "cluster-allow-reads-when-down": boolean(false),
   "cluster-allow-replica-migration": boolean(true),
@@ -240,8 +242,6 @@ const WITHOUT_EFFECT = {
   "tls-session-cache-size": integer(20 * 1024),
   "tls-session-cache-timeout": integer(300),
   "tls-session-caching": boolean(true),
-  unixsocket: fixed(text()),
-  unixsocketperm: fixed(integer(0, 0, 0o777)),
   "use-exit-on-panic": { ...boolean(false), hidden: true },
   "watchdog-period": { ...integer(0), hidden: true },
 } as const satisfies Readonly<Record<string, Parameter>>;

@@ -23,9 +23,9 @@ export class Handshake {
   constructor(store: Store, send: (bytes: Buffer) => void, asksToLead: boolean) {
     this.#store = store;
     this.#send = send;
-    const { listening, parameters } = store;
+    const { parameters } = store;
     const { masteruser, masterauth, "replica-announce-ip": ip } = parameters;
-    const ownPort = parameters["tls-replication"] && listening.tlsPort > 0 ? listening.tlsPort : listening.port;
+    const ownPort = (parameters["tls-replication"] && parameters["tls-port"]) || parameters.port;
     const port = parameters["replica-announce-port"] || ownPort;
     this.#questions.push(["PING"]);
     if (masterauth !== "") this.#questions.push(masteruser === "" ? ["AUTH", masterauth] : ["AUTH", masteruser, masterauth]);

@@ -82,7 +82,8 @@ export class Link implements Disposable {
     const isSecure = parameters["tls-replication"];
     let socket: Socket;
     try {
-      socket = isSecure ? connectTls({ ...this.address, ...tlsClientOptions(parameters) }) : createConnection(this.address);
+      const to = { ...this.address, localAddress: parameters["bind-source-addr"] || undefined };
+      socket = isSecure ? connectTls({ ...to, ...tlsClientOptions(parameters) }) : createConnection(to);
     } catch (error) {
       return this.#broken(error); // certificates that cannot be used
     }

@@ -109,7 +109,7 @@ export class Replication implements Disposable {
       },
       applied: (bytes) => this.primary.feed(bytes),
     });
-    store.settleExpiry();
+    store.roleChanged();
     this.primary.begin();
   }
 
@@ -131,7 +131,7 @@ export class Replication implements Disposable {
     const store = this.#store;
     store.gates.delete(this.#gate);
     store.parameters.replicaof = "";
-    store.settleExpiry();
+    store.roleChanged();
     this.primary.rename();
     // They have to learn the new name, and go on at once.
     this.primary.dropReplicas();

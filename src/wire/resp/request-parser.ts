@@ -53,13 +53,19 @@ export class RequestParser {
     this.#shared = shared;
   }
 
-  /** Bytes that wait for the rest of their command, or for the client to go on. */
+  /** Bytes that wait for the rest of their argument, or for the client to go on. */
   get pendingBytes(): number {
-    return this.#pendingBytes;
+    return this.#partial === undefined ? this.#pendingBytes : this.#pendingBytes - this.#resumeAt;
   }
 
   get allocatedBytes(): number {
     return this.#pending?.length ?? 0;
+  }
+
+  /** Bytes that are allocated, or will be once what is announced has come. */
+  get claimedBytes(): number {
+    const announced = this.#partial !== undefined && this.#bulk >= 0 ? this.#resumeAt + this.#bulk + 2 : 0;
+    return Math.max(this.allocatedBytes, announced);
   }
 
   /** Takes what was read and runs the commands in it. The chunk may be reused afterwards. Throws `ProtocolError`. */
@@ -91,8 +97,9 @@ export class RequestParser {
     const size = this.#pendingBytes + to - from;
     if (size > limits.pendingBytesMax) throw new ProtocolError("ERR Protocol error: too much unread input");
     if (this.#pending === undefined || this.#pending.length < size) {
-      // The length that the argument under way will have is believed only as far as its bytes come.
-      const grown = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, size, Math.min(2 * (this.#pending?.length ?? 0), limits.pendingBytesMax)));
+      // The length that the argument under way will have is believed only as far as its bytes come, and no more is taken than it needs.
+      const needed = this.claimedBytes > this.allocatedBytes ? this.claimedBytes : limits.pendingBytesMax;
+      const grown = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, size, Math.min(2 * this.allocatedBytes, needed)));
       this.#pending?.copy(grown, 0, 0, this.#pendingBytes);
       this.#pending = grown;
     }
