@@ -14,6 +14,9 @@ export function int64Of(text: string): bigint | undefined {
   return value < INT64_MIN || value > INT64_MAX ? undefined : value;
 }
 
+/** The largest double that 64 bits hold: the one nearest to their largest number is above it. */
+export const INT64_DOUBLE_MAX = 2 ** 63 - 1024;
+
 export const fitsInt64 = (value: bigint): boolean => value >= INT64_MIN && value <= INT64_MAX;
 
 /**
@@ -58,14 +61,14 @@ export function int64At(request: Request, index: number, error?: string): bigint
   return value;
 }
 
-/** An argument as an integer that a double holds, between the bounds; beyond 2^53 it is the nearest double. Throws as `int64At`. */
+/** An argument as an integer that a double holds, between the bounds; beyond 2^53 it is the nearest double that 64 bits hold. Throws as `int64At`. */
 export function integerAt(
   request: Request,
   index: number,
   bounds: { readonly min?: number; readonly max?: number; readonly error?: string } = {},
 ): number {
   const quick = safeIntegerIn(request.bytes, request.offsets[index]!, request.lengths[index]!);
-  const value = Number.isNaN(quick) ? Number(int64At(request, index, bounds.error)) : quick;
+  const value = Number.isNaN(quick) ? Math.min(Number(int64At(request, index, bounds.error)), INT64_DOUBLE_MAX) : quick;
   if (value < (bounds.min ?? -Infinity) || value > (bounds.max ?? Infinity))
     throw bounds.error === undefined ? notAnInteger() : new CommandError(bounds.error);
   return value;

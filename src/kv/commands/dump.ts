@@ -1,12 +1,13 @@
 import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
-import { integerAt } from "../numbers.ts";
+import { int64At, integerAt } from "../numbers.ts";
 import { putValue } from "../persist/put-value.ts";
 import { dumpOf, isDump, readDump } from "../persist/rdb/dump.ts";
 import { RdbError } from "../persist/rdb/rdb-error.ts";
 import type { ReadValue } from "../persist/rdb/read-value.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import { keyAt, type Command } from "./command.ts";
+import { absoluteMs } from "./expiry.ts";
 
 const dump: Command = {
   name: "dump",
@@ -66,10 +67,10 @@ const restore = (name: "restore" | "restore-asking", since: string): Command => 
     const key = request.text(1);
     const before = db.peekText(key);
     if (!options.replaces && before !== 0) throw new CommandError("BUSYKEY Target key name already exists.");
-    const ttl = integerAt(request, 2);
-    if (ttl < 0) throw new CommandError("ERR Invalid TTL value, must be >= 0");
+    const ttl = int64At(request, 2);
+    if (ttl < 0n) throw new CommandError("ERR Invalid TTL value, must be >= 0");
     const value = valueOf(client, request);
-    const expiryMs = ttl === 0 ? undefined : options.absolute ? ttl : ttl + store.nowMs;
+    const expiryMs = ttl === 0n ? undefined : absoluteMs(ttl, options.absolute ? "at-ms" : "ms", store.nowMs, name);
     if (expiryMs !== undefined && expiryMs <= store.nowMs && db.expiryMode === "delete") {
       if (before !== 0) {
         client.propagateAs(["DEL", key]);

@@ -1,6 +1,6 @@
 import type { Request } from "../../wire/resp/request.ts";
 import { CommandError } from "../command-error.ts";
-import { int64At } from "../numbers.ts";
+import { INT64_DOUBLE_MAX, int64At } from "../numbers.ts";
 
 /** What the number means: from now on, or since 1970. */
 export type ExpiryUnit = "s" | "ms" | "at-s" | "at-ms";
@@ -19,7 +19,7 @@ export function absoluteMs(value: bigint, unit: ExpiryUnit, nowMs: number, comma
   const ms = unit === "s" || unit === "at-s" ? value * 1000n : value;
   const at = unit === "s" || unit === "ms" ? ms + BigInt(nowMs) : ms;
   if (ms > INT64_MAX || ms < -INT64_MAX || at > INT64_MAX) throw invalid(command);
-  return Number(at);
+  return Math.min(Number(at), INT64_DOUBLE_MAX);
 }
 
 const invalid = (command: string): CommandError => new CommandError(`ERR invalid expire time in '${command}' command`);

@@ -1,3 +1,4 @@
+import { CommandError } from "../command-error.ts";
 import type { Database } from "../keyspace/database.ts";
 import type { Store } from "../store.ts";
 import { putValue } from "./put-value.ts";
@@ -47,9 +48,14 @@ export class RdbLoader implements RdbSink {
 
   library(code: string): void {
     const { loader, libraries } = this.#store.scripting;
-    const library = loader.load(code);
-    if (!this.#replaces && libraries.get(library.name) !== undefined) throw new RdbError("a library of functions that is there already");
-    libraries.put(library);
+    try {
+      const library = loader.load(code);
+      if (!this.#replaces && libraries.get(library.name) !== undefined) throw new RdbError("a library of functions that is there already");
+      libraries.put(library);
+    } catch (thrown) {
+      if (!(thrown instanceof CommandError)) throw thrown;
+      throw new RdbError(`a library of functions that cannot be loaded: ${thrown.message.replace(/^ERR /, "")}`);
+    }
   }
 
   skipped(what: string): void {

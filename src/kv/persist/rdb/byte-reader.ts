@@ -1,4 +1,5 @@
 import { latin1Of } from "../../../base/latin1.ts";
+import { INT64_DOUBLE_MAX } from "../../numbers.ts";
 import { lzfDecompressed } from "./lzf.ts";
 import { RdbEnds, RdbError } from "./rdb-error.ts";
 
@@ -38,9 +39,9 @@ export class ByteReader {
     return this.bytes.readInt32LE(this.take(4));
   }
 
-  /** A time: beyond 53 bits the nearest double. */
+  /** A time: beyond 53 bits the nearest double, as far as 64 bits hold it. */
   int64(): number {
-    return Number(this.bytes.readBigInt64LE(this.take(8)));
+    return Math.min(Number(this.bytes.readBigInt64LE(this.take(8))), INT64_DOUBLE_MAX);
   }
 
   double(): number {
@@ -67,6 +68,11 @@ export class ByteReader {
     const value = this.bigCount();
     if (value > SAFE_MAX) throw new RdbError("impossible length");
     return Number(value);
+  }
+
+  /** How often something was done: what clients say, so any 64 bits; the nearest double. */
+  tally(): number {
+    return Math.min(Number(this.bigCount()), INT64_DOUBLE_MAX);
   }
 
   bigCount(): bigint {

@@ -226,3 +226,34 @@ test("what this server has no type for is passed over and told", () => {
   assert.deepEqual([...loader.skippedKinds.values()], [1]);
   assert.match([...loader.skippedKinds.keys()][0]!, /module/);
 });
+
+test("numbers as large as clients may give them are written, and read again", () => {
+  const fixture = aStore();
+  const { call } = fixture;
+  const largest = "9223372036854775807";
+  call("SET", "late", "1");
+  assert.equal(call("PEXPIREAT", "late", largest), 1);
+  const dump = String(call("DUMP", "late"));
+  assert.match(String(call("RESTORE", "overflows", largest, dump)), /^-ERR invalid expire time in 'restore' command/);
+  assert.equal(call("RESTORE", "restored", largest, dump, "ABSTTL"), "OK");
+  call("XADD", "stream", "1-1", "f", "v");
+  call("XGROUP", "CREATE", "stream", "group", "0", "ENTRIESREAD", largest);
+  call("XREADGROUP", "GROUP", "group", "me", "STREAMS", "stream", ">");
+  call("XCLAIM", "stream", "group", "me", "0", "1-1", "TIME", largest, "RETRYCOUNT", largest);
+  assert.equal(call("XSETID", "stream", "1-1", "ENTRIESADDED", largest, "MAXDELETEDID", "0-0"), "OK");
+  const other = aStore();
+  load(other, [rdbOf(fixture)]);
+  assert.equal(digestOf(other.store), digestOf(fixture.store));
+  assert.deepEqual(other.call("XPENDING", "stream", "group", "-", "+", "1"), fixture.call("XPENDING", "stream", "group", "-", "+", "1"));
+  assert.ok(Number(other.call("PEXPIRETIME", "late")) > 9.2e18);
+});
+
+test("a library of functions that is none makes the file a damaged one", () => {
+  const writer = new ByteWriter(false);
+  writer.rawText("REDIS0011");
+  writer.byte(245);
+  writer.text("#!lua name=lib\nredis.register_function(");
+  writer.byte(255);
+  writer.raw(Buffer.alloc(8));
+  assert.throws(() => load(aStore(), [writer.take()]), /^RdbError: a library of functions that cannot be loaded: Error compiling function/);
+});

@@ -24,7 +24,7 @@ export function readStream(reader: ByteReader, type: number, limits: ValueLimits
   else {
     readId(reader); // of the first entry: it is known
     stream.deletedMax = readId(reader);
-    stream.added = reader.count();
+    stream.added = reader.tally();
     if (stream.added < size) throw new RdbError("a stream with more entries than were ever added");
   }
   for (let groups = reader.count(); groups > 0; groups--) readGroup(reader, stream, type);
@@ -75,7 +75,7 @@ function readGroup(reader: ByteReader, stream: StreamValue, type: number): void 
   for (let left = reader.count(); left > 0; left--) {
     const id = reader.id();
     if (pending.has(id)) throw new RdbError("an entry twice in a group");
-    pending.set(id, { deliveredMs: reader.int64(), deliveries: reader.count() });
+    pending.set(id, { deliveredMs: reader.int64(), deliveries: reader.tally() });
   }
   for (let left = reader.count(); left > 0; left--) {
     const consumerName = reader.text();
