@@ -20,6 +20,7 @@ const TARGETS = {
   "test:incidents": "test/incidents/main.ts",
   "test:redis": "test/redis/main.ts",
   "test:store-crash": "test/store/main.ts",
+  "test:store-fuzz": "test/store/fuzz/main.ts",
   docs: "scripts/docs.ts",
   anax: "bin/anax.ts",
 };
@@ -39,7 +40,7 @@ process.exit(child.status ?? 1);
 
 /** The locked packages, once per lock file. Not `npm ci`: it refuses a lock file that lacks optional binaries of foreign platforms. */
 function install() {
-  const stamp = join(root, "node_modules/.anax-installed");
+  const stamp = join(root, "node_modules/.package-lock.sha256");
   const lock = createHash("sha256")
     .update(readFileSync(join(root, "package-lock.json")))
     .digest("hex");

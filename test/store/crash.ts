@@ -31,7 +31,7 @@ export async function crashOnce(round: CrashRound): Promise<number> {
   const written: Written[] = [];
   let killedMs: number;
   {
-    await using store = await startStoreProcess(dataDir, parameters);
+    await using store = await startStoreProcess({ dataDir, parameters });
     using control = await RespClient.connect(store.port);
     await control.call("FLUSHALL");
     const connections = await Promise.all(Array.from({ length: clients }, () => RespClient.connect(store.port)));
@@ -49,7 +49,7 @@ export async function crashOnce(round: CrashRound): Promise<number> {
     await Promise.all(writing);
     for (const connection of connections) connection[Symbol.dispose]();
   }
-  await using store = await startStoreProcess(dataDir, parameters);
+  await using store = await startStoreProcess({ dataDir, parameters });
   using reader = await RespClient.connect(store.port);
   for (const [client, { sent, acknowledgedMs }] of written.entries()) {
     const certain = policy === "always" ? acknowledgedMs.length : acknowledgedMs.filter((ms) => ms < killedMs - LOSS_MS).length;

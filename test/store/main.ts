@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { createRandom } from "../../src/base/random.ts";
 import { temporaryDirectory } from "../kit/temporary-directory.ts";
 import { crashOnce } from "./crash.ts";
 
@@ -12,19 +13,18 @@ const { values } = parseArgs({
   },
 });
 const policy = values.policy === "everysec" ? "everysec" : "always";
-let state = Number(values.seed) >>> 0;
-/** Mulberry32. */
-const random = (): number => {
-  state = (state + 0x6d2b79f5) >>> 0;
-  let t = Math.imul(state ^ (state >>> 15), state | 1);
-  t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-};
+const random = createRandom(Number(values.seed));
 console.log(`policy ${policy}, ${values.rounds} rounds, seed ${values.seed}`);
 let acknowledged = 0;
 for (let round = 1; round <= Number(values.rounds); round++) {
   await using directory = await temporaryDirectory();
-  acknowledged += await crashOnce({ dataDir: directory.path, policy, random, clients: 4, loadMsMax: policy === "always" ? 150 : 2500 });
+  acknowledged += await crashOnce({
+    dataDir: directory.path,
+    policy,
+    random: () => random.next(),
+    clients: 4,
+    loadMsMax: policy === "always" ? 150 : 2500,
+  });
   if (round % 25 === 0) console.log(`${round} kills, ${acknowledged} transactions acknowledged, none missing`);
 }
 console.log(`ok: ${values.rounds} kills, ${acknowledged} transactions acknowledged, none missing`);
