@@ -1,6 +1,7 @@
 import { mkdtempSync, mkdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { diskErrorOf } from "../../disk/disk-error.ts";
 import type { Store } from "../store.ts";
 
 /**
@@ -21,10 +22,15 @@ export class DataDirectory implements Disposable {
     return this.#store.parameters.dir !== "" && this.#store.parameters.dir !== this.#temporary;
   }
 
+  /** Throws `disk.full`, `disk.io`. */
   get path(): string {
     const { parameters } = this.#store;
-    if (parameters.dir === "") parameters.dir = this.#temporary = mkdtempSync(join(tmpdir(), "anax-store-"));
-    else mkdirSync(parameters.dir, { recursive: true });
+    try {
+      if (parameters.dir === "") parameters.dir = this.#temporary = mkdtempSync(join(tmpdir(), "anax-store-"));
+      else mkdirSync(parameters.dir, { recursive: true });
+    } catch (error) {
+      throw diskErrorOf(error, { path: parameters.dir });
+    }
     return parameters.dir;
   }
 
