@@ -11,6 +11,6 @@ const worker = new Worker(
     console.log("active");
     await new Promise(() => {});
   },
-  { connection, lockDuration: 1000, stalledInterval: 60_000 },
+  { connection, lockDuration: 1000, stalledInterval: 500 },
 );
 worker.on("error", (error) => console.error(error));

@@ -52,7 +52,7 @@ class Parts implements AsyncDisposable {
 }
 
 const ended = async (queue: Queue, id: string | undefined): Promise<Job> => {
-  await waitFor(async () => ["completed", "failed"].includes(await queue.getJobState(id!)));
+  await waitFor(async () => ["completed", "failed"].includes(await queue.getJobState(id!)), 180_000);
   return (await queue.getJob(id!))!;
 };
 
@@ -235,7 +235,7 @@ for (const protocol of [2, 3] as const)
       child.kill("SIGKILL");
       await once(child, "exit");
       const stalled: string[] = [];
-      all.worker(async () => "saved", { lockDuration: 1000, stalledInterval: 500 }).on("stalled", (id) => stalled.push(id));
+      all.worker(async () => "saved", { stalledInterval: 500, maxStalledCount: 5 }).on("stalled", (id) => stalled.push(id));
       assert.equal((await ended(queue, job.id)).returnvalue, "saved");
       assert.deepEqual(stalled, [job.id]);
     });
@@ -244,7 +244,12 @@ for (const protocol of [2, 3] as const)
       await using all = parts();
       const queue = all.queue();
       const events = new Set<string>();
-      all.worker(async (job) => void events.add(job.id!), { concurrency: 4, lockDuration: 2000, stalledInterval: 500 });
+      all.worker(async (job) => void events.add(job.id!), {
+        concurrency: 4,
+        lockDuration: 5000,
+        stalledInterval: 500,
+        maxStalledCount: 10,
+      });
       const ids: string[] = [];
       let crashed: Promise<void> | undefined;
       for (let index = 0; index < 120; index++) {
@@ -255,7 +260,7 @@ for (const protocol of [2, 3] as const)
         if (index === 40) crashed = scene.crash();
       }
       await crashed;
-      await waitFor(async () => ids.every((id) => events.has(id)));
+      await waitFor(async () => ids.every((id) => events.has(id)), 180_000);
       await waitFor(async () => (await queue.getJobCountByTypes("active", "wait", "delayed", "failed")) === 0);
     });
   });
