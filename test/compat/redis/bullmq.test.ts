@@ -6,8 +6,11 @@ import { fileURLToPath } from "node:url";
 import { FlowProducer, Queue, QueueEvents, UnrecoverableError, Worker, type Job, type Processor, type WorkerOptions } from "bullmq";
 import { Redis } from "ioredis";
 import { createClient } from "redis";
-import { waitFor } from "../../kit/process.ts";
+import { waitFor as waitForOnly } from "../../kit/process.ts";
 import { startClientScene } from "./client-scene.ts";
+
+/** A store and its workers on a busy machine need longer than one program does to be ready. */
+const waitFor = (condition: () => Promise<boolean>): Promise<void> => waitForOnly(condition, 180_000);
 
 type Closes = { close(): Promise<void> };
 
@@ -52,7 +55,7 @@ class Parts implements AsyncDisposable {
 }
 
 const ended = async (queue: Queue, id: string | undefined): Promise<Job> => {
-  await waitFor(async () => ["completed", "failed"].includes(await queue.getJobState(id!)), 180_000);
+  await waitFor(async () => ["completed", "failed"].includes(await queue.getJobState(id!)));
   return (await queue.getJob(id!))!;
 };
 
@@ -96,15 +99,15 @@ for (const protocol of [2, 3] as const)
       await using all = parts();
       const queue = all.queue();
       await queue.pause();
-      const jobs = await queue.addBulk(Array.from({ length: 300 }, (_, n) => ({ name: "n", data: { n }, opts: { priority: 300 - n } })));
-      assert.equal(new Set(jobs.map(({ id }) => id)).size, 300);
+      const jobs = await queue.addBulk(Array.from({ length: 100 }, (_, n) => ({ name: "n", data: { n }, opts: { priority: 100 - n } })));
+      assert.equal(new Set(jobs.map(({ id }) => id)).size, 100);
       const order: number[] = [];
       all.worker(async (job) => void order.push(job.data.n));
       await queue.resume();
-      await waitFor(async () => order.length === 300);
+      await waitFor(async () => order.length === 100);
       assert.deepEqual(
         order,
-        Array.from({ length: 300 }, (_, n) => 299 - n),
+        Array.from({ length: 100 }, (_, n) => 99 - n),
       );
       const done = new Set<number>();
       for (let worker = 0; worker < 3; worker++)
@@ -116,8 +119,8 @@ for (const protocol of [2, 3] as const)
           { concurrency: 5 },
           "shared",
         );
-      await all.queue("shared").addBulk(Array.from({ length: 300 }, (_, n) => ({ name: "n", data: { n } })));
-      await waitFor(async () => done.size === 300);
+      await all.queue("shared").addBulk(Array.from({ length: 100 }, (_, n) => ({ name: "n", data: { n } })));
+      await waitFor(async () => done.size === 100);
     });
 
     await t.test("a delayed job waits, and can be promoted", async () => {
@@ -260,7 +263,7 @@ for (const protocol of [2, 3] as const)
         if (index === 40) crashed = scene.crash();
       }
       await crashed;
-      await waitFor(async () => ids.every((id) => events.has(id)), 180_000);
+      await waitFor(async () => ids.every((id) => events.has(id)));
       await waitFor(async () => (await queue.getJobCountByTypes("active", "wait", "delayed", "failed")) === 0);
     });
   });
