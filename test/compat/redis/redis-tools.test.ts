@@ -64,7 +64,7 @@ test("redis-cli", { skip }, async (t) => {
     assert.match(await cli("--hotkeys"), /Sampled 5006 keys/);
     await cli("CONFIG", "SET", "maxmemory-policy", "noeviction");
     assert.match(await cli("--latency", "--raw", "-i", "0.2"), /^\d+ \d+ [\d.]+ \d+/);
-    const stat = spawn("redis-cli", [...at, "--stat", "-i", "0.05"], { stdio: ["ignore", "pipe", "inherit"] });
+    const stat = spawn("redis-cli", [...at, "--stat", "-i", "0.01"], { stdio: ["ignore", "pipe", "inherit"] });
     let text = "";
     stat.stdout.on("data", (part: Buffer) => (text += part.toString()));
     // Of all databases: one more is in another.
