@@ -1,3 +1,4 @@
+import { latin1Of } from "../../base/latin1.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
@@ -210,14 +211,13 @@ function within(set: SortedSet, shape: Shape, max: number): Found[] {
   for (const cell of cellsOf(shape)) {
     const least = scoreOfCell(cell);
     const next = least + 4 ** (CELL_BITS_MAX - cell.bits);
-    for (const { members, scores, from, to } of set.runs(set.rankOf(least, ""), set.rankOf(next, "")))
-      for (let i = from; i < to; i++) {
-        const position = positionOfScore(scores[i]!);
-        const meters = distanceWithin(shape, position);
-        if (meters === undefined) continue;
-        found.push({ member: members[i]!, score: scores[i]!, position, meters });
-        if (found.length >= max) return found;
-      }
+    set.visit(set.rankOf(least, ""), set.rankOf(next, ""), false, (bytes, from, length, score) => {
+      const position = positionOfScore(score);
+      const meters = distanceWithin(shape, position);
+      if (meters !== undefined) found.push({ member: latin1Of(bytes, from, from + length), score, position, meters });
+      return found.length < max;
+    });
+    if (found.length >= max) break;
   }
   return found;
 }
@@ -228,7 +228,7 @@ function run(client: Client, request: Request, form: SearchForm): void {
   if (search.storeAt === undefined) return replyFound(client, found, search);
   const stored = new SortedSet();
   for (const { member, score, meters } of found)
-    stored.add(member, search.storesDistance ? meters / search.unit : score, client.store.parameters);
+    stored.set(member, search.storesDistance ? meters / search.unit : score, client.store.parameters);
   const event = form.around === "options" ? "geosearchstore" : "georadiusstore";
   storeSortedSet(client, request, stored, { index: search.storeAt, event });
 }

@@ -6,7 +6,7 @@ import { doubleAt, integerAt } from "../numbers.ts";
 import type { SetValue } from "../types/set-value.ts";
 import { SortedSet } from "../types/sorted-set.ts";
 import { keyAt, keysCountedAt, type Command } from "./command.ts";
-import { replyRuns, storeSortedSet } from "./sorted-set-range.ts";
+import { replyMembers, storeSortedSet } from "./sorted-set-range.ts";
 
 type Operation = "union" | "inter" | "diff";
 type Aggregate = (a: number, b: number) => number;
@@ -141,7 +141,7 @@ const OPERATIONS = { union, inter: intersection, diff: difference };
 
 function resultOf(client: Client, operation: Operation, query: AlgebraQuery): SortedSet {
   const result = new SortedSet();
-  OPERATIONS[operation](query, (member, score) => result.add(member, score, client.store.parameters));
+  OPERATIONS[operation](query, (member, score) => result.set(member, score, client.store.parameters));
   return result;
 }
 
@@ -162,7 +162,7 @@ const reads = (operation: Operation): Command => ({
   run(client, request) {
     const query = queryAt(client, request, 1, { operation, command: `z${operation}` });
     const result = resultOf(client, operation, query);
-    replyRuns(client, result.runs(), { reversed: false, withScores: query.withScores });
+    replyMembers(client, result, { from: 0, to: result.size }, { reversed: false, withScores: query.withScores });
   },
 });
 

@@ -1,7 +1,8 @@
 import { CommandError } from "../command-error.ts";
 import { integerAt, doubleOf } from "../numbers.ts";
 import type { Request } from "../../wire/resp/request.ts";
-import { ANY_SCORE, LAST } from "../types/score-tree.ts";
+import { ANY_SCORE } from "../types/score-tree.ts";
+import { LAST } from "../types/scored-table.ts";
 import type { SortedSet } from "../types/sorted-set.ts";
 
 /** What a range of a sorted set goes by. */

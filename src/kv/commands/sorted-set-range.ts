@@ -3,8 +3,7 @@ import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import { ZSET } from "../keyspace/value.ts";
 import { integerAt } from "../numbers.ts";
-import type { Run } from "../types/score-tree.ts";
-import { SortedSet } from "../types/sorted-set.ts";
+import { GIVEN, SortedSet } from "../types/sorted-set.ts";
 import { keyAt, type Command } from "./command.ts";
 import { shrunk } from "./sorted-set.ts";
 import { rangeAt, type Range, type RangeKind, type Ranks } from "./sorted-set-bounds.ts";
@@ -69,28 +68,25 @@ const range = (name: string, since: string, form: RangeForm): Command => ({
     const query = queryAt(request, 2, form);
     const set = client.readValue<SortedSet>(request, 1, ZSET);
     const ranks = set === undefined ? { from: 0, to: 0 } : ranksOf(set, query);
-    replyRuns(client, set?.runs(ranks.from, ranks.to) ?? [], query);
+    replyMembers(client, set, ranks, query);
   },
 });
 
 /** The members one after the other; with scores in RESP3 as pairs. */
-export function replyRuns(
+export function replyMembers(
   { reply }: Client,
-  runs: readonly Run[],
+  set: SortedSet | undefined,
+  { from, to }: Ranks,
   { reversed, withScores }: { readonly reversed: boolean; readonly withScores: boolean },
 ): void {
-  const count = runs.reduce((sum, { from, to }) => sum + to - from, 0);
+  const count = set === undefined ? 0 : Math.max(0, Math.min(to, set.size) - from);
   const pairs = withScores && reply.protocol === 3;
   reply.array(withScores && !pairs ? 2 * count : count);
-  for (let r = 0; r < runs.length; r++) {
-    const { members, scores, from, to } = runs[reversed ? runs.length - 1 - r : r]!;
-    for (let i = from; i < to; i++) {
-      const at = reversed ? to - 1 - (i - from) : i;
-      if (pairs) reply.array(2);
-      reply.bulk(members[at]!);
-      if (withScores) reply.double(scores[at]!);
-    }
-  }
+  set?.visit(from, to, reversed, (bytes, at, length, score) => {
+    if (pairs) reply.array(2);
+    reply.bulkBytes(bytes, at, length);
+    if (withScores) reply.double(score);
+  });
 }
 
 const zrangestore: Command = {
@@ -106,9 +102,10 @@ const zrangestore: Command = {
     const set = client.readValue<SortedSet>(request, 2, ZSET);
     const stored = new SortedSet();
     if (set !== undefined) {
-      const ranks = ranksOf(set, query);
-      for (const { members, scores, from, to } of set.runs(ranks.from, ranks.to))
-        for (let i = from; i < to; i++) stored.add(members[i]!, scores[i]!, client.store.parameters);
+      const { from, to } = ranksOf(set, query);
+      set.visit(from, to, false, (bytes, at, length, score) => {
+        stored.change(bytes, at, length, score, GIVEN, client.store.parameters);
+      });
     }
     storeSortedSet(client, request, stored, { event: "zrangestore" });
   },

@@ -3,7 +3,7 @@ import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import { ZSET } from "../keyspace/value.ts";
 import { doubleAt, digitsIn } from "../numbers.ts";
-import { SortedSet } from "../types/sorted-set.ts";
+import { GIVEN, SortedSet } from "../types/sorted-set.ts";
 import { keyAt, type Command } from "./command.ts";
 import { replyScanned, scanOptionsAt } from "./scan-options.ts";
 import { formatDouble } from "../../wire/resp/reply-writer.ts";
@@ -92,42 +92,39 @@ const zincrby: Command = {
 
 /** Nothing is changed where one of the scores is none. */
 function add(client: Client, request: Request, rules: AddRules): void {
-  const scores: number[] = [];
-  for (let i = rules.first; i < request.count; i += 2) scores.push(scoreAt(request, i));
+  if (request.count > rules.first + 2) for (let i = rules.first; i < request.count; i += 2) scoreAt(request, i);
+  const first = scoreAt(request, rules.first);
   let set = client.findValue<SortedSet>(request, 1, ZSET);
   if (set === undefined) {
     if (rules.only === "present") return rules.increments ? client.reply.null() : client.reply.integer(0);
     set = new SortedSet();
     client.db.setObject(request, 1, set);
   }
+  const { bytes, offsets, lengths } = request;
+  const limits = client.store.parameters;
+  let score = Number.NaN;
+  const rule = rules === PLAIN ? GIVEN : (before: number, given: number): number => (score = scoreAfter(before, given, rules));
   let added = 0;
   let moved = 0;
-  let score: number | undefined;
-  for (let i = 0; i < scores.length; i++) {
-    const member = request.text(rules.first + 2 * i + 1);
-    const before = set.scoreOf(member);
-    score = before === undefined ? (rules.only === "present" ? undefined : scores[i]!) : scoreAfter(before, scores[i]!, rules);
-    if (score === undefined || score === before) continue;
-    if (before === undefined) {
-      set.add(member, score, client.store.parameters);
-      added++;
-    } else {
-      set.move(member, before, score);
-      moved++;
-    }
+  for (let i = rules.first; i < request.count; i += 2) {
+    const given = i === rules.first ? first : scoreAt(request, i);
+    const change = set.change(bytes, offsets[i + 1]!, lengths[i + 1]!, given, rule, limits);
+    if (change === "added") added++;
+    else if (change === "moved") moved++;
   }
   if (added + moved > 0) client.wrote(request, 1, "z", rules.increments ? "zincr" : "zadd");
   if (!rules.increments) client.reply.integer(rules.countsChanges ? added + moved : added);
-  else if (score === undefined) client.reply.null();
+  else if (Number.isNaN(score)) client.reply.null();
   else client.reply.double(score);
 }
 
-/** The score of a member that has one; undefined where the rules let it stay. */
-function scoreAfter(before: number, given: number, rules: AddRules): number | undefined {
-  if (rules.only === "missing") return undefined;
+/** NaN where the rules let a member be as it is; before: NaN for one that is not there. */
+function scoreAfter(before: number, given: number, rules: AddRules): number {
+  if (Number.isNaN(before)) return rules.only === "present" ? Number.NaN : given;
+  if (rules.only === "missing") return Number.NaN;
   const after = rules.increments ? before + given : given;
   if (Number.isNaN(after)) throw new CommandError("ERR resulting score is not a number (NaN)");
-  if ((rules.compare === "greater" && after <= before) || (rules.compare === "less" && after >= before)) return undefined;
+  if ((rules.compare === "greater" && after <= before) || (rules.compare === "less" && after >= before)) return Number.NaN;
   return after;
 }
 

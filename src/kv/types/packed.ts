@@ -52,8 +52,10 @@ const packedItem = (item: string): string => String.fromCharCode(item.length) + 
 
 export const withItem = (packed: Packed, item: string): Packed => joined(countOf(packed) + 1, packed.slice(1) + packedItem(item));
 
-export const withPair = (packed: Packed, a: string, b: string): Packed =>
-  joined(countOf(packed) + 2, packed.slice(1) + packedItem(a) + packedItem(b));
+export const withPair = (packed: Packed, a: string, b: string): Packed => withPairAt(packed, packed.length, a, b);
+
+export const withPairAt = (packed: Packed, offset: number, a: string, b: string): Packed =>
+  joined(countOf(packed) + 2, packed.slice(1, offset) + packedItem(a) + packedItem(b) + packed.slice(offset));
 
 export const withReplaced = (packed: Packed, offset: number, item: string): Packed =>
   joined(countOf(packed), packed.slice(1, offset) + packedItem(item) + packed.slice(afterItem(packed, offset)));

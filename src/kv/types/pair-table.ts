@@ -4,7 +4,7 @@ import { hashOf } from "../keyspace/hash.ts";
 
 /** An entry: its position, lengths of field and value, and their bytes, filled up to a whole word. */
 const HEADER_BYTES = 8;
-/** What has more stays text of its own, and its entry is nothing but a header. */
+/** What has more lies in buffers of its own, and its entry is nothing but a header. */
 const ITEM_BYTES_MAX = 4096;
 const LONG = 0xffff_ffff;
 
@@ -20,13 +20,17 @@ const POSITIONS_MIN = 8;
 const GARBAGE_MIN = 64 * 1024;
 /** Of the table itself, with its arrays. */
 const TABLE_BYTES = 300;
-/** Of a long pair besides its characters. */
-const LONG_BYTES = 120;
+/** Of a long pair besides its bytes. */
+const LONG_BYTES = 400;
 
 interface LongPair {
-  readonly field: string;
-  readonly value: string;
+  readonly field: Buffer;
+  readonly value: Buffer;
 }
+
+/** Bytes of a number, and that number. */
+const NUMBER_BYTES = Buffer.alloc(8);
+const NUMBER = new Float64Array(NUMBER_BYTES.buffer, NUMBER_BYTES.byteOffset, 1);
 
 /**
  * Fields with values at positions from 0 on, as bytes in a few large buffers with an open-addressing index, so that a lookup meets two places in memory and the garbage
@@ -46,7 +50,13 @@ export class PairTable {
   #size = 0;
   /** By position. */
   readonly #long = new Map<number, LongPair>();
-  #longChars = 0;
+  #longBytes = 0;
+  readonly #moved: ((locationOf: (before: number) => number) => void) | undefined;
+
+  /** `moved` is told when all entries lie elsewhere. */
+  constructor(moved?: (locationOf: (before: number) => number) => void) {
+    this.#moved = moved;
+  }
 
   get size(): number {
     return this.#size;
@@ -54,30 +64,93 @@ export class PairTable {
 
   /** Memory that it takes, nearly. */
   get bytes(): number {
-    const tables = TABLE_BYTES + this.#slots.byteLength + this.#locations.byteLength + this.#long.size * LONG_BYTES + this.#longChars;
+    const tables = TABLE_BYTES + this.#slots.byteLength + this.#locations.byteLength + this.#long.size * LONG_BYTES + this.#longBytes;
     return this.#bytes.length === 0 ? tables : tables + (this.#bytes.length - 1) * SEGMENT_BYTES + this.#bytes[0]!.length;
   }
 
   /** Position of a field, -1 where it is not there. */
   find(bytes: Buffer, from: number, length: number): number {
-    const slot = this.#slotOf(bytes, from, length, hashOf(bytes, from, length));
-    if (slot < 0) return -1;
-    const location = this.#slots[2 * slot + 1]! - 1;
+    const location = this.locate(bytes, from, length, hashOf(bytes, from, length));
+    return location < 0 ? -1 : this.positionOf(location);
+  }
+
+  /** The entry of a field, with the hash of these bytes; -1 where it is not there. It stays where it is until `moved` says otherwise, its position may change. */
+  locate(bytes: Buffer, from: number, length: number, hash: number): number {
+    const slot = this.#slotOf(bytes, from, length, hash);
+    return slot < 0 ? -1 : this.#slots[2 * slot + 1]! - 1;
+  }
+
+  positionOf(location: number): number {
     return this.#words[location >>> WORD_BITS]![location & WORD_MASK]!;
   }
 
-  fieldAt(position: number): string {
-    const location = this.#locations[position]!;
+  locationAt(position: number): number {
+    return this.#locations[position]!;
+  }
+
+  /** Whether its bytes are gone with it; those of others stay readable until `moved`. */
+  isLong(location: number): boolean {
+    return this.#lengthsAt(location) === LONG;
+  }
+
+  /** Below 0: the field comes before these bytes; 0: it is them. */
+  compare(location: number, bytes: Buffer, from: number, length: number): number {
     const lengths = this.#lengthsAt(location);
-    if (lengths === LONG) return this.#long.get(position)!.field; // such an entry has one
-    const from = byteOf(location) + HEADER_BYTES;
-    return latin1Of(this.#bytes[location >>> WORD_BITS]!, from, from + (lengths & 0xffff));
+    if (lengths === LONG) return this.#longOf(location).field.compare(bytes, from, from + length);
+    const segment = this.#bytes[location >>> WORD_BITS]!;
+    const at = byteOf(location) + HEADER_BYTES;
+    const own = lengths & 0xffff;
+    const common = own < length ? own : length;
+    for (let i = 0; i < common; i++) {
+      const order = segment[at + i]! - bytes[from + i]!;
+      if (order !== 0) return order;
+    }
+    return own - length;
+  }
+
+  /** Calls with where the field lies. */
+  withField<T>(location: number, use: (bytes: Buffer, from: number, length: number) => T): T {
+    const lengths = this.#lengthsAt(location);
+    if (lengths !== LONG) return use(this.#bytes[location >>> WORD_BITS]!, byteOf(location) + HEADER_BYTES, lengths & 0xffff);
+    const { field } = this.#longOf(location);
+    return use(field, 0, field.length);
+  }
+
+  fieldAt(position: number): string {
+    return this.withField(this.#locations[position]!, (bytes, from, length) => latin1Of(bytes, from, from + length));
+  }
+
+  /** A value that `addNumber` has put there. */
+  numberAt(location: number): number {
+    const lengths = this.#lengthsAt(location);
+    const value = lengths === LONG ? this.#longOf(location).value : this.#bytes[location >>> WORD_BITS]!;
+    const from = lengths === LONG ? 0 : byteOf(location) + HEADER_BYTES + (lengths & 0xffff);
+    for (let i = 0; i < 8; i++) NUMBER_BYTES[i] = value[from + i]!;
+    return NUMBER[0]!;
+  }
+
+  setNumber(location: number, number: number): void {
+    NUMBER[0] = number;
+    const lengths = this.#lengthsAt(location);
+    const value = lengths === LONG ? this.#longOf(location).value : this.#bytes[location >>> WORD_BITS]!;
+    const from = lengths === LONG ? 0 : byteOf(location) + HEADER_BYTES + (lengths & 0xffff);
+    for (let i = 0; i < 8; i++) value[from + i] = NUMBER_BYTES[i]!;
+  }
+
+  /** Adds a field that is not there, with its hash and a number as its value; gives the entry. */
+  addNumber(bytes: Buffer, from: number, length: number, hash: number, number: number): number {
+    NUMBER[0] = number;
+    return this.#add(hash, bytes, from, length, NUMBER_BYTES, 0, NUMBER_BYTES.length);
+  }
+
+  #longOf(location: number): LongPair {
+    return this.#long.get(this.positionOf(location))!; // such an entry has one
   }
 
   valueAt(position: number): string {
     const location = this.#locations[position]!;
     const lengths = this.#lengthsAt(location);
-    if (lengths === LONG) return this.#long.get(position)!.value; // such an entry has one
+    if (lengths === LONG) return latin1Of(this.#longOf(location).value);
     const from = byteOf(location) + HEADER_BYTES + (lengths & 0xffff);
     return latin1Of(this.#bytes[location >>> WORD_BITS]!, from, from + (lengths >>> 16));
   }
@@ -85,19 +158,21 @@ export class PairTable {
   /** True where the field, the first `length` bytes from `from` on, is new. */
   set(bytes: Buffer, from: number, length: number, value: Buffer, valueFrom: number, valueLength: number): boolean {
     const hash = hashOf(bytes, from, length);
-    let slot = this.#slotOf(bytes, from, length, hash);
-    if (slot >= 0) {
-      this.#replace(slot, bytes, from, length, value, valueFrom, valueLength);
-      return false;
-    }
+    const slot = this.#slotOf(bytes, from, length, hash);
+    if (slot < 0) this.#add(hash, bytes, from, length, value, valueFrom, valueLength);
+    else this.#replace(slot, bytes, from, length, value, valueFrom, valueLength);
+    return slot < 0;
+  }
+
+  #add(hash: number, bytes: Buffer, from: number, length: number, value: Buffer, valueFrom: number, valueLength: number): number {
     if (this.#size === this.#locations.length) this.#grow();
-    slot = freeSlot(this.#slots, hash);
+    const slot = freeSlot(this.#slots, hash);
     const position = this.#size++;
     const location = this.#write(position, bytes, from, length, value, valueFrom, valueLength);
     this.#locations[position] = location;
     this.#slots[2 * slot] = hash;
     this.#slots[2 * slot + 1] = location + 1;
-    return true;
+    return location;
   }
 
   removeAt(position: number): void {
@@ -118,8 +193,8 @@ export class PairTable {
     this.#tidy();
   }
 
-  copy(): PairTable {
-    const copy = new PairTable();
+  copy(moved?: (locationOf: (before: number) => number) => void): PairTable {
+    const copy = new PairTable(moved);
     copy.#bytes = this.#bytes.map((segment) => Buffer.from(segment.buffer.slice(0)));
     copy.#words = copy.#bytes.map(wordsOf);
     copy.#top = this.#top;
@@ -127,8 +202,8 @@ export class PairTable {
     copy.#slots = this.#slots.slice();
     copy.#locations = this.#locations.slice();
     copy.#size = this.#size;
-    for (const [position, pair] of this.#long) copy.#long.set(position, pair);
-    copy.#longChars = this.#longChars;
+    for (const [position, { field, value }] of this.#long) copy.#long.set(position, { field, value: Buffer.from(value) });
+    copy.#longBytes = this.#longBytes;
     return copy;
   }
 
@@ -145,16 +220,12 @@ export class PairTable {
 
   #isField(location: number, bytes: Buffer, from: number, length: number): boolean {
     const lengths = this.#lengthsAt(location);
-    if (lengths === LONG) return this.#long.get(this.#positionAt(location))!.field === latin1Of(bytes, from, from + length);
+    if (lengths === LONG) return this.compare(location, bytes, from, length) === 0;
     if ((lengths & 0xffff) !== length) return false;
     const segment = this.#bytes[location >>> WORD_BITS]!;
     const at = byteOf(location) + HEADER_BYTES;
     for (let i = 0; i < length; i++) if (segment[at + i] !== bytes[from + i]) return false;
     return true;
-  }
-
-  #positionAt(location: number): number {
-    return this.#words[location >>> WORD_BITS]![location & WORD_MASK]!;
   }
 
   #lengthsAt(location: number): number {
@@ -172,7 +243,7 @@ export class PairTable {
       this.#garbageBytes += before - after;
       return;
     }
-    const position = this.#positionAt(location);
+    const position = this.positionOf(location);
     this.#drop(position, location);
     const to = this.#write(position, bytes, from, length, value, valueFrom, valueLength);
     this.#locations[position] = to;
@@ -190,10 +261,10 @@ export class PairTable {
     words[word + 1] = isLong ? LONG : length | (valueLength << 16);
     if (isLong) {
       this.#long.set(position, {
-        field: latin1Of(bytes, from, from + length),
-        value: latin1Of(value, valueFrom, valueFrom + valueLength),
+        field: ownBytes(bytes, from, length),
+        value: ownBytes(value, valueFrom, valueLength),
       });
-      this.#longChars += length + valueLength;
+      this.#longBytes += length + valueLength;
     } else {
       const segment = this.#bytes[location >>> WORD_BITS]!;
       const at = byteOf(location) + HEADER_BYTES;
@@ -267,7 +338,7 @@ export class PairTable {
   #hashAt(location: number): number {
     const lengths = this.#lengthsAt(location);
     if (lengths !== LONG) return hashOf(this.#bytes[location >>> WORD_BITS]!, byteOf(location) + HEADER_BYTES, lengths & 0xffff);
-    const field = Buffer.from(this.#long.get(this.#positionAt(location))!.field, "latin1");
+    const { field } = this.#longOf(location);
     return hashOf(field, 0, field.length);
   }
 
@@ -277,7 +348,7 @@ export class PairTable {
     this.#garbageBytes += entryBytes(lengths);
     const long = lengths === LONG ? this.#long.get(position) : undefined;
     if (long === undefined) return;
-    this.#longChars -= long.field.length + long.value.length;
+    this.#longBytes -= long.field.length + long.value.length;
     this.#long.delete(position);
   }
 
@@ -297,10 +368,18 @@ export class PairTable {
       const to = this.#allocate(size);
       copyInto(this.#bytes[to >>> WORD_BITS]!, byteOf(to), bytes[from >>> WORD_BITS]!, byteOf(from), size);
       slots[at + 1] = to + 1;
-      this.#locations[this.#positionAt(to)] = to;
+      this.#locations[this.positionOf(to)] = to;
+      words[from >>> WORD_BITS]![from & WORD_MASK] = to; // nobody else reads it there
     }
+    this.#moved?.((before) => words[before >>> WORD_BITS]![before & WORD_MASK]!);
   }
 }
+
+const ownBytes = (bytes: Buffer, from: number, length: number): Buffer => {
+  const own = Buffer.allocUnsafeSlow(length);
+  own.set(bytes.subarray(from, from + length));
+  return own;
+};
 
 const byteOf = (location: number): number => (location & WORD_MASK) << 2;
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { createRandom } from "../../base/random.ts";
-import { LAST } from "./score-tree.ts";
+import { LAST } from "./scored-table.ts";
 import { SortedSet, type SortedSetLimits } from "./sorted-set.ts";
 
 const LIMITS: SortedSetLimits = { "zset-max-listpack-entries": 128, "zset-max-listpack-value": 64 };
@@ -81,7 +81,7 @@ test("a tree of many levels keeps its order while it grows and shrinks", () => {
 
 test("a range is cut to what is there, wherever it begins and ends", () => {
   const set = new SortedSet();
-  for (let i = 0; i < 1000; i++) set.add(String(i), i, LIMITS);
+  for (let i = 0; i < 1000; i++) set.set(String(i), i, LIMITS);
   const all = Array.from({ length: 1000 }, (_, i) => ({ member: String(i), score: i }));
   for (const [from, to] of [
     [0, 1000],
@@ -99,7 +99,7 @@ test("a scan meets every member that is there all the time, whatever comes and g
     fc.property(fc.integer({ min: 0, max: 2000 }), fc.integer({ min: 1, max: 50 }), fc.integer(), (size, count, seed) => {
       const random = createRandom(seed);
       const set = new SortedSet();
-      for (let i = 0; i < size; i++) set.add(`m${i}`, random.below(100), LIMITS);
+      for (let i = 0; i < size; i++) set.set(`m${i}`, random.below(100), LIMITS);
       const kept = new Set(Array.from({ length: size }, (_, i) => `m${i}`).filter((_, i) => i % 4 === 0));
       const met = new Set<string>();
       let cursor = 0;
@@ -120,14 +120,35 @@ test("a scan meets every member that is there all the time, whatever comes and g
 
 test("a set is a listpack until it has more or longer members than allowed, and never again", () => {
   const set = new SortedSet();
-  for (let i = 0; i < 128; i++) set.add(String(i), i, LIMITS);
+  for (let i = 0; i < 128; i++) set.set(String(i), i, LIMITS);
   assert.equal(set.encoding, "listpack");
-  set.add("128", 128, LIMITS);
+  set.set("128", 128, LIMITS);
   assert.equal(set.encoding, "skiplist");
   set.delete("128");
   assert.equal(set.encoding, "skiplist");
   assert.equal(set.copy().encoding, "skiplist");
   const long = new SortedSet();
-  long.add("x".repeat(65), 1, LIMITS);
+  long.set("x".repeat(65), 1, LIMITS);
   assert.equal(long.encoding, "skiplist");
+});
+
+/** Every third one is too long to lie with the others. */
+const memberOf = (i: number): string => `${"x".repeat(i % 3 === 0 ? 5000 : 3)}${i}`;
+
+test("members that are too long for the table's memory are in order, too, whichever of them are gone", () => {
+  const random = createRandom(11);
+  const set = new SortedSet();
+  const model = new Map<string, number>();
+  for (const i of random.shuffle(Array.from({ length: 400 }, (_, n) => n))) {
+    set.set(memberOf(i), i % 2, LIMITS);
+    model.set(memberOf(i), i % 2);
+  }
+  same(set, model);
+  for (const member of random.shuffle([...model.keys()]).slice(0, 300)) {
+    set.delete(member);
+    model.delete(member);
+    assert.equal(set.rankOf(1, ""), [...model.values()].filter((score) => score === 0).length);
+  }
+  same(set, model);
+  same(set.copy(), model);
 });

@@ -1,5 +1,8 @@
+import { latin1Of, writeLatin1 } from "../../base/latin1.ts";
 import { ZSET, type Value } from "../keyspace/value.ts";
-import { LEAF_MAX, ScoreTree, type Run } from "./score-tree.ts";
+import { NOTHING_PACKED, type Packed } from "./packed.ts";
+import { packedRankOf, packedScoreOf, packedSizeOf, visitPacked, withoutMember, withScore, type VisitMember } from "./packed-scores.ts";
+import { ScoredTable, type Change, type ScoreRule } from "./scored-table.ts";
 
 /** Up to which size and length a sorted set is said to be a listpack. */
 export interface SortedSetLimits {
@@ -7,178 +10,144 @@ export interface SortedSetLimits {
   readonly "zset-max-listpack-value": number;
 }
 
-const SET_BYTES = 160;
-/** Memory of a member besides its characters: text, score and place in the tree, … */
-const MEMBER_BYTES = 40;
-/** … and in the index, if there is one. */
-const INDEXED_BYTES = 64;
-/** Free places of the index that are not worth a tidying. */
-const FREE_MIN = 64;
-/** Places looked at for one that was asked for, if they are free. */
-const VISITS_PER_COUNT = 10;
+/** Of the set itself, with the text that it is packed in. */
+const SET_BYTES = 80;
 
-/**
- * Members with scores. A large one has an index: a map from members to numbered places, where the score lies. A member keeps its place, so that a scan, which
- * goes from the last place to the first, meets everything that is there all the time.
- */
+/** The score that is given, whatever there was before. */
+export const GIVEN: ScoreRule = (_, given) => given;
+
+let scratch = Buffer.alloc(64);
+
+/** Members with scores: few short ones packed in their order, otherwise a table with a tree. It never goes back. */
 export class SortedSet implements Value {
-  readonly type = ZSET;
-  readonly #tree = new ScoreTree();
-  #places: Map<string, number> | undefined;
-  #members: (string | undefined)[] = [];
-  #scores: number[] = [];
-  #free: number[] = [];
+  #members: Packed | ScoredTable = NOTHING_PACKED;
   #flat = true;
-  #characters = 0;
+
+  get type(): number {
+    return ZSET;
+  }
 
   get encoding(): string {
     return this.#flat ? "listpack" : "skiplist";
   }
 
   get size(): number {
-    return this.#tree.size;
+    return typeof this.#members === "string" ? packedSizeOf(this.#members) : this.#members.size;
   }
 
   get bytes(): number {
-    return SET_BYTES + this.#characters + this.size * MEMBER_BYTES + this.#members.length * INDEXED_BYTES;
+    return SET_BYTES + (typeof this.#members === "string" ? this.#members.length : this.#members.bytes);
   }
 
   scoreOf(member: string): number | undefined {
-    if (this.#places === undefined) return this.#tree.scoreOf(member);
-    const place = this.#places.get(member);
-    return place === undefined ? undefined : this.#scores[place];
+    const score = this.#scoreOf(member);
+    return Number.isNaN(score) ? undefined : score;
   }
 
-  /** A member that is not there yet. */
-  add(member: string, score: number, limits: SortedSetLimits): void {
-    this.#tree.insert(score, member);
-    this.#characters += member.length;
-    if (this.#flat && (this.size > limits["zset-max-listpack-entries"] || member.length > limits["zset-max-listpack-value"]))
+  #scoreOf(member: string): number {
+    if (typeof this.#members === "string") return packedScoreOf(this.#members, member);
+    const length = encoded(member);
+    return this.#members.scoreOf(scratch, 0, length);
+  }
+
+  /** Adds the member, which are these bytes, or gives it another score, as the rule has it. */
+  change(bytes: Buffer, from: number, length: number, given: number, rule: ScoreRule, limits: SortedSetLimits): Change {
+    const members = this.#members;
+    const change =
+      typeof members === "string"
+        ? this.#changePacked(members, latin1Of(bytes, from, from + length), given, rule)
+        : members.change(bytes, from, length, given, rule);
+    if (change === "added" && this.#flat && (length > limits["zset-max-listpack-value"] || this.size > limits["zset-max-listpack-entries"]))
       this.#flat = false;
-    if (this.#places !== undefined) this.#put(this.#places, member, score);
-    else if (!this.#flat || this.size > LEAF_MAX) this.#places = this.#indexed();
-  }
-
-  /** Another score for a member that is there. */
-  move(member: string, before: number, score: number): void {
-    this.#tree.remove(before, member);
-    this.#tree.insert(score, member);
-    if (this.#places !== undefined) this.#scores[this.#places.get(member)!] = score; // every member has a place
-  }
-
-  /** False where it is not there. */
-  delete(member: string): boolean {
-    const score = this.scoreOf(member);
-    if (score === undefined) return false;
-    this.#tree.remove(score, member);
-    this.#characters -= member.length;
-    if (this.#places !== undefined) this.#take(this.#places, member);
-    return true;
+    return change;
   }
 
   /** Adds the member, or gives it another score. */
   set(member: string, score: number, limits: SortedSetLimits): void {
-    const before = this.scoreOf(member);
-    if (before === undefined) this.add(member, score, limits);
-    else if (before !== score) this.move(member, before, score);
+    const length = encoded(member);
+    this.change(scratch, 0, length, score, GIVEN, limits);
   }
 
-  /** How many come before this score and member, whether or not it is there. */
+  #changePacked(packed: Packed, member: string, given: number, rule: ScoreRule): Change {
+    const before = packedScoreOf(packed, member);
+    const score = rule(before, given);
+    if (Number.isNaN(score) || score === before) return "none";
+    const changed = withScore(packed, member, score);
+    if (changed !== undefined) {
+      this.#members = changed;
+      return Number.isNaN(before) ? "added" : "moved";
+    }
+    const table = new ScoredTable();
+    visitPacked(packed, 0, packedSizeOf(packed), false, (bytes, from, length, other) => {
+      table.change(bytes, from, length, other, GIVEN);
+    });
+    this.#members = table;
+    const length = encoded(member);
+    return table.change(scratch, 0, length, score, GIVEN);
+  }
+
+  /** False where it is not there. */
+  delete(member: string): boolean {
+    if (typeof this.#members !== "string") {
+      const length = encoded(member);
+      return this.#members.delete(scratch, 0, length);
+    }
+    const before = this.#members;
+    this.#members = withoutMember(before, member);
+    return this.#members !== before;
+  }
+
+  /** How many come before this score, or any where that is `ANY_SCORE`, and member, whether or not it is there. */
   rankOf(score: number, member: string): number {
-    return this.#tree.rankOf(score, member);
+    return typeof this.#members === "string" ? packedRankOf(this.#members, score, member) : this.#members.rankOf(score, member);
   }
 
-  /** As `ScoreTree.runs`: ranks as if cut to the size. */
-  runs(from = 0, to = this.size): Run[] {
-    return this.#tree.runs(Math.max(0, from), Math.min(this.size, to));
+  /** Visits members from one rank up to, not including, another, cut to the size; or the same from the last to the first. */
+  visit(from: number, to: number, reversed: boolean, visit: VisitMember): void {
+    const [first, end] = [Math.max(0, from), Math.min(this.size, to)];
+    if (typeof this.#members === "string") visitPacked(this.#members, first, end, reversed, visit);
+    else this.#members.visit(first, end, reversed, visit);
   }
 
   /** `rank` must be within the size. */
   at(rank: number): { readonly member: string; readonly score: number } {
-    const run = this.#tree.runs(rank, rank + 1)[0]!;
-    return { member: run.members[run.from]!, score: run.scores[run.from]! };
+    return this.slice(rank, rank + 1)[0]!;
   }
 
   /** In order, until the visitor says false. */
   each(visit: (member: string, score: number) => boolean | void): void {
-    for (const { members, scores, from, to } of this.runs())
-      for (let i = from; i < to; i++) if (visit(members[i]!, scores[i]!) === false) return;
+    this.visit(0, this.size, false, (bytes, from, length, score) => visit(latin1Of(bytes, from, from + length), score));
   }
 
   /** Members and scores from one rank up to another, copied. */
   slice(from: number, to: number): { readonly member: string; readonly score: number }[] {
     const copied: { member: string; score: number }[] = [];
-    for (const run of this.runs(from, to))
-      for (let i = run.from; i < run.to; i++) copied.push({ member: run.members[i]!, score: run.scores[i]! });
+    this.visit(from, to, false, (bytes, at, length, score) => copied.push({ member: latin1Of(bytes, at, at + length), score }) > 0);
     return copied;
   }
 
-  /**
-   * Visits about `count` members and gives where to go on, 0 at the end. Who begins with 0 and goes on to the end has met each member that was there all the
-   * time, some of them perhaps more than once.
-   */
+  /** As `scanDown`; few members are visited at once. */
   scan(cursor: number, count: number, visit: (member: string, score: number) => void): number {
-    if (this.#places === undefined) {
-      this.each(visit);
-      return 0;
-    }
-    let place = cursor === 0 ? this.#members.length : Math.min(cursor, this.#members.length);
-    let found = 0;
-    for (let looks = count * VISITS_PER_COUNT; place > 0 && looks > 0 && found < count; looks--) {
-      const member = this.#members[--place];
-      if (member === undefined) continue;
-      visit(member, this.#scores[place]!);
-      found++;
-    }
-    return place;
+    if (typeof this.#members !== "string")
+      return this.#members.scan(cursor, count, (bytes, from, length, score) => visit(latin1Of(bytes, from, from + length), score));
+    this.each(visit);
+    return 0;
   }
 
   *parts(): Iterable<string> {
-    for (const { members, scores, from, to } of this.runs()) for (let i = from; i < to; i++) yield `${scores[i]}:${members[i]}`;
+    for (const { member, score } of this.slice(0, this.size)) yield `${score}:${member}`;
   }
 
   copy(): SortedSet {
     const copy = new SortedSet();
     copy.#flat = this.#flat;
-    this.each((member, score) => copy.#tree.insert(score, member));
-    copy.#characters = this.#characters;
-    if (this.#places !== undefined) copy.#places = copy.#indexed();
+    copy.#members = typeof this.#members === "string" ? this.#members : new ScoredTable(this.#members);
     return copy;
   }
+}
 
-  #indexed(): Map<string, number> {
-    const places = new Map<string, number>();
-    this.each((member, score) => this.#put(places, member, score));
-    return places;
-  }
-
-  #put(places: Map<string, number>, member: string, score: number): void {
-    const place = this.#free.pop() ?? this.#members.length;
-    places.set(member, place);
-    this.#members[place] = member;
-    this.#scores[place] = score;
-  }
-
-  #take(places: Map<string, number>, member: string): void {
-    const place = places.get(member)!; // every member has a place
-    places.delete(member);
-    this.#members[place] = undefined;
-    this.#free.push(place);
-    if (this.#free.length > FREE_MIN && this.#free.length > 2 * places.size) this.#tidy(places);
-  }
-
-  /** Gives up free places. The order stays, so that what a scan has still to visit lies below its cursor as before. */
-  #tidy(places: Map<string, number>): void {
-    const members: string[] = [];
-    const scores: number[] = [];
-    for (const [place, member] of this.#members.entries()) {
-      if (member === undefined) continue;
-      places.set(member, members.length);
-      members.push(member);
-      scores.push(this.#scores[place]!);
-    }
-    this.#members = members;
-    this.#scores = scores;
-    this.#free = [];
-  }
+/** Writes to the scratch buffer; the length. */
+function encoded(member: string): number {
+  if (member.length > scratch.length) scratch = Buffer.alloc(2 * member.length);
+  return writeLatin1(scratch, member);
 }

@@ -119,7 +119,7 @@ function sortedSetOf(members: readonly Scored[], limits: ValueLimits): ReadValue
   for (const { member, score } of members) {
     if (Number.isNaN(score)) throw new RdbError("a score that is no number");
     if (set.scoreOf(member) !== undefined) throw new RdbError("a member twice in a sorted set");
-    set.add(member, score, limits);
+    set.set(member, score, limits);
   }
   return { value: notEmpty(set) };
 }
