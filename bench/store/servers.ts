@@ -30,7 +30,8 @@ export async function startServer(name: ServerName, directory: string): Promise<
     name === "redis"
       ? ["redis-server", "--port", String(port), "--save", "", "--appendonly", "no", "--dir", directory]
       : anaxCommand(["store", "--port", String(port), "--data-dir", directory, "--set", "save=", "--json", "--log-level", "warn"]);
-  const child = spawn("taskset", ["-c", SERVER_CORE, ...command], { stdio: ["ignore", "ignore", "inherit"] });
+  const env = { ...process.env, ANAX_STATUS_STORE_PORT: "0" }; // another store may run on this machine
+  const child = spawn("taskset", ["-c", SERVER_CORE, ...command], { stdio: ["ignore", "ignore", "inherit"], env });
   const server: Omit<Server, "version"> = {
     name,
     port,
