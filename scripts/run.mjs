@@ -21,6 +21,7 @@ const TARGETS = {
   "test:redis": "test/redis/main.ts",
   "test:store-crash": "test/store/main.ts",
   "test:store-fuzz": "test/store/fuzz/main.ts",
+  "test:store-replication": "test/store/replication-main.ts",
   docs: "scripts/docs.ts",
   anax: "bin/anax.ts",
 };

@@ -9,6 +9,8 @@ export interface StoreProcess extends AsyncDisposable {
   readonly port: number;
   /** 0: none. */
   readonly tlsPort: number;
+  /** Stops it where it is, or lets it go on. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void;
   /** As a power cut to the process: nothing of it runs any more when this resolves. */
   kill(): Promise<void>;
 }
@@ -33,7 +35,7 @@ export async function startStoreProcess(options: StoreProcessOptions): Promise<S
     child.kill("SIGKILL");
     await exited;
   };
-  return { port, tlsPort, kill, [Symbol.asyncDispose]: kill };
+  return { port, tlsPort, signal: (signal) => void child.kill(signal), kill, [Symbol.asyncDispose]: kill };
 }
 
 async function firstLine(child: ChildProcess): Promise<readonly number[]> {

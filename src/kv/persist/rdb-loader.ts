@@ -1,9 +1,18 @@
 import { CommandError } from "../command-error.ts";
 import type { Database } from "../keyspace/database.ts";
 import type { Store } from "../store.ts";
+import type { Libraries } from "../scripting/functions.ts";
 import { putValue } from "./put-value.ts";
 import type { RdbKey, RdbSink } from "./rdb/rdb-decoder.ts";
 import { RdbError } from "./rdb/rdb-error.ts";
+
+/** Where what is read goes: the store itself, or what is to take its place. */
+export interface LoadTarget {
+  readonly databases: readonly Database[];
+  readonly libraries: Libraries;
+}
+
+export const intoStore = ({ databases, scripting: { libraries } }: Store): LoadTarget => ({ databases, libraries });
 
 /** Puts what an RDB has into databases, which begin empty. */
 export class RdbLoader implements RdbSink {
@@ -13,24 +22,25 @@ export class RdbLoader implements RdbSink {
   loadedKeys = 0;
   expiredKeys = 0;
   readonly #store: Store;
-  readonly #databases: readonly Database[];
+  readonly #target: LoadTarget;
   readonly #lfu: boolean;
   /** Keys whose time has come are left out; a replica keeps them until its primary says so, and a primary where replicas may go on from there. */
   readonly #dropsExpired: boolean;
   /** What is there already is replaced; otherwise nothing may be there. */
   readonly #replaces: boolean;
 
-  constructor(store: Store, databases: readonly Database[], dropsExpired: boolean, replaces = false) {
+  constructor(store: Store, target: LoadTarget, dropsExpired: boolean, replaces = false) {
     this.#store = store;
-    this.#databases = databases;
+    this.#target = target;
     this.#lfu = store.parameters["maxmemory-policy"].endsWith("-lfu");
     this.#dropsExpired = dropsExpired;
     this.#replaces = replaces;
   }
 
   key({ database, key, value, expiryMs, idleSeconds, frequency }: RdbKey): void {
-    const db = this.#databases[database];
-    if (db === undefined) throw new RdbError(`a key of database ${database}: there are only ${this.#databases.length}`);
+    const { databases } = this.#target;
+    const db = databases[database];
+    if (db === undefined) throw new RdbError(`a key of database ${database}: there are only ${databases.length}`);
     if ("skipped" in value) return this.skipped(value.skipped);
     if (expiryMs !== undefined && expiryMs <= this.#store.nowMs && this.#dropsExpired && !this.fields.has("repl-id")) {
       this.expiredKeys++;
@@ -47,9 +57,9 @@ export class RdbLoader implements RdbSink {
   }
 
   library(code: string): void {
-    const { loader, libraries } = this.#store.scripting;
+    const { libraries } = this.#target;
     try {
-      const library = loader.load(code);
+      const library = this.#store.scripting.loader.load(code);
       if (!this.#replaces && libraries.get(library.name) !== undefined) throw new RdbError("a library of functions that is there already");
       libraries.put(library);
     } catch (thrown) {

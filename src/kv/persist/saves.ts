@@ -2,11 +2,12 @@ import { readFileSync, existsSync } from "node:fs";
 import type { Log } from "../../base/log.ts";
 import { CommandError } from "../command-error.ts";
 import { Database, NO_EVENTS } from "../keyspace/database.ts";
+import { Libraries } from "../scripting/functions.ts";
 import type { Store } from "../store.ts";
 import { piecesOf } from "./pieces.ts";
 import type { DataDirectory } from "./data-directory.ts";
 import { RdbDecoder } from "./rdb/rdb-decoder.ts";
-import { RdbLoader } from "./rdb-loader.ts";
+import { intoStore, RdbLoader, type LoadTarget } from "./rdb-loader.ts";
 import { beginRdb, wholeRdb } from "./rdb-of-store.ts";
 import { NewFile, writeFileNow } from "./snapshot-file.ts";
 
@@ -114,15 +115,14 @@ export class Saves {
   /** Reads the file in place of all that is there, while everything waits. Throws `RdbError`; what was there is untouched then. */
   load(): void {
     const store = this.#store;
-    const staged = stagedDatabases(store);
-    store.scripting.libraries.clear();
+    const staged = stagedFor(store);
     this.#read(new RdbLoader(store, staged, this.#isPrimary));
     replaceAll(store, staged);
   }
 
   /** Reads the file to what is there; `replaces`: what is in both becomes that of the file, otherwise it throws `RdbError`. */
   add(replaces: boolean): void {
-    this.#read(new RdbLoader(this.#store, this.#store.databases, this.#isPrimary, replaces));
+    this.#read(new RdbLoader(this.#store, intoStore(this.#store), this.#isPrimary, replaces));
   }
 
   #read(loader: RdbLoader): void {
@@ -141,7 +141,7 @@ export class Saves {
     const { path } = this;
     if (!existsSync(path)) return;
     const store = this.#store;
-    const loader = new RdbLoader(store, store.databases, store.parameters.replicaof === "");
+    const loader = new RdbLoader(store, intoStore(store), store.parameters.replicaof === "");
     const decoder = this.#decoder(loader);
     for await (const chunk of piecesOf(path, store.loading)) decoder.feed(chunk);
     decoder.end();
@@ -161,22 +161,24 @@ export class Saves {
   }
 }
 
-/** Empty ones, to be filled and then put in place of the store's. */
-export function stagedDatabases(store: Store): Database[] {
-  return store.databases.map(({ index, useOf }) => {
+/** Empty databases and no functions, to be filled and then put in place of the store's. */
+export function stagedFor(store: Store): LoadTarget {
+  const databases = store.databases.map(({ index, useOf }) => {
     const db = new Database(index, NO_EVENTS);
     db.nowMs = store.nowMs;
     db.useOf = useOf;
     db.expiryMode = "keep";
     return db;
   });
+  return { databases, libraries: new Libraries() };
 }
 
 /** Everything that the store has is replaced by what these have. */
-export function replaceAll(store: Store, staged: readonly Database[]): void {
+export function replaceAll(store: Store, { databases, libraries }: LoadTarget): void {
+  store.scripting.libraries = libraries;
   for (const db of store.databases) {
     store.flush(db);
-    db.swapWith(staged[db.index]!);
+    db.swapWith(databases[db.index]!);
     store.blocked.changedAll(db);
   }
 }

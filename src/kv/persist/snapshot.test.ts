@@ -7,13 +7,13 @@ import { aStore } from "../store-fixture.ts";
 import { beginRdb } from "./rdb-of-store.ts";
 import { RdbDecoder } from "./rdb/rdb-decoder.ts";
 import { RdbLoader } from "./rdb-loader.ts";
-import { replaceAll, stagedDatabases } from "./saves.ts";
+import { replaceAll, stagedFor } from "./saves.ts";
 
 type Fixture = ReturnType<typeof aStore>;
 
 function digestOfRdb(chunks: readonly Buffer[]): string {
   const copy = aStore();
-  const staged = stagedDatabases(copy.store);
+  const staged = stagedFor(copy.store);
   const decoder = new RdbDecoder(new RdbLoader(copy.store, staged, false), copy.store.parameters, true);
   for (const chunk of chunks) decoder.feed(chunk);
   decoder.end();

@@ -146,6 +146,7 @@ export class Link implements Disposable {
         this.#receiver = new SnapshotReceiver(this.#store, outcome);
       } else {
         this.#events.continued(outcome.id);
+        this.#log.info("store.primary-resumed", { ...this.address });
         this.#connected();
       }
     }

@@ -177,7 +177,7 @@ export class Primary {
       const limitMs = parameters["repl-timeout"] * 1000;
       const isSilent = replica.ackOffset !== undefined && nowMs - replica.ackMs > limitMs;
       if (isSilent || replica.hasStalled(limitMs)) {
-        this.#log.warn("store.replica-silent", { address: replica.client.address });
+        this.#log.warn("store.replica-silent", { address: replica.client.address, state: replica.state });
         replica.drop();
       } else if (replica.state === "waiting") replica.send(Buffer.from("\n"));
     }

@@ -127,6 +127,26 @@ test("a replica of a replica begins in the database that the history has selecte
   assert.equal(await infoOf(writer, "stats", "sync_partial_ok"), "1");
 });
 
+test("functions come with a snapshot as often as there is one, in place of those that were there", async () => {
+  await using primary = await startStore({ port: 0 });
+  await using replica = await startStore({ port: 0 });
+  using writer = await RespClient.connect(primary.port);
+  using reader = await RespClient.connect(replica.port);
+  const library = (name: string): string =>
+    `#!lua name=${name}\nredis.register_function{function_name='${name}', callback=function() return '${name}' end, flags={'no-writes'}}`;
+  await writer.call("FUNCTION", "LOAD", library("theirs"));
+  await reader.call("FUNCTION", "LOAD", library("own"));
+  for (let turn = 1; turn <= 2; turn++) {
+    await reader.call("REPLICAOF", "127.0.0.1", String(primary.port));
+    await waitFor(() => isUp(reader));
+    assert.equal(await reader.call("FCALL", "theirs", "0"), "theirs");
+    assert.match(String(await reader.call("FCALL", "own", "0")), /not found/);
+    assert.equal(await infoOf(writer, "stats", "sync_full"), String(turn));
+    await reader.call("REPLICAOF", "NO", "ONE");
+    await reader.call("SET", "own", "1"); // so that it cannot go on where it was
+  }
+});
+
 test("a replica with a journal that gets all data anew has those after a restart", async () => {
   await using primary = await startStore({ port: 0 });
   await using directory = await temporaryDirectory();

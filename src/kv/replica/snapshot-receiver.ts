@@ -1,21 +1,21 @@
 import { latin1Of } from "../../base/latin1.ts";
 import type { Database } from "../keyspace/database.ts";
 import { RdbDecoder } from "../persist/rdb/rdb-decoder.ts";
-import { RdbLoader } from "../persist/rdb-loader.ts";
-import { replaceAll, stagedDatabases } from "../persist/saves.ts";
+import { RdbLoader, type LoadTarget } from "../persist/rdb-loader.ts";
+import { replaceAll, stagedFor } from "../persist/saves.ts";
 import type { Store } from "../store.ts";
 
 const MARK_BYTES = 40;
 const HEADER_BYTES_MAX = 1024;
 
 /**
- * Takes the snapshot that a primary sends, as it comes, into databases of its own: what this server has stays until all of it is there, and if it never is.
+ * Takes the snapshot that a primary sends, as it comes, beside what this server has: that this server has stays until all of it is there, and if it never is.
  */
 export class SnapshotReceiver {
   readonly id: string;
   readonly offset: number;
   readonly #store: Store;
-  readonly #staged: Database[];
+  readonly #staged: LoadTarget;
   readonly #loader: RdbLoader;
   readonly #decoder: RdbDecoder;
   #header: Buffer = Buffer.alloc(0);
@@ -29,7 +29,7 @@ export class SnapshotReceiver {
     this.id = id;
     this.offset = offset;
     this.#store = store;
-    this.#staged = stagedDatabases(store);
+    this.#staged = stagedFor(store);
     this.#loader = new RdbLoader(store, this.#staged, false);
     this.#decoder = new RdbDecoder(this.#loader, store.parameters, store.parameters.rdbchecksum);
   }

@@ -4,7 +4,7 @@ import { applyCommand } from "../../dispatch.ts";
 import type { Store } from "../../store.ts";
 import { piecesOf } from "../pieces.ts";
 import { RdbDecoder } from "../rdb/rdb-decoder.ts";
-import { RdbLoader } from "../rdb-loader.ts";
+import { intoStore, RdbLoader } from "../rdb-loader.ts";
 import { commandAt } from "./journal-parser.ts";
 
 export interface Replayed {
@@ -57,7 +57,7 @@ class Replay {
       this.#started = true;
       if (piece.toString("latin1", 0, 5) === "REDIS") {
         const { parameters, skipsChecksums } = this.#store;
-        this.#loader = new RdbLoader(this.#store, this.#store.databases, true);
+        this.#loader = new RdbLoader(this.#store, intoStore(this.#store), true);
         this.#decoder = new RdbDecoder(this.#loader, parameters, parameters.rdbchecksum && !skipsChecksums);
       }
     }

@@ -7,7 +7,7 @@ import { Database } from "../../keyspace/database.ts";
 import { defaultParameters } from "../../parameters/parameters.ts";
 import { beginRdb, wholeRdb } from "../rdb-of-store.ts";
 import { RdbLoader } from "../rdb-loader.ts";
-import { replaceAll, stagedDatabases } from "../saves.ts";
+import { replaceAll, stagedFor } from "../saves.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { Crc64 } from "./crc64.ts";
@@ -54,7 +54,7 @@ function filled(): StoreFixture {
 const rdbOf = ({ store }: StoreFixture): Buffer => Buffer.concat([...wholeRdb(store, beginRdb(store), 100)]);
 
 function load({ store }: StoreFixture, pieces: readonly Buffer[]): RdbLoader {
-  const staged = stagedDatabases(store);
+  const staged = stagedFor(store);
   const loader = new RdbLoader(store, staged, true);
   const decoder = new RdbDecoder(loader, store.parameters, true);
   for (const piece of pieces) decoder.feed(piece);
