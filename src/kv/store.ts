@@ -119,8 +119,6 @@ export class Store {
   readonly tracking = new TrackingTable(this);
   readonly pubsub = new PubSub();
   readonly scripting = new Scripting(this);
-  /** Replicas that are connected and not far behind. */
-  goodReplicas = 0;
   /** Bytes that may wait to be sent to a client, by its class. */
   outputLimits: Readonly<Record<OutputClass, OutputLimit>> = outputLimitsOf(defaultParameters()["client-output-buffer-limit"]);
   /** What a connection may send. */
@@ -145,7 +143,9 @@ export class Store {
   /** Bytes of the journal so far. */
   journalOffset = 0;
   readonly #enoughReplicas: Gate = (_, flags) =>
-    flags.includes("write") && this.goodReplicas < this.parameters["min-replicas-to-write"] && this.replication?.link === undefined
+    flags.includes("write") &&
+    this.replication?.link === undefined &&
+    (this.replication?.primary.goodCount ?? 0) < this.parameters["min-replicas-to-write"]
       ? "NOREPLICAS Not enough good replicas to write."
       : undefined;
   #notifyFlags: NotifyFlags = parseNotifyFlags("");

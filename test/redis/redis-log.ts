@@ -10,11 +10,10 @@ const LINES: Readonly<Record<string, (fields: LogFields) => string | undefined>>
 };
 
 /** Writes what the store logs as the suite reads it; what Redis has no words for, as it is. */
-export function redisLog(): Log {
-  const write = (event: string, fields: LogFields = {}): void =>
-    console.log(`${process.pid}:M * ${LINES[event]?.(fields) ?? `${event} ${JSON.stringify(fields, shown)}`}`);
-  const log: Log = { error: write, warn: write, info: write, debug: () => undefined, child: () => log };
-  return log;
+export const REDIS_LOG: Log = { error: write, warn: write, info: write, debug: () => undefined, child: () => REDIS_LOG };
+
+function write(event: string, fields: LogFields = {}): void {
+  console.log(`${process.pid}:M * ${LINES[event]?.(fields) ?? `${event} ${JSON.stringify(fields, shown)}`}`);
 }
 
 const shown = (_: string, value: unknown): unknown => (value instanceof Error ? value.message : value);

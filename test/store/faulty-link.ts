@@ -43,7 +43,10 @@ export async function startFaultyLink(): Promise<FaultyLink> {
     port: (server.address() as AddressInfo).port, // a listening TCP server has one
     passes: (open: boolean) => {
       isOpen = open;
-      for (const pair of pairs) for (const socket of pair) open ? socket.resume() : socket.pause();
+      for (const socket of [...pairs].flat()) {
+        if (open) socket.resume();
+        else socket.pause();
+      }
     },
     cut,
     [Symbol.asyncDispose]: async () => {

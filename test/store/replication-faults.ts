@@ -67,22 +67,27 @@ export async function faultRound({ directory, random, faults }: FaultRound): Pro
   await fill(scene.primary);
   link.target = scene.primary.port;
   const stop = new AbortController();
-  const load = { acknowledged: 0, reads: 0, tainted: undefined as unknown };
-  const failed = (error: unknown): void => {
-    load.tainted ??= error;
+  const load = { acknowledged: 0, reads: 0, failed: false };
+  const failed = (error: unknown): never => {
+    load.failed = true;
+    throw error;
   };
-  const running = [writeUntil(stop.signal, scene, load).catch(failed), readUntil(stop.signal, scene, load).catch(failed)];
+  const running = Promise.all([writeUntil(stop.signal, scene, load).catch(failed), readUntil(stop.signal, scene, load).catch(failed)]);
+  running.catch(() => undefined); // whoever waits for it below is told
   const done: string[] = [];
-  for (let i = 0; i < faults && load.tainted === undefined; i++) {
+  for (let i = 0; i < faults && !load.failed; i++) {
     await realClock.sleep(600 * random.next());
     const fault = FAULTS[random.below(FAULTS.length)]!;
     done.push(fault);
     await strike(fault, scene, random);
   }
-  await waitFor(() => isFollowing(scene));
-  stop.abort();
-  await Promise.all(running);
-  if (load.tainted !== undefined) throw load.tainted;
+  try {
+    await bePatient(scene);
+    await waitFor(async () => load.failed || (await isFollowing(scene)));
+  } finally {
+    stop.abort();
+    await running;
+  }
   await compare(scene, load.acknowledged);
   return { faults: done, acknowledged: load.acknowledged, reads: load.reads };
 }
@@ -189,16 +194,25 @@ async function connected(to: () => StoreProcess, work: (client: RespClient) => P
   }
 }
 
+/** From now on nobody is left because this machine is slow. */
+async function bePatient({ primary, replica }: Scene): Promise<void> {
+  for (const { port } of [primary, replica]) {
+    using client = await RespClient.connect(port);
+    await client.call("CONFIG", "SET", "repl-timeout", "60");
+  }
+}
+
 async function isFollowing({ replica }: Scene): Promise<boolean> {
   using client = await RespClient.connect(replica.port);
   return String(await client.call("INFO", "replication")).includes("master_link_status:up");
 }
 
+const offsetOf = async (client: RespClient): Promise<string | undefined> =>
+  /master_repl_offset:(\d+)/.exec(String(await client.call("INFO", "replication")))?.[1];
+
 async function compare({ primary, replica }: Scene, acknowledged: number): Promise<void> {
   using one = await RespClient.connect(primary.port);
   using other = await RespClient.connect(replica.port);
-  const offsetOf = async (client: RespClient): Promise<string | undefined> =>
-    /master_repl_offset:(\d+)/.exec(String(await client.call("INFO", "replication")))?.[1];
   await one.call("CONFIG", "SET", "repl-ping-replica-period", "1000"); // so that the history stands
   await waitFor(async () => (await offsetOf(one)) === (await offsetOf(other)));
   assert.equal(await other.call("DEBUG", "DIGEST"), await one.call("DEBUG", "DIGEST"), "both have the same");

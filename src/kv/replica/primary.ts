@@ -38,6 +38,12 @@ export class Primary {
     return this.#stream.database;
   }
 
+  /** Replicas that are online and were heard of at most `min-replicas-max-lag` seconds ago. */
+  get goodCount(): number {
+    const { nowMs, parameters } = this.#store;
+    return this.online.filter(({ ackMs }) => Math.floor((nowMs - ackMs) / 1000) <= parameters["min-replicas-max-lag"]).length;
+  }
+
   get online(): Replica[] {
     return [...this.replicas.values()].filter(({ state }) => state === "online");
   }
@@ -81,7 +87,6 @@ export class Primary {
   detach(client: Client): void {
     this.replicas.delete(client);
     client.replica = undefined;
-    this.#countGood();
   }
 
   /** From now on there is a history, whether or not anybody follows it: what this server changes, or another one that it follows. */
@@ -153,7 +158,6 @@ export class Primary {
     replica.diskOffset = Math.max(diskOffset ?? 0, replica.diskOffset);
     replica.ackMs = this.#store.nowMs;
     if (replica.state === "acknowledging") replica.goOnline();
-    this.#countGood();
   }
 
   /** How many have all up to that offset; on their disks, or in memory at least. */
@@ -190,7 +194,6 @@ export class Primary {
       this.#pingedMs = nowMs;
       this.feed(PING);
     }
-    this.#countGood();
     if (!following) this.#forgetWhenAlone();
   }
 
@@ -206,11 +209,5 @@ export class Primary {
       store.replicationId = randomBytes(20).toString("hex");
       this.before = { id: NO_ID, offset: -1 };
     }
-  }
-
-  #countGood(): void {
-    const store = this.#store;
-    const lagMs = store.parameters["min-replicas-max-lag"] * 1000;
-    store.goodReplicas = this.online.filter(({ ackMs }) => store.nowMs - ackMs <= lagMs).length;
   }
 }

@@ -159,6 +159,9 @@ export class Replication implements Disposable {
       ["role", link === undefined ? "master" : "slave"],
       ...(link === undefined ? [] : this.#linkInfo(link)),
       ["connected_slaves", replicas.size],
+      ...(parameters["min-replicas-to-write"] > 0 && parameters["min-replicas-max-lag"] > 0
+        ? ([["min_slaves_good_slaves", primary.goodCount]] satisfies InfoField[])
+        : []),
       ...[...replicas.values()].map((replica, index): InfoField => {
         const { host, port } = replica.announced;
         const lag = replica.ackOffset === undefined ? 0 : Math.floor((this.#store.nowMs - replica.ackMs) / 1000);

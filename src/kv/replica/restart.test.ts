@@ -127,13 +127,14 @@ test("a replica of a replica begins in the database that the history has selecte
   assert.equal(await infoOf(writer, "stats", "sync_partial_ok"), "1");
 });
 
+const library = (name: string): string =>
+  `#!lua name=${name}\nredis.register_function{function_name='${name}', callback=function() return '${name}' end, flags={'no-writes'}}`;
+
 test("functions come with a snapshot as often as there is one, in place of those that were there", async () => {
   await using primary = await startStore({ port: 0 });
   await using replica = await startStore({ port: 0 });
   using writer = await RespClient.connect(primary.port);
   using reader = await RespClient.connect(replica.port);
-  const library = (name: string): string =>
-    `#!lua name=${name}\nredis.register_function{function_name='${name}', callback=function() return '${name}' end, flags={'no-writes'}}`;
   await writer.call("FUNCTION", "LOAD", library("theirs"));
   await reader.call("FUNCTION", "LOAD", library("own"));
   for (let turn = 1; turn <= 2; turn++) {
