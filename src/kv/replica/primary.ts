@@ -38,6 +38,13 @@ export class Primary {
     return this.#stream.database;
   }
 
+  /** Bytes that wait for replicas to take them. */
+  get unsentBytes(): number {
+    let bytes = 0;
+    for (const replica of this.replicas.values()) bytes += replica.unsentBytes;
+    return bytes;
+  }
+
   /** Replicas that are online and were heard of at most `min-replicas-max-lag` seconds ago. */
   get goodCount(): number {
     const { nowMs, parameters } = this.#store;
