@@ -91,6 +91,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   scope.use(store.eviction);
   scope.use(startHousekeeping(store));
   scope.defer(() => accept.closeAll());
+  scope.defer(() => replication.drain());
   await persistence.load(() => replication.followAsConfigured());
   const owned = scope.move();
   return {

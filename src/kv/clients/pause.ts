@@ -9,8 +9,8 @@ export interface Pause {
   readonly mode: "all" | "write";
 }
 
-/** Who lets them wait: CLIENT PAUSE, or a failover for as long as it takes. */
-export type PauseReason = "client" | "failover";
+/** Who lets them wait: CLIENT PAUSE, a failover for as long as it takes, or the end of the server, for which replicas are to have everything. */
+export type PauseReason = "client" | "failover" | "shutdown";
 
 /** Lets commands wait, from now on and for so long; of the same reason, a pause that is longer or stricter stays. */
 export function pauseUntil(store: Store, ms: number, mode: Pause["mode"], reason: PauseReason = "client"): void {

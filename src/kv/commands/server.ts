@@ -145,6 +145,7 @@ const shutdown: Command = {
     if (client.store.shutdown === undefined) throw new CommandError("ERR Errors trying to SHUTDOWN. Check logs.");
     client.store.scripting.abort();
     if (client.store.persistence !== undefined && saves.length > 0) client.store.persistence.savesAtEnd = saves[0] === "save";
+    if (client.store.replication !== undefined) client.store.replication.endsNow = now;
     client.store.shutdown({ save: saves.length === 0 ? undefined : saves[0] === "save", now, force });
   },
 };

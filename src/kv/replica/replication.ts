@@ -1,12 +1,14 @@
 import type { Log } from "../../base/log.ts";
 import type { CommandFlag } from "../commands/command.ts";
 import { Client } from "../clients/client.ts";
+import { pauseUntil, unpause } from "../clients/pause.ts";
 import type { InfoField } from "../info/sections.ts";
 import type { Store } from "../store.ts";
 import { Failover } from "./failover.ts";
 import { Link, type PrimaryAddress } from "./link.ts";
 import { Primary } from "./primary.ts";
 
+const DRAIN_LOOK_MS = 10;
 const READ_ONLY = "READONLY You can't write against a read only replica.";
 const STALE = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
 
@@ -17,6 +19,8 @@ export class Replication implements Disposable {
   readonly #store: Store;
   readonly #log: Log;
   link: Link | undefined;
+  /** SHUTDOWN NOW: no replica is waited for. */
+  endsNow = false;
   /** Runs what comes from the server that is followed; made when one is. */
   #follower: Client | undefined;
 
@@ -145,7 +149,19 @@ export class Replication implements Disposable {
     this.link?.tick();
   }
 
+  /** Before the server ends: replicas get everything, for `shutdown-timeout` seconds at most, and meanwhile writes wait. */
+  async drain(): Promise<void> {
+    const { clock, parameters, replicationOffset } = this.#store;
+    const isBehind = (): boolean => this.primary.online.some(({ ackOffset }) => (ackOffset ?? 0) < replicationOffset);
+    if (this.link !== undefined || this.endsNow || !isBehind()) return;
+    pauseUntil(this.#store, Infinity, "write", "shutdown");
+    this.primary.askAckNow();
+    const untilMs = clock.nowMs() + parameters["shutdown-timeout"] * 1000;
+    while (isBehind() && clock.nowMs() < untilMs) await clock.sleep(DRAIN_LOOK_MS);
+  }
+
   [Symbol.dispose](): void {
+    unpause(this.#store, "shutdown");
     this.failover[Symbol.dispose]();
     this.link?.[Symbol.dispose]();
     for (const replica of this.primary.replicas.values()) replica.drop();
