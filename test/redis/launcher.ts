@@ -26,6 +26,11 @@ process.on("SIGTERM", stop).on("SIGINT", stop);
 /** What Redis writes where we write other words. */
 const LINES: Readonly<Record<string, (fields: LogFields) => string>> = {
   "store.listening": () => `oO0OoO0OoO0Oo starting PID: ${process.pid}`,
+  "store.failover-forced": ({ host, port }) => `FAILOVER to ${String(host)}:${String(port)} time out exceeded, failing over.`,
+  "store.failover-aborted": ({ reason }) => `FAILOVER aborted: ${String(reason)}`,
+  "store.replica-silent": ({ state }) => `Disconnecting timedout replica ${state === "online" ? "(streaming sync)" : "(full sync)"}`,
+  "store.primary-resumed": () => "Successful partial resynchronization with master.",
+  "store.synced": () => "MASTER <-> REPLICA sync: Finished with success",
   "store.primary-lost": ({ error }) => (String(error).includes("refuses AUTH") ? "Unable to AUTH to MASTER" : ""),
 };
 const write = (event: string, fields: LogFields = {}): void =>
