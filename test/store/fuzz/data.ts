@@ -7,7 +7,7 @@ import { replay } from "../../../src/kv/persist/journal/replay.ts";
 import { RdbDecoder } from "../../../src/kv/persist/rdb/rdb-decoder.ts";
 import { RdbError } from "../../../src/kv/persist/rdb/rdb-error.ts";
 import { RdbLoader } from "../../../src/kv/persist/rdb-loader.ts";
-import { replaceAll, stagedDatabases } from "../../../src/kv/persist/saves.ts";
+import { replaceAll, stagedFor } from "../../../src/kv/persist/saves.ts";
 import { aStore, type StoreFixture } from "../../../src/kv/store-fixture.ts";
 import { loadCorpus, signed, textOf } from "./corpus.ts";
 import { checkStore } from "./invariants.ts";
@@ -109,7 +109,7 @@ export function rdbTarget(): Target {
     const bytes = mutated(oneOf(random, rdbs), random, [...rdbs, ...dumps]);
     input(bytes);
     const { store } = fixture;
-    const staged = stagedDatabases(store);
+    const staged = stagedFor(store);
     const decoder = new RdbDecoder(new RdbLoader(store, staged, random.below(2) === 0, true), store.parameters, false);
     try {
       for (const piece of pieces(bytes, random)) decoder.feed(piece);

@@ -5,7 +5,7 @@ import { STREAM } from "../../../src/kv/keyspace/value.ts";
 import { RdbDecoder } from "../../../src/kv/persist/rdb/rdb-decoder.ts";
 import { RdbLoader } from "../../../src/kv/persist/rdb-loader.ts";
 import { beginRdb, wholeRdb } from "../../../src/kv/persist/rdb-of-store.ts";
-import { replaceAll, stagedDatabases } from "../../../src/kv/persist/saves.ts";
+import { replaceAll, stagedFor } from "../../../src/kv/persist/saves.ts";
 import { Store } from "../../../src/kv/store.ts";
 
 /** What must hold of any store: its keys are as many as it counts, none is empty, and all of them come back from an RDB as they are. */
@@ -23,7 +23,7 @@ export function checkStore(store: Store): void {
   const clock = new VirtualClock(store.nowMs); // nothing expires in between
   const other = new Store({ clock, commands: store.commands, parameters: { databases: store.databases.length } });
   other.tick();
-  const staged = stagedDatabases(other);
+  const staged = stagedFor(other);
   const decoder = new RdbDecoder(new RdbLoader(other, staged, true), other.parameters, true);
   for (const chunk of wholeRdb(store, beginRdb(store), 64 * 1024)) decoder.feed(chunk);
   decoder.end();
