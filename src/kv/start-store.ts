@@ -95,7 +95,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   const listeners = (store.listeners = scope.use(new Listeners(store.parameters, clock, accept)));
   await listeners.apply({ plain: port, tls: store.parameters["tls-port"] || -1 });
   store.configFile = options.configFile ?? "";
-  store.parameters.port = listeners.port("plain");
+  store.parameters.port = listeners.port("plain") || Math.max(0, port); // it counts once `bind` has an address
   log.info("store.listening", { host: listeners.host, port: store.parameters.port });
   scope.use(store.eviction);
   scope.use(startHousekeeping(store));

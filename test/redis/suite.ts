@@ -33,13 +33,6 @@ export class Suite implements Disposable {
     return new Suite(dir, subject);
   }
 
-  /** Names of the units that this profile can run, in the suite's order; modules are not among them. */
-  units({ external }: Profile): string[] {
-    const text = readFileSync(join(this.#dir, "tests/test_helper.tcl"), "utf8");
-    const list = /set ::all_tests \{([^}]*)\}/.exec(text)?.[1] ?? "";
-    return list.split(/\s+/).filter((word) => word.startsWith("unit/") || (!external && word.startsWith("integration/")));
-  }
-
   /** Runs one unit, on a server of its own where the profile is external. */
   async run(unit: string, profile: Profile): Promise<UnitResult> {
     const startedMs = performance.now();
@@ -70,6 +63,13 @@ export class Suite implements Disposable {
   [Symbol.dispose](): void {
     rmSync(this.#dir, { recursive: true, force: true });
   }
+}
+
+/** Names of the units that this profile can run, in the suite's order; modules are not among them. */
+export function unitsOf(source: string, { external }: Profile): string[] {
+  const text = readFileSync(join(source, "tests/test_helper.tcl"), "utf8");
+  const list = /set ::all_tests \{([^}]*)\}/.exec(text)?.[1] ?? "";
+  return list.split(/\s+/).filter((word) => word.startsWith("unit/") || (!external && word.startsWith("integration/")));
 }
 
 /** Ends what a test that was cut off has left: it runs as a group of its own. */

@@ -67,6 +67,12 @@ test("a store listens at a socket in the file system, and at none of its address
     assert.equal(await ask({ path }, 'CONFIG SET bind ""'), "+OK\r\n");
     assert.equal(await ask({ port: running.port }, "PING"), "ECONNREFUSED");
     assert.equal(await ask({ path }, "PING"), "+PONG\r\n");
+    const { port } = running;
+    await running[Symbol.asyncDispose]();
+    await using again = await startStore({ port, parameters: { unixsocket: path, bind: "" } });
+    assert.equal(again.port, 0);
+    assert.equal(await ask({ path }, "CONFIG SET bind 127.0.0.1"), "+OK\r\n");
+    assert.equal(await ask({ port }, "PING"), "+PONG\r\n");
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
