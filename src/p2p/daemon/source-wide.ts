@@ -46,7 +46,10 @@ export class WideReading implements AsyncDisposable {
   readonly #stored: StoredTask;
   readonly #readRun: ReadRun;
   readonly #lanes = new SourceLanes();
-  readonly #width: SourceWidth;
+  /** What the link was seen to take before this reading. */
+  readonly #known: number;
+  #alone = true;
+  #width: SourceWidth;
   readonly #running = new Map<number, { readonly scope: LinkedSignal; readonly work: Promise<void> }>();
   #timer: Disposable | undefined;
   #ended = false;
@@ -60,15 +63,22 @@ export class WideReading implements AsyncDisposable {
     this.#job = job;
     this.#stored = stored;
     this.#readRun = readRun;
-    const { sourceConnectionsMax } = job.config;
-    this.#width = job.isAlone()
-      ? new SourceWidth({ max: sourceConnectionsMax, beginsMs: job.clock.nowMs() + BEGIN_MS })
-      : new SourceWidth({
-          max: Math.min(sourceConnectionsMax, CROWD_MAX),
-          beginsMs: job.clock.nowMs() + CROWD_BEGIN_MS,
-          enough: CROWD_ENOUGH,
-        });
+    this.#known = job.limits.capacity().download;
+    this.#width = this.#newWidth();
     this.#look();
+  }
+
+  #newWidth(): SourceWidth {
+    const { config, clock, isAlone } = this.#job;
+    this.#alone = isAlone();
+    const max = config.sourceConnectionsMax;
+    if (this.#alone) return new SourceWidth({ max, beginsMs: clock.nowMs() + BEGIN_MS });
+    return new SourceWidth({
+      max: Math.min(max, CROWD_MAX),
+      beginsMs: clock.nowMs() + CROWD_BEGIN_MS,
+      enough: CROWD_ENOUGH,
+      known: this.#known,
+    });
   }
 
   /** The first connection reads this run. */
@@ -117,6 +127,8 @@ export class WideReading implements AsyncDisposable {
     this.#timer = clock.timer(LOOK_MS, () => {
       if (this.#ended) return;
       if (!mayWiden(this.#job, this.#stored)) return this.#narrow();
+      // The first of many begins to read before the others are there.
+      if (this.#alone && !this.#job.isAlone() && this.#width.count === 1 && !this.#width.gaveUp) this.#width = this.#newWidth();
       // With neighbours it is tried once: it costs what is on its way when the others are given up, and tells the scheduler all that it wants to know.
       if (this.#width.gaveUp && !this.#job.isAlone()) return;
       this.#change(() => this.#width.look(clock.nowMs(), meter.bytes, limits.capacity().download));

@@ -5,8 +5,8 @@ import { SourceWidth } from "./source-width.ts";
 const MIB = 1024 * 1024;
 
 /** Reads at what `rateOf` says of so many connections, in MiB a second, and looks every 100 ms; the counts in their order. */
-function countsOver(ms: number, rateOf: (count: number) => number, { max = 8, link = 0, enough = Infinity } = {}): number[] {
-  const width = new SourceWidth({ max, beginsMs: 0, enough: enough * MIB });
+function countsOver(ms: number, rateOf: (count: number) => number, { max = 8, link = 0, enough = Infinity, known = 0 } = {}): number[] {
+  const width = new SourceWidth({ max, beginsMs: 0, enough: enough * MIB, known: known * MIB });
   const counts = [width.count];
   let bytes = 0;
   for (let nowMs = 100; nowMs <= ms; nowMs += 100) {
@@ -68,6 +68,15 @@ test("where one connection brings enough, no more are tried", () => {
     countsOver(4000, (count) => 4 * count, { enough: 5 }),
     [1, 3],
   );
+});
+
+test("where one connection fills a link that was known before, no more are tried; one that brings far more than was known may", () => {
+  for (const [known, most] of [
+    [3, 3],
+    [4.5, 1],
+    [6, 3],
+  ] as const)
+    assert.equal(Math.max(...countsOver(60_000, () => 4, { known })), most, `${known}`);
 });
 
 test("a slow source is looked at for longer, and one that sends nothing is asked no more often", () => {

@@ -27,6 +27,7 @@ const REQUEST_BYTES_MAX = 32 * 1024 * 1024;
 export class SourceWidth {
   readonly #max: number;
   readonly #enough: number;
+  readonly #known: number;
   /** What was read by the number that is known to be worth it; 0: not known. */
   #kept = { count: 1, rate: 0 };
   #count = 1;
@@ -36,11 +37,16 @@ export class SourceWidth {
   #lookedMs = -Infinity;
   #pauseMs = PAUSE_MS;
 
-  /** `beginsMs`: what the first connection brings is looked at then, once it is going. Where that is `enough`, no more are tried. */
-  constructor({ max, beginsMs, enough = Infinity }: { readonly max: number; readonly beginsMs: number; readonly enough?: number }) {
-    this.#max = max;
-    this.#settledMs = beginsMs;
-    this.#enough = enough;
+  /**
+   * `beginsMs`: what the first connection brings is looked at then, once it is going. No more are tried where that is `enough`, or all of a link that
+   * was seen to take so much before, which is `known`: others that push onto a full link make packets drop, and when they are given up the first
+   * takes a second to be as quick again (with 40 ms of round trip, eight hosts waited for half a second).
+   */
+  constructor(options: { readonly max: number; readonly beginsMs: number; readonly enough?: number; readonly known?: number }) {
+    this.#max = options.max;
+    this.#settledMs = options.beginsMs;
+    this.#enough = options.enough ?? Infinity;
+    this.#known = options.known ?? 0;
   }
 
   get count(): number {
@@ -89,8 +95,14 @@ export class SourceWidth {
     // At first nobody knows: a link may have been seen to take no more than one connection brought.
     const isFirst = this.#count === 1 && this.#restsUntilMs === 0;
     const isFull = !isFirst && rate >= link * FULL && link > 0;
-    if (rate === 0 || rate >= this.#enough || isFull || this.#count >= this.#max || nowMs < this.#restsUntilMs) return;
+    if (rate === 0 || rate >= this.#enough || this.#fillsKnown(rate) || isFull || this.#count >= this.#max || nowMs < this.#restsUntilMs)
+      return;
     this.#set(this.#count === 1 ? Math.min(this.#max, FIRST_TRY) : this.#max, nowMs);
+  }
+
+  /** Much more than was known says that nothing was. */
+  #fillsKnown(rate: number): boolean {
+    return this.#count === 1 && rate >= this.#known * FULL && rate * FULL <= this.#known;
   }
 
   #rest(nowMs: number): void {
