@@ -208,6 +208,7 @@ const FAMILIES: Readonly<Record<string, string>> = {
   peer: "the scheduler has forgotten it, or never knew it; it registers again by itself",
   piece: "the piece is asked of others by itself",
   proxy: "see how the client is set to use the proxy",
+  register: "see whether the engine that the register's URL names runs, is reached and durable",
   rpc: "see whether the other side runs and is reached (`anax doctor`); it is tried again where that can help",
   runtime: "run it with the Node that the package brings",
   socket: "see whether the other side runs; it is tried again by itself",

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
+import { startStoreProcess } from "../../../test/store/store-process.ts";
 import { latin1Of } from "../../base/latin1.ts";
 import { aStore, type StoreFixture } from "../store-fixture.ts";
 
@@ -164,8 +165,8 @@ async function connected(
 
 test("while a script takes too long others are answered BUSY, and can end it", { skip: process.platform === "win32" }, async () => {
   // Its script has the thread to itself: this one must be another.
-  const server = new Worker(STORE, { eval: true, workerData: new URL("../start-store.ts", import.meta.url).href });
-  const [port] = (await once(server, "message")) as [number]; // what `STORE` sends
+  await using server = await startStoreProcess({ port: 0, parameters: { "busy-reply-threshold": 20 } });
+  const { port } = server;
   const [first, second] = [await connected(port), await connected(port)];
   second.send("PING");
   assert.equal(await second.line(), "+PONG");
@@ -189,7 +190,6 @@ test("while a script takes too long others are answered BUSY, and can end it", {
   second.send("SCRIPT KILL");
   assert.equal(await second.line(), "-NOTBUSY No scripts in execution right now.");
   for (const { socket } of [first, second, third]) socket.destroy();
-  await server.terminate();
 });
 
 /** The optional library with which it can. */
@@ -201,11 +201,3 @@ function hasKoffi(): boolean {
     return false;
   }
 }
-
-const STORE = `
-  const { parentPort, workerData } = require("node:worker_threads");
-  import(workerData).then(async ({ startStore }) => {
-    const store = await startStore({ port: 0, parameters: { "busy-reply-threshold": 20 } });
-    parentPort.postMessage(store.port);
-  });
-`;
