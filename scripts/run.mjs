@@ -19,6 +19,7 @@ const TARGETS = {
   "bench:store": "bench/store/main.ts",
   "test:incidents": "test/incidents/main.ts",
   "test:redis": "test/redis/main.ts",
+  "test:slots-sim": "test/sim/slots/main.ts",
   "test:store-crash": "test/store/main.ts",
   "test:store-fuzz": "test/store/fuzz/main.ts",
   "test:store-replication": "test/store/replication-main.ts",

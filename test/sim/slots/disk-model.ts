@@ -1,0 +1,51 @@
+import type { SourceRecord } from "../../../src/kv/slots/migration/source.ts";
+import type { TargetRecord } from "../../../src/kv/slots/migration/target.ts";
+import type { World } from "./world.ts";
+
+/** Key to the ids that were written to it, in order. */
+export type Data = Map<string, readonly number[]>;
+
+/** One log: what was written first is on disk first; a crash loses what is not there yet, and cuts nothing in half. */
+export class DiskModel {
+  readonly data: Data = new Map();
+  readonly sources = new Map<string, SourceRecord>();
+  readonly targets = new Map<string, TargetRecord>();
+  readonly staged = new Map<string, { readonly attempt: number; readonly data: Data }>();
+  readonly #world: World;
+  #pending: { readonly write: (data: Data) => void; readonly done: (() => void) | undefined }[] = [];
+  #life = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  write(write: (data: Data) => void, done?: () => void): void {
+    this.#pending.push({ write, done });
+    if (this.#pending.length > 1) return;
+    const life = this.#life;
+    this.#world.after(this.#world.between(0.5, 4), () => {
+      if (life !== this.#life) return;
+      const batch = this.#pending;
+      this.#pending = [];
+      for (const one of batch) one.write(this.data);
+      for (const { done: tell } of batch) tell?.();
+    });
+  }
+
+  crash(): void {
+    this.#life++;
+    this.#pending = [];
+  }
+
+  copyOfData(): Data {
+    return new Map(this.data);
+  }
+
+  /** What its node would have after a start, if these attempts are its own by now. */
+  withStaged(isOwn: (job: string, attempt: number) => boolean): Data {
+    const all = new Map(this.data);
+    for (const [job, { attempt, data }] of this.staged)
+      if (this.targets.get(job)?.phase === "confirmed" && isOwn(job, attempt)) for (const [key, list] of data) all.set(key, list);
+    return all;
+  }
+}

@@ -1,0 +1,557 @@
+import { admissionOf, type Admission, type Fence } from "../../../src/kv/slots/admission.ts";
+import { restoreSource, startSource, stepSource, sourceStatus } from "../../../src/kv/slots/migration/source.ts";
+import type { SourceEffect, SourceEvent, SourceJob, SourceStep } from "../../../src/kv/slots/migration/source.ts";
+import { restoreTarget, startTarget, stepTarget, targetStatus } from "../../../src/kv/slots/migration/target.ts";
+import type { TargetEffect, TargetJob, TargetRecord, TargetStep } from "../../../src/kv/slots/migration/target.ts";
+import type { CommonEvent, Frame, Move } from "../../../src/kv/slots/migration/types.ts";
+import { EMPTY_MAP, overlaps, ownerOf, type SlotMap, type SlotRange } from "../../../src/kv/slots/slot-map.ts";
+import { CopyModel, slotOf } from "./copy-model.ts";
+import { DiskModel, type Data } from "./disk-model.ts";
+import type { LinkModel, Cluster } from "./cluster.ts";
+import { LEASE_MS, LIMITS } from "./scenario.ts";
+
+const TICK_MS = 10;
+const MAP_POLL_MS = 100;
+
+export interface Write {
+  readonly id: number;
+  readonly key: string;
+  readonly answer: (reply: "ok" | Admission) => void;
+}
+
+/** A node: what a runner would do for the machines, on a disk, links and a register that fail. */
+export class NodeModel {
+  readonly name: string;
+  readonly disk: DiskModel;
+  readonly #cluster: Cluster;
+  /** Grows with every start; what an earlier one has planned does not happen. */
+  life = 0;
+  up = false;
+  frozenUntilMs = 0;
+  /** This life's clock: its zero and its speed are its own. */
+  #clockZero = 0;
+  #clockRate = 1;
+  map: SlotMap = EMPTY_MAP;
+  live: Data = new Map();
+  sources = new Map<string, SourceJob>();
+  targets = new Map<string, TargetJob>();
+  stagings = new Map<string, { readonly attempt: number; readonly data: Data }>();
+  #copies = new Map<string, CopyModel>();
+  #fences = new Map<string, { readonly sinceMs: number; waits: boolean }>();
+  #links = new Map<string, LinkModel>();
+  #waiting: Write[] = [];
+  #serving = false;
+  #lease: { readonly version: number; readonly untilMs: number } | undefined;
+  #claims = 0;
+  #inbox: (() => void)[] = [];
+  #draining = false;
+
+  constructor(name: string, cluster: Cluster) {
+    this.name = name;
+    this.#cluster = cluster;
+    this.disk = new DiskModel(cluster.world);
+  }
+
+  nowMs(): number {
+    return this.#clockZero + this.#cluster.world.nowMs * this.#clockRate;
+  }
+
+  // --- start, stop, lease -----------------------------------------------------------------------------------------------------------
+
+  start(): void {
+    const { world } = this.#cluster;
+    const life = ++this.life;
+    this.up = true;
+    this.#clockZero = world.between(0, 1e6);
+    this.#clockRate = world.between(0.98, 1.02);
+    this.live = this.disk.copyOfData();
+    this.map = EMPTY_MAP;
+    for (const record of this.disk.sources.values()) {
+      if (life !== this.life) return;
+      const forgets = this.#cluster.faults.mutant === "start-without-fence-and-claim" && record.phase === "fenced";
+      this.#takeSource(restoreSource(forgets ? { ...record, phase: "open" } : record, this.nowMs(), LIMITS));
+    }
+    for (const record of this.disk.targets.values()) {
+      if (life !== this.life) return;
+      const confirmed = this.disk.staged.get(record.move.job);
+      if (record.phase === "confirmed" && confirmed !== undefined) this.stagings.set(record.move.job, confirmed);
+      this.#takeTarget(restoreTarget(record, this.nowMs(), LIMITS));
+    }
+    if (life !== this.life) return; // it died again at one of these edges
+    this.#acquire();
+    this.#every(TICK_MS, () => this.tick());
+    this.#every(MAP_POLL_MS, () => this.#cluster.register.read((map) => this.learn(map)));
+  }
+
+  crash(): void {
+    this.life++;
+    this.up = this.#serving = false;
+    this.#lease = undefined;
+    this.disk.crash();
+    for (const link of this.#links.values()) link.lost(this.name);
+    for (const all of [this.sources, this.targets, this.stagings, this.#copies, this.#fences, this.#links]) all.clear();
+    this.#waiting = [];
+    this.#inbox = [];
+  }
+
+  /** A lease, then the map, what was confirmed and is ours, and only then a claim of what we own: after it nothing older can be made. */
+  #acquire(): void {
+    const { register } = this.#cluster;
+    const again = this.alive(() => this.#serving || this.#acquire());
+    this.#cluster.world.after(300, again);
+    register.readLease(
+      this.name,
+      this.alive((cell) => {
+        const askedMs = this.nowMs();
+        register.setLease(
+          this.name,
+          cell.version,
+          false,
+          this.alive((version: number | undefined) => {
+            if (version === undefined || this.#serving) return;
+            this.#lease = { version, untilMs: askedMs + LEASE_MS };
+            register.read(this.alive((map) => this.#claimOwn(map)));
+          }),
+        );
+      }),
+    );
+  }
+
+  #claimOwn(map: SlotMap): void {
+    this.learn(map);
+    const unresolved = [...this.targets.values()].some(
+      ({ state }) => state.kind === "confirmed" || state.kind === "promoting" || state.kind === "refusing",
+    );
+    const own = map.ranges.filter(({ owner }) => owner === this.name);
+    const isArriving = (range: SlotRange): boolean =>
+      [...this.targets.values()].some((job) => "deadlineMs" in job.state && job.move.ranges.some((one) => overlaps(one, range)));
+    if (unresolved && own.some(isArriving)) return; // promoted first; the next round claims
+    if (own.length === 0 || this.#cluster.faults.mutant === "start-without-fence-and-claim") return this.#serve(map);
+    const by = `${this.name}/${this.life}/${++this.#claims}`;
+    this.#cluster.register.claim(
+      { ranges: own, owner: this.name, by },
+      this.alive((outcome) => {
+        this.learn(outcome.map);
+        if (outcome.kind !== "refused") this.#serve(outcome.map);
+      }),
+    );
+  }
+
+  #serve(map: SlotMap): void {
+    if (this.#serving) return;
+    this.#serving = true;
+    this.#drop((slot) => ownerOf(map, slot) !== this.name);
+    this.#renew();
+  }
+
+  #renew(): void {
+    const lease = this.#lease;
+    if (lease === undefined) return;
+    const askedMs = this.nowMs();
+    let answered = false;
+    this.#cluster.register.setLease(
+      this.name,
+      lease.version,
+      false,
+      this.alive((version: number | undefined) => {
+        if (answered) return;
+        answered = true;
+        if (version === undefined) return this.#cluster.restartSoon(this); // revoked, or an answer was lost: begin anew
+        this.#lease = { version, untilMs: askedMs + LEASE_MS };
+        this.#cluster.world.after(
+          LEASE_MS / 3,
+          this.alive(() => this.#renew()),
+        );
+      }),
+    );
+    this.#cluster.world.after(
+      LEASE_MS / 2,
+      this.alive(() => {
+        if (!answered) this.#renewAgain(lease);
+        answered = true;
+      }),
+    );
+  }
+
+  #renewAgain(lease: { readonly version: number; readonly untilMs: number }): void {
+    if (this.#lease === lease) this.#renew();
+  }
+
+  get serving(): boolean {
+    return this.#serving;
+  }
+
+  leaseHolds(): boolean {
+    return this.#cluster.faults.mutant === "no-lease" || (this.#lease !== undefined && this.nowMs() < this.#lease.untilMs);
+  }
+
+  /** An older map is refused. */
+  learn(map: SlotMap): void {
+    if (!this.up) return;
+    if (map.epoch < this.map.epoch && this.#cluster.faults.mutant !== "older-map-taken") return;
+    this.map = map;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const write of waiting) this.write(write);
+  }
+
+  // --- clients ----------------------------------------------------------------------------------------------------------------------
+
+  admission(slot: number, writes = true): Admission {
+    if (!this.#serving) return { kind: "clusterDown" };
+    return admissionOf(
+      {
+        self: this.name,
+        map: this.map,
+        leaseHolds: this.leaseHolds(),
+        fences: this.#fenceList(),
+        arriving: [...this.targets.values()].filter(({ state }) => "deadlineMs" in state).flatMap(({ move }) => move.ranges),
+      },
+      slot,
+      writes,
+    );
+  }
+
+  #fenceList(): Fence[] {
+    return [...this.#fences].flatMap(([job, { waits }]) => {
+      const source = this.sources.get(job);
+      const readsToo = source?.state.kind === "deciding";
+      return (source?.move.ranges ?? this.disk.sources.get(job)?.move.ranges ?? []).map(({ start, end }) => ({
+        start,
+        end,
+        waits,
+        readsToo,
+      }));
+    });
+  }
+
+  write(write: Write): void {
+    const { key, id } = write;
+    const admission = this.admission(slotOf(key));
+    if (admission.kind === "wait") {
+      this.#waiting.push(write);
+      return;
+    }
+    if (admission.kind !== "serve") return write.answer(admission);
+    this.#cluster.checkSoleWriter(this, slotOf(key));
+    const list = [...(this.live.get(key) ?? []), id];
+    this.live.set(key, list);
+    for (const copy of this.#copies.values()) copy.written(key, id);
+    this.disk.write(
+      (data) => void data.set(key, list),
+      this.alive(() => this.leaseHolds() && write.answer("ok")),
+    );
+  }
+
+  // --- jobs -------------------------------------------------------------------------------------------------------------------------
+
+  move(move: Move): void {
+    const busy = [...this.sources.values(), ...this.targets.values()].some(
+      (job) => "deadlineMs" in job.state && job.move.ranges.some((one) => move.ranges.some((other) => overlaps(one, other))),
+    );
+    if (!busy && this.up) this.#takeSource(startSource(move, this.nowMs(), LIMITS));
+  }
+
+  cancel(job: string): void {
+    if (!this.sources.has(job)) return this.toTarget(job, { kind: "cancel" });
+    this.#inOrder(() => {
+      const source = this.sources.get(job);
+      if (source === undefined) return;
+      const { life } = this;
+      this.#takeSource(stepSource(source, { kind: "cancel" }, this.nowMs(), LIMITS), source.state.kind);
+      const after = this.sources.get(job)?.state.kind;
+      // I1: one turn. Only a claim that is under way keeps it, and that waits for the register alone.
+      const open = after !== "cancelled" && after !== "finished" && after !== "failed" && after !== "deciding";
+      if (open && life === this.life) this.#cluster.world.violated(`I1: ${job} is ${after} after cancel`);
+    });
+  }
+
+  tick(): void {
+    for (const [job, { state }] of this.sources) if ("deadlineMs" in state) this.toSource(job, { kind: "tick" });
+    for (const [job, { state }] of this.targets) if ("deadlineMs" in state) this.toTarget(job, { kind: "tick" });
+    if (this.#cluster.faults.mutant === "unfence-by-clock")
+      for (const [job, { sinceMs }] of this.#fences) if (this.#cluster.world.nowMs - sinceMs > 2 * LIMITS.pauseMs) this.#unfence(job);
+  }
+
+  frame(frame: Frame, link: LinkModel): void {
+    if (!this.up) return;
+    const { job } = frame;
+    const mutant = this.#cluster.faults.mutant === "no-attempt-check";
+    const toSource =
+      !["init", "data", "fence", "unfence", "look"].includes(frame.kind) && this.sources.has(job) && link.source === this.name;
+    if (toSource)
+      return this.toSource(job, { kind: "frame", frame: mutant ? { ...frame, attempt: this.sources.get(job)!.attempt } : frame });
+    const target = this.targets.get(job);
+    if (target === undefined || (frame.kind === "init" && frame.attempt > target.attempt)) {
+      if (frame.kind !== "init" || link.target !== this.name) return;
+      if (this.#refuses(frame)) return link.send(this.name, { job, attempt: frame.attempt, kind: "refuse", reason: "busy" });
+      this.#links.set(`t/${job}`, link);
+    }
+    if (target === undefined && frame.kind === "init") return this.#takeTarget(startTarget(frame, this.name, this.nowMs(), LIMITS));
+    this.toTarget(job, {
+      kind: "frame",
+      frame: mutant && frame.kind !== "init" && target !== undefined ? { ...frame, attempt: target.attempt } : frame,
+    });
+  }
+
+  #refuses(init: Frame & { kind: "init" }): boolean {
+    const others = [...this.sources.values(), ...this.targets.values()].filter(
+      ({ move, state }) => move.job !== init.job && "deadlineMs" in state,
+    );
+    return others.some(({ move }) => move.ranges.some((one) => init.expected.some((other) => overlaps(one, other))));
+  }
+
+  linkLost(link: LinkModel, reason: string): void {
+    const event: CommonEvent = { kind: "disconnected", attempt: link.attempt, reason };
+    if (!this.up) return;
+    if (link.source === this.name) this.toSource(link.job, event);
+    else this.toTarget(link.job, event);
+  }
+
+  toSource(job: string, event: SourceEvent): void {
+    this.#inOrder(() => {
+      const before = this.sources.get(job);
+      if (before !== undefined) this.#takeSource(stepSource(before, event, this.nowMs(), LIMITS), before.state.kind);
+    });
+  }
+
+  toTarget(job: string, event: CommonEvent): void {
+    this.#inOrder(() => {
+      const before = this.targets.get(job);
+      if (before !== undefined) this.#takeTarget(stepTarget(before, event, this.nowMs(), LIMITS), before.state.kind);
+    });
+  }
+
+  #takeSource({ next, effects }: SourceStep, before?: string): void {
+    const { job } = next.move;
+    this.sources.set(job, next);
+    const edge = before !== next.state.kind;
+    if (edge) this.#cluster.checkWaits(sourceStatus(next, this.nowMs()));
+    if (edge && this.#cluster.edge(this, job)) return; // it died before it did anything
+    const { life } = this;
+    for (const effect of effects) {
+      this.#doSource(next, effect, before);
+      if (life !== this.life) return;
+    }
+    if (edge) this.#cluster.edge(this, job);
+  }
+
+  #takeTarget({ next, effects }: TargetStep, before?: string): void {
+    const { job } = next.move;
+    this.targets.set(job, next);
+    const edge = before !== next.state.kind;
+    if (edge) this.#cluster.checkWaits(targetStatus(next, this.nowMs()));
+    if (edge && this.#cluster.edge(this, job)) return;
+    const { life } = this;
+    for (const effect of effects) {
+      this.#doTarget(next, effect);
+      if (life !== this.life) return;
+    }
+    if (edge) this.#cluster.edge(this, job);
+  }
+
+  #doSource(source: SourceJob, effect: SourceEffect, before: string | undefined): void {
+    const { move } = source;
+    const { job } = move;
+    switch (effect.do) {
+      case "connect":
+        return void this.#links.set(
+          `s/${job}`,
+          this.#cluster.connect({ job, attempt: effect.attempt, source: this.name, target: effect.to }),
+        );
+      case "startCopy":
+        return void this.#copies.set(job, new CopyModel(this, move, effect.attempt));
+      case "walk":
+        return this.#copies.get(job)?.walk(effect.bytes);
+      case "stopCopy":
+        return void this.#copies.delete(job);
+      case "fence":
+        return void this.#fences.set(job, { sinceMs: this.#cluster.world.nowMs, waits: before !== undefined });
+      case "unfence":
+        if (before === "fencing" || before === "confirming") this.#checkPause(job);
+        return this.#unfence(job);
+      case "refuseWaiting": {
+        const fence = this.#fences.get(job);
+        if (fence !== undefined) fence.waits = false;
+        return this.learn(this.map);
+      }
+      case "release":
+        return this.#drop((slot) => effect.pieces.some((piece) => piece.start <= slot && slot <= piece.end && piece.owner !== this.name));
+      case "persist":
+        return this.#persist(
+          (record) => this.disk.sources.set(job, record),
+          effect.value,
+          (event) => this.toSource(job, event),
+          effect.record,
+        );
+      case "send":
+      case "disconnect":
+      case "readOwnership":
+      case "claim":
+        return this.#doCommon(`s/${job}`, effect, (event) => this.toSource(job, event));
+    }
+  }
+
+  #doTarget(target: TargetJob, effect: TargetEffect): void {
+    const { job } = target.move;
+    const answer = (event: CommonEvent): void => this.toTarget(job, event);
+    switch (effect.do) {
+      case "openStaging":
+        return void this.stagings.set(job, { attempt: effect.attempt, data: new Map() });
+      case "dropStaging":
+        if (this.stagings.get(job)?.attempt === effect.attempt) this.stagings.delete(job);
+        return this.disk.write(() => void (this.disk.staged.get(job)?.attempt === effect.attempt && this.disk.staged.delete(job)));
+      case "apply": {
+        const staging = this.stagings.get(job);
+        if (staging?.attempt !== effect.attempt)
+          return this.#cluster.world.violated(`I1: applied for ${job}/${effect.attempt}, which has no staging`);
+        return CopyModel.apply(staging.data, effect.payload);
+      }
+      case "syncStaging": {
+        const staging = { attempt: effect.attempt, data: new Map(this.stagings.get(job)?.data) };
+        if (this.#cluster.faults.mutant === "confirm-before-durable") answer({ kind: "persisted", record: effect.record });
+        const sync = (record: TargetRecord): void => {
+          this.disk.staged.set(job, staging);
+          this.disk.targets.set(job, record);
+        };
+        return this.#persist(sync, effect.value, answer, effect.record);
+      }
+      case "promote": {
+        const staging = this.stagings.get(job);
+        if (staging?.attempt !== effect.attempt)
+          return this.#cluster.world.violated(`I3: ${job}/${effect.attempt} is promoted and has nothing staged`);
+        const promote = (record: TargetRecord): void => {
+          for (const [key, list] of staging.data) this.disk.data.set(key, list);
+          this.disk.staged.delete(job);
+          this.disk.targets.set(job, record);
+        };
+        return this.#persist(
+          promote,
+          effect.value,
+          (event) => {
+            if (event.kind === "persisted" && this.stagings.delete(job)) for (const [key, list] of staging.data) this.live.set(key, list);
+            answer(event);
+          },
+          effect.record,
+        );
+      }
+      case "persist":
+        return this.#persist((record) => this.disk.targets.set(job, record), effect.value, answer, effect.record);
+      case "send":
+      case "disconnect":
+      case "readOwnership":
+      case "claim":
+        return this.#doCommon(`t/${job}`, effect, answer);
+    }
+  }
+
+  #doCommon(
+    link: string,
+    effect: (SourceEffect | TargetEffect) & { do: "send" | "disconnect" | "readOwnership" | "claim" },
+    answer: (event: CommonEvent) => void,
+  ): void {
+    const { register } = this.#cluster;
+    switch (effect.do) {
+      case "send":
+        return this.#links.get(link)?.attempt === effect.attempt ? this.#links.get(link)!.send(this.name, effect.frame) : undefined;
+      case "disconnect":
+        if (this.#links.get(link)?.attempt !== effect.attempt) return;
+        this.#links.get(link)!.close(this.name);
+        return void this.#links.delete(link);
+      case "readOwnership":
+        return register.read(this.alive((map) => this.#answered(map, effect, effect.ranges, answer)));
+      case "claim":
+        return register.claim(
+          effect.claim,
+          this.alive(({ map }) => this.#answered(map, effect, effect.claim.ranges, answer)),
+        );
+    }
+  }
+
+  #answered(map: SlotMap, { call }: { readonly call: number }, ranges: readonly SlotRange[], answer: (event: CommonEvent) => void): void {
+    this.learn(map);
+    answer({ kind: "ownership", call, pieces: this.#cluster.piecesOf(map, ranges) });
+  }
+
+  #persist<T>(write: (value: T) => void, value: T, answer: (event: CommonEvent) => void, record: number): void {
+    const { world, faults } = this.#cluster;
+    if (world.nowMs < faults.untilMs && world.chance(faults.diskFails))
+      return world.after(
+        3,
+        this.alive(() => answer({ kind: "persistFailed", record, reason: "no space" })),
+      );
+    this.disk.write(
+      () => write(value),
+      this.alive(() => answer({ kind: "persisted", record })),
+    );
+  }
+
+  #unfence(job: string): void {
+    if (!this.#fences.delete(job)) return;
+    this.learn(this.map);
+  }
+
+  /** I6 and what a user was promised: before the claim the pause ends in time, up to a tick and a freeze of the process. */
+  #checkPause(job: string): void {
+    const fence = this.#fences.get(job);
+    const { world } = this.#cluster;
+    if (fence !== undefined && world.nowMs - fence.sinceMs > LIMITS.pauseMs * 1.05 + TICK_MS + 1 && fence.sinceMs > this.frozenUntilMs)
+      world.violated(`pause of ${job} took ${world.nowMs - fence.sinceMs} ms`);
+  }
+
+  #drop(gone: (slot: number) => boolean): void {
+    const drop = (data: Data): void => {
+      for (const key of data.keys()) if (gone(slotOf(key))) data.delete(key);
+    };
+    drop(this.live);
+    this.disk.write(drop);
+  }
+
+  /** Takes a dead node's slots with a copy of its disk, as a replica would that has all that was acknowledged. */
+  adopt(other: NodeModel, slots: readonly SlotRange[]): void {
+    const mine = (key: string): boolean => slots.some(({ start, end }) => start <= slotOf(key) && slotOf(key) <= end);
+    const taken = other.disk.withStaged((job, attempt) => slots.some(({ by }: SlotRange & { by?: string }) => by === `${job}/${attempt}`));
+    for (const [key, list] of taken)
+      if (mine(key)) {
+        this.live.set(key, list);
+        this.disk.data.set(key, list);
+        this.disk.write((data) => void (data.has(key) || data.set(key, list))); // behind a removal that is on its way
+      }
+    if (this.up && !this.#serving) this.#cluster.restartSoon(this); // a claim of an earlier life: the map that it starts with may be older
+  }
+
+  // --- turns ------------------------------------------------------------------------------------------------------------------------
+
+  /** What happens in this life only, and not while the process is frozen. */
+  alive<A extends unknown[]>(work: (...args: A) => unknown): (...args: A) => void {
+    const { life } = this;
+    const run = (...args: A): void => {
+      if (life !== this.life) return;
+      const { world } = this.#cluster;
+      if (world.nowMs < this.frozenUntilMs) world.after(this.frozenUntilMs - world.nowMs, () => run(...args));
+      else this.#inOrder(() => void work(...args));
+    };
+    return run;
+  }
+
+  #every(ms: number, work: () => void): void {
+    const { world } = this.#cluster;
+    const again = this.alive(() => {
+      work();
+      world.after(ms * world.between(0.8, 1.2), again);
+    });
+    world.after(ms * world.random.next(), again);
+  }
+
+  /** One turn after the other: what an effect brings about happens after the step that ordered it. */
+  #inOrder(turn: () => void): void {
+    this.#inbox.push(turn);
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) next();
+    } finally {
+      this.#draining = false;
+    }
+  }
+}
