@@ -1,6 +1,4 @@
-import type koffiModule from "koffi";
-
-type Koffi = typeof koffiModule;
+import { loadKoffi, type Koffi } from "./koffi.ts";
 
 /** System calls that Node lacks. All return at once: never use them from a thread that does not own the socket. */
 export interface NativeSocket {
@@ -9,8 +7,6 @@ export interface NativeSocket {
    * or a negative errno.
    */
   send(socketFd: number, fileFd: number, offsetBytes: number, lengthBytes: number): number;
-  /** `send(2)` of the first bytes to a non-blocking socket: the number of bytes that the kernel took, or a negative errno. */
-  sendFirst(socketFd: number, bytes: Uint8Array, count: number): number;
   /**
    * `send(2)` of a head to a non-blocking socket, kept back by the kernel until more follows, so that it does not travel in a packet of its own.
    * The number of bytes that the kernel took, or a negative errno.
@@ -26,8 +22,6 @@ export interface NativeSocket {
    * option.
    */
   wakeAt(socketFd: number, bytes: number): boolean;
-  /** `accept4(2)` of a connection that waits at a listening non-blocking socket: its descriptor, non-blocking too, or a negative errno. */
-  accept(listeningFd: number): number;
   /** False when reading this byte would wait for the disk. */
   resident(fileFd: number, offsetBytes: number): boolean;
 }
@@ -49,8 +43,6 @@ const IPPROTO_TCP = 6;
 const TCP_NOTSENT_LOWAT = 25;
 const SOL_SOCKET = 1;
 const SO_RCVLOWAT = 18;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2_000_000;
 
 /** The descriptor under a socket or a server of Node, which has no public name for it; below 0: there is none. */
 export const descriptorUnder = (owner: object): number =>
@@ -62,12 +54,8 @@ let loading: Promise<NativeSocket | undefined> | undefined;
 export const loadNativeSocket = (): Promise<NativeSocket | undefined> => (loading ??= load());
 
 async function load(): Promise<NativeSocket | undefined> {
-  if (process.platform !== "linux") return undefined;
-  try {
-    return bind((await import("koffi")).default);
-  } catch {
-    return undefined; // optional by design: the plain way does the same with more copying
-  }
+  const koffi = await loadKoffi();
+  return koffi && bind(koffi);
 }
 
 function bind(koffi: Koffi): NativeSocket {
@@ -87,9 +75,6 @@ function bind(koffi: Koffi): NativeSocket {
   const setsockopt = libc.func("int setsockopt(int, int, int, const int *, uint32_t)") as (
     ...args: readonly [fd: number, level: number, name: number, value: Int32Array, bytes: number]
   ) => number;
-  const accept4 = libc.func("int accept4(int, void *, void *, int)") as (
-    ...args: readonly [fd: number, address: null, length: null, flags: number]
-  ) => number;
   const preadv2 = libc.func("int64_t preadv2(int, const void *, int, int64_t, int)") as (
     ...args: readonly [fd: number, vector: Buffer, count: number, offset: number, flags: number]
   ) => number;
@@ -100,10 +85,6 @@ function bind(koffi: Koffi): NativeSocket {
     send(socketFd, fileFd, offsetBytes, lengthBytes) {
       place[0] = BigInt(offsetBytes);
       const sent = sendfile(socketFd, fileFd, place, lengthBytes);
-      return sent < 0 ? -koffi.errno() : sent;
-    },
-    sendFirst(socketFd, bytes, count) {
-      const sent = send(socketFd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
       return sent < 0 ? -koffi.errno() : sent;
     },
     sendMore(socketFd, bytes) {
@@ -117,10 +98,6 @@ function bind(koffi: Koffi): NativeSocket {
     wakeAt(socketFd, bytes) {
       number[0] = bytes;
       return setsockopt(socketFd, SOL_SOCKET, SO_RCVLOWAT, number, 4) === 0;
-    },
-    accept(listeningFd) {
-      const fd = accept4(listeningFd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      return fd < 0 ? -koffi.errno() : fd;
     },
     resident(fileFd, offsetBytes) {
       if (preadv2(fileFd, vector, 1, offsetBytes, RWF_NOWAIT) >= 0) return true;

@@ -149,8 +149,6 @@ test("a disk error while sending is reported as one", { skip: real === undefined
       native: {
         resident: () => true,
         send: () => EIO,
-        sendFirst: () => EAGAIN,
-        accept: () => EAGAIN,
         sendMore: () => EAGAIN,
         limitUnsent: () => false,
         wakeAt: () => false,
@@ -263,8 +261,6 @@ function oddly(inner: NativeSocket): NativeSocket {
     resident: (fd, offsetBytes) => inner.resident(fd, offsetBytes),
     limitUnsent: (fd, bytes) => inner.limitUnsent(fd, bytes),
     wakeAt: (fd, bytes) => inner.wakeAt(fd, bytes),
-    sendFirst: (fd, bytes, count) => inner.sendFirst(fd, bytes, count),
-    accept: (fd) => inner.accept(fd),
     sendMore: (fd, bytes) => (random.below(2) === 0 ? EAGAIN : inner.sendMore(fd, bytes)),
     send(socketFd, fileFd, offsetBytes, lengthBytes) {
       const dice = random.below(8);

@@ -1,12 +1,14 @@
 import type { Socket } from "node:net";
 import { busyClock } from "../base/busy-clock.ts";
 import type { Clock } from "../base/clock.ts";
-import { loadNativeSocket, type NativeSocket } from "../disk/native-socket.ts";
+import { loadNativeConnections } from "../disk/native-connections.ts";
 import { Request } from "../wire/resp/request.ts";
 import { admissionRefusal } from "./clients/admission.ts";
 import { COMMANDS } from "./commands/all.ts";
 import { CommandTable } from "./commands/table.ts";
 import { Connection, type ConnectionShared } from "./clients/connection.ts";
+import { Outbox } from "./clients/outbox.ts";
+import { Turns } from "./clients/turns.ts";
 import { connectionPoller } from "./clients/connection-poller.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import type { Log } from "../base/log.ts";
@@ -82,7 +84,12 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
       options.users.map((words) => ({ words: ["user", ...words], from: "user" })),
       store.acl.default.copy(), // it may have a password, by `requirepass`
     );
-  const accept = acceptorFor(store, options.native === false ? undefined : await loadNativeSocket());
+  const outbox = new Outbox();
+  const calls = options.native === false ? undefined : await loadNativeConnections();
+  const turns = calls && Turns.of(store, outbox, calls);
+  if (turns !== undefined) scope.use(turns);
+  const native = calls && turns && { calls, turns, buffer: calls.pinned(READ_BYTES) };
+  const accept = acceptorFor({ store, buffer: Buffer.allocUnsafeSlow(READ_BYTES), request: new Request(), outbox, native });
   const listeners = (store.listeners = scope.use(new Listeners(store.parameters, clock, accept)));
   await listeners.apply({ plain: port, tls: store.parameters["tls-port"] || -1 });
   store.configFile = options.configFile ?? "";
@@ -109,8 +116,8 @@ interface Acceptor {
 }
 
 /** Makes clients of connections, or refuses them. */
-function acceptorFor(store: Store, native: NativeSocket | undefined): Acceptor {
-  const shared: ConnectionShared = { store, buffer: Buffer.allocUnsafeSlow(READ_BYTES), request: new Request(), native };
+function acceptorFor(shared: ConnectionShared): Acceptor {
+  const { store, native } = shared;
   const connections = new Set<Connection>();
   const accept = (socket: Socket): void => {
     const refusal = admissionRefusal(store, socket.remoteAddress);
@@ -127,7 +134,7 @@ function acceptorFor(store: Store, native: NativeSocket | undefined): Acceptor {
   };
   const pollAll = connectionPoller(connections, shared.request);
   store.scripting.poll = () => {
-    for (const server of store.listeners?.plain() ?? []) acceptWaiting(server, native, accept);
+    for (const server of store.listeners?.plain() ?? []) acceptWaiting(server, native?.calls, accept);
     pollAll();
   };
   return Object.assign(accept, {

@@ -2,11 +2,14 @@ import { readSync } from "node:fs";
 import { Socket, type OnReadOpts } from "node:net";
 import { TLSSocket } from "node:tls";
 import { ProtocolError, RequestParser } from "../../wire/resp/request-parser.ts";
-import { descriptorUnder, type NativeSocket } from "../../disk/native-socket.ts";
+import type { NativeConnections, PinnedBuffer } from "../../disk/native-connections.ts";
+import { descriptorUnder, EAGAIN, EINTR } from "../../disk/native-socket.ts";
 import type { ReplyWriter } from "../../wire/resp/reply-writer.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import { Client, type ClientOutput, type Peer } from "./client.ts";
 import { outputLimitOf } from "./client-upkeep.ts";
+import type { Outbox, Sender } from "./outbox.ts";
+import type { Reader, Turns } from "./turns.ts";
 import { dispatch } from "../dispatch.ts";
 import type { Store } from "../store.ts";
 
@@ -23,15 +26,24 @@ const DRAINED_BYTES = 1024 * 1024;
 /** What the connections of one thread share. */
 export interface ConnectionShared {
   readonly store: Store;
-  /** What is read next lies here, until the next read of any connection. */
+  /** What a stream reads next lies here, until the next read of any connection. */
   readonly buffer: Buffer;
   readonly request: Request;
-  /** Undefined where the system has none: then the stream sends everything. */
-  readonly native: NativeSocket | undefined;
+  readonly outbox: Outbox;
+  /** Undefined where the system has none: then the stream reads and sends everything. */
+  readonly native: NativeReading | undefined;
+}
+
+/** Reading and sending past Node's streams. */
+export interface NativeReading {
+  readonly calls: NativeConnections;
+  readonly turns: Turns;
+  /** What is read next lies here. */
+  readonly buffer: PinnedBuffer;
 }
 
 /** A client's connection: bytes in, commands run, replies out. Knows one end: once it is closed nothing is read or written any more. */
-export class Connection implements ClientOutput {
+export class Connection implements ClientOutput, Reader, Sender {
   readonly client: Client;
   readonly #shared: ConnectionShared;
   readonly #parser: RequestParser;
@@ -39,11 +51,14 @@ export class Connection implements ClientOutput {
   readonly #onClosed: () => void;
   /** Of a plain socket, otherwise -1. */
   readonly #fd: number;
+  /** Reads past the stream; otherwise undefined. */
+  readonly #turns: Turns | undefined;
   /** Kept, as the socket forgets it when it closes. */
   readonly #address: string;
   readonly #sink = (request: Request): boolean => dispatch(this.client, request);
   #closed = false;
   #paused = false;
+  /** It is in the outbox. */
   #waking = false;
   /** Of replies that wait until what they tell of is on disk. */
   #heldBytes = 0;
@@ -57,15 +72,19 @@ export class Connection implements ClientOutput {
     this.client = new Client(shared.store, shared.store.nextClientId(), this);
     shared.store.statistics.connectionsReceived++;
     shared.store.clients.set(this.client.id, this.client);
-    this.#socket =
-      accepted instanceof TLSSocket
-        ? accepted.on("data", (chunk) => void this.#received(chunk, chunk.length))
-        : readingInto(accepted, { buffer: shared.buffer, callback: (bytes) => this.#received(shared.buffer, bytes) });
-    this.#fd = descriptorOf(this.#socket);
+    this.#fd = accepted instanceof TLSSocket ? -1 : descriptorUnder(accepted);
+    this.#turns = this.#fd >= 0 && shared.native?.turns.add(this.#fd, this) === true ? shared.native.turns : undefined;
+    this.#socket = this.#turns === undefined ? this.#streaming(accepted) : accepted.setNoDelay(true);
     this.#address = addressOf(this.#socket.remoteAddress, this.#socket.remotePort);
     this.#socket.on("close", () => this.#ended());
     this.#socket.on("error", () => this.#socket.destroy());
     this.#socket.on("drain", () => this.#goOn());
+  }
+
+  #streaming(accepted: Socket): Socket {
+    if (accepted instanceof TLSSocket) return accepted.on("data", (chunk) => void this.#readFromStream(chunk, chunk.length));
+    const { buffer } = this.#shared;
+    return readingInto(accepted, { buffer, callback: (bytes) => this.#readFromStream(buffer, bytes) });
   }
 
   get peer(): Peer {
@@ -79,11 +98,26 @@ export class Connection implements ClientOutput {
     };
   }
 
-  #received(chunk: Buffer, bytes: number): boolean {
-    const { statistics } = this.#shared.store;
-    statistics.inputBytes += bytes;
-    statistics.readsProcessed++;
-    this.#run(() => this.#parser.feed(chunk, bytes, this.#sink, this.#shared.store.requestLimits, this.client.known));
+  readReady(): void {
+    const { calls, buffer } = this.#shared.native!; // whose turns these are
+    const bytes = calls.receive(this.#fd, buffer);
+    if (bytes > 0) {
+      this.#received(buffer.bytes, bytes);
+      if (this.client.reply.length > COPIED_BYTES_MAX) this.flush();
+      else if (this.client.reply.length > 0 || this.client.closing) this.wake();
+    } else if (bytes === 0) this.close();
+    else if (bytes !== EAGAIN && bytes !== EINTR) this.drop();
+  }
+
+  #readFromStream(chunk: Buffer, bytes: number): boolean {
+    const { store } = this.#shared;
+    store.beginBatch();
+    try {
+      this.#received(chunk, bytes);
+    } finally {
+      store.endBatch();
+    }
+    this.flush();
     return !this.#paused && !this.#closed;
   }
 
@@ -91,7 +125,25 @@ export class Connection implements ClientOutput {
   poll(buffer: Buffer): void {
     if (this.#running || this.#closed || this.#paused || this.#socket.destroyed) return;
     const bytes = readNow(this.#fd, buffer);
-    if (bytes > 0) this.#run(() => this.#parser.feed(buffer, bytes, this.#sink, this.#shared.store.requestLimits, this.client.known));
+    if (bytes <= 0) return;
+    this.#received(buffer, bytes);
+    this.flush();
+  }
+
+  /** Runs the commands that came. */
+  #received(chunk: Buffer, bytes: number): void {
+    if (this.#closed) return;
+    const { statistics, requestLimits } = this.#shared.store;
+    statistics.inputBytes += bytes;
+    statistics.readsProcessed++;
+    this.#running = true;
+    try {
+      this.#parser.feed(chunk, bytes, this.#sink, requestLimits, this.client.known);
+    } catch (thrown) {
+      this.#misspoken(thrown);
+    } finally {
+      this.#running = false;
+    }
   }
 
   /** The client was blocked; commands that came meanwhile are run now. */
@@ -104,43 +156,35 @@ export class Connection implements ClientOutput {
 
   #resume(): void {
     if (this.#closed || this.client.blocked !== undefined) return;
-    this.#run(() => {
-      const { postponed } = this.client;
-      this.client.postponed = undefined;
+    const { postponed } = this.client;
+    this.client.postponed = undefined;
+    this.#running = true;
+    try {
       if (postponed === undefined || this.#sink(postponed))
         this.#parser.resume(this.#sink, this.#shared.store.requestLimits, this.client.known);
-    });
-  }
-
-  #run(work: () => void): void {
-    if (this.#closed) return;
-    this.#running = true;
-    const { store } = this.#shared;
-    store.beginBatch();
-    try {
-      work();
     } catch (thrown) {
-      if (!(thrown instanceof ProtocolError)) throw thrown;
-      this.client.reply.error(thrown.message);
-      this.client.closing = true;
+      this.#misspoken(thrown);
     } finally {
       this.#running = false;
-      store.endBatch();
     }
-    this.#flush();
+    this.wake();
+  }
+
+  #misspoken(thrown: unknown): void {
+    if (!(thrown instanceof ProtocolError)) throw thrown;
+    this.client.reply.error(thrown.message);
+    this.client.closing = true;
   }
 
   wake(): void {
     if (this.#running || this.#waking) return;
     this.#waking = true;
-    queueMicrotask(() => {
-      this.#waking = false;
-      this.#flush();
-    });
+    this.#shared.outbox.add(this);
   }
 
-  #flush(): void {
+  flush(): void {
     const { reply } = this.client;
+    this.#waking = false;
     if (this.#closed) return;
     if (reply.length > 0) {
       const waiting = reply.length + this.#socket.writableLength;
@@ -170,7 +214,7 @@ export class Connection implements ClientOutput {
     const { native } = this.#shared;
     const mustWait = this.#heldBytes > 0 || this.#socket.writableLength > 0;
     if (native === undefined || this.#fd < 0 || mustWait || this.#socket.destroyed) return 0;
-    return Math.max(0, native.sendFirst(this.#fd, reply.storage, reply.length));
+    return Math.max(0, native.calls.send(this.#fd, reply.storage, reply.length));
   }
 
   #send(bytes: Buffer): void {
@@ -189,13 +233,16 @@ export class Connection implements ClientOutput {
   }
 
   #goOn(): void {
+    if (!this.#paused || this.#closed) return;
     this.#paused = false;
-    this.#socket.resume();
+    if (this.#turns === undefined) this.#socket.resume();
+    else this.#turns.add(this.#fd, this);
   }
 
   #pause(): void {
     this.#paused = true;
-    this.#socket.pause();
+    if (this.#turns === undefined) this.#socket.pause();
+    else this.#turns.remove(this.#fd, this);
   }
 
   drop(): void {
@@ -204,7 +251,7 @@ export class Connection implements ClientOutput {
   }
 
   async drained(): Promise<void> {
-    this.#flush();
+    this.flush();
     if (this.#closed || this.#socket.writableLength <= DRAINED_BYTES) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
@@ -225,6 +272,7 @@ export class Connection implements ClientOutput {
   #ended(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#turns?.remove(this.#fd, this);
     const { store } = this.client;
     store.clients.delete(this.client.id);
     store.watches.drop(this.client);
@@ -254,11 +302,6 @@ function takenFrom(reply: ReplyWriter, from: number): Buffer {
   const bytes = Buffer.from(reply.view(from));
   reply.truncate();
   return bytes;
-}
-
-/** Node's handle of a plain socket on a POSIX system has its descriptor; bytes of TLS are none for us. -1: there is none. */
-function descriptorOf(socket: Socket): number {
-  return socket instanceof TLSSocket ? -1 : descriptorUnder(socket);
 }
 
 /** As Redis writes it: `127.0.0.1:6379`, `[::1]:6379`. */
