@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { busyClock } from "../base/busy-clock.ts";
 import type { Clock } from "../base/clock.ts";
+import { loadHugeMemory, plainMemory } from "../disk/huge-pages.ts";
 import { loadNativeConnections } from "../disk/native-connections.ts";
 import { Request } from "../wire/resp/request.ts";
 import { admissionRefusal } from "./clients/admission.ts";
@@ -72,6 +73,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   const store = new Store({
     clock,
     commands: new CommandTable(COMMANDS),
+    makeMemory: options.native === false ? plainMemory : await loadHugeMemory(),
     parameters: { ...EMBEDDED, ...directory, ...options.parameters, bind },
   });
   store.shutdown = options.shutdown;

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { MakeMemory } from "../disk/huge-pages.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Request } from "../wire/resp/request.ts";
 import type { RequestLimits } from "../wire/resp/request-parser.ts";
@@ -151,7 +152,12 @@ export class Store {
   #notifyFlags: NotifyFlags = parseNotifyFlags("");
   #clientId = 0;
 
-  constructor(options: { readonly clock: Clock; readonly commands: CommandTable; readonly parameters?: Partial<ParameterValues> }) {
+  constructor(options: {
+    readonly clock: Clock;
+    readonly commands: CommandTable;
+    readonly parameters?: Partial<ParameterValues>;
+    readonly makeMemory?: MakeMemory;
+  }) {
     this.clock = options.clock;
     this.commands = options.commands;
     this.acl = new Acl(options.commands);
@@ -163,6 +169,7 @@ export class Store {
         new Database(index, {
           expired: (db, key) => this.#expired(db, key),
           mayGrow: (bytes) => this.parameters.maxmemory === 0 || this.usedBytes + bytes <= this.parameters.maxmemory,
+          makeMemory: options.makeMemory,
           added: (db, key) => this.notify("n", "new", key, db),
           missed: (db, request, at) => {
             if (this.notifies) this.notify("m", "keymiss", request.text(at), db);

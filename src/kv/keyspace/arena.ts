@@ -1,3 +1,5 @@
+import { plainMemory, type MakeMemory } from "../../disk/huge-pages.ts";
+
 /** Records lie at multiples of this, so that 32 bits address 32 GiB. */
 export const UNIT_BYTES = 8;
 
@@ -24,6 +26,11 @@ export class Arena {
   #top = 1;
   readonly #free: Address[] = [];
   #usedBytes = 0;
+  readonly #makeMemory: MakeMemory;
+
+  constructor(makeMemory: MakeMemory = plainMemory) {
+    this.#makeMemory = makeMemory;
+  }
 
   /** Of records in use, by their sizes. */
   get usedBytes(): number {
@@ -70,9 +77,9 @@ export class Arena {
   }
 
   #addSegment(): void {
-    const memory = new ArrayBuffer(SEGMENT_BYTES);
-    this.bytes.push(Buffer.from(memory));
-    this.words.push(new Uint32Array(memory));
+    const memory = this.#makeMemory(SEGMENT_BYTES);
+    this.bytes.push(memory);
+    this.words.push(new Uint32Array(memory.buffer, memory.byteOffset, SEGMENT_BYTES / 4));
   }
 }
 

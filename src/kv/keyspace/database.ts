@@ -1,3 +1,4 @@
+import type { MakeMemory } from "../../disk/huge-pages.ts";
 import { latin1Of, writeLatin1 } from "../../base/latin1.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import { copyInto } from "../../wire/resp/reply-writer.ts";
@@ -31,6 +32,8 @@ export interface DatabaseEvents {
   missed(database: Database, request: Request, index: number): void;
   /** Whether the table of keys may take so many bytes more now; where not, it asks again with the next key. */
   mayGrow?(bytes: number): boolean;
+  /** Where records are to lie. */
+  readonly makeMemory?: MakeMemory | undefined;
 }
 
 /** Of a database that nobody looks at. */
@@ -50,7 +53,7 @@ export type UseOf = (before: number) => number;
  */
 export class Database {
   readonly index: number;
-  #arena = new Arena();
+  #arena: Arena;
   #dictionary: Dictionary;
   #expiries = new Expiries();
   #objects = new Objects();
@@ -70,6 +73,7 @@ export class Database {
   constructor(index: number, events: DatabaseEvents) {
     this.index = index;
     this.#events = events;
+    this.#arena = new Arena(events.makeMemory);
     this.#dictionary = new Dictionary(this.#arena, (bytes) => events.mayGrow?.(bytes) ?? true);
   }
 

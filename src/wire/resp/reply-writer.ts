@@ -5,8 +5,10 @@ const ZERO = 48;
 const FIRST_BYTES = 16 * 1024;
 /** A buffer beyond this is not kept for the next replies. */
 const KEPT_BYTES_MAX = 256 * 1024;
-/** Up to here a loop is quicker than the call that copies. */
+/** Up to here a loop is quicker than the call that writes text, … */
 const LOOP_BYTES_MAX = 48;
+/** … or the one that copies bytes. */
+const LOOP_COPY_BYTES_MAX = 20;
 
 const INT32_MAX = 0x7fff_ffff;
 
@@ -223,9 +225,12 @@ function exponentForm(value: number, text: string): string {
 }
 
 export function copyInto(target: Buffer, at: number, source: Uint8Array, from: number, length: number): void {
-  if (length <= LOOP_BYTES_MAX) for (let i = 0; i < length; i++) target[at + i] = source[from + i]!;
-  else target.set(from === 0 && length === source.length ? source : source.subarray(from, from + length), at);
+  if (length <= LOOP_COPY_BYTES_MAX) for (let i = 0; i < length; i++) target[at + i] = source[from + i]!;
+  else copyBytes.call(source, target, at, from, from + length);
 }
+
+/** Makes no view of the part, as `set` would need. */
+const copyBytes = Buffer.prototype.copy;
 
 const OK = Buffer.from("+OK\r\n");
 const NULL_BULK = Buffer.from("$-1\r\n");
