@@ -32,7 +32,7 @@ function dispatchSilently(client: Client, request: Request): boolean {
 
 function dispatchAloud(client: Client, request: Request): boolean {
   const { store } = client;
-  if (store.parameters["maxmemory-clients"] !== 0) {
+  if (store.clientBytesMax !== 0) {
     evictClients(store);
     if (!store.clients.has(client.id) && client.output.peer !== undefined) return false;
   }
@@ -142,7 +142,7 @@ export function run(client: Client, command: Command, request: Request): void {
   else store.effects = undefined;
   if (store.tracking.count > 0) track(client, command);
   const durationMs = store.look() - startedMs;
-  store.statistics.ran(command, durationMs * 1000, failed, store.parameters["latency-tracking"]);
+  store.statistics.ran(command, durationMs * 1000, failed, store.tracksLatency);
   observe(client, command, request, durationMs);
 }
 

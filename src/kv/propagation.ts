@@ -82,9 +82,12 @@ export function writeCommand(writer: ReplyWriter, parts: readonly (string | Uint
     else writer.bulkBytes(part);
 }
 
+/** As a rule enough for one. */
+const COMMAND_BYTES = 128;
+
 /** The bytes of a command. */
 export function commandBytes(...parts: readonly (string | Uint8Array)[]): Buffer {
-  const writer = new ReplyWriter();
+  const writer = new ReplyWriter(COMMAND_BYTES);
   writeCommand(writer, parts);
   return writer.take();
 }

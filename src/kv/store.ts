@@ -22,6 +22,7 @@ import { parseNotifyFlags, type NotifyFlags } from "./parameters/notify-flags.ts
 import { OomScore } from "./info/oom-score.ts";
 import { outputLimitsOf, type OutputClass, type OutputLimit } from "./parameters/parameter-forms.ts";
 import type { Pause, PauseReason } from "./clients/pause.ts";
+import { REPLY_PEAK_MS } from "./clients/client-upkeep.ts";
 import type { Persistence } from "./persist/persistence.ts";
 import { Snapshots } from "./persist/snapshot.ts";
 import { Propagation } from "./propagation.ts";
@@ -95,6 +96,8 @@ export class Store {
   readonly paused = new Set<Client>();
   /** Nothing is done by the clock: a test wants it so. */
   cronPaused = false;
+  /** Reply buffers of clients are made smaller, where they were not needed, each time that has passed. */
+  replyPeakMs = REPLY_PEAK_MS;
   /** Scripts may call what they may not otherwise: a test wants it so. */
   scriptsMayAll = false;
   /** Checksums of RESTORE and of files are not looked at: a test wants it so. */
@@ -122,6 +125,11 @@ export class Store {
   readonly scripting = new Scripting(this);
   /** Bytes that may wait to be sent to a client, by its class. */
   outputLimits: Readonly<Record<OutputClass, OutputLimit>> = outputLimitsOf(defaultParameters()["client-output-buffer-limit"]);
+  /** Parameters that every command asks for, here as the table of all of them is too large for V8 to be quick. */
+  clientBytesMax = 0;
+  tracksLatency = false;
+  slowUs = 0;
+  latencyThresholdMs = 0;
   /** What a connection may send. */
   requestLimits: RequestLimits = { bulkBytesMax: 0, pendingBytesMax: 0 };
   readonly #oomScore = new OomScore();
@@ -151,6 +159,7 @@ export class Store {
       : undefined;
   #notifyFlags: NotifyFlags = parseNotifyFlags("");
   #clientId = 0;
+  #replyPeakAtMs = 0;
 
   constructor(options: {
     readonly clock: Clock;
@@ -194,6 +203,13 @@ export class Store {
 
   nextClientId(): number {
     return ++this.#clientId;
+  }
+
+  /** True once in each time after which reply buffers are made smaller. */
+  replyPeakDue(): boolean {
+    if (this.lookedMs - this.#replyPeakAtMs < this.replyPeakMs) return false;
+    this.#replyPeakAtMs = this.lookedMs;
+    return true;
   }
 
   /** Time goes on; within a command it stands. */
@@ -307,6 +323,10 @@ export class Store {
 
   #apply(): void {
     const { parameters } = this;
+    this.clientBytesMax = parameters["maxmemory-clients"];
+    this.tracksLatency = parameters["latency-tracking"];
+    this.slowUs = parameters["slowlog-log-slower-than"];
+    this.latencyThresholdMs = parameters["latency-monitor-threshold"];
     this.requestLimits = { bulkBytesMax: parameters["proto-max-bulk-len"], pendingBytesMax: parameters["client-query-buffer-limit"] };
     if (this.parameters["min-replicas-to-write"] > 0 && this.parameters["min-replicas-max-lag"] > 0) this.gates.add(this.#enoughReplicas);
     else this.gates.delete(this.#enoughReplicas);

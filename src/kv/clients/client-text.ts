@@ -1,6 +1,9 @@
 import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "./client.ts";
 
+/** What Redis has at most in the buffer that this field tells of; ours has all replies. */
+const REPLY_BYTES_SHOWN_MAX = 16_384;
+
 /** The line of `CLIENT LIST` and `CLIENT INFO` (https://redis.io/docs/latest/commands/client-list/). */
 export function clientLine(client: Client): string {
   const { store, output } = client;
@@ -25,8 +28,8 @@ export function clientLine(client: Client): string {
     ["qbuf-free", Math.max(0, (peer?.queryAllocatedBytes ?? 0) - (peer?.queryBytes ?? 0))],
     ["argv-mem", running],
     ["multi-mem", client.transactionBytes],
-    ["rbs", 16_384],
-    ["rbp", 16_384],
+    ["rbs", Math.min(client.reply.size, REPLY_BYTES_SHOWN_MAX)],
+    ["rbp", Math.min(client.reply.peak, REPLY_BYTES_SHOWN_MAX)],
     ["obl", 0],
     ["oll", (peer?.unsentBytes ?? 0) > 0 && running === 0 ? 1 : 0],
     ["omem", running === 0 ? (peer?.unsentBytes ?? 0) : 0],

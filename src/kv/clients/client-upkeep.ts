@@ -2,6 +2,9 @@ import type { Client } from "./client.ts";
 import type { OutputClass, OutputLimit } from "../parameters/parameter-forms.ts";
 import type { Store } from "../store.ts";
 
+/** Reply buffers are made smaller, where they were not needed, as often as Redis does. */
+export const REPLY_PEAK_MS = 5000;
+
 const classOf = (client: Client): OutputClass =>
   client.monitors || client.replica !== undefined ? "slave" : client.subscriptions === undefined ? "normal" : "pubsub";
 
@@ -14,7 +17,9 @@ export const outputLimitOf = (client: Client): OutputLimit => (client.known ? cl
 /** Closes connections that have been idle for too long, that take their replies too slowly, or that together take too much memory. */
 export function tendClients(store: Store): void {
   const idleMs = store.parameters.timeout * 1000;
+  const shrinks = store.replyPeakDue();
   for (const client of store.clients.values()) {
+    if (shrinks) client.reply.shrink();
     const isWaiting =
       client.blocked !== undefined ||
       client.subscriptions !== undefined ||

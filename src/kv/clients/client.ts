@@ -33,13 +33,15 @@ export interface ClientOutput {
 
 export interface ReplicaOffers {
   /** Where it listens itself. */
-  port: number;
-  host: string | undefined;
+  readonly port: number;
+  readonly host: string | undefined;
   /** It takes a snapshot whose length is not told before. */
-  eof: boolean;
+  readonly eof: boolean;
   /** It takes another name of the history. */
-  psync2: boolean;
+  readonly psync2: boolean;
 }
+
+const NO_OFFERS: ReplicaOffers = { port: 0, host: undefined, eof: false, psync2: false };
 
 /** What a client has subscribed to. */
 export interface Subscriptions {
@@ -132,7 +134,7 @@ export class Client {
   /** It gets the history of changes. */
   replica: Replica | undefined;
   /** What a replica has told of itself before it asked for the history. */
-  offers: ReplicaOffers = { port: 0, host: undefined, eof: false, psync2: false };
+  offers = NO_OFFERS;
   /** The server that this one follows: it may do what others may not. */
   isPrimary = false;
   /** How far history and journal went when it had last changed something. */

@@ -250,6 +250,7 @@ export class Connection implements ClientOutput, Reader, Sender {
     this.#ended();
   }
 
+  /** Who waits is let go with the connection, which a stalled replica loses after `repl-timeout`. */
   async drained(): Promise<void> {
     this.flush();
     if (this.#closed || this.#socket.writableLength <= DRAINED_BYTES) return;

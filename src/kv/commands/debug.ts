@@ -1,6 +1,7 @@
 import { ownOf } from "../../base/own.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../clients/client.ts";
+import { REPLY_PEAK_MS } from "../clients/client-upkeep.ts";
 import { CommandError, noSuchKey, syntaxError } from "../command-error.ts";
 import { digestOf, digestOfKey } from "../digest.ts";
 import { matchesGlob } from "../glob.ts";
@@ -41,7 +42,7 @@ const ACTIONS: Readonly<Record<string, DebugAction>> = {
     client.store.replicationId = randomBytes(20).toString("hex");
     client.reply.ok();
   },
-  replybuffer: ok,
+  replybuffer: replyPeak,
   "stringmatch-len": matchLength,
   "config-rewrite-force-all": ok,
   log: ok,
@@ -214,3 +215,11 @@ const MIN_COUNTS: Readonly<Record<string, number>> = {
   "set-disable-deny-scripts": 3,
   "set-skip-checksum-validation": 3,
 };
+
+/** DEBUG REPLYBUFFER PEAK-RESET-TIME milliseconds | NEVER | RESET */
+function replyPeak(client: Client, request: Request): void {
+  if (request.count !== 4 || request.word(2) !== "peak-reset-time") throw syntaxError();
+  const word = request.word(3);
+  client.store.replyPeakMs = word === "never" ? Infinity : word === "reset" ? REPLY_PEAK_MS : integerAt(request, 3, { min: 0 });
+  client.reply.ok();
+}

@@ -68,14 +68,14 @@ const replconf: Command = {
     for (let i = 1; i < request.count; i += 2) {
       switch (request.word(i)) {
         case "listening-port":
-          client.offers.port = integerAt(request, i + 1, { min: 0, max: 65_535 });
+          client.offers = { ...client.offers, port: integerAt(request, i + 1, { min: 0, max: 65_535 }) };
           break;
         case "ip-address":
-          client.offers.host = request.text(i + 1);
+          client.offers = { ...client.offers, host: request.text(i + 1) };
           break;
         case "capa":
-          if (request.word(i + 1) === "eof") client.offers.eof = true;
-          else if (request.word(i + 1) === "psync2") client.offers.psync2 = true;
+          if (request.word(i + 1) === "eof") client.offers = { ...client.offers, eof: true };
+          else if (request.word(i + 1) === "psync2") client.offers = { ...client.offers, psync2: true };
           break;
         case "ack": {
           const fack = request.count > i + 3 && request.word(i + 2) === "fack" ? integerAt(request, i + 3) : undefined;

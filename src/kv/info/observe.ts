@@ -6,11 +6,10 @@ import { shownArguments } from "./slow-log.ts";
 /** After a command: the log of slow ones, the monitor of latencies, and who watches everything. */
 export function observe(client: Client, command: Command, request: Request, durationMs: number): void {
   const { store } = client;
-  const { parameters } = store;
   if (client.blocked !== undefined && client.blocked.reason === "keys")
     client.waited = { request: request.copy(), sinceMs: store.clock.nowMs() - durationMs };
-  else if (durationMs * 1000 >= parameters["slowlog-log-slower-than"]) logSlow(client, command, request, durationMs * 1000);
-  const thresholdMs = parameters["latency-monitor-threshold"];
+  else if (durationMs * 1000 >= store.slowUs) logSlow(client, command, request, durationMs * 1000);
+  const thresholdMs = store.latencyThresholdMs;
   if (thresholdMs > 0 && durationMs >= thresholdMs)
     store.latencies.add(command.flags.includes("fast") ? "fast-command" : "command", Math.round(durationMs), store.nowMs);
   if (store.monitors.size > 0 && !command.flags.includes("skip_monitor") && !command.flags.includes("admin")) monitor(client, request);

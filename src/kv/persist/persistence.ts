@@ -28,6 +28,7 @@ export class Persistence implements AsyncDisposable {
     store.infoSections.set("persistence", () => this.#info());
     store.gates.add((_, flags) => {
       if (store.loading !== undefined && !flags.includes("loading")) return LOADING;
+      if (this.journal.problem === undefined && !this.saves.failed) return undefined; // asked before each command
       return flags.includes("write") || flags.includes("may_replicate") ? this.#problem() : undefined;
     });
   }

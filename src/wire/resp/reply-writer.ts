@@ -3,6 +3,9 @@ const CR = 13;
 const LF = 10;
 const ZERO = 48;
 const FIRST_BYTES = 16 * 1024;
+/** What is left to one who writes little. */
+const LEAST_BYTES = 1024;
+const EMPTY = Buffer.alloc(0);
 /** A buffer beyond this is not kept for the next replies. */
 const KEPT_BYTES_MAX = 256 * 1024;
 /** Up to here a loop is quicker than the call that writes text, … */
@@ -20,8 +23,32 @@ export type Protocol = 2 | 3;
  */
 export class ReplyWriter {
   protocol: Protocol = 2;
-  #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  /** Made when something is written. */
+  #bytes: Buffer = EMPTY;
   #length = 0;
+  readonly #firstBytes: number;
+  /** The most that was written at once since `shrink` was called. */
+  #peak = 0;
+
+  constructor(firstBytes = FIRST_BYTES) {
+    this.#firstBytes = firstBytes;
+  }
+
+  /** Bytes allocated. */
+  get size(): number {
+    return this.#bytes.length;
+  }
+
+  get peak(): number {
+    return this.#peak;
+  }
+
+  /** To be called at times: gives back what was not needed since the last time. */
+  shrink(): void {
+    if (this.#length === 0 && this.#bytes.length > LEAST_BYTES && 2 * this.#peak < this.#bytes.length)
+      this.#bytes = Buffer.allocUnsafeSlow(Math.max(LEAST_BYTES, this.#peak));
+    this.#peak = this.#length;
+  }
 
   /** Bytes written and not taken. */
   get length(): number {
@@ -40,14 +67,15 @@ export class ReplyWriter {
 
   /** Forgets what was written from there on. */
   truncate(length = 0): void {
+    if (this.#length > this.#peak) this.#peak = this.#length;
     this.#length = length;
-    if (length === 0 && this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+    if (length === 0 && this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = EMPTY;
   }
 
   /** What was written, as a buffer that is the caller's. */
   take(): Buffer {
     const taken = this.view();
-    this.#bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+    this.#bytes = EMPTY;
     this.#length = 0;
     return taken;
   }
@@ -200,7 +228,7 @@ export class ReplyWriter {
   }
 
   #grow(count: number): void {
-    const grown = Buffer.allocUnsafeSlow(Math.max(2 * this.#bytes.length, this.#length + count));
+    const grown = Buffer.allocUnsafeSlow(Math.max(this.#firstBytes, 2 * this.#bytes.length, this.#length + count));
     this.#bytes.copy(grown, 0, 0, this.#length);
     this.#bytes = grown;
   }
