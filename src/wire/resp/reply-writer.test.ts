@@ -72,3 +72,21 @@ test("an integer of any length is written as its digits", () => {
   for (const value of values) writer.integer(value);
   assert.equal(writer.view().toString(), values.map((value) => `:${value}\r\n`).join(""));
 });
+
+test("what was not needed is given back, and comes again when it is", () => {
+  const writer = new ReplyWriter();
+  assert.equal(writer.size, 0);
+  writer.bulk("x".repeat(40_000));
+  writer.truncate();
+  writer.shrink(); // it was needed
+  assert.ok(writer.size >= 40_000);
+  writer.ok();
+  writer.shrink(); // something waits in it
+  assert.ok(writer.size >= 40_000);
+  writer.truncate();
+  writer.shrink();
+  writer.shrink();
+  assert.equal(writer.size, 1024);
+  writer.bulk("y".repeat(2000));
+  assert.equal(String(writer.view()), `$2000\r\n${"y".repeat(2000)}\r\n`);
+});
