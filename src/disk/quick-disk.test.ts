@@ -56,3 +56,34 @@ test("a full disk is reported as such, at once and from the thread pool", async 
     closeSync(fd);
   }
 });
+
+test("what fails here, or follows a slow call, is left to the thread pool", () => {
+  let nowMs = 0;
+  let stepMs = 0;
+  const disk = new QuickDisk({ nowMs: () => (nowMs += stepMs) });
+  assert.equal(
+    disk.tryNow(() => openSync("/nowhere/file", "r")),
+    undefined,
+  );
+  assert.equal(
+    disk.tryNow(() => 1),
+    1,
+    "a quick failure is no sign of a slow disk",
+  );
+  stepMs = 500;
+  assert.equal(
+    disk.tryNow(() => 2),
+    2,
+    "what is done is done, however slowly",
+  );
+  stepMs = 0;
+  assert.equal(
+    disk.tryNow(() => 3),
+    undefined,
+  );
+  nowMs += 5000;
+  assert.equal(
+    disk.tryNow(() => 4),
+    4,
+  );
+});
