@@ -74,8 +74,8 @@ export function integerAt(
   return value;
 }
 
-/** As Redis takes them. Exact sums take as long as the product of the digits. */
-const NUMBER_CHARS_MAX = 255;
+/** As Redis takes them: the largest double has 309 digits before its point. */
+const NUMBER_CHARS_MAX = 5 * 1024 - 1;
 const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 const HEXADECIMAL = /^([+-]?)0[xX]([0-9a-fA-F]+)$/;
 

@@ -37,6 +37,9 @@ test("ZADD refuses what makes no sense, and then changes nothing", () => {
   const { call } = aStore();
   assert.equal(call("ZADD", "z", "1", "a", "x", "b"), "-ERR value is not a valid float");
   assert.equal(call("ZADD", "z", "nan", "a"), "-ERR value is not a valid float");
+  assert.equal(call("ZADD", "z", `${BigInt(Number.MAX_VALUE)}.${"0".repeat(17)}`, "largest"), 1);
+  assert.equal(call("ZSCORE", "z", "largest"), "1.7976931348623157e+308");
+  assert.equal(call("ZREM", "z", "largest"), 1);
   assert.equal(call("ZADD", "z", "1", "a", "2"), "-ERR syntax error");
   assert.equal(call("ZADD", "z", "NX", "GT", "1", "a"), NOT_COMPATIBLE);
   assert.equal(call("ZADD", "z", "LT", "GT", "1", "a"), NOT_COMPATIBLE);
