@@ -29,7 +29,8 @@ export class Suite implements Disposable {
     cpSync(join(source, "tests"), join(dir, "tests"), { recursive: true });
     mkdirSync(join(dir, "src"));
     await subject.install(join(dir, "src/redis-server"));
-    for (const program of ["redis-cli", "redis-benchmark"]) symlinkSync(`/usr/bin/${program}`, join(dir, "src", program));
+    for (const program of ["redis-cli", "redis-benchmark", "redis-check-aof", "redis-check-rdb"])
+      symlinkSync(`/usr/bin/${program}`, join(dir, "src", program));
     return new Suite(dir, subject);
   }
 
