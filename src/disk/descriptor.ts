@@ -10,7 +10,7 @@ export const openDescriptor: (path: string, flags: number | string, mode?: numbe
 export const closeDescriptor: (fd: number) => Promise<void> = promisify(close);
 export const resize: (fd: number, bytes: number) => Promise<void> = promisify(ftruncate);
 export const syncData: (fd: number) => Promise<void> = promisify(fdatasync);
-export const syncAll: (fd: number) => Promise<void> = promisify(fsync);
+const syncAll: (fd: number) => Promise<void> = promisify(fsync);
 
 /** The descriptor of a new file after `prepare`; when that fails, nothing is left of the file. */
 export async function preparedOrGone(path: string, fd: number, prepare: () => Promise<void>): Promise<number> {

@@ -24,13 +24,13 @@ import { addressText } from "../wire/grpc/address.ts";
 import { DaemonService } from "../wire/grpc/gen/anax/v1/daemon.ts";
 import { SocketChannel } from "../wire/grpc/socket-channel.ts";
 import { socketPathOf, type AnaxConfig } from "./config.ts";
-import { HeapGrowth } from "./heap-growth.ts";
 import { inUseOf } from "./in-use/use-sources.ts";
 import { listening } from "./listening.ts";
 import type { Listener } from "./run.ts";
 import type { ProbePart } from "./probes.ts";
-import { letOldGenerationGrow, letYoungGenerationGrow, youngGenerationBytes } from "./small-heap.ts";
+import { letYoungGenerationGrow, youngGenerationBytes } from "./small-heap.ts";
 import type { NodeParts, Role } from "./start.ts";
+import { YoungGrowth } from "./young-growth.ts";
 
 /** Memory of the proxy for what the kernel cannot copy by itself: TLS, and machines without sendfile. */
 const PROXY_BUFFER_BYTES = 256 * 1024;
@@ -115,9 +115,8 @@ export async function startDaemonRole(
     uploads: () => ({ uploadsInFlight: pieces.uploadsInFlight, uploadSlots: p2p.transfer.uploadsMax }),
     listeners,
   });
-  const generations = { youngBytes: youngGenerationBytes, youngMayGrow: letYoungGenerationGrow, oldMayGrow: letOldGenerationGrow };
-  const heap = scope.use(new HeapGrowth(generations, realClock));
-  scope.use(daemon.downloads.onStart(() => heap.downloadBegan()));
+  const young = scope.use(new YoungGrowth({ bytes: youngGenerationBytes, mayGrow: letYoungGenerationGrow }, realClock));
+  scope.use(daemon.downloads.onStart(() => young.downloadBegan()));
   const proxies: Proxy[] = [];
   try {
     const upload = scope.use(

@@ -1,27 +1,26 @@
-import { chmodSync, closeSync, constants, ftruncateSync, openSync, unlinkSync } from "node:fs";
+import { close, openSync, constants } from "node:fs";
 import { chmod, mkdir, rename } from "node:fs/promises";
 import { dirname } from "node:path";
-import { openDescriptor, preparedOrGone, resize, readFully, syncData } from "../../disk/descriptor.ts";
+import { openDescriptor, preparedOrGone, resize, readFully, syncData, syncDirectory } from "../../disk/descriptor.ts";
 import { systemCodeOf, type AnaxError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
-import { QuickDisk } from "../../disk/quick-disk.ts";
+import { QuickWrites } from "../../disk/quick-writes.ts";
 
 const WRITABLE_MODE = 0o644;
 /** Nobody writes to finished content: a hard link that was handed out shares the inode, and editing it would edit the cache. */
 const FINISHED_MODE = 0o444;
-const FRESH = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR;
 
 /** Open content files, so many at most; the least recently used idle one is closed for a new one. Those in use are never closed. */
 export class OpenFiles {
-  /** They all lie on one. */
-  readonly disk: QuickDisk;
+  /** How all of them are written to: they lie on one disk. */
+  readonly writes: QuickWrites;
   readonly #max: number;
   readonly #files = new Set<ContentFile>(); // in order of use
 
   constructor(max: number, clock: Clock) {
     this.#max = max;
-    this.disk = new QuickDisk(clock);
+    this.writes = new QuickWrites(clock);
   }
 
   get size(): number {
@@ -77,8 +76,6 @@ export class ContentFile {
   }
 
   async #made(lengthBytes: number): Promise<number> {
-    const atOnce = this.#open.disk.tryNow(() => madeAtOnce(this.path, lengthBytes));
-    if (atOnce !== undefined) return atOnce;
     const fresh = await openFresh(this.path);
     if (fresh !== undefined) return preparedOrGone(this.path, fresh, () => resize(fresh, lengthBytes));
     const temporary = `${this.path}.new`;
@@ -121,7 +118,7 @@ export class ContentFile {
 
   async write(bytes: Uint8Array, positionBytes: number): Promise<void> {
     using _ = this.hold();
-    await this.#open.disk.write(this.fd, bytes, positionBytes);
+    await this.#open.writes.write(this.fd, bytes, positionBytes);
   }
 
   async read(into: Uint8Array, positionBytes: number): Promise<number> {
@@ -137,7 +134,7 @@ export class ContentFile {
   /** Brings the bytes and the name to the disk. Throws `disk.full`, `disk.io`. */
   async sync(): Promise<void> {
     using _ = this.hold();
-    const ends = await Promise.allSettled([this.#flush(), this.#open.disk.syncDirectory(dirname(this.path))]); // the descriptor is held until both are through
+    const ends = await Promise.allSettled([this.#flush(), syncDirectory(dirname(this.path))]); // the descriptor is held until both are through
     for (const end of ends) if (end.status === "rejected") throw diskErrorOf(end.reason, { path: this.path });
   }
 
@@ -153,9 +150,8 @@ export class ContentFile {
 
   /** Lets the file be written to, or not any more. */
   async setWritable(writable: boolean): Promise<void> {
-    const mode = writable ? WRITABLE_MODE : FINISHED_MODE;
     try {
-      if (this.#open.disk.tryNow(() => (chmodSync(this.path, mode), true)) === undefined) await chmod(this.path, mode);
+      await chmod(this.path, writable ? WRITABLE_MODE : FINISHED_MODE);
     } catch (error) {
       throw diskErrorOf(error, { path: this.path });
     }
@@ -177,28 +173,17 @@ export class ContentFile {
   }
 
   #closeRetired(): void {
-    for (const fd of this.#retired.splice(0)) this.#open.disk.close(fd);
-  }
-}
-
-/** A file that was not there. Throws when something is in the way; nothing is left of it then. */
-function madeAtOnce(path: string, lengthBytes: number): number {
-  const fd = openSync(path, FRESH, WRITABLE_MODE);
-  try {
-    ftruncateSync(fd, lengthBytes);
-    return fd;
-  } catch (error) {
-    closeSync(fd);
-    unlinkSync(path);
-    throw error;
+    // The kernel frees the number even when it reports an error, and what mattered was synced: nothing to do about one.
+    for (const fd of this.#retired.splice(0)) close(fd, () => {});
   }
 }
 
 /** A file that was not there; undefined when one is. Directories are few and stay, so that one is looked for only when it is missing. */
 async function openFresh(path: string): Promise<number | undefined> {
+  const flags = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR;
   for (let attempt = 1; ; attempt++) {
     try {
-      return await openDescriptor(path, FRESH, WRITABLE_MODE);
+      return await openDescriptor(path, flags, WRITABLE_MODE);
     } catch (error) {
       const code = systemCodeOf(error);
       if (code === "EEXIST") return undefined;

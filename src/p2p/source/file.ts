@@ -1,11 +1,10 @@
-import { close, constants, fstatSync, readlinkSync, type Dirent, type Stats } from "node:fs";
-import { lstat, opendir, realpath } from "node:fs/promises";
+import { constants, readlinkSync, type Dirent, type Stats } from "node:fs";
+import { lstat, open, opendir, realpath, type FileHandle } from "node:fs/promises";
 import { join, resolve, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../../base/errors.ts";
 import { formatHttpDate } from "../../base/http-date.ts";
-import { openDescriptor, readFully } from "../../disk/descriptor.ts";
 import { resolveRange, type ByteRange } from "../../wire/http/range.ts";
 import { BodyChunks, type BodyStream } from "./body.ts";
 import type { SourceConfig } from "./config.ts";
@@ -30,7 +29,7 @@ export function createFileSource(parts: Parts): Source {
 
 async function stat(roots: Roots, request: SourceRequest): Promise<SourceStat> {
   request.signal.throwIfAborted();
-  using opened = await openBelowRoots(roots, pathOf(request.url));
+  await using opened = await openBelowRoots(roots, pathOf(request.url));
   const { stats } = opened;
   if (stats.isDirectory()) return { contentLength: undefined, acceptsRanges: false, isDirectory: true, responseHeader: {} };
   return { contentLength: stats.size, acceptsRanges: true, isDirectory: false, responseHeader: headersOf(stats, stats.size) };
@@ -39,11 +38,11 @@ async function stat(roots: Roots, request: SourceRequest): Promise<SourceStat> {
 async function read(parts: Parts, roots: Roots, request: SourceRequest & { readonly range?: ByteRange | undefined }): Promise<SourceBody> {
   request.signal.throwIfAborted();
   const path = pathOf(request.url);
-  using scope = new DisposableStack();
-  const { fd, stats } = scope.use(await openBelowRoots(roots, path));
+  await using scope = new AsyncDisposableStack();
+  const { handle, stats } = scope.use(await openBelowRoots(roots, path));
   if (stats.isDirectory()) throw new AnaxError("source.refused", { path, reason: "a directory has no content" });
   const range = rangeWithin(request, stats.size);
-  const stream = new FileBody({ fd, range, signal: request.signal, opened: scope.move() });
+  const stream = new FileBody({ handle, range, signal: request.signal, opened: scope.move() });
   const chunks = new BodyChunks(stream, {
     url: request.url,
     clock: parts.clock,
@@ -57,11 +56,11 @@ async function read(parts: Parts, roots: Roots, request: SourceRequest & { reado
 
 async function list(config: SourceConfig, roots: Roots, request: SourceRequest): Promise<readonly SourceEntry[]> {
   const path = pathOf(request.url);
-  using opened = await openBelowRoots(roots, path);
+  await using opened = await openBelowRoots(roots, path);
   if (!opened.stats.isDirectory()) throw new AnaxError("source.not-listable", { path, reason: "not a directory" });
   const entries: SourceEntry[] = [];
   // Where the system lets us, through the descriptor: that, and not the path, is what was checked.
-  for await (const entry of await opendir(HAS_PROC ? descriptorPath(opened.fd) : path)) {
+  for await (const entry of await opendir(HAS_PROC ? descriptorPath(opened.handle) : path)) {
     request.signal.throwIfAborted();
     const found = await entryOf(roots, path, entry);
     if (found === undefined) continue;
@@ -79,8 +78,8 @@ async function entryOf(roots: Roots, directory: string, entry: Dirent): Promise<
   return stats?.isFile() === true ? { url: pathToFileURL(path).href, contentLength: stats.size, isDirectory: false } : undefined;
 }
 
-interface Opened extends Disposable {
-  readonly fd: number;
+interface Opened extends AsyncDisposable {
+  readonly handle: FileHandle;
   readonly stats: Stats;
 }
 
@@ -134,15 +133,14 @@ async function openBelowRoots(allowed: Roots, path: string): Promise<Opened> {
   const roots = await allowed.get();
   if (!roots.some(({ named, real }) => isBelow(path, named) || isBelow(path, real))) throw allowed.denied(path);
   try {
-    using scope = new DisposableStack();
-    const fd = await openDescriptor(await checkedPath(allowed, path, roots), constants.O_RDONLY | constants.O_NONBLOCK); // a pipe must not hang us
-    scope.defer(() => close(fd, () => {})); // it was only read
-    const stats = fstatSync(fd); // of what was just opened, so the kernel has it in memory, as it has the path
-    const actual = HAS_PROC ? readlinkSync(descriptorPath(fd)) : await realpath(path);
+    await using scope = new AsyncDisposableStack();
+    const handle = scope.use(await open(await checkedPath(allowed, path, roots), constants.O_RDONLY | constants.O_NONBLOCK)); // a pipe must not hang us
+    const stats = await handle.stat();
+    const actual = HAS_PROC ? readlinkSync(descriptorPath(handle)) : await realpath(path); // the kernel has it in memory
     if (!roots.some(({ real }) => isBelow(actual, real))) throw allowed.denied(path);
     if (!stats.isFile() && !stats.isDirectory()) throw new AnaxError("source.refused", { path, reason: "neither a file nor a directory" });
     const owned = scope.move();
-    return { fd, stats, [Symbol.dispose]: () => owned.dispose() };
+    return { handle, stats, [Symbol.asyncDispose]: () => owned.disposeAsync() };
   } catch (thrown) {
     throw fileError(path, thrown);
   }
@@ -156,13 +154,13 @@ async function checkedPath(allowed: Roots, path: string, roots: readonly Root[])
 }
 
 async function statBelowRoots(roots: Roots, path: string): Promise<Stats> {
-  using opened = await openBelowRoots(roots, path);
+  await using opened = await openBelowRoots(roots, path);
   return opened.stats;
 }
 
 const HAS_PROC = process.platform === "linux";
 
-const descriptorPath = (fd: number): string => `/proc/self/fd/${fd}`;
+const descriptorPath = (handle: FileHandle): string => `/proc/self/fd/${handle.fd}`;
 
 const isBelow = (path: string, root: string): boolean => path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
 
@@ -179,17 +177,22 @@ const CHUNK_BYTES = 512 * 1024;
 
 /** A range of an open file, read as it is asked for. A stream of Node would do the same, for more work than reading a small file is. */
 class FileBody implements BodyStream {
-  readonly #fd: number;
+  readonly #handle: FileHandle;
   readonly #end: number;
-  readonly #opened = new DisposableStack();
+  readonly #opened = new AsyncDisposableStack();
   #at: number;
   #reading: Promise<unknown> = Promise.resolve();
   #closed = false;
   #error: Error | undefined;
 
-  constructor(options: { readonly fd: number; readonly range: ByteRange; readonly signal: AbortSignal; readonly opened: Disposable }) {
-    const { fd, range, signal, opened } = options;
-    this.#fd = fd;
+  constructor(options: {
+    readonly handle: FileHandle;
+    readonly range: ByteRange;
+    readonly signal: AbortSignal;
+    readonly opened: AsyncDisposable;
+  }) {
+    const { handle, range, signal, opened } = options;
+    this.#handle = handle;
     this.#at = range.start;
     this.#end = range.start + range.length;
     this.#opened.use(opened);
@@ -217,13 +220,11 @@ class FileBody implements BodyStream {
     if (bytes === 0) this.#close();
     this.#throwIfDestroyed();
     if (this.#closed) return { done: true, value: undefined };
-    const buffer = Buffer.allocUnsafeSlow(bytes);
-    const reading = readFully(this.#fd, buffer, this.#at);
+    const reading = this.#handle.read(Buffer.allocUnsafeSlow(bytes), 0, bytes, this.#at);
     this.#reading = reading.catch(() => undefined); // for `#close`; the error goes to who reads
-    const bytesRead = await reading;
+    const { bytesRead, buffer } = await reading;
     this.#throwIfDestroyed();
-    this.#at = bytesRead < bytes ? this.#end : this.#at + bytesRead; // cut while it is read: the caller counts
-    if (this.#at === this.#end) this.#close();
+    this.#at = bytesRead === 0 ? this.#end : this.#at + bytesRead; // cut while it is read: the caller counts
     return bytesRead === 0 ? this.#next() : { done: false, value: buffer.subarray(0, bytesRead) };
   }
 
@@ -235,7 +236,7 @@ class FileBody implements BodyStream {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    void this.#reading.then(() => this.#opened.dispose());
+    void this.#reading.then(() => this.#opened.disposeAsync()).catch(() => undefined); // it was only read
   }
 }
 

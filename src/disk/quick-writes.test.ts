@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { temporaryDirectory } from "../../test/kit/temporary-directory.ts";
 import { AnaxError } from "../base/errors.ts";
-import { QuickDisk } from "./quick-disk.ts";
+import { QuickWrites } from "./quick-writes.ts";
 
 for (const [what, stepMs] of [
   ["on a quick disk", 0],
@@ -15,10 +15,10 @@ for (const [what, stepMs] of [
     const path = join(directory.path, "file");
     const fd = openSync(path, "w");
     let nowMs = 0;
-    const disk = new QuickDisk({ nowMs: () => (nowMs += stepMs) });
+    const writes = new QuickWrites({ nowMs: () => (nowMs += stepMs) });
     try {
-      for (const position of [2, 0, 1]) await disk.write(fd, Buffer.alloc(70_000, 65 + position), position * 70_000);
-      await disk.write(fd, Buffer.alloc(2 * 1024 * 1024, 68), 210_000);
+      for (const position of [2, 0, 1]) await writes.write(fd, Buffer.alloc(70_000, 65 + position), position * 70_000);
+      await writes.write(fd, Buffer.alloc(2 * 1024 * 1024, 68), 210_000);
       const expected = [70_000, 70_000, 70_000, 2 * 1024 * 1024].map((bytes, i) => Buffer.alloc(bytes, 65 + i));
       assert.ok(readFileSync(path).equals(Buffer.concat(expected)));
     } finally {
@@ -31,11 +31,11 @@ test("a write that fails slowly is a slow one, too: the next ones are not waited
   const [full, fd] = [openSync("/dev/full", "w"), openSync(join(directory.path, "file"), "w")];
   let nowMs = 0;
   let looks = 0;
-  const disk = new QuickDisk({ nowMs: () => (looks++, (nowMs += 500)) });
+  const writes = new QuickWrites({ nowMs: () => (looks++, (nowMs += 500)) });
   try {
-    await assert.rejects(disk.write(full, Buffer.alloc(10), 0), { code: "disk.full" });
+    await assert.rejects(writes.write(full, Buffer.alloc(10), 0), { code: "disk.full" });
     looks = 0;
-    await disk.write(fd, Buffer.alloc(10), 0);
+    await writes.write(fd, Buffer.alloc(10), 0);
     assert.equal(looks, 1, "nobody looks how long the thread pool takes");
   } finally {
     closeSync(full);
@@ -48,42 +48,11 @@ test("a full disk is reported as such, at once and from the thread pool", async 
   try {
     for (const stepMs of [0, 500]) {
       let nowMs = 0;
-      const disk = new QuickDisk({ nowMs: () => (nowMs += stepMs) });
+      const writes = new QuickWrites({ nowMs: () => (nowMs += stepMs) });
       for (let i = 0; i < 2; i++)
-        await assert.rejects(disk.write(fd, Buffer.alloc(10), 0), (error) => error instanceof AnaxError && error.code === "disk.full");
+        await assert.rejects(writes.write(fd, Buffer.alloc(10), 0), (error) => error instanceof AnaxError && error.code === "disk.full");
     }
   } finally {
     closeSync(fd);
   }
-});
-
-test("what fails here, or follows a slow call, is left to the thread pool", () => {
-  let nowMs = 0;
-  let stepMs = 0;
-  const disk = new QuickDisk({ nowMs: () => (nowMs += stepMs) });
-  assert.equal(
-    disk.tryNow(() => openSync("/nowhere/file", "r")),
-    undefined,
-  );
-  assert.equal(
-    disk.tryNow(() => 1),
-    1,
-    "a quick failure is no sign of a slow disk",
-  );
-  stepMs = 500;
-  assert.equal(
-    disk.tryNow(() => 2),
-    2,
-    "what is done is done, however slowly",
-  );
-  stepMs = 0;
-  assert.equal(
-    disk.tryNow(() => 3),
-    undefined,
-  );
-  nowMs += 5000;
-  assert.equal(
-    disk.tryNow(() => 4),
-    4,
-  );
 });

@@ -1,0 +1,52 @@
+import { writeSync } from "node:fs";
+import type { Clock } from "../base/clock.ts";
+import { writeFully } from "./descriptor.ts";
+import { diskErrorOf } from "./disk-error.ts";
+
+/** Longer ones would keep others waiting however fast the disk is. Bytes. */
+const QUICK_BYTES_MAX = 1024 * 1024;
+/** A write that took longer has met a disk that makes its writers wait. */
+const SLOW_MS = 20;
+/** So long it is not tried again. */
+const PAUSE_MS = 5000;
+
+/**
+ * Writes at offsets, mostly into the page cache: a copy in memory, for which the detour through the thread pool (two switches of threads for every
+ * 64 KiB block) costs more than the copy. So it is done right here, until a write takes so long that it must have waited for the disk; then the
+ * thread pool waits for a while, and the loop does not.
+ */
+export class QuickWrites {
+  readonly #clock: Pick<Clock, "nowMs">;
+  #pausedUntilMs = 0;
+
+  constructor(clock: Pick<Clock, "nowMs">) {
+    this.#clock = clock;
+  }
+
+  /** Writes all of `bytes`. Throws `disk.full`, `disk.io`. */
+  async write(fd: number, bytes: Uint8Array, positionBytes: number): Promise<void> {
+    const startedMs = this.#clock.nowMs();
+    if (bytes.length > QUICK_BYTES_MAX || startedMs < this.#pausedUntilMs) return writeFully(fd, bytes, positionBytes);
+    const written = this.#writeSome({ fd, bytes, positionBytes, startedMs });
+    // A short write is legal; the rest, and whatever is the matter, is the other way's business.
+    if (written < bytes.length) await writeFully(fd, bytes.subarray(written), positionBytes + written);
+  }
+
+  #writeSome(write: {
+    readonly fd: number;
+    readonly bytes: Uint8Array;
+    readonly positionBytes: number;
+    readonly startedMs: number;
+  }): number {
+    const { fd, bytes, positionBytes, startedMs } = write;
+    try {
+      return writeSync(fd, bytes, 0, bytes.length, positionBytes);
+    } catch (error) {
+      throw diskErrorOf(error);
+    } finally {
+      // Also after a failure: a disk that breaks takes its time for each error.
+      const endedMs = this.#clock.nowMs();
+      if (endedMs - startedMs > SLOW_MS) this.#pausedUntilMs = endedMs + PAUSE_MS;
+    }
+  }
+}
