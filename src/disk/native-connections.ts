@@ -1,3 +1,4 @@
+import { isMainThread } from "node:worker_threads";
 import { createSocketPoller, type SocketPoller } from "./native-poller.ts";
 import { loadKoffi, type Koffi } from "./koffi.ts";
 
@@ -26,8 +27,12 @@ const MSG_NOSIGNAL = 0x4000;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2_000_000;
 
-/** Undefined where the library for them, Linux or glibc is missing. */
+/**
+ * Undefined where the library for them, Linux or glibc is missing, and in other threads than the main one: one that is terminated while the poller calls back takes the process
+ * with it.
+ */
 export async function loadNativeConnections(): Promise<NativeConnections | undefined> {
+  if (!isMainThread) return undefined;
   const koffi = await loadKoffi();
   return koffi && bind(koffi);
 }

@@ -1,5 +1,4 @@
 import type { Socket } from "node:net";
-import { isMainThread } from "node:worker_threads";
 import { busyClock } from "../base/busy-clock.ts";
 import type { Clock } from "../base/clock.ts";
 import { loadHugeMemory, plainMemory } from "../disk/huge-pages.ts";
@@ -88,8 +87,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
       store.acl.default.copy(), // it may have a password, by `requirepass`
     );
   const outbox = new Outbox();
-  // A thread that is terminated while the library calls back takes the process with it.
-  const calls = options.native === false || !isMainThread ? undefined : await loadNativeConnections();
+  const calls = options.native === false ? undefined : await loadNativeConnections();
   const turns = calls && Turns.of(store, outbox, calls);
   if (turns !== undefined) scope.use(turns);
   const native = calls && turns && { calls, turns, buffer: calls.pinned(READ_BYTES) };

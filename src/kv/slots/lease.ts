@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { AnaxError } from "../../base/errors.ts";
 import type { Cell, Register } from "../../register/register.ts";
+import { valueIn } from "./cell-value.ts";
 
 /**
  * What allows a node to serve its slots for a while. All times are differences of monotonic clocks of one machine each: the holder counts from before it asked, whoever waits for
@@ -78,16 +78,4 @@ async function set(register: Register, wanted: HeldLease, nowMs: () => number): 
   return outcome.kind === "set" ? { ...wanted, version: outcome.version, untilMs: askedMs + lengthMs } : undefined;
 }
 
-function recordOf(cell: Cell): LeaseRecord {
-  const parsed = LeaseForm.safeParse(jsonOf(cell.value));
-  if (!parsed.success) throw new AnaxError("register.invalid", { reason: z.prettifyError(parsed.error).slice(0, 500) });
-  return parsed.data;
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
+const recordOf = (cell: Cell): LeaseRecord => valueIn(LeaseForm, cell.value);

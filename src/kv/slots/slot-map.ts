@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { AnaxError } from "../../base/errors.ts";
+import { valueIn } from "./cell-value.ts";
 
 export const SLOT_COUNT = 16_384;
 
@@ -115,20 +116,11 @@ const SlotMapForm = z.strictObject({ epoch: z.int().min(0), ranges: z.array(Owne
 /** Of a register's cell; "" is a register that is new. Throws `register.invalid`. */
 export function parseSlotMap(text: string): SlotMap {
   if (text === "") return EMPTY_MAP;
-  const parsed = SlotMapForm.safeParse(jsonOf(text));
-  if (!parsed.success) throw new AnaxError("register.invalid", { reason: z.prettifyError(parsed.error).slice(0, 500) });
-  const { epoch, ranges } = parsed.data;
+  const map = valueIn(SlotMapForm, text);
+  const { epoch, ranges } = map;
   const ordered = ranges.every(
     (range, at) => range.start <= range.end && range.epoch <= epoch && range.start > (ranges[at - 1]?.end ?? -1),
   );
   if (!ordered) throw new AnaxError("register.invalid", { reason: "ranges overlap, are not sorted or newer than the map" });
-  return parsed.data;
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  return map;
 }

@@ -93,19 +93,15 @@ export interface SourceStep {
   readonly effects: readonly SourceEffect[];
 }
 
+const NOTHING_YET = { tries: 0, keys: 0, bytes: 0, pausedMs: 0, fences: 0, numbers: 0, cancelled: false } as const;
+
 export function startSource(move: Move, nowMs: number, limits: MigrationLimits): SourceStep {
   return prepare(
     {
       move,
       attempt: 0,
       state: { kind: "resting", deadlineMs: nowMs },
-      tries: 0,
-      keys: 0,
-      bytes: 0,
-      pausedMs: 0,
-      fences: 0,
-      numbers: 0,
-      cancelled: false,
+      ...NOTHING_YET,
       lastError: undefined,
     },
     nowMs,
@@ -120,13 +116,7 @@ export function restoreSource(record: SourceRecord, nowMs: number, limits: Migra
     move,
     attempt: attempt + 1, // what the old one may still have under way is of a lower number
     state: phase === "open" || phase === "fenced" ? { kind: "resting", deadlineMs: nowMs + limits.restMs } : { kind: phase },
-    tries: 0,
-    keys: 0,
-    bytes: 0,
-    pausedMs: 0,
-    fences: 0,
-    numbers: 0,
-    cancelled: false,
+    ...NOTHING_YET,
     lastError: "restarted",
   };
   if (phase !== "fenced") return { next: job, effects: [] };
