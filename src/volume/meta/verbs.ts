@@ -13,11 +13,11 @@ export const isPending = <T>(answer: Answer<T>): answer is Promise<T> => answer 
 /** A Linux error number above zero, from `constants.errno` of `node:os`. */
 export type Errno = number;
 
-/** What a verb without a value answers: 0 when it was done. */
-export type Outcome = 0 | Errno;
+/** What a verb without a value answers: 0 when it was done, else an Errno. */
+export type Outcome = number;
 
 /** A value, or the error number that took its place. */
-export const failed = <T extends object | string>(answer: T | Errno): answer is Errno => typeof answer === "number";
+export const failed = (answer: object | string | Errno): answer is Errno => typeof answer === "number";
 
 /** Inode number of the root directory, as FUSE has it. */
 export const ROOT_INO = 1;
