@@ -121,6 +121,7 @@ export class Eviction {
   }
 
   #evict(db: Database, address: Address): void {
+    if (db.isFrozen(address)) return;
     const store = this.#store;
     const key = db.keyOf(address);
     db.remove(address);

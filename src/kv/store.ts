@@ -13,7 +13,7 @@ import type { Listeners } from "./clients/listeners.ts";
 import type { CommandFlag } from "./commands/command.ts";
 import type { CommandTable } from "./commands/table.ts";
 import { Eviction } from "./eviction.ts";
-import { Database } from "./keyspace/database.ts";
+import { Database, type DatabaseEvents } from "./keyspace/database.ts";
 import { lfuUse, lruUse } from "./keyspace/usage.ts";
 import { defaultParameters, type ParameterName, type ParameterValues } from "./parameters/parameters.ts";
 import type { InfoSection } from "./info/sections.ts";
@@ -173,18 +173,17 @@ export class Store {
     this.parameters = { ...defaultParameters(), ...options.parameters };
     if (this.parameters.requirepass !== "") this.acl.setPassword(this.parameters.requirepass);
     this.nowMs = this.startedMs = this.clock.wallMs();
-    for (let index = 0; index < this.parameters.databases; index++)
-      this.databases.push(
-        new Database(index, {
-          expired: (db, key) => this.#expired(db, key),
-          mayGrow: (bytes) => this.parameters.maxmemory === 0 || this.usedBytes + bytes <= this.parameters.maxmemory,
-          makeMemory: options.makeMemory,
-          added: (db, key) => this.notify("n", "new", key, db),
-          missed: (db, request, at) => {
-            if (this.notifies) this.notify("m", "keymiss", request.text(at), db);
-          },
-        }),
-      );
+    const events: DatabaseEvents = {
+      expired: (db, key) => this.#expired(db, key),
+      mayGrow: (bytes) => this.parameters.maxmemory === 0 || this.usedBytes + bytes <= this.parameters.maxmemory,
+      makeMemory: options.makeMemory,
+      added: (db, key) => this.notify("n", "new", key, db),
+      missed: (db, request, at) => {
+        if (this.notifies) this.notify("m", "keymiss", request.text(at), db);
+      },
+    };
+    const bySlot = this.parameters["cluster-enabled"];
+    for (let index = 0; index < this.parameters.databases; index++) this.databases.push(new Database(index, events, { bySlot }));
     this.#apply();
     this.#countUses();
   }

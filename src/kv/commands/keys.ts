@@ -45,7 +45,7 @@ const scan: Command = {
     const { db } = client;
     const options = scanOptionsAt(request, 1, true);
     const addresses: Address[] = [];
-    let cursor = options.cursor % 2 ** 32;
+    let { cursor } = options;
     let buckets = options.count * BUCKETS_PER_KEY;
     do cursor = db.scan(cursor, (address) => addresses.push(address));
     while (cursor !== 0 && --buckets > 0 && addresses.length < options.count);

@@ -7,6 +7,7 @@ import { Dictionary, EXPIRY, HASH, HEADER_BYTES, KEY_BYTES, META, VALUE } from "
 import { Expiries } from "./expiries.ts";
 import { hashOf } from "./hash.ts";
 import { Objects } from "./objects.ts";
+import { SlotTable, type KeyTable } from "./slot-table.ts";
 import { LargeString, STRING, TYPES, type TypeName, type Value } from "./value.ts";
 
 const TYPE_MASK = 7;
@@ -17,7 +18,11 @@ const RAW_FLAG = 16;
 const FLAGS_MASK = 0xff;
 /** Whether a snapshot has the record: those that have it the same way as `Database.snapshotMark`. */
 const SNAPSHOT_FLAG = 32;
-const CONTENT_FLAGS_MASK = FLAGS_MASK & ~SNAPSHOT_FLAG;
+/** The walk through the record's slot has not come to it. */
+const UNWALKED_FLAG = 64;
+/** What has to be looked at before a record is changed. */
+const MARKS_MASK = SNAPSHOT_FLAG | UNWALKED_FLAG;
+const CONTENT_FLAGS_MASK = FLAGS_MASK & ~MARKS_MASK;
 /** Above the flags: 24 bits of when it was used, or how often. */
 const USE_SHIFT = 8;
 /** Key and value together; what is larger becomes an object. */
@@ -42,6 +47,14 @@ export const NO_EVENTS: DatabaseEvents = { expired: () => {}, missed: () => {}, 
 /** What is done with a key whose time has come. A replica waits for its primary to say so, and hides it; while loading nothing expires. */
 export type ExpiryMode = "delete" | "hide" | "keep";
 
+/** What records and objects lie in; a database and what is staged for it share one. */
+interface Memory {
+  readonly arena: Arena;
+  readonly objects: Objects;
+  /** Databases that have something in it. */
+  users: number;
+}
+
 /** The use of records: what the clock of LRU or the counter of LFU makes of one that is used. */
 export type UseOf = (before: number) => number;
 
@@ -53,10 +66,13 @@ export type UseOf = (before: number) => number;
  */
 export class Database {
   readonly index: number;
+  /** One dictionary for each slot: cluster mode. */
+  readonly bySlot: boolean;
+  #memory: Memory;
   #arena: Arena;
-  #dictionary: Dictionary;
+  #dictionary: KeyTable;
   #expiries = new Expiries();
-  #objects = new Objects();
+  #objects: Objects;
   readonly #events: DatabaseEvents;
   #scratch = Buffer.allocUnsafeSlow(256);
   /** The time that expiry goes by, Unix milliseconds: set before each command, so that within one nothing changes. */
@@ -69,12 +85,34 @@ export class Database {
   #snapshotMark = 0;
   /** Gets each record that the snapshot under way has not, before it is changed or removed. */
   #beforeChange: ((db: Database, address: Address) => void) | undefined;
+  /** By slot. */
+  readonly #walks = new Map<number, (address: Address) => void>();
+  #frozen: ReadonlySet<number> = new Set();
+  /** By slot, where dropping its records goes on. */
+  readonly #drops = new Map<number, number>();
 
-  constructor(index: number, events: DatabaseEvents) {
+  constructor(index: number, events: DatabaseEvents, options: { readonly bySlot?: boolean; readonly memory?: Memory } = {}) {
     this.index = index;
+    this.bySlot = options.bySlot ?? false;
     this.#events = events;
-    this.#arena = new Arena(events.makeMemory);
-    this.#dictionary = new Dictionary(this.#arena, (bytes) => events.mayGrow?.(bytes) ?? true);
+    this.#memory = options.memory ?? { arena: new Arena(events.makeMemory), objects: new Objects(), users: 0 };
+    this.#memory.users++;
+    this.#arena = this.#memory.arena;
+    this.#objects = this.#memory.objects;
+    this.#dictionary = this.#newTable();
+  }
+
+  #newTable(): KeyTable {
+    const mayGrow = (bytes: number): boolean => this.#events.mayGrow?.(bytes) ?? true;
+    return this.bySlot ? new SlotTable(this.#arena, mayGrow) : new Dictionary(this.#arena, mayGrow);
+  }
+
+  /** An empty one of the same kind that nobody looks at. */
+  blank(): Database {
+    const blank = new Database(this.index, NO_EVENTS, { bySlot: this.bySlot });
+    blank.nowMs = this.nowMs;
+    blank.useOf = this.useOf;
+    return blank;
   }
 
   get count(): number {
@@ -143,7 +181,7 @@ export class Database {
   /** Whether a record is not to be seen, as its time has come; unless another server has to say so, it is removed then. For records not found by their keys. */
   lapsed(address: Address): boolean {
     if (this.expiryMode === "keep" || !this.isExpired(address)) return false;
-    if (this.expiryMode === "delete") {
+    if (this.expiryMode === "delete" && !this.isFrozen(address)) {
       const key = this.keyOf(address);
       this.remove(address);
       this.#events.expired(this, key);
@@ -157,7 +195,7 @@ export class Database {
       const record = this.#arena.words[segmentOf(address)]!;
       const word = wordOf(address);
       const meta = record[word + META]!;
-      if ((meta & SNAPSHOT_FLAG) !== this.#snapshotMark) this.#changesFirst(address);
+      if ((meta & MARKS_MASK) !== this.#snapshotMark) this.#changesFirst(address);
       if ((meta & OBJECT_FLAG) !== 0) this.#objects.changing(record[word + VALUE]!);
     }
     return address;
@@ -347,14 +385,26 @@ export class Database {
   }
 
   clear(): void {
+    if (this.#memory.users > 1) return this.#leave();
     this.#dictionary.clear();
     this.#arena.clear();
     this.#expiries.clear();
     this.#objects.clear();
   }
 
+  /** What it has shared is the others' alone; it begins anew. */
+  #leave(): void {
+    this.#memory.users--;
+    this.#memory = { arena: new Arena(this.#events.makeMemory), objects: new Objects(), users: 1 };
+    this.#arena = this.#memory.arena;
+    this.#objects = this.#memory.objects;
+    this.#dictionary = this.#newTable();
+    this.#expiries = new Expiries();
+  }
+
   /** Each gets all keys of the other: `SWAPDB`. */
   swapWith(other: Database): void {
+    [this.#memory, other.#memory] = [other.#memory, this.#memory];
     [this.#arena, other.#arena] = [other.#arena, this.#arena];
     [this.#dictionary, other.#dictionary] = [other.#dictionary, this.#dictionary];
     [this.#expiries, other.#expiries] = [other.#expiries, this.#expiries];
@@ -419,6 +469,139 @@ export class Database {
     this.#dictionary.move(buckets);
   }
 
+  // --- slots ------------------------------------------------------------------------------------------------------------------------
+
+  get #slots(): SlotTable {
+    return this.#dictionary as SlotTable; // of `bySlot`, to which alone this is of use
+  }
+
+  slotCount(slot: number): number {
+    return this.#slots.countOf(slot);
+  }
+
+  /** Of a record. */
+  slotOf(address: Address): number {
+    return this.#slots.slotOf(address);
+  }
+
+  /** As `Dictionary.scan`, of one slot. */
+  scanSlot(slot: number, cursor: number, visit: (address: Address) => void): number {
+    return this.#slots.scanSlot(slot, cursor, visit);
+  }
+
+  /** Keys of these slots do not expire for the time being, and are not to be evicted: they are hidden once their time has come. */
+  freeze(slots: ReadonlySet<number>): void {
+    this.#frozen = slots;
+  }
+
+  isFrozen(address: Address): boolean {
+    return this.#frozen.size > 0 && this.#frozen.has(this.#slots.slotOf(address));
+  }
+
+  /** From now on no record of the slot is walked; those that come are. `meet` gets each other one before it is first changed or removed, and when the walk comes to it. */
+  beginWalk(slot: number, meet: (address: Address) => void): void {
+    this.#walks.set(slot, meet);
+    let cursor = 0;
+    do cursor = this.scanSlot(slot, cursor, (address) => this.#setWord(address, META, this.#word(address, META) | UNWALKED_FLAG));
+    while (cursor !== 0);
+  }
+
+  /** Marks that are left are taken away by who meets them. */
+  endWalk(slot: number): void {
+    this.#walks.delete(slot);
+  }
+
+  isUnwalked(address: Address): boolean {
+    return (this.#word(address, META) & UNWALKED_FLAG) !== 0;
+  }
+
+  walk(address: Address): void {
+    const meta = this.#word(address, META);
+    if ((meta & UNWALKED_FLAG) === 0) return;
+    this.#setWord(address, META, meta & ~UNWALKED_FLAG);
+    if (this.#walks.size > 0) this.#walks.get(this.#slots.slotOf(address))?.(address);
+  }
+
+  /** A database for keys that nobody sees until they are adopted; in the same memory, so that this costs nothing for each of them. */
+  stage(): Database {
+    const stage = new Database(this.index, NO_EVENTS, { bySlot: true, memory: this.#memory });
+    stage.useOf = this.useOf;
+    stage.nowMs = this.nowMs;
+    stage.expiryMode = "keep";
+    stage.#snapshotMark = this.#snapshotMark;
+    return stage;
+  }
+
+  /**
+   * Before staged keys are adopted: goes through some of them, so that no snapshot will pass them over; the cursor for the next call, 0 at the end. To be begun anew where
+   * a snapshot has begun meanwhile, as `isAligned` says.
+   */
+  align(stage: Database, cursor: number): number {
+    if (cursor === 0) stage.#snapshotMark = this.#snapshotMark;
+    return stage.scan(cursor, (address) => stage.#setWord(address, META, (stage.#word(address, META) & ~MARKS_MASK) | stage.#snapshotMark));
+  }
+
+  isAligned(stage: Database): boolean {
+    return stage.#snapshotMark === this.#snapshotMark;
+  }
+
+  /** Takes all that was staged, which is in no snapshot that is under way; what these slots had must be gone. The stage is empty and of no use afterwards. */
+  adopt(stage: Database, slots: Iterable<number>): void {
+    if (stage.#memory !== this.#memory) return this.#copyFrom(stage);
+    for (const slot of slots) this.#slots.exchange(slot, stage.#slots.exchange(slot, undefined));
+    for (let index = 0; index < stage.#expiries.count; index++) {
+      const address = stage.#expiries.addressAt(index);
+      this.#setWord(address, EXPIRY, this.#expiries.add(address, stage.#expiries.atMs(index)) + 1);
+    }
+    stage.#expiries.clear();
+    this.#memory.users--;
+  }
+
+  /** This one was cleared or exchanged since. */
+  #copyFrom(stage: Database): void {
+    stage.each((from) => {
+      const key = stage.keyOf(from);
+      const object = stage.objectOf(from);
+      const to = object === undefined ? this.setStringText(key, stage.stringOf(from)) : this.setObjectText(key, object);
+      if (stage.isRaw(from)) this.#setWord(to, META, this.#word(to, META) | RAW_FLAG);
+      this.setUseBits(to, stage.useBitsOf(from));
+      const expiry = stage.expiryOf(from);
+      if (expiry !== undefined) this.setExpiry(to, expiry);
+    });
+  }
+
+  /** Removes about so many of a slot's records; true: none is left. */
+  dropFrom(slot: number, count: number, removing?: (key: string) => void): boolean {
+    let cursor = this.#drops.get(slot) ?? 0;
+    let left = count;
+    do {
+      const addresses: Address[] = [];
+      cursor = this.scanSlot(slot, cursor, (address) => addresses.push(address));
+      for (const address of addresses) {
+        removing?.(this.keyOf(address));
+        this.remove(address);
+      }
+      left -= 1 + addresses.length;
+    } while (cursor !== 0 && left > 0);
+    if (cursor === 0) this.#drops.delete(slot);
+    else this.#drops.set(slot, cursor);
+    return this.slotCount(slot) === 0;
+  }
+
+  /** Removes about so many records of a stage that is given up, which has these slots; true: it is of no use any more. */
+  discard(slots: Iterable<number>, count: number): boolean {
+    const alone = this.#memory.users === 1;
+    let left = count;
+    if (!alone)
+      for (const slot of slots) {
+        const before = this.slotCount(slot);
+        if (left <= 0 || (before > 0 && !this.dropFrom(slot, left))) return false;
+        left -= before;
+      }
+    this.#memory.users--;
+    return true;
+  }
+
   // --- snapshots --------------------------------------------------------------------------------------------------------------------
 
   /**
@@ -443,7 +626,9 @@ export class Database {
   }
 
   #changesFirst(address: Address): void {
+    if ((this.#word(address, META) & MARKS_MASK) === this.#snapshotMark) return;
     if (this.takeForSnapshot(address)) this.#beforeChange?.(this, address);
+    this.walk(address);
   }
 
   // --- records ----------------------------------------------------------------------------------------------------------------------

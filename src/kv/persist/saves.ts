@@ -1,7 +1,6 @@
 import { readFileSync, existsSync } from "node:fs";
 import type { Log } from "../../base/log.ts";
 import { CommandError } from "../command-error.ts";
-import { Database, NO_EVENTS } from "../keyspace/database.ts";
 import { Libraries } from "../scripting/functions.ts";
 import type { Store } from "../store.ts";
 import { piecesOf } from "./pieces.ts";
@@ -163,10 +162,8 @@ export class Saves {
 
 /** Empty databases and no functions, to be filled and then put in place of the store's. */
 export function stagedFor(store: Store): LoadTarget {
-  const databases = store.databases.map(({ index, useOf }) => {
-    const db = new Database(index, NO_EVENTS);
-    db.nowMs = store.nowMs;
-    db.useOf = useOf;
+  const databases = store.databases.map((own) => {
+    const db = own.blank();
     db.expiryMode = "keep";
     return db;
   });

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Address } from "../keyspace/arena.ts";
-import { Database, NO_EVENTS } from "../keyspace/database.ts";
+import type { Database } from "../keyspace/database.ts";
 import type { Store } from "../store.ts";
 
 /** How long the walk goes on before others have their turn. */
@@ -101,8 +101,7 @@ export class Snapshots {
   flushing(db: Database): boolean {
     const part = this.#parts.find((each) => each.db === db && !each.walked);
     if (part === undefined) return false;
-    const kept = new Database(db.index, NO_EVENTS);
-    kept.nowMs = db.nowMs;
+    const kept = db.blank();
     kept.swapWith(db);
     part.db = kept;
     return true;

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { array, assert as assertProperty, constantFrom, nat, property, record } from "fast-check";
 import { AnaxError } from "../../base/errors.ts";
-import { EMPTY_MAP, makeClaim, ownerOf, parseSlotMap, piecesOf, SLOT_COUNT, type SlotMap } from "./slot-map.ts";
+import { EMPTY_MAP, makeClaim, ownerOf, parseSlotMap, piecesOf, type SlotMap } from "./slot-map.ts";
+import { SLOT_COUNT } from "../keyspace/key-slot.ts";
 
 const map: SlotMap = {
   epoch: 3,

@@ -1,8 +1,7 @@
 import { z } from "zod";
 import { AnaxError } from "../../base/errors.ts";
+import { SLOT_COUNT } from "../keyspace/key-slot.ts";
 import { valueIn } from "./cell-value.ts";
-
-export const SLOT_COUNT = 16_384;
 
 /** Both ends are in it. */
 export interface SlotRange {
