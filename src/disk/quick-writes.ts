@@ -25,20 +25,15 @@ export class QuickWrites {
 
   /** Writes all of `bytes`. Throws `disk.full`, `disk.io`. */
   async write(fd: number, bytes: Uint8Array, positionBytes: number): Promise<void> {
-    const startedMs = this.#clock.nowMs();
-    if (bytes.length > QUICK_BYTES_MAX || startedMs < this.#pausedUntilMs) return writeFully(fd, bytes, positionBytes);
-    const written = this.#writeSome({ fd, bytes, positionBytes, startedMs });
+    const written = this.writeSome(fd, bytes, positionBytes);
     // A short write is legal; the rest, and whatever is the matter, is the other way's business.
     if (written < bytes.length) await writeFully(fd, bytes.subarray(written), positionBytes + written);
   }
 
-  #writeSome(write: {
-    readonly fd: number;
-    readonly bytes: Uint8Array;
-    readonly positionBytes: number;
-    readonly startedMs: number;
-  }): number {
-    const { fd, bytes, positionBytes, startedMs } = write;
+  /** Writes right here, unless that might take long: how many bytes. Throws `disk.full`, `disk.io`. */
+  writeSome(fd: number, bytes: Uint8Array, positionBytes: number): number {
+    const startedMs = this.#clock.nowMs();
+    if (bytes.length > QUICK_BYTES_MAX || startedMs < this.#pausedUntilMs) return 0;
     try {
       return writeSync(fd, bytes, 0, bytes.length, positionBytes);
     } catch (error) {

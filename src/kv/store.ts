@@ -46,6 +46,16 @@ export interface Loading {
 /** Why a command with these flags is not run now though it could be; undefined: it is. */
 export type Gate = (client: Client, flags: readonly CommandFlag[]) => string | undefined;
 
+/** Lets replies wait until the journal has what they tell of. */
+export interface ReplyHold {
+  /** Before replies of this client are sent: writes what can be written at once. True: the replies have to wait. */
+  mustWait(client: Client): boolean;
+  /** Calls back once they need not wait any longer, in the order of the calls. */
+  wait(client: Client, resume: () => void): void;
+  /** So much waits for the disk that nothing more should be read of a client whose replies wait. */
+  readonly full: boolean;
+}
+
 /** What SHUTDOWN asks for. */
 export interface ShutdownHow {
   readonly save: boolean | undefined;
@@ -137,8 +147,8 @@ export class Store {
   readonly snapshots = new Snapshots(this);
   /** Undefined for a store that keeps nothing. */
   persistence: Persistence | undefined;
-  /** Asked before replies are sent: true where they have to wait until what was changed is on disk; then it calls back. */
-  hold: ((client: Client, resume: () => void) => boolean) | undefined;
+  /** Asked before replies are sent; undefined: there is no journal. */
+  hold: ReplyHold | undefined;
   /** Data is being read from disk: commands have to wait. */
   loading: Loading | undefined;
   /** Undefined for a store without a network. */

@@ -11,7 +11,7 @@ import { outputLimitOf } from "./client-upkeep.ts";
 import type { Outbox, Sender } from "./outbox.ts";
 import type { Reader, Turns } from "./turns.ts";
 import { dispatch } from "../dispatch.ts";
-import type { Store } from "../store.ts";
+import type { ReplyHold, Store } from "../store.ts";
 
 /** Replies up to this are copied, so that their buffer serves the next ones; larger ones are handed over. */
 const COPIED_BYTES_MAX = 8 * 1024;
@@ -60,7 +60,7 @@ export class Connection implements ClientOutput, Reader, Sender {
   #paused = false;
   /** It is in the outbox. */
   #waking = false;
-  /** Of replies that wait until what they tell of is on disk. */
+  /** Of replies that wait until the journal has what they tell of. */
   #heldBytes = 0;
   /** Commands of this connection are being run: it flushes at their end. */
   #running = false;
@@ -195,15 +195,11 @@ export class Connection implements ClientOutput, Reader, Sender {
       const { statistics, hold } = this.#shared.store;
       statistics.outputBytes += reply.length;
       statistics.writesProcessed++;
-      const sent = hold === undefined ? this.#sendNow(reply) : 0;
-      if (sent === reply.length) reply.truncate();
+      if (hold !== undefined && (hold.mustWait(this.client) || this.#heldBytes > 0)) this.#hold(takenFrom(reply, 0), hold);
       else {
-        const bytes = takenFrom(reply, sent);
-        if (hold?.(this.client, () => this.#sendHeld(bytes)) !== true) this.#send(bytes);
-        else {
-          this.#heldBytes += bytes.length;
-          if (this.#heldBytes > UNSENT_BYTES_MAX) this.#pause();
-        }
+        const sent = this.#sendNow(reply);
+        if (sent === reply.length) reply.truncate();
+        else this.#send(takenFrom(reply, sent));
       }
     }
     if (this.client.closing && this.#heldBytes === 0) this.close();
@@ -212,8 +208,7 @@ export class Connection implements ClientOutput, Reader, Sender {
   /** Hands replies to the kernel, past the stream, whose way is as long as that of a command: how many bytes it took. Errors are met by the stream. */
   #sendNow(reply: ReplyWriter): number {
     const { native } = this.#shared;
-    const mustWait = this.#heldBytes > 0 || this.#socket.writableLength > 0;
-    if (native === undefined || this.#fd < 0 || mustWait || this.#socket.destroyed) return 0;
+    if (native === undefined || this.#fd < 0 || this.#socket.writableLength > 0 || this.#socket.destroyed) return 0;
     return Math.max(0, native.calls.send(this.#fd, reply.storage, reply.length));
   }
 
@@ -222,7 +217,13 @@ export class Connection implements ClientOutput, Reader, Sender {
     if (this.#socket.writableLength > UNSENT_BYTES_MAX) this.#pause();
   }
 
-  /** What these replies tell of is on disk now. */
+  #hold(bytes: Buffer, hold: ReplyHold): void {
+    this.#heldBytes += bytes.length;
+    hold.wait(this.client, () => this.#sendHeld(bytes));
+    if (this.#heldBytes > UNSENT_BYTES_MAX || hold.full) this.#pause();
+  }
+
+  /** What these replies tell of is where it has to be. */
   #sendHeld(bytes: Buffer): void {
     this.#heldBytes -= bytes.length;
     if (this.#closed) return;

@@ -1,69 +1,70 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../../../base/clock.ts";
 import { AnaxError } from "../../../base/errors.ts";
-import { closeDescriptor, syncData, writeFully } from "../../../disk/descriptor.ts";
+import { QuickWrites } from "../../../disk/quick-writes.ts";
+import type { ReplyHold } from "../../store.ts";
+import { HeldReplies } from "./held-replies.ts";
+import { JournalTail, type SyncFile } from "./journal-tail.ts";
 
 const RETRY_MS = 1000;
-/** Of `everysec`. */
+/** Of `everysec`, … */
 const SYNC_EVERY_MS = 1000;
+/** … or sooner, when so much is not on disk. */
+const SYNC_BYTES = 32 * 1024 * 1024;
+/** Of `everysec`: nobody is told that something was written while what was written longer ago is not on disk. */
+const LATE_MS = 2000;
+/** While more waits for the disk, nobody is told so, nor read from. */
+const UNSYNCED_BYTES_MAX = 256 * 1024 * 1024;
 const WRITE_BYTES_MAX = 16 * 1024 * 1024;
 
 export type SyncPolicy = "always" | "everysec" | "no";
 
-interface Item {
-  readonly bytes: Buffer;
-  /** How much was ever appended, with this. */
-  readonly end: number;
-}
-
-interface Waiting {
-  /** Of what was appended, how much has to be on disk. */
-  readonly end: number;
-  /** And how much while nothing can be written. */
-  readonly own: number;
-  readonly resume: () => void;
-}
-
 /**
- * Appends to the journal's file: what has come since the last write goes with one write and, as the policy wants it, one sync. What could not be written is
- * tried again each second, at the same place; what was written and not synced is kept until it is, since after a sync that failed nobody knows which of it the
- * system has thrown away.
+ * Appends to the journal's file. Replies wait until what they tell of is in the file, where it outlives this process, and with `always` until it is on disk. With the other policies it is
+ * written right here, once for a turn of the loop, before the turn's replies are sent; where that might take long, as the disk is slow or a sync is under way, by the thread pool, which also
+ * does all syncs and, with `always`, one write and one sync for a turn. What could not be written is tried again each second, at the same place.
  */
-export class JournalWriter {
+export class JournalWriter implements ReplyHold {
   readonly #clock: Clock;
   readonly #policy: () => SyncPolicy;
   readonly #onState: (problem: string | undefined) => void;
-  #fd: number;
-  /** Of the file: where the first byte that may not be on disk lies. */
-  #syncedBytes: number;
-  /** Written to the file since. */
-  #unsynced: Buffer[] = [];
-  #unsyncedBytes = 0;
-  #queue: Item[] = [];
+  readonly #tail: JournalTail;
+  readonly #held = new HeldReplies();
+  #queue: Buffer[] = [];
   readonly #switches: { readonly end: number; readonly fd: number }[] = [];
-  #appended = 0;
-  #written = 0;
-  #synced = 0;
-  #lastSyncMs: number;
+  /** Bytes ever: places in the history of all its files. */
+  #appended: number;
+  #written: number;
+  /** What was appended before is on disk. */
+  #durableMs: number;
+  /** One write, sync or change of the file after the other, in the thread pool. */
   #running: Promise<void> | undefined;
+  /** One at a time; of `everysec` beside everything else. */
+  #syncing: Promise<void> | undefined;
+  /** Why one that was beside failed. */
+  #asideFailure: unknown;
   #closing = false;
   #problem: string | undefined;
-  #waiting: Waiting[] = [];
+  #late = false;
+  lateCount = 0;
 
-  /** `bytes`: what the file has already, all of it on disk. */
+  /** `bytes`: what the file has already, all of it on disk; `appended`: how much was ever appended before. */
   constructor(options: {
     readonly clock: Clock;
     readonly fd: number;
     readonly bytes: number;
+    readonly appended: number;
     readonly policy: () => SyncPolicy;
     readonly onState: (problem: string | undefined) => void;
+    readonly syncFile?: SyncFile;
   }) {
-    this.#clock = options.clock;
-    this.#fd = options.fd;
-    this.#syncedBytes = options.bytes;
+    const { clock, fd, bytes, syncFile } = options;
+    this.#clock = clock;
+    this.#tail = new JournalTail({ fd, bytes, quick: new QuickWrites(clock), syncFile });
+    this.#appended = this.#written = options.appended;
     this.#policy = options.policy;
     this.#onState = options.onState;
-    this.#lastSyncMs = options.clock.nowMs();
+    this.#durableMs = clock.nowMs();
   }
 
   /** Bytes ever appended, … */
@@ -73,134 +74,204 @@ export class JournalWriter {
 
   /** … and of them on disk. */
   get synced(): number {
-    return this.#synced;
+    return this.#written - this.#tail.unsyncedBytes;
+  }
+
+  get syncing(): boolean {
+    return this.#syncing !== undefined;
   }
 
   /** Of the file. */
   get fileBytes(): number {
-    return this.#syncedBytes + this.#unsyncedBytes + this.pendingBytes;
+    return this.#tail.bytes + this.pendingBytes;
   }
 
   get pendingBytes(): number {
     return this.#appended - this.#written;
   }
 
-  /** Bytes that are the caller's no more. */
+  get full(): boolean {
+    return this.#appended - this.synced > UNSYNCED_BYTES_MAX;
+  }
+
+  /** Bytes that are the caller's no more. They are written before anybody is told of them, or by the next `tick`. */
   append(bytes: Buffer): void {
     this.#appended += bytes.length;
-    this.#queue.push({ bytes, end: this.#appended });
-    this.#running ??= this.#run();
+    this.#queue.push(bytes);
+    if (this.#queue.length === 1 && this.#policy() === "always") this.#run();
   }
 
   /** What is appended from now on goes to another file, which is empty. */
   switchTo(fd: number): void {
     this.#switches.push({ end: this.#appended, fd });
-    this.#running ??= this.#run();
+    this.#run();
   }
 
-  /**
-   * Calls back once all that was appended so far is on disk; false: it is already. While nothing can be written it is enough that what was appended up to `own` is there: whoever has
-   * written nothing since is told how things are.
-   */
-  whenSynced(resume: () => void, own = this.#appended): boolean {
-    if (this.#synced >= (this.#problem === undefined ? this.#appended : own)) return false;
-    this.#waiting.push({ end: this.#appended, own, resume });
-    return true;
+  mustWait({ journalOffset }: { readonly journalOffset: number }): boolean {
+    // While nothing can be written, whoever has written nothing since is told how things are.
+    const end = this.#problem === undefined ? this.#appended : journalOffset;
+    if (this.#policy() === "always") return this.synced < end;
+    this.#writeNow();
+    return this.#written < end || (this.#waitsForDisk && this.synced < journalOffset);
   }
 
-  /** From time to time: what `everysec` has left to do. */
+  wait({ journalOffset }: { readonly journalOffset: number }, resume: () => void): void {
+    const end = this.#appended;
+    const synced = this.#policy() === "always" ? end : this.#waitsForDisk ? journalOffset : 0;
+    this.#held.add({ written: end, synced, own: journalOffset, resume });
+  }
+
+  get #waitsForDisk(): boolean {
+    return (this.#late || this.full) && this.#policy() === "everysec";
+  }
+
+  /** From time to time: writes what nobody was told of, and does what `everysec` has left to do. */
   tick(): void {
-    if (this.#synced < this.#appended && this.#policy() !== "no") this.#running ??= this.#run();
+    this.#writeNow();
+    const nowMs = this.#clock.nowMs();
+    if (this.synced === this.#appended) this.#durableMs = nowMs;
+    if (this.#policy() !== "everysec" || this.synced === this.#written) return;
+    if (nowMs - this.#durableMs >= SYNC_EVERY_MS) this.#syncAside();
+    if (this.#late || nowMs - this.#durableMs < LATE_MS) return;
+    this.#late = true;
+    this.lateCount++;
+  }
+
+  /** Resolves when all that was appended so far is in the file. */
+  async flushed(): Promise<void> {
+    const end = this.#appended;
+    this.#writeNow();
+    await new Promise<void>((resolve) => {
+      if (this.#written >= end) return resolve();
+      this.#held.add({ written: end, synced: 0, own: end, resume: resolve });
+    });
   }
 
   /** Writes and syncs what is left, unless that fails, and closes the file. */
   async close(): Promise<void> {
     this.#closing = true;
-    await (this.#running ??= this.#run());
-    await closeDescriptor(this.#fd);
-    for (const { resume } of this.#waiting.splice(0)) resume();
+    await this.#run();
+    await this.#syncEnded();
+    await this.#tail.close();
+    this.#held.releaseAll();
   }
 
-  async #run(): Promise<void> {
+  /** Writes what is there, as far as that is quick; the rest is left to the pool. */
+  #writeNow(): void {
+    if (this.#queue.length === 0) return;
+    if (this.#running === undefined && this.#syncing === undefined && this.#policy() !== "always") {
+      const all = joined(this.#queue);
+      const written = this.#tail.writeSome(all);
+      this.#queue = written === all.length ? [] : [all.subarray(written)];
+      if (written > 0) this.#wrote(written);
+      if (written === all.length) return;
+    }
+    this.#run();
+  }
+
+  #run(): Promise<void> {
+    return (this.#running ??= this.#steps());
+  }
+
+  async #steps(): Promise<void> {
     // All connections of this turn have their say first.
     await nextTurn();
-    while (this.#queue.length > 0 || this.#switches.length > 0 || this.#mustSync()) {
+    do {
       try {
         await this.#step();
         if (this.#problem !== undefined) this.#onState((this.#problem = undefined));
       } catch (thrown) {
-        const reason = thrown instanceof AnaxError ? String(thrown.details["reason"] ?? thrown.message) : String(thrown);
-        const isNew = this.#problem === undefined;
-        this.#problem = reason;
-        if (isNew) this.#failed(reason);
+        this.#failed(thrown instanceof AnaxError ? String(thrown.details["reason"] ?? thrown.message) : String(thrown));
         if (this.#closing) break;
         await this.#clock.sleep(RETRY_MS);
       }
-    }
+    } while (this.#mustGoOn());
     this.#running = undefined;
+    if (!this.#closing) this.#writeNow(); // what came meanwhile
   }
 
   #failed(reason: string): void {
+    const isNew = this.#problem === undefined;
+    this.#problem = reason;
+    if (!isNew) return;
     this.#onState(reason);
-    const waiting = this.#waiting;
-    this.#waiting = waiting.filter(({ own }) => own > this.#synced);
-    for (const { own, resume } of waiting) if (own <= this.#synced) resume();
+    this.#held.releaseOthers(this.#written, this.synced);
+  }
+
+  /** There is something that cannot be left to `#writeNow` and `#syncAside`. */
+  #mustGoOn(): boolean {
+    if (this.#switches.length > 0 || this.#problem !== undefined || this.#mustSync()) return true;
+    return this.#queue.length > 0 && (this.#closing || this.#syncing !== undefined || this.#policy() === "always");
   }
 
   #mustSync(): boolean {
-    if (this.#synced >= this.#written) return false;
-    const policy = this.#policy();
-    return this.#closing || policy === "always" || (policy === "everysec" && this.#clock.nowMs() - this.#lastSyncMs >= SYNC_EVERY_MS);
+    return this.synced < this.#written && (this.#closing || this.#tail.suspect || this.#policy() === "always");
   }
 
   async #step(): Promise<void> {
+    const failure = this.#asideFailure;
+    this.#asideFailure = undefined;
+    if (failure !== undefined) throw failure;
     const next = this.#switches[0];
     if (next !== undefined && this.#written === next.end) {
-      if (this.#synced < this.#written) await this.#sync();
-      await closeDescriptor(this.#fd);
-      this.#fd = next.fd;
-      this.#syncedBytes = 0;
+      await this.#syncEnded();
+      if (this.synced < this.#written) await this.#syncOnce();
+      await this.#tail.continueIn(next.fd);
       this.#switches.shift();
       return;
     }
-    await this.#write(next?.end ?? Infinity);
+    await this.#write(next === undefined ? Infinity : next.end - this.#written);
     if (this.#mustSync()) await this.#sync();
-    else if (this.#policy() === "no") this.#settled();
   }
 
+  /** At most so many bytes, which end where one of those that were appended ends. */
   async #write(limit: number): Promise<void> {
     let bytes = 0;
     let count = 0;
-    while (count < this.#queue.length && this.#queue[count]!.end <= limit && bytes < WRITE_BYTES_MAX)
-      bytes += this.#queue[count++]!.bytes.length;
+    while (count < this.#queue.length && bytes < Math.min(limit, WRITE_BYTES_MAX)) bytes += this.#queue[count++]!.length;
     if (count === 0) return;
-    const items = this.#queue.slice(0, count);
-    const together = items.length === 1 ? items[0]!.bytes : Buffer.concat(items.map((item) => item.bytes));
-    await writeFully(this.#fd, together, this.#syncedBytes + this.#unsyncedBytes);
+    await this.#tail.write(joined(this.#queue.slice(0, count)));
     this.#queue.splice(0, count);
+    this.#wrote(bytes);
+  }
+
+  #wrote(bytes: number): void {
     this.#written += bytes;
-    this.#unsynced.push(together);
-    this.#unsyncedBytes += bytes;
+    if (this.#policy() === "no") this.#tail.settle();
+    this.#held.release(this.#written, this.synced);
+    if (this.#tail.unsyncedBytes >= SYNC_BYTES && this.#policy() === "everysec") this.#syncAside();
   }
 
   async #sync(): Promise<void> {
-    try {
-      await syncData(this.#fd);
-    } catch (thrown) {
-      // Once more, so that the next sync has it all before it.
-      await writeFully(this.#fd, Buffer.concat(this.#unsynced), this.#syncedBytes);
-      throw thrown;
-    }
-    this.#lastSyncMs = this.#clock.nowMs();
-    this.#settled();
+    await this.#syncEnded();
+    await this.#syncOnce();
   }
 
-  /** What was written needs no more care. */
-  #settled(): void {
-    this.#synced = this.#written;
-    while ((this.#waiting[0]?.end ?? Infinity) <= this.#synced) this.#waiting.shift()!.resume();
-    this.#syncedBytes += this.#unsyncedBytes;
-    this.#unsynced = [];
-    this.#unsyncedBytes = 0;
+  #syncAside(): void {
+    if (this.#syncing !== undefined || this.#tail.suspect || this.#switches.length > 0 || this.#problem !== undefined) return;
+    this.#syncOnce().catch((thrown: unknown) => {
+      if (this.#closing) return; // `close` tries again
+      this.#asideFailure = thrown;
+      this.#run();
+    });
+  }
+
+  /** Whoever began it hears what has become of it. */
+  async #syncEnded(): Promise<void> {
+    await this.#syncing?.catch(() => {});
+  }
+
+  #syncOnce(): Promise<void> {
+    return (this.#syncing ??= this.#syncWritten().finally(() => (this.#syncing = undefined)));
+  }
+
+  async #syncWritten(): Promise<void> {
+    const startedMs = this.#clock.nowMs();
+    await this.#tail.sync();
+    this.#durableMs = startedMs;
+    this.#late = false;
+    this.#held.release(this.#written, this.synced);
   }
 }
+
+const joined = (parts: readonly Buffer[]): Buffer => (parts.length === 1 ? parts[0]! : Buffer.concat(parts));

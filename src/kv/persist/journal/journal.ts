@@ -156,6 +156,7 @@ export class Journal implements AsyncDisposable {
       clock: store.clock,
       fd,
       bytes,
+      appended: store.journalOffset,
       policy: () => store.parameters.appendfsync as SyncPolicy,
       onState: (problem) => {
         if (problem === undefined) this.#log.info("store.journal-recovered");
@@ -165,8 +166,7 @@ export class Journal implements AsyncDisposable {
     });
     this.#stream.restart();
     store.propagation.sinks.add(this.#sink);
-    store.hold = (client, resume) =>
-      store.parameters.appendfsync === "always" && this.#writer?.whenSynced(resume, client.journalOffset) === true;
+    store.hold = this.#writer;
   }
 
   #append(effects: Effects): void {
@@ -335,8 +335,8 @@ export class Journal implements AsyncDisposable {
       ["aof_base_size", this.#baseBytes],
       ["aof_pending_rewrite", 0],
       ["aof_buffer_length", writer.pendingBytes],
-      ["aof_pending_bio_fsync", 0],
-      ["aof_delayed_fsync", 0],
+      ["aof_pending_bio_fsync", writer.syncing ? 1 : 0],
+      ["aof_delayed_fsync", writer.lateCount],
     ];
   }
 
@@ -354,11 +354,9 @@ export class Journal implements AsyncDisposable {
     }
   }
 
-  /** What was appended so far is on disk. */
+  /** What was appended so far is in the file. */
   async flushed(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      if (this.#writer?.whenSynced(resolve) !== true) resolve();
-    });
+    await this.#writer?.flushed();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
