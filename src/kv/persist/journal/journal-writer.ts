@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../../../base/clock.ts";
-import { AnaxError } from "../../../base/errors.ts";
+import type { AnaxError } from "../../../base/errors.ts";
+import { diskErrorOf } from "../../../disk/disk-error.ts";
 import { QuickWrites } from "../../../disk/quick-writes.ts";
 import type { ReplyHold } from "../../store.ts";
 import { HeldReplies } from "./held-replies.ts";
@@ -42,7 +43,7 @@ export class JournalWriter implements ReplyHold {
   /** One at a time; of `everysec` beside everything else. */
   #syncing: Promise<void> | undefined;
   /** Why one that was beside failed. */
-  #asideFailure: unknown;
+  #asideFailure: AnaxError | undefined;
   #closing = false;
   #problem: string | undefined;
   #late = false;
@@ -150,7 +151,8 @@ export class JournalWriter implements ReplyHold {
   /** Writes and syncs what is left, unless that fails, and closes the file. */
   async close(): Promise<void> {
     this.#closing = true;
-    await this.#run();
+    this.#run();
+    await this.#running;
     await this.#syncEnded();
     await this.#tail.close();
     this.#held.releaseAll();
@@ -169,8 +171,8 @@ export class JournalWriter implements ReplyHold {
     this.#run();
   }
 
-  #run(): Promise<void> {
-    return (this.#running ??= this.#steps());
+  #run(): void {
+    this.#running ??= this.#steps();
   }
 
   async #steps(): Promise<void> {
@@ -181,7 +183,7 @@ export class JournalWriter implements ReplyHold {
         await this.#step();
         if (this.#problem !== undefined) this.#onState((this.#problem = undefined));
       } catch (thrown) {
-        this.#failed(thrown instanceof AnaxError ? String(thrown.details["reason"] ?? thrown.message) : String(thrown));
+        this.#failed(diskErrorOf(thrown));
         if (this.#closing) break;
         await this.#clock.sleep(RETRY_MS);
       }
@@ -190,7 +192,8 @@ export class JournalWriter implements ReplyHold {
     if (!this.#closing) this.#writeNow(); // what came meanwhile
   }
 
-  #failed(reason: string): void {
+  #failed({ details, message }: AnaxError): void {
+    const reason = String(details["reason"] ?? message);
     const isNew = this.#problem === undefined;
     this.#problem = reason;
     if (!isNew) return;
@@ -251,7 +254,7 @@ export class JournalWriter implements ReplyHold {
     if (this.#syncing !== undefined || this.#tail.suspect || this.#switches.length > 0 || this.#problem !== undefined) return;
     this.#syncOnce().catch((thrown: unknown) => {
       if (this.#closing) return; // `close` tries again
-      this.#asideFailure = thrown;
+      this.#asideFailure = diskErrorOf(thrown);
       this.#run();
     });
   }
