@@ -37,6 +37,7 @@ function run(store: Store, expiry: ActiveExpiry): number | undefined {
   store.propagation.flush(false);
   store.persistence?.tick();
   store.replication?.tick();
+  store.shutdown?.tick();
   if (store.waits.any) store.waits.serve();
   if (store.blocked.count > 0) store.blocked.serve();
   return soonMs;

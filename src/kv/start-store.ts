@@ -16,7 +16,8 @@ import type { Log } from "../base/log.ts";
 import type { ParameterValues } from "./parameters/parameters.ts";
 import { Persistence } from "./persist/persistence.ts";
 import { Replication } from "./replica/replication.ts";
-import { Store, type ShutdownHow } from "./store.ts";
+import { Shutdown } from "./shutdown.ts";
+import { Store } from "./store.ts";
 import { acceptWaiting } from "./clients/native-accept.ts";
 import { Listeners } from "./clients/listeners.ts";
 
@@ -39,8 +40,8 @@ export interface StoreOptions {
   readonly users?: readonly (readonly string[])[];
   /** The file that parameters came from, for INFO. */
   readonly configFile?: string;
-  /** What SHUTDOWN does; undefined: the command is refused. */
-  readonly shutdown?: (how: ShutdownHow) => void;
+  /** Ends the process once SHUTDOWN has seen to replicas and data; undefined: the command is refused. */
+  readonly shutdown?: () => void;
   readonly clock?: Clock;
   /** False: does without system calls that Node lacks, as where there is no library for them. */
   readonly native?: boolean;
@@ -76,7 +77,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
     makeMemory: options.native === false ? plainMemory : await loadHugeMemory(),
     parameters: { ...EMBEDDED, ...directory, ...options.parameters, bind },
   });
-  store.shutdown = options.shutdown;
+  if (options.shutdown !== undefined) store.shutdown = new Shutdown(store, log, options.shutdown);
   const persistence = (store.persistence = scope.use(new Persistence(store, log)));
   const replication = (store.replication = scope.use(new Replication(store, log)));
   store.tick();

@@ -31,6 +31,7 @@ import { Rates } from "./info/rates.ts";
 import type { Replication } from "./replica/replication.ts";
 import { Waits } from "./replica/waits.ts";
 import { Scripting } from "./scripting/scripting.ts";
+import type { Shutdown } from "./shutdown.ts";
 import { SlowLog } from "./info/slow-log.ts";
 import { Statistics } from "./info/statistics.ts";
 import { TrackingTable } from "./clients/tracking.ts";
@@ -54,13 +55,6 @@ export interface ReplyHold {
   wait(client: Client, resume: () => void): void;
   /** So much waits for the disk that nothing more should be read of a client whose replies wait. */
   readonly full: boolean;
-}
-
-/** What SHUTDOWN asks for. */
-export interface ShutdownHow {
-  readonly save: boolean | undefined;
-  readonly now: boolean;
-  readonly force: boolean;
 }
 
 /** What one server is: its data, and everybody who has to do with it. One thread. */
@@ -127,8 +121,8 @@ export class Store {
   listeners: Listeners | undefined;
   /** The file that the parameters came from; empty: none. */
   configFile = "";
-  /** Ends the process, or whatever runs this store. */
-  shutdown: ((how: ShutdownHow) => void) | undefined;
+  /** Undefined where clients may not end the server. */
+  shutdown: Shutdown | undefined;
   readonly acl: Acl;
   readonly tracking = new TrackingTable(this);
   readonly pubsub = new PubSub();

@@ -14,30 +14,39 @@ export interface Running extends AsyncDisposable {
   readonly listeners: readonly Listener[];
   /** Aborts, with the reason, when it cannot go on and a new process would help. */
   readonly broken: AbortSignal;
+  /** Asked upon a signal: false, it cannot end now and goes on. Undefined: it ends whenever it is told. */
+  readonly mayEnd?: ((signal: NodeJS.Signals) => Promise<boolean>) | undefined;
 }
 
 /** A process that is broken ends by itself only after that time: probes should see it first, and say why. */
 const BROKEN_GRACE_MS = 60_000;
 
 /**
- * Serves until SIGTERM or SIGINT, then drains; a second signal ends the process at once. `onReady` is told what listens where.
+ * Serves until SIGTERM or SIGINT, then drains; a second signal meanwhile ends the process at once. `onReady` is told what listens where.
  * One that breaks for good drains, too, after a while in which its probes tell; that throws the reason.
  * A start that fails has released everything when this throws.
  */
 export async function runUntilSignal(log: Log, start: () => Promise<Running>, onReady: (running: Running) => void): Promise<void> {
   const { promise: told, resolve: stop } = Promise.withResolvers<NodeJS.Signals>();
   let signals = 0;
+  let mayEnd: Running["mayEnd"];
+  const stopOrGoOn = async (signal: NodeJS.Signals): Promise<void> => {
+    if (mayEnd === undefined || (await mayEnd(signal))) return stop(signal);
+    log.warn("node.goes-on", { signal });
+    signals = 0;
+  };
   const onSignal = (signal: NodeJS.Signals): void => {
     if (++signals > 1) {
       log.warn("node.killed", { signal, reason: "second signal" });
       process.exit(1);
     }
-    stop(signal);
+    void stopOrGoOn(signal);
   };
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
   const over = new AbortController();
   try {
     await using running = await start();
+    mayEnd = running.mayEnd;
     onReady(running);
     await Promise.race([told.then((signal) => log.info("node.stopping", { signal })), brokenForLong(running.broken, log, over.signal)]);
   } finally {

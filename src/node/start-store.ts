@@ -5,6 +5,7 @@ import { lockDirectory } from "../disk/directory-lock.ts";
 import { CommandError } from "../kv/command-error.ts";
 import { kvMetrics } from "../kv/info/metrics.ts";
 import { readRedisConf, settingsOfDirectives, type Directive } from "../kv/parameters/redis-conf.ts";
+import { shutdownHowOf } from "../kv/shutdown.ts";
 import { startStore } from "../kv/start-store.ts";
 import { addressText } from "../wire/grpc/address.ts";
 import { listening } from "./listening.ts";
@@ -61,6 +62,13 @@ export async function startStoreRole({ config, log, registry, probes }: NodePart
       const keys = databases.reduce((sum, db) => sum + db.count, 0);
       return { store: { clients: clients.size, keys, commandsProcessed: statistics.commandsProcessed } };
     },
+    ...(alone && {
+      mayEnd: (signal) => {
+        const { store } = running;
+        const words = store.parameters[signal === "SIGINT" ? "shutdown-on-sigint" : "shutdown-on-sigterm"].split(" ");
+        return store.shutdown!.ask(shutdownHowOf(words)); // it was given one
+      },
+    }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

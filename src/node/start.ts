@@ -43,6 +43,8 @@ export interface NodeParts {
 export interface Role extends AsyncDisposable {
   readonly listeners: readonly Listener[];
   readonly status: () => Readonly<Record<string, unknown>>;
+  /** Of one that is alone in the process: as that of `Running`. */
+  readonly mayEnd?: Running["mayEnd"];
 }
 
 /** Starts the roles in the order in which they need each other. Throws `daemon.already-running`, `listen.*`, `disk.*`; nothing is left running then. */
@@ -99,6 +101,7 @@ export async function startNode(config: AnaxConfig, roles: Roles, log: Log): Pro
   return {
     listeners: [...listenersOf(running), { name: "status", address: status.address }],
     broken: probes.broken,
+    mayEnd: running.find(({ mayEnd }) => mayEnd !== undefined)?.mayEnd,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

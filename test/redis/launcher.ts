@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import type { Log, LogFields } from "../../src/base/log.ts";
 import { readRedisConf, settingsOfDirectives, type Directive } from "../../src/kv/parameters/redis-conf.ts";
+import { shutdownHowOf } from "../../src/kv/shutdown.ts";
 import { startStore, type RunningStore } from "../../src/kv/start-store.ts";
 
 // What the suite starts as `src/redis-server FILE --name value…`: the store, with the lines in the log that it waits for.
@@ -22,10 +23,21 @@ const configFile = hasFile ? resolve(first) : undefined; // before the directory
 if (parameters.dir !== undefined) process.chdir(parameters.dir);
 let running: RunningStore | undefined;
 const stop = (): void => void Promise.resolve(running?.[Symbol.asyncDispose]()).finally(() => process.exit());
-process.on("SIGTERM", stop).on("SIGINT", stop);
+const onSignal = async (signal: NodeJS.Signals): Promise<void> => {
+  const { shutdown, parameters: now } = running?.store ?? {};
+  if (now === undefined || shutdown === undefined) return stop();
+  const words = now[signal === "SIGINT" ? "shutdown-on-sigint" : "shutdown-on-sigterm"].split(" ");
+  if (await shutdown.ask(shutdownHowOf(words))) stop();
+};
+process.on("SIGTERM", (signal) => void onSignal(signal)).on("SIGINT", (signal) => void onSignal(signal));
 /** What Redis writes where we write other words. */
 const LINES: Readonly<Record<string, (fields: LogFields) => string>> = {
   "store.listening": () => `oO0OoO0OoO0Oo starting PID: ${process.pid}`,
+  "store.shutdown-aborted": () => "Shutdown manually aborted",
+  "store.shutdown-failed": ({ error }) => `Errors trying to shut down: Error trying to save the DB, can't exit: ${String(error)}`,
+  "store.replica-lags": ({ host, port, bytes }) => `Lagging replica ${String(host)}:${String(port)}: ${String(bytes)} bytes`,
+  "store.replicas-drained": ({ replicas, complete }) => `${String(complete)} of ${String(replicas)} replicas are in sync`,
+  "store.ends": () => "Redis is now ready to exit, bye bye...",
   "store.failover-forced": ({ host, port }) => `FAILOVER to ${String(host)}:${String(port)} time out exceeded, failing over.`,
   "store.failover-aborted": ({ reason }) => `FAILOVER aborted: ${String(reason)}`,
   "store.replica-silent": ({ state }) => `Disconnecting timedout replica ${state === "online" ? "(streaming sync)" : "(full sync)"}`,

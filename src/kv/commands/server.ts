@@ -1,6 +1,7 @@
 import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
 import { infoText } from "../info/info.ts";
+import { shutdownHowOf } from "../shutdown.ts";
 import type { Database } from "../keyspace/database.ts";
 import { integerAt } from "../numbers.ts";
 import type { Request } from "../../wire/resp/request.ts";
@@ -32,6 +33,7 @@ const flush = (name: "flushdb" | "flushall", databasesOf: (client: Client) => re
   run(client, request) {
     checkMode(request);
     for (const db of databasesOf(client)) client.store.flush(db);
+    if (name === "flushall") client.store.persistence?.saves.emptied();
     client.reply.ok();
   },
 });
@@ -135,18 +137,20 @@ const shutdown: Command = {
   since: "1.0.0",
   run(client, request) {
     const words = request.texts(1).map((word) => word.toLowerCase());
-    const [now, force, abort] = ["now", "force", "abort"].map((word) => words.includes(word)) as [boolean, boolean, boolean];
-    const saves = words.filter((word) => word === "save" || word === "nosave");
+    const abort = words.includes("abort");
     const known = ["now", "force", "abort", "save", "nosave"];
-    if (words.some((word) => !known.includes(word)) || saves.length > 1 || (abort && words.length > 1)) throw syntaxError();
-    if (abort) throw new CommandError("ERR No shutdown in progress.");
-    const { busy } = client.store.scripting;
-    if (busy !== undefined && saves[0] !== "nosave") throw new CommandError(busy);
-    if (client.store.shutdown === undefined) throw new CommandError("ERR Errors trying to SHUTDOWN. Check logs.");
-    client.store.scripting.abort();
-    if (client.store.persistence !== undefined && saves.length > 0) client.store.persistence.savesAtEnd = saves[0] === "save";
-    if (client.store.replication !== undefined) client.store.replication.endsNow = now;
-    client.store.shutdown({ save: saves.length === 0 ? undefined : saves[0] === "save", now, force });
+    const isContrary = words.includes("save") && words.includes("nosave");
+    if (words.some((word) => !known.includes(word)) || isContrary || (abort && words.length > 1)) throw syntaxError();
+    const { scripting, shutdown: ending } = client.store;
+    if (abort) {
+      if (ending?.abort() !== true) throw new CommandError("ERR No shutdown in progress.");
+      return client.reply.ok();
+    }
+    const how = shutdownHowOf(words);
+    if (scripting.busy !== undefined && how.save !== false) throw new CommandError(scripting.busy);
+    if (ending === undefined) throw new CommandError("ERR Errors trying to SHUTDOWN. Check logs.");
+    scripting.abort();
+    ending.begin(how, client);
   },
 };
 

@@ -8,6 +8,7 @@ export type InfoSection = (store: Store) => readonly InfoField[];
 
 const server: InfoSection = (store) => {
   const seconds = Math.floor((store.nowMs - store.startedMs) / 1000);
+  const leftMs = store.shutdown?.leftMs;
   return [
     ["redis_version", REDIS_VERSION],
     ["redis_git_sha1", "00000000"],
@@ -33,13 +34,14 @@ const server: InfoSection = (store) => {
     ["executable", process.execPath],
     ["config_file", store.configFile],
     ["io_threads_active", 0],
+    ...(leftMs === undefined ? [] : ([["shutdown_in_milliseconds", leftMs]] satisfies InfoField[])),
   ];
 };
 
 const clients: InfoSection = (store) => {
   const all = [...store.clients.values()];
   return [
-    ["connected_clients", all.length],
+    ["connected_clients", all.filter(({ replica }) => replica === undefined).length],
     ["cluster_connections", 0],
     ["maxclients", store.parameters.maxclients],
     ["client_recent_max_input_buffer", all.reduce((max, { output }) => Math.max(max, output.peer?.queryAllocatedBytes ?? 0), 0)],

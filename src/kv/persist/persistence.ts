@@ -1,6 +1,8 @@
 import { AnaxError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { InfoField } from "../info/sections.ts";
+import { CommandError } from "../command-error.ts";
+import type { ShutdownHow } from "../shutdown.ts";
 import type { Store } from "../store.ts";
 import { DataDirectory } from "./data-directory.ts";
 import { Journal } from "./journal/journal.ts";
@@ -14,10 +16,10 @@ export class Persistence implements AsyncDisposable {
   readonly #store: Store;
   readonly #directory: DataDirectory;
   readonly #log: Log;
-  /** What SHUTDOWN has said; undefined: nothing. */
-  savesAtEnd: boolean | undefined;
   /** All that is on disk was read. */
   #loaded = false;
+  /** What there is to save at the end is saved. */
+  #finished = false;
 
   constructor(store: Store, log: Log) {
     this.#store = store;
@@ -71,25 +73,39 @@ export class Persistence implements AsyncDisposable {
     this.journal.tick();
   }
 
-  /** At the end: no save under way is waited for longer than it needs, and what was changed since the last one is saved where `save` wants that. */
+  /**
+   * Saves what was changed since the last time, where `save` or the command wants that; a save under way is given up. Throws what failed, unless the end is forced, and then the server can go
+   * on.
+   */
+  async finish({ save, force }: Pick<ShutdownHow, "save" | "force">): Promise<void> {
+    if (this.journal.opening && !force) throw new CommandError("Writing initial AOF, can't exit");
+    this.saves.cancel();
+    await this.saves.settled();
+    if (save ?? this.#store.parameters.save !== "") this.#saveAtEnd(save === true, force);
+    this.#finished = true;
+  }
+
+  /** At the end: no save under way is waited for longer than it needs. */
   async [Symbol.asyncDispose](): Promise<void> {
     const { parameters, snapshots } = this.#store;
     parameters["rdb-key-save-delay"] = 0;
     while (snapshots.busy) await snapshots.free();
     await this.saves.settled();
-    if (this.savesAtEnd ?? parameters.save !== "") this.#saveAtEnd();
+    if (!this.#finished) await this.finish({ save: undefined, force: true });
     await this.journal[Symbol.asyncDispose]();
     this.#directory[Symbol.dispose]();
   }
 
-  #saveAtEnd(): void {
+  #saveAtEnd(anyway: boolean, force: boolean): void {
     const { dirty, replication } = this.#store;
+    if (!this.#loaded || !(anyway || this.#directory.lasts)) return;
     // The history goes on without any change: with pings.
-    if (!this.#directory.lasts || !this.#loaded || (dirty === 0 && replication?.primary.backlog === undefined)) return;
+    if (!anyway && dirty === 0 && replication?.primary.backlog === undefined) return;
     try {
       this.saves.now();
     } catch (error) {
       this.#log.error("store.save-failed", { path: this.saves.path, error });
+      if (!force) throw error;
     }
   }
 

@@ -30,6 +30,8 @@ export class Saves {
   lastLoaded = { keys: 0, expired: 0 };
   #triedMs = 0;
   #underWay = Promise.resolve();
+  /** The one under way is given up. */
+  #cancelled = false;
 
   constructor(store: Store, directory: DataDirectory, log: Log) {
     this.#store = store;
@@ -76,17 +78,31 @@ export class Saves {
     return this.#underWay;
   }
 
+  /** Gives the one under way up. */
+  cancel(): void {
+    this.#cancelled = this.startedMs !== undefined;
+  }
+
+  /** All keys are gone: what the one under way would write is of no use, and what the file has would come again with the next start. */
+  emptied(): void {
+    this.cancel();
+    this.scheduled ||= this.#directory.lasts && this.#store.parameters.save !== "";
+  }
+
   async #save(): Promise<void> {
     const store = this.#store;
     const startedMs = store.clock.nowMs();
+    this.#cancelled = false;
     try {
       using slot = store.snapshots.reserve();
       const file = await NewFile.create(this.path, this.#directory.file(`temp-${process.pid}-background.rdb`));
       const dirty = store.dirty;
-      await file.fill(slot.begin(beginRdb(store), () => store.parameters["rdb-key-save-delay"] / 1000));
-      store.dirty -= Math.min(dirty, store.dirty);
-      this.#saved();
-      this.#log.info("store.saved", { path: this.path, bytes: file.bytes });
+      const chunks = slot.begin(beginRdb(store), () => (this.#cancelled ? 0 : store.parameters["rdb-key-save-delay"] / 1000));
+      if (await file.fill(chunks, () => this.#cancelled)) {
+        store.dirty -= Math.min(dirty, store.dirty);
+        this.#saved();
+        this.#log.info("store.saved", { path: this.path, bytes: file.bytes });
+      } else await store.snapshots.free();
     } catch (thrown) {
       this.failed = true;
       this.#log.error("store.save-failed", { path: this.path, error: thrown });

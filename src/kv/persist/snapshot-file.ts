@@ -30,20 +30,26 @@ export class NewFile {
     return this.#bytes;
   }
 
-  /** Writes all chunks and names the file. Whatever goes wrong, nothing of it stays. */
-  async fill(chunks: AsyncIterable<Buffer>): Promise<void> {
+  /** Writes all chunks and names the file. Whatever goes wrong, nothing of it stays, nor where it is given up meanwhile: then it says false. */
+  async fill(chunks: AsyncIterable<Buffer>, givenUp: () => boolean = () => false): Promise<boolean> {
     try {
       try {
         for await (const chunk of chunks) {
+          if (givenUp()) break;
           await writeFully(this.#fd, chunk, this.#bytes);
           this.#bytes += chunk.length;
         }
-        await syncData(this.#fd);
+        if (!givenUp()) await syncData(this.#fd);
       } finally {
         await closeDescriptor(this.#fd);
       }
+      if (givenUp()) {
+        await rm(this.#temporary, { force: true });
+        return false;
+      }
       await rename(this.#temporary, this.#path);
       await syncDirectory(dirname(this.#path));
+      return true;
     } catch (thrown) {
       await rm(this.#temporary, { force: true });
       throw diskErrorOf(thrown, { path: this.#path });

@@ -7,6 +7,7 @@ import type { Store } from "../store.ts";
 import { Failover } from "./failover.ts";
 import { Link, type PrimaryAddress } from "./link.ts";
 import { Primary } from "./primary.ts";
+import type { Replica } from "./replica.ts";
 
 const DRAIN_LOOK_MS = 10;
 const READ_ONLY = "READONLY You can't write against a read only replica.";
@@ -19,8 +20,6 @@ export class Replication implements Disposable {
   readonly #store: Store;
   readonly #log: Log;
   link: Link | undefined;
-  /** SHUTDOWN NOW: no replica is waited for. */
-  endsNow = false;
   /** Runs what comes from the server that is followed; made when one is. */
   #follower: Client | undefined;
 
@@ -149,15 +148,20 @@ export class Replication implements Disposable {
     this.link?.tick();
   }
 
-  /** Before the server ends: replicas get everything, for `shutdown-timeout` seconds at most, and meanwhile writes wait. */
+  /** Replicas that have not told that they have everything. */
+  get lagging(): readonly Replica[] {
+    const { replicationOffset } = this.#store;
+    return this.link === undefined ? this.primary.online.filter(({ ackOffset }) => (ackOffset ?? 0) < replicationOffset) : [];
+  }
+
+  /** Before the server ends without having been asked: replicas get everything, for `shutdown-timeout` seconds at most, and meanwhile writes wait. */
   async drain(): Promise<void> {
-    const { clock, parameters, replicationOffset } = this.#store;
-    const isBehind = (): boolean => this.primary.online.some(({ ackOffset }) => (ackOffset ?? 0) < replicationOffset);
-    if (this.link !== undefined || this.endsNow || !isBehind()) return;
+    const { clock, parameters, shutdown } = this.#store;
+    if (shutdown?.ready === true || this.lagging.length === 0) return;
     pauseUntil(this.#store, Infinity, "write", "shutdown");
     this.primary.askAckNow();
     const untilMs = clock.nowMs() + parameters["shutdown-timeout"] * 1000;
-    while (isBehind() && clock.nowMs() < untilMs) await clock.sleep(DRAIN_LOOK_MS);
+    while (this.lagging.length > 0 && clock.nowMs() < untilMs) await clock.sleep(DRAIN_LOOK_MS);
   }
 
   [Symbol.dispose](): void {

@@ -94,7 +94,7 @@ test("a primary of whose writes a replica has more than the snapshot does not go
       await client.call("SET", "a", "2");
       assert.equal(await client.call("WAIT", "1", "10000"), 1);
     });
-    primary.store.persistence!.savesAtEnd = false;
+    primary.store.parameters.save = "";
     await primary[Symbol.asyncDispose]();
     primary = await start(directory.path, port);
     await waitFor(async () => (await reader.call("GET", "a")) === "1");

@@ -63,6 +63,11 @@ export class Journal implements AsyncDisposable {
     return this.#writer !== undefined || this.#opening;
   }
 
+  /** What there was when it was switched on is being written: before that is done it has nothing. */
+  get opening(): boolean {
+    return this.#opening;
+  }
+
   get rewriting(): boolean {
     return this.#startedMs !== undefined;
   }
@@ -247,7 +252,7 @@ export class Journal implements AsyncDisposable {
       : new CommandEncoder([...store.scripting.libraries.all].map(({ code }) => code));
     const chunks = slot.begin(encoder, () => (this.#cancelled ? 0 : store.parameters["rdb-key-save-delay"] / 1000));
     if (next !== undefined) this.#switchTo(next.fd);
-    await file.fill(this.#untilCancelled(chunks));
+    if (!(await file.fill(chunks, () => this.#cancelled))) throw new Error("the journal was switched off");
     const increments = next === undefined ? [] : [next.file];
     const replaced = [...(before.base === undefined ? [] : [before.base]), ...before.increments];
     await this.#putManifest({ base, increments, history: replaced });
@@ -281,13 +286,6 @@ export class Journal implements AsyncDisposable {
     this.#manifest = existsSync(this.#manifestPath)
       ? parseManifest(await readFile(this.#manifestPath, "utf8"), this.#manifestPath)
       : EMPTY_MANIFEST;
-  }
-
-  async *#untilCancelled(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
-    for await (const chunk of chunks) {
-      if (this.#cancelled) throw new Error("the journal was switched off");
-      yield chunk;
-    }
   }
 
   async #putManifest(manifest: Manifest): Promise<void> {
