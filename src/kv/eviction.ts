@@ -42,7 +42,7 @@ export class Eviction {
     for (let evicted = 1; store.usedBytes > maxmemory; evicted++) {
       if (!this.#evictOne(policy)) return false;
       if (evicted % KEYS_PER_LOOK === 0 && store.clock.nowMs() > untilMs) {
-        this.#goOnLater();
+        this.makeRoomSoon();
         return true;
       }
     }
@@ -58,7 +58,7 @@ export class Eviction {
     this.#pool = [];
   }
 
-  #goOnLater(): void {
+  makeRoomSoon(): void {
     this.#later ??= this.#store.clock.timer(0, () => {
       this.#later = undefined;
       this.#store.tick();

@@ -299,7 +299,7 @@ export class Store {
     if (names.includes("repl-backlog-size")) this.replication?.primary.parametersChanged();
     if (names.includes("appendonly")) this.persistence?.journalSwitched();
     if (names.some((name) => name === "maxmemory-policy" || name.startsWith("lfu-"))) this.#countUses();
-    if (names.includes("maxmemory")) this.eviction.makeRoom();
+    if (names.includes("maxmemory")) this.eviction.makeRoomSoon(); // not within a transaction
     if (names.includes("requirepass")) this.acl.setPassword(this.parameters.requirepass);
   }
 

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { AnaxError, type ErrorDetails } from "../../src/base/errors.ts";
 import type { Log, LogFields } from "../../src/base/log.ts";
 import { readRedisConf, settingsOfDirectives, type Directive } from "../../src/kv/parameters/redis-conf.ts";
 import { shutdownHowOf } from "../../src/kv/shutdown.ts";
@@ -45,6 +46,27 @@ const LINES: Readonly<Record<string, (fields: LogFields) => string>> = {
   "store.synced": () => "MASTER <-> REPLICA sync: Finished with success",
   "store.primary-lost": ({ error }) => (String(error).includes("refuses AUTH") ? "Unable to AUTH to MASTER" : ""),
 };
+/** The same for why it does not start. */
+const REASONS: readonly (readonly [RegExp, (fields: ErrorDetails) => string])[] = [
+  [/is not there/, ({ path }) => `Can't open ${String(path)} for reading: No such file or directory`],
+  [/do not rise/, () => "Found a non-monotonic sequence number"],
+  [/second base/, () => "Found duplicate base file information"],
+  [/unknown type/, () => "Unknown AOF file type"],
+  [/more than \d+ characters/, () => "The AOF manifest file contains too long line"],
+  [/is empty/, () => "Found an empty AOF manifest"],
+  [/no pairs|no file with/, () => "Invalid AOF manifest file format"],
+  [/ends within a command/, () => "Unexpected end of file reading the append only file"],
+  [/the command (\S+) is not known/, ({ reason }) => `Unknown command '${String(reason).split(" ")[2]}' reading the append only file`],
+  [/is no command/, () => "Bad file format reading the append only file"],
+  [/checksum/, () => "Wrong RDB checksum, CRC error"],
+];
+const fatal = (thrown: unknown): never => {
+  const { details, message } = thrown instanceof AnaxError ? thrown : { details: {}, message: String(thrown) };
+  const reason = String((details as ErrorDetails)["reason"]);
+  const words = REASONS.find(([pattern]) => pattern.test(reason))?.[1](details);
+  console.log(`${process.pid}:M # Fatal error loading: ${words ?? message} ${JSON.stringify(details)}`);
+  process.exit(1);
+};
 const write = (event: string, fields: LogFields = {}): void =>
   console.log(`${process.pid}:M * ${LINES[event]?.(fields) ?? ""} ${event} ${JSON.stringify(fields)}`);
 const log: Log = { error: write, warn: write, info: write, debug: write, child: () => log };
@@ -55,6 +77,6 @@ running = await startStore({
   ...(configFile !== undefined && { configFile }),
   shutdown: stop,
   log,
-});
+}).catch(fatal);
 console.log(`${process.pid}:M * Server initialized`);
 console.log(`${process.pid}:M * Ready to accept connections on port ${running.port}`);

@@ -1,3 +1,4 @@
+import { quoted } from "../../wire/resp/inline.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../clients/client.ts";
 import type { Command } from "../commands/command.ts";
@@ -57,18 +58,3 @@ function monitor(client: Client, request: Request): void {
     each.output.wake();
   }
 }
-
-/** As `redis-cli` shows it: what is not printable as `\xff`. */
-export function quoted(text: string): string {
-  return `"${text.replaceAll(/[^ !#-[\]-~]/g, (char) => ESCAPES[char] ?? `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`)}"`;
-}
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  "\\": "\\\\",
-  '"': '\\"',
-  "\n": "\\n",
-  "\r": "\\r",
-  "\t": "\\t",
-  "\x07": "\\a",
-  "\b": "\\b",
-};

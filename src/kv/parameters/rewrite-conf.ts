@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { replaceFileSync } from "../../disk/atomic-replace.ts";
 import { splitInline } from "../../wire/resp/inline.ts";
-import { quoted } from "../info/observe.ts";
+import { quoted } from "../../wire/resp/inline.ts";
 import { PARAMETERS, PARAMETER_NAMES, type ParameterName } from "./parameters.ts";
 import { textOfParameter } from "./parameter-text.ts";
 import type { Store } from "../store.ts";

@@ -45,3 +45,15 @@ export function splitInline(line: string): string[] | undefined {
     words.push(word);
   }
 }
+
+/** A word as `splitInline` reads it, and `redis-cli` shows it: what is not printable as `\xff`. */
+export function quoted(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- these are what is escaped
+  return `"${text.replaceAll(/["\\\x00-\x1F\x7F-\xFF]/g, (char) => SHOWN[char] ?? `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`)}"`;
+}
+
+const SHOWN: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(Object.entries(ESCAPES).map(([letter, char]) => [char, `\\${letter}`])),
+  '"': '\\"',
+  "\\": "\\\\",
+};

@@ -181,7 +181,7 @@ test("the one file of older versions becomes the base", async () => {
 
 test("a manifest is read as it is written, and nothing else is", () => {
   const manifest = {
-    base: { name: "my file.1.base.rdb", sequence: 1 },
+    base: { name: 'my "file"\né.1.base.rdb', sequence: 1 },
     increments: [
       { name: "a.1.incr.aof", sequence: 1 },
       { name: "a.2.incr.aof", sequence: 2 },
@@ -197,6 +197,8 @@ test("a manifest is read as it is written, and nothing else is", () => {
     "file a seq 2 type i\nfile b seq 1 type i\n",
     "seq 1 type i\n",
     "\n\n",
+    "",
+    `file a${"a".repeat(2000)} seq 1 type i\n`,
   ];
   for (const text of rows) assert.throws(() => parseManifest(text, "m"), AnaxError, text);
 });

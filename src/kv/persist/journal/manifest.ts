@@ -1,5 +1,5 @@
 import { AnaxError } from "../../../base/errors.ts";
-import { splitInline } from "../../../wire/resp/inline.ts";
+import { quoted, splitInline } from "../../../wire/resp/inline.ts";
 
 /** A file of the journal: what was there when it began, or the commands since. */
 export interface JournalFile {
@@ -24,10 +24,12 @@ export function parseManifest(text: string, path: string): Manifest {
   let base: JournalFile | undefined;
   const increments: JournalFile[] = [];
   const history: JournalFile[] = [];
+  if (text === "") throw new AnaxError("disk.corrupt", { path, reason: "it is empty" });
   const bad = (line: number, reason: string): AnaxError => new AnaxError("disk.corrupt", { path, line, reason });
   for (const [index, line] of text.replace(/\n$/, "").split("\n").entries()) {
     if (line.startsWith("#")) continue;
-    const words = line.length > LINE_CHARS_MAX ? undefined : splitInline(line);
+    if (line.length > LINE_CHARS_MAX) throw bad(index + 1, `a line of more than ${LINE_CHARS_MAX} characters`);
+    const words = splitInline(line);
     if (words === undefined || words.length % 2 !== 0) throw bad(index + 1, "no pairs of names and values");
     const fields = new Map<string, string>();
     for (let i = 0; i + 1 < words.length; i += 2) fields.set(words[i]!.toLowerCase(), words[i + 1]!);
@@ -49,7 +51,7 @@ export function parseManifest(text: string, path: string): Manifest {
   return { base, increments, history };
 }
 
-const line = (type: string, { name, sequence }: JournalFile): string => `file ${quoted(name)} seq ${sequence} type ${type}\n`;
+const line = (type: string, { name, sequence }: JournalFile): string => `file ${asWord(name)} seq ${sequence} type ${type}\n`;
 
 export function manifestText({ base, increments, history }: Manifest): string {
   return [
@@ -59,5 +61,5 @@ export function manifestText({ base, increments, history }: Manifest): string {
   ].join("");
 }
 
-/** Names with spaces or quotes stand in quotes. */
-const quoted = (name: string): string => (/^[\w.-]+$/.test(name) ? name : `"${name.replaceAll(/["\\]/g, (char) => `\\${char}`)}"`);
+/** Names with spaces, say, stand in quotes. */
+const asWord = (name: string): string => (/^[\w.-]+$/.test(name) ? name : quoted(name));
