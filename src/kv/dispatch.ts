@@ -3,6 +3,7 @@ import { forbidden } from "./acl/check.ts";
 import type { Client } from "./clients/client.ts";
 import { evictClients } from "./clients/client-upkeep.ts";
 import { CommandError, OUT_OF_MEMORY } from "./command-error.ts";
+import { isRedirection, refusalIn, WAITS } from "./cluster/route.ts";
 import { endTransaction } from "./clients/transaction.ts";
 import type { Command, CommandFlag } from "./commands/command.ts";
 import { isPaused } from "./clients/pause.ts";
@@ -39,10 +40,15 @@ function dispatchAloud(client: Client, request: Request): boolean {
   const command = store.commands.find(request);
   if (store.tracking.count > 0) store.tracking.limit();
   const refusal = command === undefined ? unknown(request) : refusalOf(client, command, request);
+  if (refusal === WAITS) return postpone(client, request);
   if (refusal !== undefined) {
     if (client.transaction !== undefined) client.transaction.refused = true;
     if (command !== undefined) store.statistics.of(command).rejected++;
-    if (command?.name === "exec" && client.transaction !== undefined && !refusal.startsWith("ERR")) client.fail(aborted(client, refusal));
+    if (command?.name === "exec" && client.transaction !== undefined && store.cluster !== undefined && isRedirection(refusal)) {
+      endTransaction(client);
+      client.fail(refusal);
+    } else if (command?.name === "exec" && client.transaction !== undefined && !refusal.startsWith("ERR"))
+      client.fail(aborted(client, refusal));
     else client.fail(refusal);
     return true;
   }
@@ -52,10 +58,8 @@ function dispatchAloud(client: Client, request: Request): boolean {
     return true;
   }
   if (store.pause !== undefined && isPaused(client, command!, request)) {
-    client.postponed = request.copy();
     store.paused.add(client);
-    store.blocked.add(client, { db: client.db, keys: [], serve: () => false, timedOut: () => {}, reason: "pause", timer: undefined });
-    return false;
+    return postpone(client, request);
   }
   // Within a script that takes too long time stands, and nobody is served who waits for what it changes.
   const isWithinScript = store.scripting.running !== undefined;
@@ -71,6 +75,14 @@ function dispatchAloud(client: Client, request: Request): boolean {
     }
   }
   return client.blocked === undefined && !client.closing;
+}
+
+/** The command is to be run again once somebody releases the client. */
+function postpone(client: Client, request: Request): false {
+  const { store } = client;
+  client.postponed = request.copy();
+  store.blocked.add(client, { db: client.db, keys: [], serve: () => false, timedOut: () => {}, reason: "pause", timer: undefined });
+  return false;
 }
 
 /** What may not be run now will not be run later. */
@@ -174,6 +186,10 @@ function refusalOf(client: Client, command: Command, request: Request): string |
     if (refusal !== undefined) return refusal;
   }
   const { store } = client;
+  if (store.cluster !== undefined) {
+    const refusal = refusalIn(store.cluster.node, client, command, request);
+    if (refusal !== undefined) return refusal;
+  }
   if (store.gates.size > 0) {
     const refusal = store.refusalOf(client, gateFlags(client, command));
     if (refusal !== undefined) return refusal;

@@ -5,6 +5,7 @@ import { loadHugeMemory, plainMemory } from "../disk/huge-pages.ts";
 import { loadNativeConnections } from "../disk/native-connections.ts";
 import { Request } from "../wire/resp/request.ts";
 import { admissionRefusal } from "./clients/admission.ts";
+import { openCluster } from "./cluster/start-cluster.ts";
 import { COMMANDS } from "./commands/all.ts";
 import { CommandTable } from "./commands/table.ts";
 import { Connection, type ConnectionShared } from "./clients/connection.ts";
@@ -12,7 +13,9 @@ import { Outbox } from "./clients/outbox.ts";
 import { Turns } from "./clients/turns.ts";
 import { connectionPoller } from "./clients/connection-poller.ts";
 import { startHousekeeping } from "./housekeeping.ts";
+import { AnaxError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import type { Register } from "../register/register.ts";
 import type { ParameterValues } from "./parameters/parameters.ts";
 import { Persistence } from "./persist/persistence.ts";
 import { Replication } from "./replica/replication.ts";
@@ -48,7 +51,15 @@ export interface StoreOptions {
   /** Where it keeps its data; undefined: it keeps none. The parameter `dir` says the same. */
   readonly dataDir?: string;
   readonly log?: Log;
+  /** The register that a cluster's nodes share, as `cluster-register` names it; needed where `cluster-enabled` is set. */
+  readonly openRegister?: OpenRegister;
 }
+
+/** `url` is empty where nothing is set. Calls of the register end within `timeoutMs`. */
+export type OpenRegister = (url: string, timeoutMs: number) => Promise<Register>;
+
+/** A lease is renewed three times before it ends. */
+const REGISTER_MS_MAX = 2000;
 
 const SILENT: Log = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {}, child: () => SILENT };
 
@@ -80,6 +91,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   if (options.shutdown !== undefined) store.shutdown = new Shutdown(store, log, options.shutdown);
   const persistence = (store.persistence = scope.use(new Persistence(store, log)));
   const replication = (store.replication = scope.use(new Replication(store, log)));
+  if (store.parameters["cluster-enabled"]) store.cluster = scope.use(openCluster(store, await registerFor(store, options), log));
   store.tick();
   if (store.parameters.aclfile !== "") store.loadUsers(store.parameters.aclfile);
   if (options.users !== undefined && options.users.length > 0)
@@ -103,6 +115,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   scope.defer(() => accept.closeAll());
   scope.defer(() => replication.drain());
   await persistence.load(() => replication.followAsConfigured());
+  await store.cluster?.start();
   const owned = scope.move();
   return {
     host: listeners.host,
@@ -111,6 +124,12 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
     store,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+async function registerFor({ parameters }: Store, { openRegister }: StoreOptions): Promise<Register> {
+  if (openRegister === undefined) throw new AnaxError("config.invalid", { problems: ["cluster-enabled needs a register"] });
+  const timeoutMs = Math.min(REGISTER_MS_MAX, Math.max(100, Math.floor(parameters["cluster-node-timeout"] / 3)));
+  return openRegister(parameters["cluster-register"], timeoutMs);
 }
 
 interface Acceptor {

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { Acl } from "./acl/acl.ts";
 import { dropListeners } from "./acl/check.ts";
 import { CommandError } from "./command-error.ts";
+import type { Cluster } from "./cluster/start-cluster.ts";
 import { BlockedClients } from "./clients/blocking.ts";
 import type { Client, EventClass } from "./clients/client.ts";
 import type { Listeners } from "./clients/listeners.ts";
@@ -145,6 +146,8 @@ export class Store {
   hold: ReplyHold | undefined;
   /** Data is being read from disk: commands have to wait. */
   loading: Loading | undefined;
+  /** Undefined for a store that is alone. */
+  cluster: Cluster | undefined;
   /** Undefined for a store without a network. */
   replication: Replication | undefined;
   /** Clients that wait for replicas or the disk. */
@@ -297,6 +300,8 @@ export class Store {
     if (names.some((name) => name.startsWith("oom-score-adj"))) this.#oomScore.apply(this.parameters, this.replication?.link !== undefined);
     this.#apply();
     if (names.includes("repl-backlog-size")) this.replication?.primary.parametersChanged();
+    if (names.some((name) => name.startsWith("cluster-announce-"))) this.cluster?.announce();
+    if (names.includes("cluster-require-full-coverage")) this.cluster?.node.settle();
     if (names.includes("appendonly")) this.persistence?.journalSwitched();
     if (names.some((name) => name === "maxmemory-policy" || name.startsWith("lfu-"))) this.#countUses();
     if (names.includes("maxmemory")) this.eviction.makeRoomSoon(); // not within a transaction

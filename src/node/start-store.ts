@@ -1,3 +1,4 @@
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { AnaxError } from "../base/errors.ts";
 import { realClock } from "../base/clock.ts";
@@ -7,8 +8,10 @@ import { kvMetrics } from "../kv/info/metrics.ts";
 import { readRedisConf, settingsOfDirectives, type Directive } from "../kv/parameters/redis-conf.ts";
 import { shutdownHowOf } from "../kv/shutdown.ts";
 import { startStore } from "../kv/start-store.ts";
+import { openRegister } from "../register/open-register.ts";
 import { addressText } from "../wire/grpc/address.ts";
 import { listening } from "./listening.ts";
+import { defaultDataDir } from "./paths.ts";
 import type { NodeParts, Role } from "./start.ts";
 
 /** What its readiness is made of. */
@@ -40,6 +43,7 @@ export async function startStoreRole({ config, log, registry, probes }: NodePart
         parameters: { "enable-debug-command": "no", "enable-protected-configs": "no", "enable-module-command": "no", ...parameters },
         users,
         log: ownLog,
+        openRegister: (url, timeoutMs) => openRegister(url || machinesRegister(), { clock: realClock, timeoutMs }),
         ...(configFile !== undefined && { configFile }),
         // A client of the store must not end what else runs in the process.
         ...(alone && { shutdown: () => void process.kill(process.pid, "SIGTERM") }),
@@ -71,6 +75,13 @@ export async function startStoreRole({ config, log, registry, probes }: NodePart
     }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Where nothing is set, all nodes of this machine that the same user runs share a file, whatever their data directories are. */
+function machinesRegister(): string {
+  const directory = join(defaultDataDir(process.env), "store-cluster");
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  return `sqlite:${join(directory, "register.db")}`;
 }
 
 const valuesOf = (value: string | number | boolean): string[] => [typeof value === "boolean" ? (value ? "yes" : "no") : String(value)];

@@ -129,6 +129,11 @@ export class Client {
   /** A command that waits for the end of CLIENT PAUSE. */
   postponed: Request | undefined;
 
+  /** By READONLY: a replica answers it what it has. */
+  readsReplica = false;
+  /** By ASKING: the next command, or the one that runs, is for a slot that is still on its way. */
+  asking: "no" | "next" | "now" = "no";
+
   /** A key that it has waited for is there; its reply is being written. */
   served = false;
   /** It gets the history of changes. */

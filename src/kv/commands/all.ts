@@ -1,4 +1,4 @@
-import { CLUSTER_COMMANDS } from "./cluster.ts";
+import { CLUSTER_COMMANDS } from "./cluster/all.ts";
 import { COMMAND } from "./command-command.ts";
 import { REPLICATION_COMMANDS } from "./replication.ts";
 import { PUBSUB_COMMANDS } from "./pubsub.ts";

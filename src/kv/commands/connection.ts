@@ -38,7 +38,9 @@ const select: Command = {
   summary: "Changes to another database.",
   since: "1.0.0",
   run(client, request) {
-    client.db = databaseAt(client, integerAt(request, 1));
+    const index = integerAt(request, 1);
+    if (index !== 0 && client.store.cluster !== undefined) throw new CommandError("ERR SELECT is not allowed in cluster mode");
+    client.db = databaseAt(client, index);
     client.reply.ok();
   },
 };
@@ -76,6 +78,8 @@ const reset: Command = {
     client.store.monitors.delete(client);
     client.monitors = client.noEvict = client.noTouch = false;
     client.silence = "off";
+    client.readsReplica = false;
+    client.asking = "no";
     client.db = client.store.databases[0]!;
     client.name = "";
     client.reply.protocol = 2;

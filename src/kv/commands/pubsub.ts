@@ -76,9 +76,10 @@ const publishes = (
   ...(name === "spublish" && { keys: shardChannels(0) }),
   run(client, request: Request) {
     const { store, db } = client;
-    client.reply.integer(publish(store.pubsub, request.text(1), request.text(2)));
-    if (!store.parameters["cluster-enabled"])
-      store.propagateParts(db, [name.toUpperCase(), request.slice(1), request.slice(2)], REPLICATE.replicas);
+    const [channel, message] = [request.text(1), request.text(2)];
+    client.reply.integer(publish(store.pubsub, channel, message));
+    if (store.cluster !== undefined) store.cluster.peers.publish(channel, message, name === "spublish");
+    else store.propagateParts(db, [name.toUpperCase(), request.slice(1), request.slice(2)], REPLICATE.replicas);
   },
 });
 

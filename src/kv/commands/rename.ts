@@ -41,6 +41,7 @@ const move: Command = {
   keys: keyAt(1, "RW", "access", "delete"),
   run(client, request) {
     const { db, reply } = client;
+    if (client.store.cluster !== undefined) throw new CommandError("ERR MOVE is not allowed in cluster mode");
     const target = databaseAt(client, integerAt(request, 2));
     if (target === db) throw new CommandError(SAME);
     const key = request.text(1);
@@ -72,6 +73,8 @@ const copy: Command = {
       else if (word === "db" && i + 1 < request.count) target = databaseAt(client, integerAt(request, ++i));
       else throw syntaxError();
     }
+    if (target !== db && client.store.cluster !== undefined)
+      throw new CommandError("ERR Copying to another database is not allowed in cluster mode");
     if (target === db && from === to) throw new CommandError(SAME);
     const address = db.read(request, 1);
     if (address === 0 || (!replaces && target.peekText(to) !== 0)) return reply.integer(0);

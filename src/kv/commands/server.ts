@@ -76,7 +76,8 @@ const swapdb: Command = {
   since: "4.0.0",
   categories: ["keyspace", "dangerous"],
   run(client, request) {
-    const { databases } = client.store;
+    const { databases, cluster } = client.store;
+    if (cluster !== undefined) throw new CommandError("ERR SWAPDB is not allowed in cluster mode");
     const a = integerAt(request, 1, { error: "ERR invalid first DB index" });
     const b = integerAt(request, 2, { error: "ERR invalid second DB index" });
     if (databases[a] === undefined || databases[b] === undefined) throw new CommandError("ERR DB index is out of range");

@@ -35,6 +35,11 @@ export class Persistence implements AsyncDisposable {
     });
   }
 
+  /** Where files are. */
+  get files(): DataDirectory {
+    return this.#directory;
+  }
+
   /** Reads what is there: the journal where that is wanted, otherwise the last file that was saved. Meanwhile, and until `begin` has run, commands are told so. */
   async load(begin: () => void): Promise<void> {
     const store = this.#store;

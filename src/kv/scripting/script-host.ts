@@ -3,6 +3,7 @@ import { Request } from "../../wire/resp/request.ts";
 import { forbidden } from "../acl/check.ts";
 import { Client } from "../clients/client.ts";
 import { CommandError, OUT_OF_MEMORY } from "../command-error.ts";
+import { scriptRefusal } from "../cluster/route.ts";
 import type { Command } from "../commands/command.ts";
 import { run } from "../dispatch.ts";
 import { LuaEngine } from "../lua/engine.ts";
@@ -77,6 +78,8 @@ export class ScriptHost implements RedisHost {
     client.db = script.caller.db;
     client.noTouch = script.caller.noTouch;
     client.inExec = script.caller.inExec;
+    client.asking = script.caller.asking;
+    client.readsReplica = script.caller.readsReplica;
     client.reply.protocol = 2;
     client.reply.truncate();
     this.#run = script;
@@ -103,7 +106,7 @@ export class ScriptHost implements RedisHost {
     if (problem !== undefined) return this.#failed(problem, raising, false);
     this.#reserveStack();
     const command = this.#store.commands.find(this.#request);
-    const refusal = this.#refusalOf(script, command);
+    const refusal = this.#refusalOf(script, command) ?? this.#refusalByCluster(script, command!);
     if (refusal !== undefined) {
       if (command !== undefined) this.#store.statistics.of(command).rejected++;
       this.#store.statistics.error(refusal.startsWith("-") ? refusal.slice(1) : `ERR ${refusal}`);
@@ -179,6 +182,17 @@ export class ScriptHost implements RedisHost {
     const memory = this.#refusesMemory(script, command);
     if (memory === undefined) script.wrote = true;
     return memory;
+  }
+
+  /** Keys that were not declared may be elsewhere. */
+  #refusalByCluster(script: ScriptRun, command: Command): string | undefined {
+    const { cluster } = this.#store;
+    if (cluster === undefined || script.caller.isPrimary) return undefined;
+    const outcome = scriptRefusal(cluster.node, this.#client, { command, request: this.#request });
+    if (typeof outcome === "string") return outcome;
+    if (outcome === undefined || script.slot === -1) return undefined;
+    script.slot ??= outcome.slot;
+    return script.slot === outcome.slot ? undefined : "Script attempted to access keys that do not hash to the same slot";
   }
 
   #refusesMemory(script: ScriptRun, { flags }: Command): string | undefined {

@@ -25,6 +25,8 @@ export interface ScriptRun extends Callable {
   /** It has called a command that writes: it cannot be killed any more, nor refused anything. */
   wrote: boolean;
   killed: boolean;
+  /** Of the keys that it has used, in a cluster; -1: it may use those of several, undefined: none yet. */
+  slot: number | undefined;
   /** Others are answered that it runs; undefined: not yet. */
   busy: { readonly command: readonly string[] } | undefined;
 }

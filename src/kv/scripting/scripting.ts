@@ -1,5 +1,6 @@
 import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../clients/client.ts";
+import { slotOfKey } from "../keyspace/key-slot.ts";
 import { CommandError } from "../command-error.ts";
 import type { Command } from "../commands/command.ts";
 import { integerAt } from "../numbers.ts";
@@ -62,7 +63,7 @@ export class Scripting {
   /** Calls a script with the keys and arguments that begin at index 2 of the request, with their count. */
   eval(client: Client, request: Request, script: Script, readOnly: boolean): void {
     const { keys, args } = argumentsOf(request);
-    const run = this.#prepare(client, script, readOnly);
+    const run = this.#prepare(client, script, readOnly, keys);
     this.scripts.setArguments(keys, args);
     this.#perform(this.scripts.host, run, script.body, []);
   }
@@ -70,7 +71,7 @@ export class Scripting {
   /** The same for a function. */
   call(client: Client, request: Request, callee: LibraryFunction, readOnly: boolean): void {
     const { keys, args } = argumentsOf(request, "ERR Bad number of keys provided");
-    const run = this.#prepare(client, callee, readOnly);
+    const run = this.#prepare(client, callee, readOnly, keys);
     this.#perform(this.loader.host, run, callee.body, [new LuaTable(keys), new LuaTable(args)]);
   }
 
@@ -105,9 +106,11 @@ export class Scripting {
     if (this.#run !== undefined) this.#run.killed = true;
   }
 
-  #prepare(client: Client, callable: Callable, readOnly: boolean): ScriptRun {
+  #prepare(client: Client, callable: Callable, readOnly: boolean, keys: readonly string[]): ScriptRun {
     const store = this.#store;
     const { flags } = callable;
+    if (store.cluster !== undefined && flags?.has("no-cluster") === true)
+      throw new CommandError("ERR Can not run script on cluster, 'no-cluster' flag is set.");
     const writes = flags !== undefined && !flags.has("no-writes");
     if (writes) {
       if (readOnly) throw new CommandError("ERR Can not execute a script with write flag using *_ro command.");
@@ -127,6 +130,7 @@ export class Scripting {
       startedMs: store.clock.nowMs(),
       wrote: false,
       killed: false,
+      slot: store.cluster === undefined ? undefined : firstSlotOf(flags, keys),
       busy: undefined,
     };
   }
@@ -164,6 +168,12 @@ export class Scripting {
     }
     if (run.killed) throw stopped("Script killed by user with SCRIPT KILL...");
   }
+}
+
+/** Scripts as before Redis 7, and those that say so, may use keys of several slots. */
+function firstSlotOf(flags: Callable["flags"], keys: readonly string[]): number | undefined {
+  if (flags === undefined || flags.has("allow-cross-slot-keys")) return -1;
+  return keys.length === 0 ? undefined : slotOfKey(keys[0]!);
 }
 
 const busyWith = ({ kind }: ScriptRun): string => `${BUSY} ${kind === "script" ? "SCRIPT" : "FUNCTION"} KILL or SHUTDOWN NOSAVE.`;

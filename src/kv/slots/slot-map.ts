@@ -9,7 +9,7 @@ export interface SlotRange {
   readonly end: number;
 }
 
-/** Slots that one node owns, since the map's change `epoch`, made by the claim `by`. */
+/** Slots that one node owns, or that were given back (owner ""), since the map's change `epoch`, made by the claim `by`. */
 export interface OwnedRange extends SlotRange {
   readonly owner: string;
   readonly epoch: number;
@@ -109,7 +109,7 @@ const slot = z
   .int()
   .min(0)
   .max(SLOT_COUNT - 1);
-const OwnedRangeForm = z.strictObject({ start: slot, end: slot, owner: z.string().min(1), epoch: z.int().min(1), by: z.string() });
+const OwnedRangeForm = z.strictObject({ start: slot, end: slot, owner: z.string(), epoch: z.int().min(1), by: z.string() });
 const SlotMapForm = z.strictObject({ epoch: z.int().min(0), ranges: z.array(OwnedRangeForm).max(SLOT_COUNT) });
 
 /** Of a register's cell; "" is a register that is new. Throws `register.invalid`. */

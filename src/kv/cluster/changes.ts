@@ -1,0 +1,220 @@
+import { randomBytes } from "node:crypto";
+import { networkInterfaces } from "node:os";
+import { isLoopback } from "../clients/admission.ts";
+import { CommandError } from "../command-error.ts";
+import { claimSlots, readSlotMap, withinCluster } from "../slots/ownership.ts";
+import { piecesOf, type ExpectedRange, type OwnedRange, type SlotMap } from "../slots/slot-map.ts";
+import { claimName, SETSLOT } from "./claim-name.ts";
+import type { ClusterNode } from "./cluster-node.ts";
+import type { ClusterKeeper } from "./keeper.ts";
+import { changeMembers, promoted, type Member } from "./members.ts";
+import { followMembership } from "./roles.ts";
+
+/** Of this node's: slots that came one by one are ranges of their own until they are claimed together. */
+const LOOSE_RANGES_MAX = 100;
+
+/** Somebody else changes the same slots. */
+const TRIES_MAX = 5;
+
+/** Slots as ranges. */
+export function rangesOf(slots: readonly number[]): { readonly start: number; readonly end: number }[] {
+  const ranges: { start: number; end: number }[] = [];
+  for (const slot of slots.toSorted((a, b) => a - b)) {
+    const last = ranges.at(-1);
+    if (last !== undefined && last.end === slot - 1) last.end = slot;
+    else ranges.push({ start: slot, end: slot });
+  }
+  return ranges;
+}
+
+/** What commands of CLUSTER have decided in the register. All throw `register.*`, or a `CommandError` where that cannot be. */
+export class ClusterChanges {
+  readonly #node: ClusterNode;
+  readonly #keeper: ClusterKeeper;
+
+  constructor(keeper: ClusterKeeper) {
+    this.#keeper = keeper;
+    this.#node = keeper.node;
+  }
+
+  /** Takes slots that nobody has. */
+  add(slots: readonly number[]): Promise<void> {
+    return this.#claim(slots, this.#node.id, "add", ({ owner, start }) => {
+      if (owner !== "") throw new CommandError(`ERR Slot ${start} is already busy`);
+    });
+  }
+
+  /** Gives slots back that are this node's. */
+  release(slots: readonly number[]): Promise<void> {
+    return this.#claim(slots, "", "release", ({ owner, start }) => {
+      if (owner === "") throw new CommandError(`ERR Slot ${start} is already unassigned`);
+      if (owner !== this.#node.id) throw new CommandError(`ERR Slot ${start} is owned by another node: ask that one`);
+    });
+  }
+
+  /** A slot whose keys have gone to `to`: asked of the one or the other. */
+  assign(slot: number, to: string): Promise<void> {
+    const node = this.#node;
+    return this.#keeper.inTurn(async () => {
+      await this.#keeper.look();
+      const owner = node.ownerOf(slot);
+      if (owner === to) return;
+      const mayDecide = owner === node.id || owner === "" || (to === node.id && (node.importing.has(slot) || node.failed.has(owner)));
+      if (!mayDecide) throw new CommandError(`ERR Slot ${slot} is owned by another node: ask that one, or the one that imports it`);
+      await this.#claimNow([slot], to, SETSLOT, () => {});
+    });
+  }
+
+  /** Its slots get a new epoch, the highest. */
+  async bump(): Promise<number> {
+    const node = this.#node;
+    const own = node.slotsOf(node.id);
+    await this.#claim(own, node.id, "bump", ({ owner, start }) => {
+      if (owner !== node.id) throw new CommandError(`ERR Slot ${start} has gone meanwhile`);
+    });
+    return node.map.epoch;
+  }
+
+  /** What has come slot by slot becomes one range again: a map has to be read by everybody. */
+  async tidy(): Promise<void> {
+    const node = this.#node;
+    const own = node.map.ranges.filter(({ owner }) => owner === node.id);
+    if (own.length <= LOOSE_RANGES_MAX || own.length <= 2 * rangesOf(node.slotsOf(node.id)).length) return;
+    if (!node.leaseHolds || node.migrating.size > 0 || [...node.usesEpochs].some((uses) => uses())) return;
+    await this.bump();
+  }
+
+  #claim(slots: readonly number[], owner: string, kind: string, check: (piece: OwnedRange) => void): Promise<void> {
+    return this.#keeper.inTurn(() => this.#claimNow(slots, owner, kind, check));
+  }
+
+  async #claimNow(slots: readonly number[], owner: string, kind: string, check: (piece: OwnedRange) => void): Promise<void> {
+    const node = this.#node;
+    const wanted = rangesOf(slots);
+    if (wanted.length === 0) return;
+    const by = claimName(kind);
+    let map = await readSlotMap(node.register);
+    for (let tries = 1; ; tries++) {
+      const pieces = piecesOf(map, wanted);
+      for (const piece of pieces) check(piece);
+      const outcome = await claimSlots(node.register, { ranges: pieces, owner, by });
+      node.learnMap(outcome.map);
+      if (outcome.kind !== "refused") return;
+      if (tries === TRIES_MAX) throw new CommandError("TRYAGAIN The slots are being changed by another node");
+      map = outcome.map;
+    }
+  }
+
+  /** Makes this node's cluster and that of the node at this address one. */
+  meet(host: string, port: number): Promise<void> {
+    return this.#keeper.inTurn(async () => {
+      const node = this.#node;
+      await this.#keeper.look();
+      const other = node.members.all.findLast((member) => member.id !== node.id && isAt(member, node.self, host, port));
+      if (isAt(node.self, node.self, host, port)) return;
+      if (other === undefined)
+        throw new CommandError(`ERR No node at ${host}:${port} uses this node's register: start it with the same cluster-register`);
+      if (other.cluster === node.self.cluster) return;
+      const sizeOf = async (cluster: string): Promise<SlotMap> => readSlotMap(withinCluster(node.register, () => cluster));
+      const [own, theirs] = [await readSlotMap(node.register), await sizeOf(other.cluster)];
+      const joins = slotCount(own) <= slotCount(theirs);
+      const [from, to] = joins ? [node.self.cluster, other.cluster] : [other.cluster, node.self.cluster];
+      await this.#merge(joins ? own : theirs, to);
+      node.learnMembers(
+        await changeMembers(node.register, (all) => all.map((member) => (member.cluster === from ? { ...member, cluster: to } : member))),
+      );
+      await this.#keeper.look();
+    });
+  }
+
+  /** Has what a map says of owners said in another cluster's. */
+  async #merge(map: SlotMap, cluster: string): Promise<void> {
+    const register = withinCluster(this.#node.register, () => cluster);
+    const owners = new Set(map.ranges.map(({ owner }) => owner).filter((owner) => owner !== ""));
+    for (const owner of owners) {
+      const ranges = map.ranges.filter((range) => range.owner === owner);
+      const pieces: readonly ExpectedRange[] = piecesOf(await readSlotMap(register), ranges).map((piece) => {
+        if (piece.owner !== "" && piece.owner !== owner) throw new CommandError(`ERR Slot ${piece.start} has an owner in both clusters`);
+        return piece;
+      });
+      const outcome = await claimSlots(register, { ranges: pieces, owner, by: claimName("meet") });
+      if (outcome.kind === "refused") throw new CommandError("TRYAGAIN The slots are being changed by another node");
+    }
+  }
+
+  /** A node leaves the cluster, and is alone then. */
+  forget(id: string): Promise<void> {
+    return this.#keeper.inTurn(async () => {
+      const node = this.#node;
+      await this.#keeper.look();
+      const member = node.member(id);
+      // Who has been forgotten at one node is so everywhere: the others are told as well.
+      if (member === undefined && node.members.all.some((other) => other.id === id)) return;
+      if (member === undefined) throw new CommandError(`ERR Unknown node ${id}`);
+      if (node.slotsOf(id).length > 0) {
+        if (!node.failed.has(id)) throw new CommandError(`ERR Node ${id} owns slots: move them first`);
+        await this.#claimNow(node.slotsOf(id), "", "forget", () => {});
+      }
+      node.learnMembers(await changeMembers(node.register, (all) => all.map((other) => (other.id === id ? alone(other) : other))));
+    });
+  }
+
+  /** Becomes a replica of that node. */
+  replicate(id: string): Promise<void> {
+    return this.#keeper.inTurn(async () => {
+      const node = this.#node;
+      if (node.member(id) === undefined) await this.#keeper.look();
+      const primary = node.member(id);
+      if (primary === undefined) throw new CommandError(`ERR Unknown node ${id}`);
+      const change = (other: Member): Member => (other.id === node.id ? { ...other, primary: id, shard: primary.shard } : other);
+      node.learnMembers(await changeMembers(node.register, (all) => all.map(change)));
+      followMembership(node);
+    });
+  }
+
+  /** Leaves the cluster and forgets its slots. */
+  reset(): Promise<void> {
+    return this.#keeper.inTurn(async () => {
+      const node = this.#node;
+      await this.#claimNow(node.slotsOf(node.id), "", "reset", () => {});
+      node.migrating.clear();
+      node.importing.clear();
+      node.learnMembers(await changeMembers(node.register, (all) => all.map((other) => (other.id === node.id ? alone(other) : other))));
+      await this.#keeper.look();
+    });
+  }
+
+  async setConfigEpoch(epoch: number): Promise<void> {
+    const node = this.#node;
+    const change = (other: Member): Member => (other.id === node.id ? { ...other, configEpoch: epoch } : other);
+    node.learnMembers(await changeMembers(node.register, (all) => all.map(change)));
+  }
+
+  /** This node's slots go to a replica that has everything: it is that one's from the register's answer on. */
+  handOver(to: string): Promise<void> {
+    return this.#keeper.inTurn(async () => {
+      const node = this.#node;
+      await this.#claimNow(node.slotsOf(node.id), to, "failover", () => {});
+      node.learnMembers(await changeMembers(node.register, (all) => promoted(all, to, node.id)));
+      followMembership(node);
+    });
+  }
+}
+
+const slotCount = ({ ranges }: SlotMap): number =>
+  ranges.reduce((sum, { owner, start, end }) => sum + (owner === "" ? 0 : end - start + 1), 0);
+
+/** With a shard of its own again. */
+function alone(member: Member): Member {
+  const fresh = randomBytes(20).toString("hex");
+  return { ...member, cluster: fresh, shard: fresh, primary: "", configEpoch: 0 };
+}
+
+/** Whether a node listens at this address, as it is seen from the machine of `from`. */
+function isAt(member: Member, from: Member, host: string, port: number): boolean {
+  if (member.port !== port && member.tlsPort !== port) return false;
+  return member.host === host || (member.machine === from.machine && (isLoopback(host) || isOwnAddress(host)));
+}
+
+const isOwnAddress = (host: string): boolean =>
+  Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === host) === true);

@@ -1,0 +1,7 @@
+import { randomBytes } from "node:crypto";
+
+/** A name that no other claim has. */
+export const claimName = (kind: string): string => `${kind}/${randomBytes(8).toString("hex")}`;
+
+/** Claims by which slots go with CLUSTER SETSLOT are named so: whoever lost them that way has sent the keys on. */
+export const SETSLOT = "setslot";
