@@ -1,3 +1,4 @@
+import type { SessionInfo } from "../meta/control.ts";
 import type { VolumeRecord } from "./volume-record.ts";
 
 /** What a client of a volume is told, whichever way it was learnt. */
@@ -28,15 +29,6 @@ export type VolumeEvent =
 
 export type EventSource = "push" | "heartbeat" | "operation";
 
-export interface SessionInfo {
-  readonly host: string;
-  readonly pid: number;
-  readonly mountpoint: string;
-  readonly readOnly: boolean;
-}
-
-/** How long a session counts as living after its last heartbeat. */
-export const SESSION_TTL_MS = 30_000;
 export const HEARTBEAT_MS = 5_000;
 
 /**

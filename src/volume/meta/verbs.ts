@@ -104,11 +104,12 @@ export interface VolumeVerbs extends AsyncDisposable {
 
   /** Which content lies where in `[offset, offset + length)`: for `VolumeFiles`. ENOENT, EISDIR. */
   extents(ino: number, offset: number, length: number): Answer<FileMap | Errno>;
-  /** Enters blobs into the ledger as PENDING **and settles**, before any object of theirs exists; their ids in the same order. */
-  reserveBlobs(blobs: readonly NewBlob[]): Answer<readonly number[]>;
+  /** Enters blobs into the ledger as PENDING **and settles**, before any object of theirs exists; their ids in the same order. ENOSPC, EROFS. */
+  reserveBlobs(blobs: readonly NewBlob[]): Answer<readonly number[] | Errno>;
   /**
    * New content, in one transaction: the volume's epoch is still that of the session, blobs become LIVE, extents replace what they cover, size, times,
-   * quotas. Either `inline` (all of a file of at most 4 KiB) or `extents`. Answers the attributes after it. ENOENT, ENOSPC, EDQUOT, EROFS.
+   * quotas. Either `inline` (all of a file of at most 4 KiB) or `extents`; a file that was inline is not after extents, so they must cover what it had.
+   * Answers the attributes after it. ENOENT, EISDIR, EINVAL, ENOSPC, EDQUOT, EROFS, EIO when the ledger no longer has a blob: its session was taken for dead.
    */
   commit(ino: number, written: WrittenContent): Answer<Attributes | Errno>;
   /** Makes `[offset, offset + length)` a hole; `keepSize` is always meant. Answers the attributes after it. EISDIR, ENOENT, EROFS. */

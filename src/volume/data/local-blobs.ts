@@ -1,0 +1,215 @@
+import { createHash } from "node:crypto";
+import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, readSync, writevSync } from "node:fs";
+import { mkdir, opendir, rename, stat, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import { AnaxError, systemCodeOf } from "../../base/errors.ts";
+import { diskErrorOf } from "../../disk/disk-error.ts";
+import type { Blob } from "../meta/extents.ts";
+import { blobIdOf, objectNameOf, type BlobStore, type StoredObject } from "./blob-store.ts";
+
+/** Blobs with neighbouring ids, which are written at one time, share a directory, and so a flush of it. */
+const IDS_PER_DIRECTORY = 4096;
+/** Descriptors that stay open. */
+const OPEN_MAX = 256;
+
+interface OpenBlob {
+  readonly fd: number;
+  readonly blob: Blob;
+  /** Written, and not flushed to the disk. */
+  unsynced: boolean;
+}
+
+/** Blobs as files below one directory; everything but collection is synchronous. */
+export class LocalBlobs implements BlobStore {
+  readonly #dir: string;
+  readonly #open = new Map<number, OpenBlob>();
+  readonly #made = new Set<string>();
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  put(blob: Blob, parts: readonly Uint8Array[]): void {
+    const dir = this.#dirOf(blob.id);
+    const path = join(dir, objectNameOf(blob));
+    try {
+      this.#make(dir);
+      const fd = openSync(path, "w+", 0o640);
+      this.#forget(blob.id);
+      this.#remember({ fd, blob, unsynced: true });
+      writeAll(fd, parts);
+    } catch (error) {
+      this.#forget(blob.id);
+      throw diskErrorOf(error, { path });
+    }
+  }
+
+  sync(blobs: readonly Blob[]): void {
+    const dirs = new Set<string>();
+    for (const blob of blobs) {
+      const dir = this.#dirOf(blob.id);
+      try {
+        const open = this.#open.get(blob.id);
+        if (open === undefined) syncPath(join(dir, objectNameOf(blob)));
+        else if (open.unsynced) {
+          fdatasyncSync(open.fd);
+          open.unsynced = false;
+        }
+      } catch (error) {
+        throw diskErrorOf(error, { blob: blob.id });
+      }
+      dirs.add(dir);
+    }
+    for (const dir of dirs) syncPath(dir);
+  }
+
+  read(blob: Blob, offset: number, into: Uint8Array): void {
+    const { fd } = this.#open.get(blob.id) ?? this.#verified(blob);
+    if (readAll(fd, into, offset) !== into.length) throw new AnaxError("disk.corrupt", { blob: blob.id, reason: "the blob is too short" });
+  }
+
+  async remove(blob: Blob): Promise<void> {
+    this.#forget(blob.id);
+    try {
+      await unlink(join(this.#dirOf(blob.id), objectNameOf(blob)));
+    } catch (error) {
+      if (systemCodeOf(error) !== "ENOENT") throw diskErrorOf(error, { blob: blob.id });
+    }
+  }
+
+  async *list(): AsyncIterable<StoredObject> {
+    try {
+      for await (const directory of await opendir(this.#dir)) {
+        if (!directory.isDirectory() || directory.name === QUARANTINE) {
+          if (directory.name !== QUARANTINE) yield { key: directory.name, blobId: undefined, bytes: 0 };
+          continue;
+        }
+        for await (const file of await opendir(join(this.#dir, directory.name))) {
+          const key = join(directory.name, file.name);
+          const { size } = await stat(join(this.#dir, key));
+          const id = file.isFile() ? blobIdOf(file.name) : undefined;
+          // A blob in a place where nobody would look for it is none of ours.
+          yield { key, blobId: id !== undefined && this.#dirOf(id) === join(this.#dir, directory.name) ? id : undefined, bytes: size };
+        }
+      }
+    } catch (error) {
+      if (systemCodeOf(error) === "ENOENT" && !(await exists(this.#dir))) return; // nothing was ever written
+      throw diskErrorOf(error, { path: this.#dir });
+    }
+  }
+
+  async quarantine(key: string): Promise<void> {
+    try {
+      await mkdir(join(this.#dir, QUARANTINE), { recursive: true });
+      await rename(join(this.#dir, key), join(this.#dir, QUARANTINE, key.replaceAll("/", "_")));
+    } catch (error) {
+      throw diskErrorOf(error, { path: join(this.#dir, key) });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const id of [...this.#open.keys()]) this.#forget(id);
+  }
+
+  /** Opens a blob and looks at all of it: from then on its bytes are trusted, as nothing ever writes to it again. */
+  #verified(blob: Blob): OpenBlob {
+    const path = join(this.#dirOf(blob.id), objectNameOf(blob));
+    let fd: number;
+    try {
+      fd = openSync(path, "r");
+    } catch (error) {
+      if (systemCodeOf(error) === "ENOENT") throw new AnaxError("piece.not-found", { blob: blob.id, path }, { cause: error });
+      throw diskErrorOf(error, { path });
+    }
+    try {
+      const content = Buffer.allocUnsafe(blob.bytes + 1); // one more, to see that nothing is behind it
+      const count = readAll(fd, content, 0);
+      const sha256 = createHash("sha256").update(content.subarray(0, count)).digest("hex");
+      if (count !== blob.bytes || sha256 !== blob.sha256)
+        throw new AnaxError("disk.corrupt", { path, reason: "the digest does not match" });
+      const open = { fd, blob, unsynced: false };
+      this.#remember(open);
+      return open;
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  #dirOf(id: number): string {
+    return join(this.#dir, String(Math.floor(id / IDS_PER_DIRECTORY)));
+  }
+
+  #make(dir: string): void {
+    if (this.#made.has(dir)) return;
+    if (mkdirSync(dir, { recursive: true }) !== undefined) {
+      syncPath(this.#dir);
+    }
+    this.#made.add(dir);
+  }
+
+  #remember(open: OpenBlob): void {
+    if (this.#open.size >= OPEN_MAX) {
+      const [oldest] = this.#open.values(); // the map is not empty
+      if (oldest!.unsynced) fdatasyncSync(oldest!.fd);
+      this.#forget(oldest!.blob.id);
+    }
+    this.#open.set(open.blob.id, open);
+  }
+
+  #forget(id: number): void {
+    const open = this.#open.get(id);
+    if (open === undefined) return;
+    this.#open.delete(id);
+    closeSync(open.fd);
+  }
+}
+
+const QUARANTINE = "quarantine";
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (systemCodeOf(error) === "ENOENT") return false;
+    throw error;
+  }
+}
+
+function syncPath(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function writeAll(fd: number, parts: readonly Uint8Array[]): void {
+  let left = parts.filter(({ length }) => length > 0);
+  let position = 0;
+  while (left.length > 0) {
+    let written = writevSync(fd, left.slice(0, PARTS_MAX), position);
+    if (written === 0) throw new AnaxError("disk.io", { reason: "the disk accepted no bytes" });
+    position += written;
+    while (left.length > 0 && written >= left[0]!.length) {
+      written -= left[0]!.length;
+      left = left.slice(1);
+    }
+    if (written > 0) left = [left[0]!.subarray(written), ...left.slice(1)]; // less than all of it was written
+  }
+}
+
+/** IOV_MAX of Linux. */
+const PARTS_MAX = 1024;
+
+function readAll(fd: number, into: Uint8Array, offset: number): number {
+  let done = 0;
+  while (done < into.length) {
+    const count = readSync(fd, into, done, into.length - done, offset + done);
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}

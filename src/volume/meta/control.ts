@@ -1,0 +1,77 @@
+/** What a session says of itself. */
+export interface SessionInfo {
+  readonly host: string;
+  readonly pid: number;
+  readonly mountpoint: string;
+  readonly readOnly: boolean;
+}
+
+export interface Session extends SessionInfo {
+  readonly id: number;
+  readonly startedAtMs: number;
+  readonly seenAtMs: number;
+}
+
+/** How long a session counts as living after its last heartbeat. */
+export const SESSION_TTL_MS = 30_000;
+
+/** What a heartbeat learns. */
+export interface Pulse {
+  readonly state: string;
+  readonly epoch: number;
+  /** Newest entry of the changelog. */
+  readonly changeSeq: number;
+  /** The session had been taken for dead: its locks, and files that it had open without a name, are gone. */
+  readonly revived: boolean;
+}
+
+/** What others changed, for caches. */
+export interface ForeignChanges {
+  readonly seq: number;
+  /** Too much, or too long ago, to be named: everything may be stale. */
+  readonly everything: boolean;
+  readonly inos: readonly number[];
+  readonly entries: readonly { readonly parent: number; readonly name: string }[];
+  readonly unlocked: readonly number[];
+}
+
+/** What verbs of this volume are held to; written by whoever owns the record of the volume. */
+export interface VolumeFence {
+  readonly state: "active" | "deleting" | "purging" | "deleted";
+  readonly epoch: number;
+  readonly readOnly: boolean;
+  readonly capacityBytes: number;
+  readonly inodesMax: number;
+}
+
+export interface DirectoryQuota {
+  readonly ino: number;
+  /** Zero: no limit. */
+  readonly bytesMax: number;
+  readonly inodesMax: number;
+  readonly usedBytes: number;
+  readonly usedInodes: number;
+}
+
+/**
+ * The other half of a metadata engine, for threads whose event loop turns: sessions, fence, quotas. Slower than the verbs, and in a connection of its own.
+ * Throws `volume.unreachable`, `disk.full`, `disk.io`, `disk.corrupt`.
+ */
+export interface VolumeControl extends AsyncDisposable {
+  readonly volumeUuid: string;
+  readFence(): Promise<VolumeFence>;
+  /** Holds all verbs that begin afterwards to it. An older epoch than the one in force changes nothing; false then. */
+  writeFence(fence: VolumeFence): Promise<boolean>;
+
+  beginSession(info: SessionInfo): Promise<number>;
+  /** Also ends sessions that have been silent for SESSION_TTL_MS: their locks go, and blobs that they did not commit are doomed. */
+  heartbeat(id: number, info: SessionInfo): Promise<Pulse>;
+  endSession(id: number): Promise<void>;
+  sessions(): Promise<readonly Session[]>;
+  /** What sessions but this one changed after `seq`. */
+  changesSince(seq: number, sessionId: number): Promise<ForeignChanges>;
+
+  quotas(): Promise<readonly DirectoryQuota[]>;
+  /** Counts what lies below the directory now; zero for both limits removes the quota. ENOTDIR, ENOENT as number. */
+  setQuota(ino: number, limits: { readonly bytesMax: number; readonly inodesMax: number }): Promise<DirectoryQuota | number | undefined>;
+}

@@ -1,0 +1,46 @@
+import type { Clock } from "../../../base/clock.ts";
+import { ROOT_INO } from "../verbs.ts";
+import { stampOf } from "./engine.ts";
+import { failureOf } from "./failure.ts";
+import { openDatabase } from "./schema.ts";
+
+/** What a new volume begins with. */
+export interface NewVolume {
+  readonly uuid: string;
+  /** Zero: no limit. */
+  readonly capacityBytes: number;
+  /** Zero: no limit. */
+  readonly inodesMax: number;
+  readonly readOnly: boolean;
+  /** Of the root directory. */
+  readonly uid: number;
+  readonly gid: number;
+  readonly permissions: number;
+}
+
+/** Ids of inodes, cookies and blobs start here; what is below is the root, and for numbers that a mount gives itself. */
+const FIRST_ID = 16;
+
+/** Makes the metadata of an empty volume; a second time on the same file it does nothing. Throws like `openSqliteVerbs`. */
+export function formatSqlite(path: string, volume: NewVolume, clock: Clock): void {
+  const database = openDatabase(path);
+  try {
+    const { sec, nsec } = stampOf(clock);
+    database.exec("PRAGMA synchronous = FULL; BEGIN IMMEDIATE");
+    const { changes } = database
+      .prepare(
+        `INSERT OR IGNORE INTO volume (one, uuid, state, epoch, read_only, capacity_bytes, inodes_max, used_bytes, used_inodes, next_id, quotas, sessions)
+         VALUES (1, ?, 'active', 1, ?, ?, ?, 0, 1, ?, 0, 0)`,
+      )
+      .run(volume.uuid, volume.readOnly ? 1 : 0, volume.capacityBytes, volume.inodesMax, FIRST_ID);
+    if (changes === 1)
+      database
+        .prepare("INSERT INTO node VALUES (?, ?, ?, ?, 0, 2, 0, 0, ?, ?, ?, ?, ?, ?, ?)")
+        .run(ROOT_INO, 0o040000 | volume.permissions, volume.uid, volume.gid, sec, nsec, sec, nsec, sec, nsec, ROOT_INO);
+    database.exec("COMMIT");
+  } catch (error) {
+    throw failureOf(error, path);
+  } finally {
+    database.close();
+  }
+}

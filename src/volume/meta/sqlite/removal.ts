@@ -1,0 +1,125 @@
+import type { Outcome } from "../verbs.ts";
+import type { Content } from "./content.ts";
+import { touched, type Engine, type Stamp } from "./engine.ts";
+import type { Node } from "./nodes.ts";
+import { constants } from "node:os";
+
+const { ENOENT } = constants.errno;
+
+/** In place of a session: the file is open nowhere, and too large to be removed within one verb. */
+const COLLECTOR = 0;
+/** Extents that one step removes. */
+const STEP_EXTENTS = 512;
+const STEP_EVERY_MS = 1000;
+
+/** Inodes without names: kept while they are open in any session, then removed with all they have. */
+export class Removal {
+  readonly #engine: Engine;
+  readonly #content: Content;
+  readonly #statements;
+  #steppedMs = 0;
+
+  constructor(engine: Engine, content: Content) {
+    const { database } = engine;
+    this.#engine = engine;
+    this.#content = content;
+    this.#statements = {
+      keepForOthers: database.prepare("INSERT OR IGNORE INTO open_unlinked (ino, session) SELECT ?, id FROM session WHERE id <> ?"),
+      keep: database.prepare("INSERT OR IGNORE INTO open_unlinked (ino, session) VALUES (?, ?)"),
+      letGo: database.prepare("DELETE FROM open_unlinked WHERE ino = ? AND session = ?"),
+      kept: database.prepare("SELECT 1 FROM open_unlinked WHERE ino = ? LIMIT 1"),
+      mine: database.prepare("SELECT ino FROM open_unlinked WHERE session = ? LIMIT 256"),
+      symlink: database.prepare("DELETE FROM symlink WHERE ino = ?"),
+      xattrs: database.prepare("DELETE FROM xattr WHERE ino = ?"),
+      locks: database.prepare("DELETE FROM lock WHERE ino = ?"),
+      quota: database.prepare("DELETE FROM quota WHERE ino = ?"),
+    };
+  }
+
+  open(ino: number): Outcome {
+    const { group, nodes, opens } = this.#engine;
+    const count = opens.get(ino);
+    if (count === undefined) {
+      group.read();
+      if (nodes.get(ino) === undefined) return ENOENT;
+    }
+    opens.set(ino, (count ?? 0) + 1);
+    return 0;
+  }
+
+  close(ino: number): Outcome {
+    const { opens, group, nodes } = this.#engine;
+    const count = opens.get(ino) ?? 0;
+    if (count > 1) {
+      opens.set(ino, count - 1);
+      return 0;
+    }
+    opens.delete(ino);
+    group.read();
+    if (nodes.get(ino)?.nlink === 0) this.#letGo(ino);
+    return 0;
+  }
+
+  /** One name less; without any, the inode goes as soon as nobody has it open. */
+  dropName(node: Node, stamp: Stamp): void {
+    const { nodes, changes, quotas } = this.#engine;
+    changes.inode(node.ino);
+    const nlink = node.kind === "directory" ? 0 : node.nlink - 1;
+    if (nlink > 0) {
+      nodes.put({ ...touched(node, stamp), nlink });
+      return;
+    }
+    quotas.charge(node.parent, 0, -1);
+    const left = nodes.put({ ...touched(node, stamp), nlink: 0 });
+    if (this.#keep(node.ino)) return;
+    this.#remove(left);
+  }
+
+  /** Now and then: what other sessions unlinked and nobody here has open, and a part of what is too large for one verb. */
+  step(): void {
+    const { clock, group, opens, sessionId } = this.#engine;
+    const nowMs = clock.nowMs();
+    if (nowMs - this.#steppedMs < STEP_EVERY_MS) return;
+    this.#steppedMs = nowMs;
+    const unopened = this.#inosOf(sessionId).filter((ino) => !opens.has(ino));
+    const large = this.#inosOf(COLLECTOR);
+    if (unopened.length + large.length === 0) return;
+    if (group.change(false) !== 0) return;
+    for (const ino of unopened) this.#letGo(ino);
+    for (const ino of large) this.#letGo(ino, COLLECTOR);
+  }
+
+  #keep(ino: number): boolean {
+    const { opens, group, sessionId } = this.#engine;
+    const others = group.volume.sessions > 1 ? Number(this.#statements.keepForOthers.run(ino, sessionId).changes) : 0;
+    const here = opens.has(ino);
+    if (here) this.#statements.keep.run(ino, sessionId);
+    return here || others > 0;
+  }
+
+  #letGo(ino: number, session = this.#engine.sessionId): void {
+    const { nodes, group } = this.#engine;
+    if (group.change(false) !== 0) return; // the collector finds it later
+    const node = nodes.get(ino);
+    this.#statements.letGo.run(ino, session);
+    if (node === undefined || node.nlink > 0 || this.#statements.kept.get(ino) !== undefined) return;
+    this.#remove(node);
+  }
+
+  #remove(node: Node): void {
+    const { nodes } = this.#engine;
+    if (node.kind === "file" && !this.#content.removeSome(node, STEP_EXTENTS)) {
+      this.#statements.keep.run(node.ino, COLLECTOR);
+      return;
+    }
+    if (node.kind === "symlink") this.#statements.symlink.run(node.ino);
+    if (node.kind === "directory") this.#statements.quota.run(node.ino);
+    this.#statements.xattrs.run(node.ino);
+    this.#statements.locks.run(node.ino);
+    nodes.remove(node.ino);
+  }
+
+  #inosOf(session: number): readonly number[] {
+    return this.#statements.mine.all(session).map((row) => Number(row["ino"]));
+  }
+}

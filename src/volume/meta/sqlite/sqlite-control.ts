@@ -1,0 +1,165 @@
+import { constants } from "node:os";
+import type { DatabaseSync } from "node:sqlite";
+import type { Clock } from "../../../base/clock.ts";
+import { AnaxError } from "../../../base/errors.ts";
+import type { DirectoryQuota, ForeignChanges, Pulse, Session, SessionInfo, VolumeControl, VolumeFence } from "../control.ts";
+import { EVERYTHING, UNLOCKED } from "./changes.ts";
+import { failureOf } from "./failure.ts";
+import { openDatabase } from "./schema.ts";
+import { Sessions } from "./sessions.ts";
+import { inTransaction } from "./transaction.ts";
+
+const { ENOENT, ENOTDIR } = constants.errno;
+const CHANGES_MAX = 4096;
+const DIRECTORY = 0o040000;
+
+/** The control of a volume over the SQLite file that its verbs use, in a connection of its own. */
+export function openSqliteControl(path: string, clock: Clock): VolumeControl {
+  const database = openDatabase(path);
+  try {
+    database.exec("PRAGMA synchronous = FULL");
+    return new SqliteControl(database, path, clock);
+  } catch (error) {
+    database.close();
+    throw failureOf(error, path);
+  }
+}
+
+class SqliteControl implements VolumeControl {
+  readonly volumeUuid: string;
+  readonly #database: DatabaseSync;
+  readonly #path: string;
+  readonly #sessions: Sessions;
+
+  constructor(database: DatabaseSync, path: string, clock: Clock) {
+    this.#database = database;
+    this.#path = path;
+    this.#sessions = new Sessions(database, clock);
+    this.volumeUuid = String(this.#volume()["uuid"]);
+  }
+
+  readFence(): Promise<VolumeFence> {
+    return this.#read(() => {
+      const row = this.#volume();
+      return {
+        state: row["state"] as VolumeFence["state"], // written by writeFence only
+        epoch: Number(row["epoch"]),
+        readOnly: row["read_only"] !== 0,
+        capacityBytes: Number(row["capacity_bytes"]),
+        inodesMax: Number(row["inodes_max"]),
+      };
+    });
+  }
+
+  writeFence({ state, epoch, readOnly, capacityBytes, inodesMax }: VolumeFence): Promise<boolean> {
+    return this.#change(() => {
+      const { changes } = this.#database
+        .prepare("UPDATE volume SET state = ?, epoch = ?, read_only = ?, capacity_bytes = ?, inodes_max = ? WHERE epoch <= ?")
+        .run(state, epoch, readOnly ? 1 : 0, capacityBytes, inodesMax, epoch);
+      return changes === 1;
+    });
+  }
+
+  beginSession(info: SessionInfo): Promise<number> {
+    return this.#change(() => this.#sessions.begin(info));
+  }
+
+  heartbeat(id: number, info: SessionInfo): Promise<Pulse> {
+    return this.#change(() => {
+      const revived = this.#sessions.beat(id, info);
+      const { state, epoch } = this.#volume();
+      return { state: String(state), epoch: Number(epoch), changeSeq: this.#changeSeq(), revived };
+    });
+  }
+
+  endSession(id: number): Promise<void> {
+    return this.#change(() => this.#sessions.end(id));
+  }
+
+  sessions(): Promise<readonly Session[]> {
+    return this.#read(() => this.#sessions.list());
+  }
+
+  changesSince(seq: number, sessionId: number): Promise<ForeignChanges> {
+    return this.#read(() => {
+      const oldest = Number(this.#database.prepare("SELECT coalesce(min(seq), 0) AS seq FROM changelog").get()?.["seq"]);
+      const rows = this.#database
+        .prepare("SELECT seq, ino, parent, name FROM changelog WHERE seq > ? AND session <> ? ORDER BY seq LIMIT ?")
+        .all(seq, sessionId, CHANGES_MAX + 1)
+        .map((row) => ({ ino: Number(row["ino"]), parent: Number(row["parent"]), name: String(row["name"]) }));
+      const named = rows.filter(({ ino }) => ino !== EVERYTHING);
+      return {
+        seq: this.#changeSeq(),
+        everything: oldest > seq + 1 || rows.length > CHANGES_MAX || named.length < rows.length,
+        inos: [...new Set(named.filter(({ ino, name }) => ino > 0 && name === "").map(({ ino }) => ino))],
+        entries: named.filter(({ parent }) => parent > 0).map(({ parent, name }) => ({ parent, name })),
+        unlocked: [...new Set(named.filter(({ name }) => name === UNLOCKED).map(({ ino }) => ino))],
+      };
+    });
+  }
+
+  quotas(): Promise<readonly DirectoryQuota[]> {
+    return this.#read(() => this.#database.prepare("SELECT * FROM quota ORDER BY ino").all().map(quotaOf));
+  }
+
+  setQuota(
+    ino: number,
+    { bytesMax, inodesMax }: { readonly bytesMax: number; readonly inodesMax: number },
+  ): Promise<DirectoryQuota | number | undefined> {
+    return this.#change(() => {
+      const mode = this.#database.prepare("SELECT mode FROM node WHERE ino = ?").get(ino)?.["mode"];
+      if (mode === undefined) return ENOENT;
+      if ((Number(mode) & 0o170000) !== DIRECTORY) return ENOTDIR;
+      this.#database.prepare("DELETE FROM quota WHERE ino = ?").run(ino);
+      if (bytesMax > 0 || inodesMax > 0)
+        // Everything below it, each inode once; the directory itself counts for the one above.
+        this.#database
+          .prepare(
+            `WITH RECURSIVE below (ino) AS (
+               SELECT ino FROM edge WHERE parent = ?1
+               UNION SELECT edge.ino FROM below JOIN edge ON edge.parent = below.ino
+             )
+             INSERT INTO quota SELECT ?1, ?2, ?3, coalesce(sum(allocated), 0), count(*) FROM node
+             WHERE ino IN (SELECT ino FROM below) AND (parent = ?1 OR parent IN (SELECT ino FROM below))`,
+          )
+          .run(ino, bytesMax, inodesMax);
+      this.#database.exec("UPDATE volume SET quotas = (SELECT count(*) FROM quota)");
+      const row = this.#database.prepare("SELECT * FROM quota WHERE ino = ?").get(ino);
+      return row === undefined ? undefined : quotaOf(row);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#database.isOpen) this.#database.close();
+  }
+
+  #volume(): Record<string, unknown> {
+    const row = this.#database.prepare("SELECT * FROM volume").get();
+    if (row === undefined) throw new AnaxError("disk.corrupt", { path: this.#path, reason: "the volume has no record" });
+    return row;
+  }
+
+  #changeSeq(): number {
+    return Number(this.#database.prepare("SELECT coalesce(max(seq), 0) AS seq FROM changelog").get()?.["seq"]);
+  }
+
+  async #read<T>(work: () => T): Promise<T> {
+    try {
+      return work();
+    } catch (error) {
+      throw failureOf(error, this.#path);
+    }
+  }
+
+  async #change<T>(work: () => T): Promise<T> {
+    return inTransaction(this.#database, this.#path, work);
+  }
+}
+
+const quotaOf = (row: Record<string, unknown>): DirectoryQuota => ({
+  ino: Number(row["ino"]),
+  bytesMax: Number(row["bytes_max"]),
+  inodesMax: Number(row["inodes_max"]),
+  usedBytes: Number(row["used_bytes"]),
+  usedInodes: Number(row["used_inodes"]),
+});

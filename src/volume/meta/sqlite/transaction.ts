@@ -1,0 +1,15 @@
+import type { DatabaseSync } from "node:sqlite";
+import { failureOf } from "./failure.ts";
+
+/** Runs `work` in one transaction, all or nothing; durable when it returns. Throws AnaxErrors. */
+export function inTransaction<T>(database: DatabaseSync, path: string, work: () => T): T {
+  try {
+    database.exec("BEGIN IMMEDIATE");
+    const result = work();
+    database.exec("COMMIT");
+    return result;
+  } catch (error) {
+    if (database.isTransaction) database.exec("ROLLBACK");
+    throw failureOf(error, path);
+  }
+}

@@ -1,0 +1,178 @@
+import { constants } from "node:os";
+import { kindOfMode, typeBitsOf, type Attributes } from "../attributes.ts";
+import { TARGET_BYTES_MAX, type DirectoryEntry, type Errno, type NewNode, type Outcome } from "../verbs.ts";
+import { Edges, nameError, type Edge } from "./edges.ts";
+import { modified, stampOf, touched, type Engine } from "./engine.ts";
+import type { Node } from "./nodes.ts";
+import type { Removal } from "./removal.ts";
+
+const { EEXIST, EINVAL, EISDIR, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV } = constants.errno;
+
+const SETGID = 0o2000;
+/** Names of a file, or directories in a directory: what 31 bits can count. */
+export const LINKS_MAX = 2 ** 31 - 1;
+const ENTRIES_MAX = 4096;
+
+/** Names and what they lead to, but renaming. */
+export class Tree {
+  readonly #engine: Engine;
+  readonly #edges: Edges;
+  readonly #removal: Removal;
+  readonly #insertTarget;
+  readonly #selectTarget;
+
+  constructor(engine: Engine, edges: Edges, removal: Removal) {
+    this.#engine = engine;
+    this.#edges = edges;
+    this.#removal = removal;
+    this.#insertTarget = engine.database.prepare("INSERT INTO symlink (ino, target) VALUES (?, ?)");
+    this.#selectTarget = engine.database.prepare("SELECT target FROM symlink WHERE ino = ?");
+  }
+
+  lookup(parent: number, name: string): Attributes | Errno {
+    this.#engine.group.read();
+    if (name.length > 255) return ENAMETOOLONG;
+    const edge = this.#edges.get(parent, name);
+    if (edge !== undefined) return this.#engine.nodes.get(edge.ino) ?? ENOENT;
+    const directory = this.#engine.nodes.get(parent);
+    return directory !== undefined && directory.kind !== "directory" ? ENOTDIR : ENOENT;
+  }
+
+  getattr(ino: number): Attributes | Errno {
+    this.#engine.group.read();
+    return this.#engine.nodes.get(ino) ?? ENOENT;
+  }
+
+  create(parent: number, name: string, made: NewNode): Attributes | Errno {
+    const { group, nodes, quotas, clock } = this.#engine;
+    const refused = group.change(true) || nameError(name);
+    if (refused !== 0) return refused;
+    if (made.target !== undefined && made.target.length > TARGET_BYTES_MAX) return ENAMETOOLONG;
+    if ((made.kind === "symlink") !== (made.target !== undefined) || made.target === "") return EINVAL;
+    const directory = nodes.get(parent);
+    if (directory === undefined || directory.nlink === 0) return ENOENT;
+    if (directory.kind !== "directory") return ENOTDIR;
+    const isDirectory = made.kind === "directory";
+    if (isDirectory && directory.nlink >= LINKS_MAX) return EMLINK;
+    const ino = group.takeId();
+    const type = typeBitsOf(made.kind) >> 12;
+    if (!this.#edges.add(parent, name, { ino, type, cookie: ino })) return EEXIST;
+    const full = quotas.charge(parent, 0, 1);
+    if (full !== 0) {
+      this.#edges.remove(parent, name);
+      return full;
+    }
+    const stamp = stampOf(clock);
+    const inherits = (directory.mode & SETGID) !== 0;
+    if (made.target !== undefined) this.#insertTarget.run(ino, made.target);
+    nodes.put({ ...modified(directory, stamp), nlink: directory.nlink + (isDirectory ? 1 : 0) });
+    this.#engine.changes.entry(parent, name);
+    this.#engine.changes.inode(parent);
+    return nodes.put({
+      ino,
+      kind: made.kind,
+      mode: typeBitsOf(made.kind) | (made.permissions & 0o7777) | (inherits && isDirectory ? SETGID : 0),
+      uid: made.uid,
+      gid: inherits ? directory.gid : made.gid,
+      rdev: made.kind === "char" || made.kind === "block" ? (made.rdev ?? 0) : 0,
+      nlink: isDirectory ? 2 : 1,
+      size: made.target?.length ?? 0,
+      blocks: 0,
+      atimeSec: stamp.sec,
+      atimeNsec: stamp.nsec,
+      mtimeSec: stamp.sec,
+      mtimeNsec: stamp.nsec,
+      ctimeSec: stamp.sec,
+      ctimeNsec: stamp.nsec,
+      allocated: 0,
+      parent,
+    });
+  }
+
+  link(ino: number, newParent: number, newName: string): Attributes | Errno {
+    const { group, nodes, quotas, clock } = this.#engine;
+    const refused = group.change(true) || nameError(newName);
+    if (refused !== 0) return refused;
+    const node = nodes.get(ino);
+    const directory = nodes.get(newParent);
+    if (node === undefined || node.nlink === 0 || directory === undefined || directory.nlink === 0) return ENOENT;
+    if (node.kind === "directory") return EPERM;
+    if (directory.kind !== "directory") return ENOTDIR;
+    if (node.nlink >= LINKS_MAX) return EMLINK;
+    if (quotas.differ(node.parent, newParent)) return this.#edges.get(newParent, newName) === undefined ? EXDEV : EEXIST;
+    const edge: Edge = { ino, type: node.mode >> 12, cookie: group.takeId() };
+    if (!this.#edges.add(newParent, newName, edge)) return EEXIST;
+    const stamp = stampOf(clock);
+    nodes.put(modified(directory, stamp));
+    this.#engine.changes.entry(newParent, newName);
+    this.#engine.changes.inode(ino);
+    return nodes.put({ ...touched(node, stamp), nlink: node.nlink + 1 });
+  }
+
+  unlink(parent: number, name: string): Outcome {
+    const found = this.#toRemove(parent, name);
+    if (typeof found === "number") return found;
+    if (found.node.kind === "directory") return EISDIR;
+    this.#detach(parent, name, found);
+    return 0;
+  }
+
+  rmdir(parent: number, name: string): Outcome {
+    const found = this.#toRemove(parent, name);
+    if (typeof found === "number") return found;
+    if (found.node.kind !== "directory") return ENOTDIR;
+    if (this.#edges.hasAny(found.node.ino)) return ENOTEMPTY;
+    this.#detach(parent, name, found);
+    return 0;
+  }
+
+  readlink(ino: number): string | Errno {
+    this.#engine.group.read();
+    const row = this.#selectTarget.get(ino);
+    if (row !== undefined) return String(row["target"]);
+    return this.#engine.nodes.get(ino) === undefined ? ENOENT : EINVAL;
+  }
+
+  readdir(ino: number, cookie: number, countMax: number, attributes: boolean): readonly DirectoryEntry[] | Errno {
+    const { group, nodes } = this.#engine;
+    group.read();
+    const directory = nodes.get(ino);
+    if (directory === undefined) return ENOENT;
+    if (directory.kind !== "directory") return ENOTDIR;
+    const edges = this.#edges.list(ino, cookie, Math.min(countMax, ENTRIES_MAX));
+    if (attributes && edges.length > 0) nodes.readChildren(ino, cookie, edges.at(-1)!.cookie); // there is one
+    return edges.map((edge) => ({
+      name: edge.name,
+      ino: edge.ino,
+      kind: kindOfMode(edge.type << 12) ?? "file",
+      cookie: edge.cookie,
+      attributes: attributes ? nodes.get(edge.ino) : undefined,
+    }));
+  }
+
+  #toRemove(parent: number, name: string): Found | Errno {
+    const { group, nodes } = this.#engine;
+    const refused = group.change(false) || (name.length > 255 ? ENAMETOOLONG : 0);
+    if (refused !== 0) return refused;
+    const directory = nodes.get(parent);
+    if (directory === undefined) return ENOENT;
+    if (directory.kind !== "directory") return ENOTDIR;
+    const edge = this.#edges.get(parent, name);
+    const node = edge === undefined ? undefined : nodes.get(edge.ino);
+    return node === undefined ? ENOENT : { directory, node };
+  }
+
+  #detach(parent: number, name: string, { directory, node }: Found): void {
+    const stamp = stampOf(this.#engine.clock);
+    this.#edges.remove(parent, name);
+    this.#engine.nodes.put({ ...modified(directory, stamp), nlink: directory.nlink - (node.kind === "directory" ? 1 : 0) });
+    this.#engine.changes.entry(parent, name);
+    this.#engine.changes.inode(parent);
+    this.#removal.dropName(node, stamp);
+  }
+}
+
+interface Found {
+  readonly directory: Node;
+  readonly node: Node;
+}
