@@ -56,8 +56,9 @@ test("the list tells our blobs from what is not ours, and what is moved aside is
     await mkdir(join(dir, "7"));
     await writeFile(join(dir, "7", objectNameOf(blob)), content); // in a place where nobody looks for it
     const listed = async (): Promise<readonly unknown[]> => {
-      const found = (await Array.fromAsync(store.list())).map(({ key, blobId }) => [key, blobId]);
-      return found.toSorted(([a], [b]) => String(a).localeCompare(String(b)));
+      const found: (readonly [string, number | undefined])[] = [];
+      for await (const { key, blobId } of store.list()) found.push([key, blobId]);
+      return found.toSorted(([a], [b]) => a.localeCompare(b));
     };
     assert.deepEqual(await listed(), [
       [`1/${objectNameOf(blob)}`, 5000],
