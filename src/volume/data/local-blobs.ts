@@ -108,7 +108,7 @@ export class LocalBlobs implements BlobStore {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const id of [...this.#open.keys()]) this.#forget(id);
+    for (const id of this.#open.keys()) this.#forget(id); // a map may lose what its walk has passed
   }
 
   /** Opens a blob and looks at all of it: from then on its bytes are trusted, as nothing ever writes to it again. */

@@ -5,8 +5,9 @@ import type { Answer, Attributes, AttributeChange, Errno, Outcome } from "../met
  * to the inode, whoever opened it, and every read here sees it. Like the verbs, everything answers at once where metadata and data are local, and
  * by a promise otherwise; failures are error numbers (EIO also for content that does not match its digest), and `volume.not-exist` is thrown.
  *
- * What is promised (durability `local`): after `fsync` content and size survive a loss of power; after `flush` or `close` they survive the death of
- * every process and are seen by every other mount; before that they live in this process only, in a buffer of bounded size.
+ * What is promised (durability `local`): after `fsync` content and size survive a loss of power. After `flush` or `close`, and the `settle` of the verbs that ends
+ * the turn (at latest 10 ms later), they survive the death of every process and are seen by every other mount; the disk has them some seconds later.
+ * Before that they live in this process only, in a buffer of bounded size.
  */
 export interface VolumeFiles extends AsyncDisposable {
   /** Calls `verbs.open`; every `open` needs its `close`. ENOENT, EISDIR. */

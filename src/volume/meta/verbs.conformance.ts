@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { constants } from "node:os";
 import { test } from "node:test";
+import { realClock } from "../../base/clock.ts";
 import type { VolumeControl } from "./control.ts";
 import { LOCK_END, type LockRequest } from "./locks.ts";
-import { COOKIE_MIN, ROOT_INO, type Attributes, type Errno, type NewNode, type VolumeVerbs } from "./verbs.ts";
+import { COOKIE_MIN, ROOT_INO, type Attributes, type Errno, type FileMap, type NewNode, type VolumeVerbs } from "./verbs.ts";
 
 const {
   EAGAIN,
@@ -62,7 +63,7 @@ export function verbsConformance(engine: string, make: Make): void {
     const made = found(await verbs.create(ROOT_INO, "f", { ...FILE, permissions: 0o4755 }));
     assert.deepEqual(await verbs.lookup(ROOT_INO, "f"), made);
     assert.deepEqual([made.mode, made.uid, made.gid, made.nlink, made.size], [0o104755, 1000, 1001, 1, 0]);
-    assert.ok(Math.abs(made.mtimeSec - Date.now() / 1000) < 60);
+    assert.ok(Math.abs(made.mtimeSec - realClock.wallMs() / 1000) < 60);
     const device = found(await verbs.create(ROOT_INO, "d", { ...FILE, kind: "char", rdev: 0x0103 }));
     assert.deepEqual([device.kind, device.rdev, device.mode], ["char", 0x0103, 0o020644]);
     const pipe = found(await verbs.create(ROOT_INO, "p", { ...FILE, kind: "fifo" }));
@@ -258,7 +259,7 @@ export function verbsConformance(engine: string, make: Make): void {
     assert.deepEqual(pick(found(await verbs.getattr(file.ino))), { nlink: 0, size: 3 });
     assert.equal(await verbs.close(file.ino), 0);
     assert.equal(await verbs.getattr(file.ino), ENOENT);
-    assert.deepEqual(await verbs.statfs(), { capacityBytes: 0, usedBytes: 0, inodesMax: 0, usedInodes: 1 });
+    assert.deepEqual(await verbs.statfs(), { readOnly: false, capacityBytes: 0, usedBytes: 0, inodesMax: 0, usedInodes: 1 });
     assert.equal(await verbs.open(file.ino), ENOENT);
   });
 
@@ -415,15 +416,6 @@ export function verbsConformance(engine: string, make: Make): void {
     const file = found(await verbs.create(ROOT_INO, "f", FILE));
     await verbs.settle(false);
     const other = await second();
-    const lock = (more: Partial<LockRequest>): LockRequest => ({
-      family: "posix",
-      type: "write",
-      owner: "1",
-      pid: 11,
-      start: 0,
-      end: 99,
-      ...more,
-    });
     assert.equal(await verbs.setlk(file.ino, lock({})), 0);
     assert.equal(await verbs.setlk(file.ino, lock({ owner: "2", type: "read" })), EAGAIN);
     assert.equal(await other.setlk(file.ino, lock({ start: 50, end: 150 })), EAGAIN);
@@ -489,16 +481,26 @@ export function verbsConformance(engine: string, make: Make): void {
   });
 }
 
+const lock = (more: Partial<LockRequest>): LockRequest => ({
+  family: "posix",
+  type: "write",
+  owner: "1",
+  pid: 11,
+  start: 0,
+  end: 99,
+  ...more,
+});
+
 interface Scene {
   readonly verbs: VolumeVerbs;
   readonly sessionId: number;
   readonly control: VolumeControl;
   /** Verbs of another session. */
-  second(): Promise<VolumeVerbs>;
+  readonly second: () => Promise<VolumeVerbs>;
   /** Commits content that one new blob holds; its id. */
-  write(ino: number, position: number, length: number): Promise<number>;
+  readonly write: (ino: number, position: number, length: number) => Promise<number>;
   /** Position, length, blob and offset in it of all extents. */
-  layout(ino: number): Promise<readonly (readonly [number, number, number, number])[]>;
+  readonly layout: (ino: number) => Promise<readonly (readonly [number, number, number, number])[]>;
 }
 
 async function sceneOf(fixture: VolumeFixture): Promise<Scene> {
@@ -516,7 +518,7 @@ async function sceneOf(fixture: VolumeFixture): Promise<Scene> {
       found(
         await verbs.commit(ino, {
           size: position + length,
-          mtimeMs: Date.now(),
+          mtimeMs: realClock.wallMs(),
           extents: [{ position, length, blobId: ids[0]!, blobOffset: 0 }],
         }),
       );
@@ -530,17 +532,17 @@ async function sceneOf(fixture: VolumeFixture): Promise<Scene> {
 }
 
 function found(answer: Attributes | Errno): Attributes {
-  assert.ok(typeof answer !== "number", `errno ${String(answer)}`);
+  if (typeof answer === "number") assert.fail(`errno ${answer}`);
   return answer;
 }
 
 function listed<T>(answer: readonly T[] | Errno): readonly T[] {
-  assert.ok(typeof answer !== "number", `errno ${String(answer)}`);
+  if (typeof answer === "number") assert.fail(`errno ${answer}`);
   return answer;
 }
 
-function mapped<T extends object>(answer: T | Errno): T {
-  assert.ok(typeof answer !== "number", `errno ${String(answer)}`);
+function mapped(answer: FileMap | Errno): FileMap {
+  if (typeof answer === "number") assert.fail(`errno ${answer}`);
   return answer;
 }
 

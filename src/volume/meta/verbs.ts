@@ -154,6 +154,8 @@ export interface WrittenContent {
 }
 
 export interface VolumeUsage {
+  /** Changes get EROFS now. */
+  readonly readOnly: boolean;
   /** Zero: as much as there is room for. */
   readonly capacityBytes: number;
   readonly usedBytes: number;

@@ -65,7 +65,7 @@ export class Group {
   #changes = 0;
   #unsynced = false;
   /** Why a group was undone that nobody waited for. */
-  #lost: unknown;
+  #lost: Error | undefined;
   #journal: number | undefined;
   #timer: Disposable | undefined;
   #spaceCheckedMs = -RESERVE_CHECK_MS;
@@ -196,7 +196,7 @@ export class Group {
     try {
       this.#end();
     } catch (error) {
-      this.#lost = error;
+      this.#lost = error as Error; // SQLite throws nothing else
     }
   }
 

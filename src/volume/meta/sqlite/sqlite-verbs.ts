@@ -78,8 +78,8 @@ export function openSqliteVerbs({ path, sessionId, clock, onChanges = () => unde
     allocate: guarded((ino, offset, length, keepSize) => content.allocate(ino, offset, length, keepSize)),
     statfs: guarded(() => {
       group.read();
-      const { capacityBytes, usedBytes, inodesMax, usedInodes } = group.volume;
-      return { capacityBytes, usedBytes, inodesMax, usedInodes };
+      const { capacityBytes, usedBytes, inodesMax, usedInodes, readOnly, state } = group.volume;
+      return { readOnly: readOnly || state !== "active", capacityBytes, usedBytes, inodesMax, usedInodes };
     }),
     settle: guarded((durable) => {
       removal.step();

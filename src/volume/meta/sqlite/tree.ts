@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import { kindOfMode, typeBitsOf, type Attributes } from "../attributes.ts";
 import { TARGET_BYTES_MAX, type DirectoryEntry, type Errno, type NewNode, type Outcome } from "../verbs.ts";
-import { Edges, nameError, type Edge } from "./edges.ts";
+import { nameError, type Edge, type Edges } from "./edges.ts";
 import { modified, stampOf, touched, type Engine } from "./engine.ts";
 import type { Node } from "./nodes.ts";
 import type { Removal } from "./removal.ts";

@@ -1,0 +1,20 @@
+import { join } from "node:path";
+
+/** Everything about volumes in a data directory. */
+export const volumesDir = (dataDir: string): string => join(dataDir, "volumes");
+/** Names, records and tombstones of all volumes. */
+export const catalogPath = (dataDir: string): string => join(volumesDir(dataDir), "catalog.sqlite");
+
+export interface VolumePaths {
+  readonly dir: string;
+  /** SQLite: names, inodes, extents, ledger, sessions. */
+  readonly meta: string;
+  readonly blobs: string;
+  /** Touched whenever clients have something to look at. */
+  readonly event: string;
+}
+
+export function volumePaths(dataDir: string, uuid: string): VolumePaths {
+  const dir = join(volumesDir(dataDir), uuid);
+  return { dir, meta: join(dir, "meta.sqlite"), blobs: join(dir, "blobs"), event: join(dir, "event") };
+}
