@@ -132,9 +132,12 @@ export const ERRORS = {
   "task.in-use": { http: 409, grpc: "failed_precondition", exit: 8, retry: "same", text: "the task is in use" },
   "task.not-found": { http: 404, grpc: "not_found", exit: 4, retry: "never", text: "there is no such task" },
   "task.range-unsatisfiable": { http: 416, grpc: "out_of_range", exit: 2, retry: "never", text: "the range lies outside of the content" },
+  "volume.changed": { http: 409, grpc: "aborted", exit: 6, retry: "same", text: "somebody else changed the volume meanwhile" },
+  "volume.exists": { http: 409, grpc: "already_exists", exit: 6, retry: "never", text: "a volume of this name exists" },
   "volume.not-exist": { http: 404, grpc: "not_found", exit: 4, retry: "never", text: "the volume is deleted" },
   "volume.not-found": { http: 404, grpc: "not_found", exit: 4, retry: "never", text: "there is no volume of this name" },
   "volume.unreachable": { http: 503, grpc: "unavailable", exit: 3, retry: "same", text: "the metadata of the volume do not answer" },
+  "volume.wrong-state": { http: 409, grpc: "failed_precondition", exit: 6, retry: "never", text: "the volume is in no state for this" },
   "vortex.malformed": { http: 502, grpc: "internal", exit: 5, retry: "other-parent", text: "the peer sent bytes that are not Vortex" },
   "vortex.remote": { http: 502, grpc: "internal", exit: 5, retry: "other-parent", text: "the peer answered with an error" },
 } as const satisfies Readonly<Record<string, ErrorSpec>>;

@@ -23,6 +23,8 @@ export interface VolumeRecord {
   readonly inodesMax: number;
   /** What its clients do when it is marked as deleted: leave at once, or read on until it is purged. */
   readonly onDelete: "detach-now" | "at-purge";
+  /** How long it can be undeleted. */
+  readonly undeleteMs: number;
   readonly createdAtMs: number;
   /** Of the states after `active`. */
   readonly deletedAtMs: number | undefined;

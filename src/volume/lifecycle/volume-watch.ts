@@ -1,3 +1,4 @@
+import type { Clock } from "../../base/clock.ts";
 import type { SessionInfo } from "../meta/control.ts";
 import type { VolumeRecord } from "./volume-record.ts";
 
@@ -21,6 +22,8 @@ export type VolumeEvent =
   /** Others changed these inodes: the kernel's caches of them are stale. `entries` name what changed in which directory. */
   | {
       readonly kind: "invalidate";
+      /** Too much to be named: everything may be stale, and the lists are empty. */
+      readonly everything: boolean;
       readonly inos: readonly number[];
       readonly entries: readonly { readonly parent: number; readonly name: string }[];
     }
@@ -32,7 +35,7 @@ export type EventSource = "push" | "heartbeat" | "operation";
 export const HEARTBEAT_MS = 5_000;
 
 /**
- * A client's session with a volume: begun before it is mounted, kept by a heartbeat each 5 s, told of changes by a push (a watched file between
+ * A client's session with a volume, from `watchVolume`: begun before it is mounted, kept by a heartbeat each 5 s, told of changes by a push (a watched file between
  * processes of one machine) and confirmed by one read of the record. Runs in a thread whose event loop turns: the I/O worker gets only `sessionId`.
  */
 export interface VolumeWatch extends AsyncDisposable {
@@ -50,10 +53,5 @@ export interface WatchOptions {
   readonly volume: string;
   readonly session: SessionInfo;
   readonly onEvent: (event: VolumeEvent) => void;
+  readonly clock?: Clock;
 }
-
-/**
- * Begins a session and watches. Throws `volume.not-found` where no volume has this name, `volume.not-exist` where it is deleted, `volume.unreachable`.
- * `src/volume/lifecycle/watch-volume.ts` has it for a data directory of this machine.
- */
-export type WatchVolume = (options: WatchOptions) => Promise<VolumeWatch>;

@@ -1,0 +1,227 @@
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { isoText, type Clock } from "../../base/clock.ts";
+import { AnaxError } from "../../base/errors.ts";
+import { syncDirectory } from "../../disk/descriptor.ts";
+import { diskErrorOf } from "../../disk/disk-error.ts";
+import type { Session, VolumeControl } from "../meta/control.ts";
+import { formatSqlite } from "../meta/sqlite/format.ts";
+import { openSqliteControl } from "../meta/sqlite/sqlite-control.ts";
+import { masterKeyOf, newKeyId, secretOf, sha256Of } from "./access-keys.ts";
+import { Catalog, mustFind } from "./catalog.ts";
+import { notifyWatchers } from "./events.ts";
+import { volumePaths, volumesDir } from "./volume-paths.ts";
+import type { VolumeRecord } from "./volume-record.ts";
+import { nextState } from "./volume-state.ts";
+
+export interface NewVolumeOptions {
+  readonly name: string;
+  readonly owner: string;
+  readonly capacityBytes: number;
+  readonly inodesMax: number;
+  readonly readOnly: boolean;
+  readonly onDelete: VolumeRecord["onDelete"];
+  readonly undeleteMs: number;
+  /** Of the root directory. */
+  readonly uid: number;
+  readonly gid: number;
+  readonly permissions: number;
+}
+
+export interface AccessKey {
+  readonly id: string;
+  /** Shown once. */
+  readonly secret: string;
+}
+
+export type VolumeUpdate = Partial<
+  Pick<VolumeRecord, "name" | "owner" | "capacityBytes" | "inodesMax" | "readOnly" | "onDelete" | "undeleteMs">
+>;
+
+/** What is done to the volumes of a data directory, by whatever process: each call opens the catalog for itself. */
+export class Volumes {
+  readonly dataDir: string;
+  readonly #clock: Clock;
+
+  constructor(dataDir: string, clock: Clock) {
+    this.dataDir = dataDir;
+    this.#clock = clock;
+  }
+
+  /** Throws `input.invalid`, `volume.exists`. The metadata are there before the name is. */
+  async create(options: NewVolumeOptions): Promise<{ readonly volume: VolumeRecord; readonly key: AccessKey }> {
+    mustBeName(options.name);
+    using catalog = Catalog.open(this.dataDir, { create: true });
+    const uuid = randomUUID();
+    const { dir, meta, blobs } = volumePaths(this.dataDir, uuid);
+    const { name, owner, capacityBytes, inodesMax, readOnly, onDelete, undeleteMs } = options;
+    const taken = catalog.find(name);
+    if (taken !== undefined) throw new AnaxError("volume.exists", { volume: name, uuid: taken.uuid, state: taken.state });
+    try {
+      mkdirSync(blobs, { recursive: true, mode: 0o750 });
+      formatSqlite(meta, { ...options, uuid }, this.#clock);
+      await syncDirectory(dir);
+      await syncDirectory(volumesDir(this.dataDir));
+      const volume: VolumeRecord = {
+        ...{ uuid, name, owner, capacityBytes, inodesMax, readOnly, onDelete, undeleteMs },
+        ...{ state: "active", epoch: 1, createdAtMs: this.#clock.wallMs() },
+        ...{ deletedAtMs: undefined, purgeAtMs: undefined, deletedBy: undefined },
+      };
+      catalog.insert(volume);
+      return { volume, key: this.#addKey(catalog, uuid) };
+    } catch (error) {
+      await rm(dir, { recursive: true, force: true });
+      throw error instanceof AnaxError ? error : diskErrorOf(error, { dir });
+    }
+  }
+
+  /** No volume was ever made here: none. */
+  list(): readonly VolumeRecord[] {
+    if (!existsSync(volumesDir(this.dataDir))) return [];
+    using catalog = Catalog.open(this.dataDir, { create: true });
+    return catalog.list();
+  }
+
+  /** By name or uuid. Throws `volume.not-found` where nobody knows it, `volume.not-exist` where it was deleted. */
+  get(nameOrUuid: string): VolumeRecord {
+    using catalog = this.#catalog(nameOrUuid);
+    return mustFind(catalog, nameOrUuid);
+  }
+
+  /** Its access keys, without secrets. */
+  keys(nameOrUuid: string): readonly { readonly id: string; readonly createdAtMs: number }[] {
+    using catalog = this.#catalog(nameOrUuid);
+    return catalog.keys(mustFind(catalog, nameOrUuid).uuid).map(({ id, createdAtMs }) => ({ id, createdAtMs }));
+  }
+
+  addKey(nameOrUuid: string): AccessKey {
+    using catalog = this.#catalog(nameOrUuid);
+    return this.#addKey(catalog, mustFind(catalog, nameOrUuid).uuid);
+  }
+
+  /** Throws `input.invalid` when there is no such key. */
+  removeKey(nameOrUuid: string, id: string): void {
+    using catalog = this.#catalog(nameOrUuid);
+    if (!catalog.removeKey(mustFind(catalog, nameOrUuid).uuid, id))
+      throw new AnaxError("input.invalid", { key: id, reason: "no such access key" });
+  }
+
+  /** Throws `volume.wrong-state` for one that is being deleted, `input.invalid`, `volume.exists` for a name that is taken. */
+  async update(nameOrUuid: string, changes: VolumeUpdate): Promise<VolumeRecord> {
+    if (changes.name !== undefined) mustBeName(changes.name);
+    using catalog = this.#catalog(nameOrUuid);
+    const before = mustFind(catalog, nameOrUuid);
+    if (before.state !== "active") throw new AnaxError("volume.wrong-state", { volume: before.name, state: before.state, step: "update" });
+    const named = changes.name === undefined ? undefined : catalog.find(changes.name);
+    if (named !== undefined && named.uuid !== before.uuid) throw new AnaxError("volume.exists", { volume: named.name, uuid: named.uuid });
+    return await this.#apply(catalog, before, { ...before, ...changes });
+  }
+
+  /** Marks it: reads go on, changes are refused, and for `undeleteMs` it can be taken back. With `now` nothing is waited for. */
+  async delete(nameOrUuid: string, { now, by }: { readonly now: boolean; readonly by: string }): Promise<VolumeRecord> {
+    using catalog = this.#catalog(nameOrUuid);
+    let volume = mustFind(catalog, nameOrUuid);
+    if (volume.state === "active" || !now) {
+      const deletedAtMs = this.#clock.wallMs();
+      const state = nextState(volume.name, volume.state, "delete");
+      const purgeAtMs = deletedAtMs + (now ? 0 : volume.undeleteMs);
+      volume = await this.#apply(catalog, volume, { ...volume, state, deletedAtMs, purgeAtMs, deletedBy: by });
+    }
+    return now ? await this.#purge(catalog, volume) : volume;
+  }
+
+  /** Throws `volume.wrong-state`: also when the window has closed, and it is being purged. */
+  async undelete(nameOrUuid: string): Promise<VolumeRecord> {
+    using catalog = this.#catalog(nameOrUuid);
+    const volume = mustFind(catalog, nameOrUuid);
+    const state = nextState(volume.name, volume.state, "undelete");
+    return await this.#apply(catalog, volume, { ...volume, state, deletedAtMs: undefined, purgeAtMs: undefined, deletedBy: undefined });
+  }
+
+  /** Removes its content for good; without `force` only once the window has closed. One that a crash left half-way is finished. */
+  async purge(nameOrUuid: string, { force }: { readonly force: boolean }): Promise<VolumeRecord> {
+    using catalog = this.#catalog(nameOrUuid);
+    const volume = mustFind(catalog, nameOrUuid);
+    const early = volume.state === "deleting" && (volume.purgeAtMs ?? 0) > this.#clock.wallMs();
+    if (early && !force)
+      throw new AnaxError("volume.wrong-state", {
+        volume: volume.name,
+        state: volume.state,
+        step: "purge",
+        notBefore: isoText(volume.purgeAtMs ?? 0),
+      });
+    return await this.#purge(catalog, volume);
+  }
+
+  /** Those whose window has closed, and those that a crash left half-way. */
+  due(): readonly VolumeRecord[] {
+    const nowMs = this.#clock.wallMs();
+    return this.list().filter(({ state, purgeAtMs }) => state === "purging" || (state === "deleting" && (purgeAtMs ?? 0) <= nowMs));
+  }
+
+  async sessions(volume: VolumeRecord): Promise<readonly Session[]> {
+    if (volume.state === "deleted" || volume.state === "purging") return [];
+    await using control = this.control(volume);
+    return await control.sessions();
+  }
+
+  /** Throws `volume.unreachable` where the metadata are not there. */
+  control({ uuid, name }: VolumeRecord): VolumeControl {
+    const { meta } = volumePaths(this.dataDir, uuid);
+    if (!existsSync(meta)) throw new AnaxError("volume.unreachable", { volume: name, path: meta, reason: "not there" });
+    return openSqliteControl(meta, this.#clock);
+  }
+
+  /** The catalog first, as it decides; then the fence that writers are held to, and the clients. Each of them a repetition completes. */
+  async #apply(catalog: Catalog, before: VolumeRecord, changed: VolumeRecord): Promise<VolumeRecord> {
+    const after = { ...changed, epoch: before.epoch + 1 };
+    catalog.update(before, after);
+    await this.#fence(after);
+    return after;
+  }
+
+  async #fence(volume: VolumeRecord): Promise<void> {
+    const { meta, event } = volumePaths(this.dataDir, volume.uuid);
+    if (existsSync(meta)) {
+      await using control = this.control(volume);
+      await control.writeFence(volume);
+    }
+    notifyWatchers(event, this.#clock.wallMs());
+  }
+
+  async #purge(catalog: Catalog, volume: VolumeRecord): Promise<VolumeRecord> {
+    const state = volume.state === "purging" ? volume.state : nextState(volume.name, volume.state, "purge");
+    const purging = state === volume.state ? volume : await this.#apply(catalog, volume, { ...volume, state });
+    if (purging === volume) await this.#fence(volume); // whoever was here before may have been killed in between
+    const { dir } = volumePaths(this.dataDir, volume.uuid);
+    try {
+      await rm(dir, { recursive: true, force: true });
+    } catch (error) {
+      throw diskErrorOf(error, { dir });
+    }
+    const after: VolumeRecord = { ...purging, state: nextState(volume.name, "purging", "purged"), epoch: purging.epoch + 1 };
+    catalog.update(purging, after);
+    return after;
+  }
+
+  #addKey(catalog: Catalog, volume: string): AccessKey {
+    const id = newKeyId();
+    const secret = secretOf(masterKeyOf(this.dataDir), id);
+    catalog.addKey({ id, volume, secretSha256: sha256Of(secret), createdAtMs: this.#clock.wallMs() });
+    return { id, secret };
+  }
+
+  #catalog(volume: string): Catalog {
+    // Where there is nothing at all, nobody asks for the wrong directory in a way that only this process could mend.
+    if (!existsSync(volumesDir(this.dataDir))) throw new AnaxError("volume.not-found", { volume, dataDir: this.dataDir });
+    return Catalog.open(this.dataDir, { create: false });
+  }
+}
+
+/** Also a bucket's name, so it must be one of S3: 3 to 63 lower-case letters, digits, dots and hyphens. */
+function mustBeName(name: string): void {
+  const good = /^[a-z0-9](?:[a-z0-9-]|\.(?=[a-z0-9])){1,61}[a-z0-9]$/.test(name) || /^[a-z0-9]{1,2}$/.test(name);
+  if (!good)
+    throw new AnaxError("input.invalid", { volume: name, expected: "1 to 63 of a-z, 0-9, '-' and '.', letters or digits at both ends" });
+}
