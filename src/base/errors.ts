@@ -136,6 +136,13 @@ export const ERRORS = {
   "volume.exists": { http: 409, grpc: "already_exists", exit: 6, retry: "never", text: "a volume of this name exists" },
   "volume.not-exist": { http: 404, grpc: "not_found", exit: 4, retry: "never", text: "the volume is deleted" },
   "volume.not-found": { http: 404, grpc: "not_found", exit: 4, retry: "never", text: "there is no volume of this name" },
+  "volume.too-many-strangers": {
+    http: 409,
+    grpc: "failed_precondition",
+    exit: 6,
+    retry: "never",
+    text: "so many objects are unknown to the ledger that it may be the wrong one",
+  },
   "volume.unreachable": { http: 503, grpc: "unavailable", exit: 3, retry: "same", text: "the metadata of the volume do not answer" },
   "volume.wrong-state": { http: 409, grpc: "failed_precondition", exit: 6, retry: "never", text: "the volume is in no state for this" },
   "vortex.malformed": { http: 502, grpc: "internal", exit: 5, retry: "other-parent", text: "the peer sent bytes that are not Vortex" },

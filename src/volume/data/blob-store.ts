@@ -21,6 +21,8 @@ export interface BlobStore extends AsyncDisposable {
   sync(blobs: readonly Blob[]): Answer<void>;
   /** Fills `into` with the content from `offset` on, all of it; content is checked against its digest before any of it is used. */
   read(blob: Blob, offset: number, into: Uint8Array): Answer<void>;
+  /** Whether it is there in full length, and with `content`, whether it matches its digest. Throws only when that cannot be found out. */
+  inspect(blob: Blob, look: { readonly content: boolean }): Promise<"good" | "missing" | "damaged">;
   /** Only for the collector, when the ledger says so. Nothing there is no failure. */
   remove(blob: Blob): Promise<void>;
   /** Everything that lies there. An error in the middle throws: an incomplete list must not look like a complete one. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, readSync, writevSync } from "node:fs";
-import { mkdir, opendir, rename, stat, unlink } from "node:fs/promises";
+import { mkdir, opendir, readFile, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { AnaxError, systemCodeOf } from "../../base/errors.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
@@ -66,6 +66,19 @@ export class LocalBlobs implements BlobStore {
   read(blob: Blob, offset: number, into: Uint8Array): void {
     const { fd } = this.#open.get(blob.id) ?? this.#verified(blob);
     if (readAll(fd, into, offset) !== into.length) throw new AnaxError("disk.corrupt", { blob: blob.id, reason: "the blob is too short" });
+  }
+
+  async inspect(blob: Blob, { content }: { readonly content: boolean }): Promise<"good" | "missing" | "damaged"> {
+    const path = join(this.#dirOf(blob.id), objectNameOf(blob));
+    try {
+      const bytes = content ? await readFile(path) : undefined;
+      const length = bytes?.length ?? (await stat(path)).size;
+      const good = length === blob.bytes && (bytes === undefined || createHash("sha256").update(bytes).digest("hex") === blob.sha256);
+      return good ? "good" : "damaged";
+    } catch (error) {
+      if (systemCodeOf(error) === "ENOENT") return "missing";
+      throw diskErrorOf(error, { path });
+    }
   }
 
   async remove(blob: Blob): Promise<void> {

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
 import { isoText } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { failureOf } from "../meta/sqlite/failure.ts";
@@ -203,7 +203,7 @@ function migrate(database: DatabaseSync, path: string, create: boolean): void {
   });
 }
 
-const recordOf = (row: Record<string, unknown>): VolumeRecord => ({
+const recordOf = (row: Record<string, SQLOutputValue>): VolumeRecord => ({
   uuid: String(row["uuid"]),
   name: String(row["name"]),
   owner: String(row["owner"]),

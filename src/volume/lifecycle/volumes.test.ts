@@ -4,7 +4,7 @@ import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { realClock, type Clock } from "../../base/clock.ts";
+import { isoText, realClock, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { masterKeyOf, sameSecret, secretOf, sha256Of } from "./access-keys.ts";
 import { openVolume } from "./open-volume.ts";
@@ -17,11 +17,20 @@ import { watchVolume } from "./watch-volume.ts";
 const HOUR_MS = 3_600_000;
 const session = { host: "here", pid: process.pid, mountpoint: "/mnt", readOnly: false };
 
-const aVolume = (more: Partial<NewVolumeOptions> = {}): NewVolumeOptions => ({
-  ...{ name: "v", owner: "ann", capacityBytes: 0, inodesMax: 0, readOnly: false, onDelete: "detach-now", undeleteMs: 48 * HOUR_MS },
-  ...{ uid: 0, gid: 0, permissions: 0o755 },
-  ...more,
-});
+const DEFAULTS: NewVolumeOptions = {
+  name: "v",
+  owner: "ann",
+  capacityBytes: 0,
+  inodesMax: 0,
+  readOnly: false,
+  onDelete: "detach-now",
+  undeleteMs: 48 * HOUR_MS,
+  uid: 0,
+  gid: 0,
+  permissions: 0o755,
+};
+
+const aVolume = (more: Partial<NewVolumeOptions> = {}): NewVolumeOptions => ({ ...DEFAULTS, ...more });
 
 async function scenario(run: (volumes: Volumes, dataDir: string) => Promise<void>, clock: Clock = realClock): Promise<void> {
   const dataDir = await mkdtemp(join(tmpdir(), "anax-volumes-"));
@@ -107,7 +116,7 @@ test("what is purged leaves a tombstone, its name is free, and its code says whi
         wireCode: VOLUME_NOT_EXIST,
         volume: volume.uuid,
         epoch: 3,
-        deletedAt: new Date(gone.deletedAtMs ?? 0).toISOString(),
+        deletedAt: isoText(gone.deletedAtMs ?? 0),
         deletedBy: "bob",
       },
     });
@@ -135,11 +144,11 @@ test("a window that has closed makes a volume due, and a purge that broke off is
 /** Events of a watch, and a way to wait for one. */
 function events(): { readonly onEvent: (event: VolumeEvent) => void; next(kind: VolumeEvent["kind"]): Promise<VolumeEvent> } {
   const seen: VolumeEvent[] = [];
-  let wake = (): void => undefined;
+  let wake: (() => void) | undefined;
   return {
     onEvent(event) {
       seen.push(event);
-      wake();
+      wake?.();
     },
     async next(kind) {
       for (;;) {
@@ -150,6 +159,10 @@ function events(): { readonly onEvent: (event: VolumeEvent) => void; next(kind: 
     },
   };
 }
+
+/** Puts a database elsewhere, with what SQLite keeps beside it. */
+const aside = (from: string, to: string): Promise<unknown> =>
+  Promise.all(["", "-wal", "-shm"].map((end) => rename(`${from}${end}`, `${to}${end}`).catch(() => undefined)));
 
 const watching = (dataDir: string, onEvent: (event: VolumeEvent) => void): Promise<VolumeWatch> =>
   watchVolume({ dataDir, volume: "v", session, onEvent });
@@ -182,8 +195,6 @@ test("a catalog that is missing, damaged, or another one is no reason to leave",
     const told = events();
     await using watch = await watching(dataDir, told.onEvent);
     const catalog = catalogPath(dataDir);
-    const aside = (from: string, to: string): Promise<unknown> =>
-      Promise.all(["", "-wal", "-shm"].map((end) => rename(`${from}${end}`, `${to}${end}`).catch(() => undefined)));
     await aside(catalog, `${catalog}.aside`);
     await watch.confirm();
     assert.equal((await told.next("suspect")).kind, "suspect");

@@ -64,9 +64,20 @@ export class Volumes {
       await syncDirectory(dir);
       await syncDirectory(volumesDir(this.dataDir));
       const volume: VolumeRecord = {
-        ...{ uuid, name, owner, capacityBytes, inodesMax, readOnly, onDelete, undeleteMs },
-        ...{ state: "active", epoch: 1, createdAtMs: this.#clock.wallMs() },
-        ...{ deletedAtMs: undefined, purgeAtMs: undefined, deletedBy: undefined },
+        uuid,
+        name,
+        owner,
+        state: "active",
+        epoch: 1,
+        readOnly,
+        capacityBytes,
+        inodesMax,
+        onDelete,
+        undeleteMs,
+        createdAtMs: this.#clock.wallMs(),
+        deletedAtMs: undefined,
+        purgeAtMs: undefined,
+        deletedBy: undefined,
       };
       catalog.insert(volume);
       return { volume, key: this.#addKey(catalog, uuid) };

@@ -75,18 +75,18 @@ export class Removal {
     this.#remove(left);
   }
 
-  /** Now and then: what other sessions unlinked and nobody here has open, and a part of what is too large for one verb. */
-  step(): void {
+  /** Now and then, or `now`: what other sessions unlinked and nobody here has open, and a part of what is too large for one verb. False when there was none. */
+  step(now: boolean): boolean {
     const { clock, group, opens, sessionId } = this.#engine;
     const nowMs = clock.nowMs();
-    if (nowMs - this.#steppedMs < STEP_EVERY_MS) return;
+    if (!now && nowMs - this.#steppedMs < STEP_EVERY_MS) return false;
     this.#steppedMs = nowMs;
     const unopened = this.#inosOf(sessionId).filter((ino) => !opens.has(ino));
     const large = this.#inosOf(COLLECTOR);
-    if (unopened.length + large.length === 0) return;
-    if (group.change(false) !== 0) return;
+    if (unopened.length + large.length === 0 || group.change(false) !== 0) return false;
     for (const ino of unopened) this.#letGo(ino);
     for (const ino of large) this.#letGo(ino, COLLECTOR);
+    return true;
   }
 
   #keep(ino: number): boolean {

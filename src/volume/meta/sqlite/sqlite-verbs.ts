@@ -26,7 +26,7 @@ export interface SqliteVerbsOptions {
  * The verbs over a SQLite file that several processes of one machine share. All of them answer at once, and block this thread while they do; while another
  * process writes to the same volume, up to 5 s, then `volume.unreachable`.
  */
-export function openSqliteVerbs({ path, sessionId, clock, onChanges = () => undefined }: SqliteVerbsOptions): SyncVerbs {
+export function openSqliteVerbs({ path, sessionId, clock, onChanges = () => undefined }: SqliteVerbsOptions): SqliteVerbs {
   const database = openDatabase(path);
   const engine = engineOn(database, { path, sessionId, clock, onChanges });
   const edges = new Edges(database);
@@ -82,8 +82,13 @@ export function openSqliteVerbs({ path, sessionId, clock, onChanges = () => unde
       return { readOnly: readOnly || state !== "active", capacityBytes, usedBytes, inodesMax, usedInodes };
     }),
     settle: guarded((durable) => {
-      removal.step();
+      removal.step(false);
       group.settle(durable);
+    }),
+    removeOrphans: guarded(() => {
+      const left = removal.step(true);
+      group.settle(false);
+      return left;
     }),
     async [Symbol.asyncDispose]() {
       if (!database.isOpen) return;
@@ -105,6 +110,11 @@ export type SyncVerbs = {
       : (...args: A) => Exclude<R, Promise<unknown>>
     : VolumeVerbs[V];
 };
+
+export interface SqliteVerbs extends SyncVerbs {
+  /** Removes a part of what is large and has no name; false when nothing of it was there. */
+  removeOrphans(): boolean;
+}
 
 type Five<R> = (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown) => R;
 
