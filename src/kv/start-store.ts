@@ -3,7 +3,7 @@ import { busyClock } from "../base/busy-clock.ts";
 import type { Clock } from "../base/clock.ts";
 import { loadHugeMemory, plainMemory } from "../disk/huge-pages.ts";
 import { loadNativeConnections } from "../disk/native-connections.ts";
-import { Request } from "../wire/resp/request.ts";
+import { RequestBatch } from "../wire/resp/request-parser.ts";
 import { admissionRefusal } from "./clients/admission.ts";
 import { openCluster } from "./cluster/start-cluster.ts";
 import { COMMANDS } from "./commands/all.ts";
@@ -104,7 +104,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   const turns = calls && Turns.of(store, outbox, calls);
   if (turns !== undefined) scope.use(turns);
   const native = calls && turns && { calls, turns, buffer: calls.pinned(READ_BYTES) };
-  const accept = acceptorFor({ store, buffer: Buffer.allocUnsafeSlow(READ_BYTES), request: new Request(), outbox, native });
+  const accept = acceptorFor({ store, buffer: Buffer.allocUnsafeSlow(READ_BYTES), batch: new RequestBatch(), outbox, native });
   const listeners = (store.listeners = scope.use(new Listeners(store.parameters, clock, accept)));
   await listeners.apply({ plain: port, tls: store.parameters["tls-port"] || -1 });
   store.configFile = options.configFile ?? "";
@@ -154,7 +154,7 @@ function acceptorFor(shared: ConnectionShared): Acceptor {
     const connection = new Connection(socket, shared, () => connections.delete(connection));
     connections.add(connection);
   };
-  const pollAll = connectionPoller(connections, shared.request);
+  const pollAll = connectionPoller(connections, shared.batch);
   store.scripting.poll = () => {
     for (const server of store.listeners?.plain() ?? []) acceptWaiting(server, native?.calls, accept);
     pollAll();

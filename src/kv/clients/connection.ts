@@ -1,11 +1,10 @@
 import { readSync } from "node:fs";
 import { Socket, type OnReadOpts } from "node:net";
 import { TLSSocket } from "node:tls";
-import { ProtocolError, RequestParser } from "../../wire/resp/request-parser.ts";
+import { ProtocolError, RequestParser, type RequestBatch, type RequestSink } from "../../wire/resp/request-parser.ts";
 import type { NativeConnections, PinnedBuffer } from "../../disk/native-connections.ts";
 import { descriptorUnder, EAGAIN, EINTR } from "../../disk/native-socket.ts";
 import type { ReplyWriter } from "../../wire/resp/reply-writer.ts";
-import type { Request } from "../../wire/resp/request.ts";
 import { Client, type ClientOutput, type Peer } from "./client.ts";
 import { outputLimitOf } from "./client-upkeep.ts";
 import type { Outbox, Sender } from "./outbox.ts";
@@ -28,7 +27,7 @@ export interface ConnectionShared {
   readonly store: Store;
   /** What a stream reads next lies here, until the next read of any connection. */
   readonly buffer: Buffer;
-  readonly request: Request;
+  readonly batch: RequestBatch;
   readonly outbox: Outbox;
   /** Undefined where the system has none: then the stream reads and sends everything. */
   readonly native: NativeReading | undefined;
@@ -55,7 +54,10 @@ export class Connection implements ClientOutput, Reader, Sender {
   readonly #turns: Turns | undefined;
   /** Kept, as the socket forgets it when it closes. */
   readonly #address: string;
-  readonly #sink = (request: Request): boolean => dispatch(this.client, request);
+  readonly #sink: RequestSink = {
+    prepare: (requests, count) => this.client.db.fetch(requests, count),
+    run: (request) => dispatch(this.client, request),
+  };
   #closed = false;
   #paused = false;
   /** It is in the outbox. */
@@ -68,7 +70,7 @@ export class Connection implements ClientOutput, Reader, Sender {
   constructor(accepted: Socket, shared: ConnectionShared, onClosed: () => void) {
     this.#shared = shared;
     this.#onClosed = onClosed;
-    this.#parser = new RequestParser(shared.request);
+    this.#parser = new RequestParser(shared.batch);
     this.client = new Client(shared.store, shared.store.nextClientId(), this);
     shared.store.statistics.connectionsReceived++;
     shared.store.clients.set(this.client.id, this.client);
@@ -160,7 +162,7 @@ export class Connection implements ClientOutput, Reader, Sender {
     this.client.postponed = undefined;
     this.#running = true;
     try {
-      if (postponed === undefined || this.#sink(postponed))
+      if (postponed === undefined || this.#sink.run(postponed))
         this.#parser.resume(this.#sink, this.#shared.store.requestLimits, this.client.known);
     } catch (thrown) {
       this.#misspoken(thrown);

@@ -6,7 +6,7 @@ import { doubleAt, doubleOf, fitsInt64, int64At, safeIntegerIn } from "../number
 import { HashValue } from "../types/hash-value.ts";
 import { integerOf } from "../types/integers.ts";
 import { keyAt, type Command } from "./command.ts";
-import { findHash, hashLimitsOf } from "./hash.ts";
+import { findHash } from "./hash.ts";
 
 const hincrby: Command = {
   name: "hincrby",
@@ -61,7 +61,7 @@ const hincrbyfloat: Command = {
 
 function setField(client: Client, request: Request, before: HashValue | undefined, value: string): void {
   const hash = before ?? new HashValue();
-  hash.set(request.text(2), value, hashLimitsOf(client));
+  hash.set(request.text(2), value, client.store.parameters);
   if (before === undefined) client.db.setObject(request, 1, hash);
 }
 

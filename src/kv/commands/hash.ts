@@ -2,7 +2,7 @@ import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../clients/client.ts";
 import { wrongArity } from "../command-error.ts";
 import { HASH_TYPE } from "../keyspace/value.ts";
-import { HashValue, type HashLimits } from "../types/hash-value.ts";
+import { HashValue } from "../types/hash-value.ts";
 import { keyAt, type Command } from "./command.ts";
 
 const readHash = (client: Client, request: Request): HashValue | undefined => client.readValue(request, 1, HASH_TYPE);
@@ -17,16 +17,11 @@ function hashToChange(client: Client, request: Request): HashValue {
   return hash;
 }
 
-export const hashLimitsOf = ({ store: { parameters } }: Client): HashLimits => ({
-  entriesMax: parameters["hash-max-listpack-entries"],
-  bytesMax: parameters["hash-max-listpack-value"],
-});
-
 /** Sets the pairs from argument 2 on; how many fields are new. */
 function setPairs(client: Client, request: Request, name: string): number {
   if (request.count % 2 !== 0) throw wrongArity(name);
   const hash = hashToChange(client, request);
-  const limits = hashLimitsOf(client);
+  const limits = client.store.parameters;
   let added = 0;
   for (let i = 2; i < request.count; i += 2) if (hash.setFrom(request, i, i + 1, limits)) added++;
   client.wrote(request, 1, "h", "hset");
@@ -70,7 +65,7 @@ const hsetnx: Command = {
     const hash = hashToChange(client, request);
     const field = request.text(2);
     if (hash.has(field)) return client.reply.integer(0);
-    hash.set(field, request.text(3), hashLimitsOf(client));
+    hash.set(field, request.text(3), client.store.parameters);
     client.wrote(request, 1, "h", "hset");
     client.reply.integer(1);
   },

@@ -325,10 +325,10 @@ const increment = (name: "incr" | "decr" | "incrby" | "decrby", sign: 1 | -1, gi
     const { db } = client;
     const address = client.findString(request, 1);
     const by = given ? safeIntegerIn(request.bytes, request.offsets[2]!, request.lengths[2]!) : 1;
-    const before = address === 0 ? 0 : smallIntegerOf(db, address);
-    const sum = before + sign * by;
+    const inPlace = address === 0 ? Number.NaN : db.addInteger(address, sign * by);
+    const sum = Number.isNaN(inPlace) ? (address === 0 ? 0 : smallIntegerOf(db, address)) + sign * by : inPlace;
     if (Number.isSafeInteger(sum)) {
-      if (address === 0 || !db.overwriteInteger(address, sum)) store(client, request, address, String(sum), false);
+      if (Number.isNaN(inPlace)) store(client, request, address, String(sum), false);
     } else {
       const large = (address === 0 ? 0n : int64In(db, address)) + BigInt(sign) * (given ? decrementOf(int64At(request, 2), sign) : 1n);
       if (!fitsInt64(large)) throw new CommandError("ERR increment or decrement would overflow");

@@ -1,3 +1,4 @@
+import { safeIntegerIn } from "../numbers.ts";
 import type { MakeMemory } from "../../disk/huge-pages.ts";
 import { latin1Of, writeLatin1 } from "../../base/latin1.ts";
 import type { Request } from "../../wire/resp/request.ts";
@@ -25,6 +26,9 @@ const MARKS_MASK = SNAPSHOT_FLAG | UNWALKED_FLAG;
 const CONTENT_FLAGS_MASK = FLAGS_MASK & ~MARKS_MASK;
 /** Above the flags: 24 bits of when it was used, or how often. */
 const USE_SHIFT = 8;
+const INT32_MAX = 0x7fff_ffff;
+/** What is longer may be no key, and is hashed when it is looked for. */
+const HASHED_BYTES_MAX = 128;
 /** Key and value together; what is larger becomes an object. */
 const INLINE_BYTES_MAX = 16 * 1024;
 
@@ -142,21 +146,33 @@ export class Database {
     return this.#arena.allocatedBytes + this.#dictionary.tableBytes + this.#expiries.bytes;
   }
 
+  /** To be called before several commands are run: what they will look for, as a rule by their first arguments, is brought near. */
+  fetch(requests: readonly Request[], count: number): void {
+    for (let i = 0; i < count; i++) {
+      const request = requests[i]!; // the caller has so many
+      const length = request.count > 1 ? request.lengths[1]! : 0;
+      if (length > HASHED_BYTES_MAX) continue;
+      request.hash = hashOf(request.bytes, length === 0 ? 0 : request.offsets[1]!, length);
+      request.hashed = 1;
+    }
+    this.#dictionary.fetch(requests, count);
+  }
+
   // --- looking up -------------------------------------------------------------------------------------------------------------------
 
   /** For a command that reads: counts as a use, and as hit or miss. 0 where there is no such key. */
   read(request: Request, index: number): Address {
-    return this.#counted(this.#used(this.#live(request.bytes, request.offsets[index]!, request.lengths[index]!)), request, index);
+    return this.#counted(this.#used(this.peek(request, index)), request, index);
   }
 
   /** For a command that writes: counts as a use. */
   find(request: Request, index: number): Address {
-    return this.#changing(this.#used(this.#live(request.bytes, request.offsets[index]!, request.lengths[index]!)));
+    return this.#changing(this.#used(this.peek(request, index)));
   }
 
   /** Does not count as a use: `TYPE`, `TTL`, `OBJECT`, `EXISTS`. */
   peek(request: Request, index: number): Address {
-    return this.#live(request.bytes, request.offsets[index]!, request.lengths[index]!);
+    return this.#live(request.bytes, request.offsets[index]!, request.lengths[index]!, hashAt(request, index));
   }
 
   findText(key: string): Address {
@@ -164,7 +180,8 @@ export class Database {
   }
 
   peekText(key: string): Address {
-    return this.#live(this.#encoded(key), 0, key.length);
+    const bytes = this.#encoded(key);
+    return this.#live(bytes, 0, key.length, hashOf(bytes, 0, key.length));
   }
 
   /** A record that has expired is still there until something looks for it by its key; this one is not looked at. */
@@ -173,8 +190,8 @@ export class Database {
     return index !== 0 && this.#expiries.atMs(index - 1) <= this.nowMs;
   }
 
-  #live(bytes: Uint8Array, from: number, length: number): Address {
-    const address = this.#dictionary.find(bytes, from, length, hashOf(bytes, from, length));
+  #live(bytes: Uint8Array, from: number, length: number, hash: number): Address {
+    const address = this.#dictionary.find(bytes, from, length, hash);
     return address === 0 || !this.lapsed(address) ? address : 0;
   }
 
@@ -286,14 +303,14 @@ export class Database {
 
   /** Sets a string; what the key held before is gone, its expiry too unless it is to be kept. */
   setString(request: Request, key: number, value: number, keepExpiry = false): Address {
-    const from = request.offsets[key]!;
-    const length = request.lengths[key]!;
-    return this.#putString(request.bytes, from, length, request.bytes, request.offsets[value]!, request.lengths[value]!, keepExpiry);
+    const { bytes, offsets, lengths } = request;
+    const hash = hashAt(request, key);
+    return this.#putString(bytes, offsets[key]!, lengths[key]!, hash, bytes, offsets[value]!, lengths[value]!, keepExpiry);
   }
 
   setStringText(key: string, value: Uint8Array, keepExpiry = false): Address {
     const bytes = this.#encoded(key);
-    return this.#putString(bytes, 0, key.length, value, 0, value.length, keepExpiry);
+    return this.#putString(bytes, 0, key.length, hashOf(bytes, 0, key.length), value, 0, value.length, keepExpiry);
   }
 
   /** Sets an object; what the key held before is gone, its expiry too unless it is to be kept. */
@@ -329,25 +346,35 @@ export class Database {
     return to;
   }
 
-  /** Writes a safe integer over a string that lies in its record; false where it does not fit there, and nothing is changed. */
-  overwriteInteger(address: Address, value: number): boolean {
-    const size = Math.abs(value);
-    const length = (value < 0 ? 1 : 0) + digitsOf(size);
-    const meta = this.#word(address, META);
-    const before = this.#recordBytes(address);
-    if ((meta & OBJECT_FLAG) !== 0 || !sameRecord(before, before + length - this.#word(address, VALUE))) return false;
+  /**
+   * Adds to a string that is a safe integer, where it lies; the sum. NaN where it is no such, the sum would not be, or would not fit there: then nothing is changed. The
+   * caller has found it to be written.
+   */
+  addInteger(address: Address, by: number): number {
+    const record = this.#arena.words[segmentOf(address)]!;
+    const word = wordOf(address);
+    const meta = record[word + META]!;
+    if ((meta & (TYPE_MASK | OBJECT_FLAG)) !== STRING) return Number.NaN;
     const bytes = this.segmentOf(address);
-    let at = this.stringFrom(address) + length;
-    for (let left = size; ;) {
-      const rest = Math.floor(left / 10);
-      bytes[--at] = 48 + (left - 10 * rest);
-      if (rest === 0) break;
-      left = rest;
-    }
-    if (value < 0) bytes[at - 1] = 45;
-    this.#setWord(address, VALUE, length);
-    this.#setWord(address, META, meta & ~RAW_FLAG);
-    return true;
+    const keyBytes = record[word + KEY_BYTES]!;
+    const from = byteOf(address) + HEADER_BYTES + keyBytes;
+    const before = record[word + VALUE]!;
+    const sum = safeIntegerIn(bytes, from, before) + by;
+    if (!Number.isSafeInteger(sum)) return Number.NaN;
+    const size = Math.abs(sum);
+    const length = (sum < 0 ? 1 : 0) + digitsOf(size);
+    if (length !== before && !sameRecord(HEADER_BYTES + keyBytes + before, HEADER_BYTES + keyBytes + length)) return Number.NaN;
+    let at = from + length;
+    let left = size;
+    for (; left > INT32_MAX; left = Math.floor(left / 10)) bytes[--at] = 48 + (left % 10);
+    do {
+      bytes[--at] = 48 + (left % 10);
+      left = (left / 10) | 0;
+    } while (left > 0);
+    if (sum < 0) bytes[at - 1] = 45;
+    if (length !== before) record[word + VALUE] = length;
+    if ((meta & RAW_FLAG) !== 0) record[word + META] = meta & ~RAW_FLAG;
+    return sum;
   }
 
   /** Makes a string so long, with zeros after what was there; its encoding is `raw` from now on. The bytes, to be changed by the caller. */
@@ -464,9 +491,10 @@ export class Database {
     return this.#dictionary.random(random);
   }
 
-  /** Goes on with growing or shrinking, when there is time. */
-  tidy(buckets: number): void {
+  /** Goes on with growing or shrinking, when there is time; false: there is nothing more to do. */
+  tidy(buckets: number): boolean {
     this.#dictionary.move(buckets);
+    return this.#dictionary.moving;
   }
 
   // --- slots ------------------------------------------------------------------------------------------------------------------------
@@ -637,6 +665,7 @@ export class Database {
     keyBytes: Uint8Array,
     keyFrom: number,
     keyLength: number,
+    hash: number,
     bytes: Uint8Array,
     from: number,
     length: number,
@@ -644,7 +673,6 @@ export class Database {
   ): Address {
     if (keyLength + length > INLINE_BYTES_MAX)
       return this.#putObject(keyBytes, keyFrom, keyLength, new LargeString(bytes.subarray(from, from + length)), keepExpiry);
-    const hash = hashOf(keyBytes, keyFrom, keyLength);
     let address = this.#dictionary.find(keyBytes, keyFrom, keyLength, hash);
     if (address === 0) address = this.#add(keyBytes, keyFrom, keyLength, hash, length);
     else {
@@ -759,6 +787,9 @@ export class Database {
     return this.#scratch;
   }
 }
+
+const hashAt = (request: Request, index: number): number =>
+  request.hashed === index ? request.hash : hashOf(request.bytes, request.offsets[index]!, request.lengths[index]!);
 
 function digitsOf(value: number): number {
   let digits = 1;

@@ -1,3 +1,5 @@
+import { BATCH_MAX } from "../../wire/resp/request-parser.ts";
+import type { Request } from "../../wire/resp/request.ts";
 import { byteOf, segmentOf, wordOf, type Address, type Arena } from "./arena.ts";
 
 /** Words of a record, before the bytes of its key. */
@@ -11,6 +13,9 @@ export const EXPIRY = 4;
 /** Type, flags, and when it was used last. */
 export const META = 5;
 export const HEADER_BYTES = 24;
+
+/** Units from the start of a short record nearly to its end, which may lie in another cache line. */
+const SECOND_LINE = 5;
 
 const BUCKETS_MIN = 4;
 /** Keys for each bucket from which on the table grows, whatever memory that takes. */
@@ -31,6 +36,9 @@ export class Dictionary {
   #next: Uint32Array<ArrayBuffer> | undefined;
   #moved = 0;
   #count = 0;
+  readonly #fetched = new Uint32Array(BATCH_MAX);
+  /** Only so that what is fetched is not left out as useless. */
+  #sum = 0;
 
   constructor(arena: Arena, mayGrow: (bytes: number) => boolean) {
     this.#arena = arena;
@@ -53,6 +61,37 @@ export class Dictionary {
     return this.#table.length;
   }
 
+  /**
+   * To be called between commands: looks at what will be met where the hashed arguments of these requests are looked for as keys: each look waits for memory, but not for the others, so that all of
+   * them take little longer than one. A move goes on as well: until it is over, many keys are looked for in two tables.
+   */
+  fetch(requests: readonly Request[], count: number): void {
+    if (this.#next !== undefined) this.move(count);
+    const table = this.#table;
+    const { words } = this.#arena;
+    const addresses = this.#fetched;
+    const mask = table.length - 1;
+    for (let i = 0; i < count; i++) addresses[i] = table[requests[i]!.hash & mask]!;
+    let sum = this.#sum;
+    for (let i = 0; i < count; i++) {
+      const address = addresses[i]!;
+      if (address === 0) continue;
+      const record = words[segmentOf(address)]!;
+      const word = wordOf(address);
+      sum ^= record[word + HASH]! ^ record[wordOf(address + SECOND_LINE)]!;
+    }
+    // Not in the same loop, which would wait to know whether there is more to be met.
+    for (let i = 0; i < count; i++) {
+      const address = addresses[i]!;
+      if (address === 0) continue;
+      const record = words[segmentOf(address)]!;
+      const word = wordOf(address);
+      const next = record[word + NEXT]!;
+      if (next !== 0 && (record[word + HASH]! | 0) !== requests[i]!.hash) sum ^= words[segmentOf(next)]![wordOf(next) + HASH]!;
+    }
+    this.#sum = sum;
+  }
+
   /** The record of a key, 0 where there is none. */
   find(bytes: Uint8Array, from: number, length: number, hash: number): Address {
     const found = this.#inChain(this.#table[hash & (this.#table.length - 1)]!, bytes, from, length, hash);
@@ -65,7 +104,7 @@ export class Dictionary {
     for (let address = first; address !== 0;) {
       const word = wordOf(address);
       const record = words[segmentOf(address)]!;
-      if (record[word + HASH] === hash && record[word + KEY_BYTES] === length) {
+      if ((record[word + HASH]! | 0) === hash && record[word + KEY_BYTES] === length) {
         const segment = segments[segmentOf(address)]!;
         let at = byteOf(address) + HEADER_BYTES;
         let i = 0;

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { array, assert as check, constantFrom, nat, oneof, property, record, string } from "fast-check";
 import { HashValue, type HashLimits } from "./hash-value.ts";
 
-const LIMITS: HashLimits = { entriesMax: 128, bytesMax: 64 };
+const LIMITS: HashLimits = { "hash-max-listpack-entries": 128, "hash-max-listpack-value": 64 };
 
 const entriesOf = (hash: HashValue): [string, string][] =>
   Array.from({ length: hash.size }, (_, position): [string, string] => [hash.fieldAt(position), hash.valueAt(position)]);

@@ -19,10 +19,10 @@ import { scanDown } from "./scan-down.ts";
 /** Of the hash itself, with the text that it is packed in. */
 const HASH_BYTES = 100;
 
-/** When a hash is no longer named `listpack`: `hash-max-listpack-entries` and `-value`. */
+/** Up to which size and length a hash is named `listpack`. */
 export interface HashLimits {
-  readonly entriesMax: number;
-  readonly bytesMax: number;
+  readonly "hash-max-listpack-entries": number;
+  readonly "hash-max-listpack-value": number;
 }
 
 /** A hash: a few short fields and values packed in their order, field and value in turn; otherwise a table. It never goes back. */
@@ -97,7 +97,8 @@ export class HashValue implements Value {
   }
 
   #nameAfter(fieldLength: number, valueLength: number, limits: HashLimits): void {
-    if (this.#named === "listpack" && (valueLength > limits.bytesMax || fieldLength > limits.bytesMax || this.size > limits.entriesMax))
+    if (this.#named === "hashtable") return;
+    if (Math.max(valueLength, fieldLength) > limits["hash-max-listpack-value"] || this.size > limits["hash-max-listpack-entries"])
       this.#named = "hashtable";
   }
 

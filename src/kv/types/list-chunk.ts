@@ -3,6 +3,10 @@ import { copyInto } from "../../wire/resp/reply-writer.ts";
 
 /** What would take more stays as it is: there is little to gain. */
 const PACKED_BYTES_MAX = 64 * 1024;
+/** Short elements are pushed to a packed chunk up to here, however many they are: each chunk costs a buffer. */
+const FULL_BYTES = 4 * 1024;
+/** Elements of one that is not packed: so few that moving them costs less than looking for them. */
+export const CHUNK_MAX = 128;
 /** Of an element as it is sent: `$` and two line ends. */
 const FRAME_BYTES = 5;
 /** Of one that elements are pushed to, at least. */
@@ -34,6 +38,13 @@ export class Chunk {
     return this.#items === undefined ? this.#packedCount : this.#items.length;
   }
 
+  /** Whether an element of that length is to be pushed to another chunk. */
+  isFullFor(length: number): boolean {
+    if (this.#packed === undefined) return this.size >= CHUNK_MAX;
+    const bytes = this.#to - this.#from;
+    return (bytes >= FULL_BYTES && this.#packedCount >= CHUNK_MAX) || bytes + frameBytesOf(length) > PACKED_BYTES_MAX;
+  }
+
   /** As they are sent, if they are packed. */
   get packed(): Buffer | undefined {
     return this.#packed?.subarray(this.#from, this.#to);
@@ -51,7 +62,7 @@ export class Chunk {
   /** Puts an element at an end without making text of it; false where they are not packed, or would become too many bytes. */
   pushPacked(end: "left" | "right", bytes: Buffer, from: number, length: number): boolean {
     if (this.#packed === undefined) return false;
-    const frame = FRAME_BYTES + digitsOf(length) + length;
+    const frame = frameBytesOf(length);
     if (this.#to - this.#from + frame > PACKED_BYTES_MAX) return false;
     if (end === "left" ? this.#from < frame : this.#packed.length - this.#to < frame) this.#grow(end, frame);
     if (end === "left") this.#from -= frame;
@@ -64,7 +75,7 @@ export class Chunk {
   /** Makes room at an end. */
   #grow(end: "left" | "right", frame: number): void {
     const size = this.#to - this.#from;
-    const grown = Buffer.allocUnsafeSlow(2 * (size + frame));
+    const grown = Buffer.allocUnsafeSlow(Math.max(size + frame, Math.min(2 * (size + frame), PACKED_BYTES_MAX)));
     const at = end === "left" ? grown.length - size : 0;
     this.#packed!.copy(grown, at, this.#from, this.#to); // the caller has looked
     this.#packed = grown;
@@ -162,6 +173,8 @@ function contentAt(packed: Buffer, at: number): number {
   while (packed[i] !== CR) i++;
   return i + 2;
 }
+
+const frameBytesOf = (length: number): number => FRAME_BYTES + digitsOf(length) + length;
 
 function digitsOf(length: number): number {
   let digits = 1;

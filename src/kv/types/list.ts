@@ -1,9 +1,7 @@
 import { latin1Of } from "../../base/latin1.ts";
 import { LIST, type Value } from "../keyspace/value.ts";
-import { Chunk } from "./list-chunk.ts";
+import { Chunk, CHUNK_MAX } from "./list-chunk.ts";
 
-/** Elements of a chunk: so few that moving them costs less than looking for them. */
-const CHUNK_MAX = 128;
 /** Two neighbours with together no more than this become one. */
 const MERGED_MAX = CHUNK_MAX / 2;
 /** Memory of an element besides its characters: its header and where it is named. */
@@ -59,7 +57,7 @@ export class List implements Value {
   /** The same of bytes; a long list makes no text of them. */
   pushBytes(end: End, bytes: Buffer, from: number, length: number): void {
     let chunk = end === "left" ? this.#first : this.#last;
-    if (chunk !== undefined && chunk.size >= CHUNK_MAX) {
+    if (chunk?.isFullFor(length) === true) {
       const full = chunk;
       full.trim();
       chunk = Chunk.open(end, full);

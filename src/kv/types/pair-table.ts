@@ -214,7 +214,7 @@ export class PairTable {
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const location = slots[2 * slot + 1]!;
       if (location === 0) return -1;
-      if (slots[2 * slot] === hash && this.#isField(location - 1, bytes, from, length)) return slot;
+      if ((slots[2 * slot]! | 0) === hash && this.#isField(location - 1, bytes, from, length)) return slot;
     }
   }
 

@@ -23,7 +23,7 @@ function scannedSet(prefix: string): Scanned {
 function scannedHash(): Scanned {
   const hash = new HashValue();
   return {
-    add: (member) => hash.set(member, "v", { entriesMax: 0, bytesMax: 64 }),
+    add: (member) => hash.set(member, "v", { "hash-max-listpack-entries": 0, "hash-max-listpack-value": 64 }),
     remove: (member) => hash.delete(member),
     scan: (cursor, visit) => hash.scan(cursor, 3, (position) => visit(hash.fieldAt(position))),
   };

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { ProtocolError, RequestParser, type RequestLimits } from "./request-parser.ts";
-import { Request } from "./request.ts";
+import { BATCH_MAX, ProtocolError, RequestBatch, RequestParser, type RequestLimits, type RequestSink } from "./request-parser.ts";
+import type { Request } from "./request.ts";
 
 const LIMITS: RequestLimits = { bulkBytesMax: 1024 * 1024, pendingBytesMax: 4 * 1024 * 1024 };
 
@@ -12,24 +12,33 @@ const encoded = (commands: readonly (readonly string[])[]): Buffer =>
     "latin1",
   );
 
+/** What is announced before it is run comes as announced, as far as nothing comes between. */
+function sinkOf(run: (request: Request) => boolean): RequestSink {
+  let announced: string[][] = [];
+  return {
+    prepare(requests, count) {
+      announced = requests.slice(0, count).map((request) => request.texts());
+    },
+    run(request) {
+      const next = announced.shift();
+      if (next !== undefined) assert.deepEqual(request.texts(), next);
+      const goesOn = run(request);
+      if (!goesOn) announced = [];
+      return goesOn;
+    },
+  };
+}
+
 /** What a parser makes of these chunks; each is read into the same buffer, as a connection does. */
 function parsed(chunks: readonly Uint8Array[], options: { readonly limits?: RequestLimits; readonly known?: boolean } = {}): string[][] {
-  const parser = new RequestParser(new Request());
+  const parser = new RequestParser(new RequestBatch());
   const buffer = Buffer.alloc(Math.max(1, ...chunks.map(({ length }) => length)));
   const commands: string[][] = [];
+  const sink = sinkOf((request) => commands.push(request.texts()) > 0);
   for (const chunk of chunks) {
     buffer.fill(0xff);
     buffer.set(chunk);
-    parser.feed(
-      buffer,
-      chunk.length,
-      (request) => {
-        commands.push(request.texts());
-        return true;
-      },
-      options.limits ?? LIMITS,
-      options.known ?? true,
-    );
+    parser.feed(buffer, chunk.length, sink, options.limits ?? LIMITS, options.known ?? true);
   }
   assert.equal(parser.pendingBytes, 0);
   return commands;
@@ -92,19 +101,25 @@ test("what is not RESP, or beyond the limits, is refused by Redis' words", () =>
 });
 
 test("no memory is taken for a length that is only announced", () => {
-  const parser = new RequestParser(new Request());
+  const parser = new RequestParser(new RequestBatch());
   const start = Buffer.from("*2\r\n$3\r\nGET\r\n$1000000\r\nabc");
-  parser.feed(start, start.length, () => true, LIMITS, true);
+  parser.feed(
+    start,
+    start.length,
+    sinkOf(() => true),
+    LIMITS,
+    true,
+  );
   assert.ok(parser.allocatedBytes < 64 * 1024, `${parser.allocatedBytes} bytes`);
 });
 
 test("a client that waits is read no further until it goes on", () => {
-  const parser = new RequestParser(new Request());
+  const parser = new RequestParser(new RequestBatch());
   const seen: string[] = [];
-  const sink = (request: Request): boolean => {
+  const sink = sinkOf((request) => {
     seen.push(request.text(0));
     return request.text(0) !== "BLPOP";
-  };
+  });
   const bytes = encoded([["A"], ["BLPOP"], ["B"], ["C"]]);
   parser.feed(Buffer.from(bytes), bytes.length, sink, LIMITS, true);
   assert.deepEqual(seen, ["A", "BLPOP"]);
@@ -112,4 +127,48 @@ test("a client that waits is read no further until it goes on", () => {
   assert.deepEqual(seen, ["A", "BLPOP"]);
   parser.resume(sink, LIMITS, true);
   assert.deepEqual(seen, ["A", "BLPOP", "B", "C", "D"]);
+});
+
+test("commands that came together are announced together before the first is run, plain ones and no more than a batch holds", () => {
+  const parser = new RequestParser(new RequestBatch());
+  const announced: string[][] = [];
+  const seen: string[] = [];
+  const sink: RequestSink = {
+    prepare: (requests, count) => announced.push(requests.slice(0, count).map((request) => request.text(0))),
+    run: (request) => seen.push(request.text(0)) > 0,
+  };
+  const names = Array.from({ length: BATCH_MAX + 2 }, (_, i) => `N${i}`);
+  const many = ["MANY", ..."abcdefghij"];
+  const bytes = Buffer.concat([
+    encoded(names.map((name) => [name, "x"])),
+    encoded([many]),
+    Buffer.from("INLINE x\r\n"),
+    encoded([["LAST"]]),
+  ]);
+  parser.feed(bytes, bytes.length, sink, LIMITS, true);
+  assert.deepEqual(seen, [...names, "MANY", "INLINE", "LAST"]);
+  assert.deepEqual(announced, [names.slice(0, BATCH_MAX), names.slice(BATCH_MAX)]);
+});
+
+test("while commands of a batch are run, others may be read and run", () => {
+  const batch = new RequestBatch();
+  const [one, other] = [new RequestParser(batch), new RequestParser(batch)];
+  const seen: string[] = [];
+  const inner = sinkOf((request) => seen.push(request.texts().join(" ")) > 0);
+  const lent = encoded([
+    ["C", "3"],
+    ["D", "4"],
+    ["E", "5"],
+  ]);
+  const outer = sinkOf((request) => {
+    if (request.text(0) === "A") batch.lend(() => other.feed(lent, lent.length, inner, LIMITS, true));
+    return seen.push(request.texts().join(" ")) > 0;
+  });
+  const bytes = encoded([
+    ["A", "1"],
+    ["B", "22"],
+  ]);
+  one.feed(bytes, bytes.length, outer, LIMITS, true);
+  assert.deepEqual(seen, ["C 3", "D 4", "E 5", "A 1", "B 22"]);
+  assert.equal(one.pendingBytes, 0);
 });

@@ -27,16 +27,40 @@ export interface RequestLimits {
 /** The other side does not speak RESP, or beyond the limits. The message is what Redis answers before it closes the connection. */
 export class ProtocolError extends Error {}
 
-/** Runs a command; false: no more of them for now, as the client waits for something. */
-export type RequestSink = (request: Request) => boolean;
+/** Who gets the commands. */
+export interface RequestSink {
+  /** The first `count` of these will be run, in this order, as far as nothing comes between. */
+  prepare(requests: readonly Request[], count: number): void;
+  /** Runs a command; false: no more of them for now, as the client waits for something. */
+  run(request: Request): boolean;
+}
+
+/** Commands that are read before the first of them is run. */
+export const BATCH_MAX = 16;
+
+/** Where commands are read to that came whole; shared by the connections of one thread. */
+export class RequestBatch {
+  requests: readonly Request[] = Array.from({ length: BATCH_MAX }, () => new Request());
+  /** Where each of them ends. */
+  readonly ends = new Int32Array(BATCH_MAX);
+
+  /** Lets others read commands while those that were read here are being run. */
+  lend(use: () => void): void {
+    const { requests } = this;
+    const ends = this.ends.slice();
+    this.requests = Array.from({ length: BATCH_MAX }, () => new Request());
+    use();
+    this.requests = requests;
+    this.ends.set(ends);
+  }
+}
 
 /**
  * Bytes of a connection to commands (https://redis.io/docs/latest/develop/reference/protocol-spec/), both RESP arrays and inline ones. Commands that came
  * whole are read where they lie; only the start of one that is not complete is copied and, when the rest comes, continued where it ended.
  */
 export class RequestParser {
-  /** Where commands are read to that came whole; shared by the connections of one thread. */
-  readonly #shared: Request;
+  readonly #shared: RequestBatch;
   /** A command whose start has come. */
   #partial: Request | undefined;
   /** Of the command under way: arguments that it will have; 0: its first line is not known yet. */
@@ -49,7 +73,7 @@ export class RequestParser {
   #pendingBytes = 0;
   #stopped = false;
 
-  constructor(shared: Request) {
+  constructor(shared: RequestBatch) {
     this.#shared = shared;
   }
 
@@ -111,15 +135,34 @@ export class RequestParser {
   #parse(bytes: Buffer, end: number, sink: RequestSink, limits: RequestLimits, known: boolean): number {
     let start = 0;
     while (start < end && !this.#stopped) {
+      if (this.#partial === undefined) {
+        const count = readAhead(this.#shared, bytes, start, end);
+        if (count > 0) {
+          start = this.#runAhead(sink, count);
+          continue;
+        }
+      }
       const next = bytes[start] === STAR ? this.#array(bytes, start, end, limits, known) : this.#inline(bytes, start, end);
       if (next < 0) break;
-      const request = this.#partial ?? this.#shared;
+      const request = this.#partial ?? this.#shared.requests[0]!; // a batch has some
       this.#partial = undefined;
       this.#expected = 0;
       start = next;
-      if (request.count > 0 && !sink(request)) this.#stopped = true;
+      if (request.count > 0 && !sink.run(request)) this.#stopped = true;
     }
     return start;
+  }
+
+  /** Runs commands that were read ahead; where the last one of them ends that was run. */
+  #runAhead(sink: RequestSink, count: number): number {
+    const { requests, ends } = this.#shared;
+    if (count > 1) sink.prepare(requests, count);
+    for (let i = 0; i < count; i++)
+      if (!sink.run(requests[i]!)) {
+        this.#stopped = true;
+        return ends[i]!; // the others are read again
+      }
+    return ends[count - 1]!;
   }
 
   /** Where the command ends, -1 while it is not complete. */
@@ -127,8 +170,9 @@ export class RequestParser {
     let at = start;
     let request = this.#partial;
     if (request === undefined) {
-      request = this.#shared;
+      request = this.#shared.requests[0]!; // a batch has some
       request.count = 0;
+      request.hashed = 0;
       request.bytes = bytes;
       const lineEnd = lineEndOf(bytes, start + 1, end, "too big mbulk count string");
       if (lineEnd < 0) return -1;
@@ -183,6 +227,48 @@ export class RequestParser {
     this.#partial = Request.of(words);
     return found + 1;
   }
+}
+
+/** Reads commands that lie whole in these bytes and are plain; how many. What is not is left to `#array`, with all that may be wrong. */
+function readAhead({ requests, ends }: RequestBatch, bytes: Buffer, from: number, end: number): number {
+  let count = 0;
+  for (let at = from; count < BATCH_MAX; count++) {
+    at = plainEnd(requests[count]!, bytes, at, end); // a batch has so many
+    if (at < 0) break;
+    ends[count] = at;
+  }
+  return count;
+}
+
+/** Arguments of less than 10 KB, fewer than ten of them: neither more nor longer than strangers may send. Where the command ends, -1 where it is not like that. */
+function plainEnd(request: Request, bytes: Buffer, from: number, end: number): number {
+  if (from + 4 > end || bytes[from] !== STAR || bytes[from + 2] !== CR) return -1;
+  const count = bytes[from + 1]! - ZERO;
+  if (count < 1 || count > 9) return -1;
+  const { offsets, lengths } = request;
+  let at = from + 4;
+  for (let i = 0; i < count; i++) {
+    // The shortest one: `$0` and two line ends.
+    if (at + 6 > end || bytes[at] !== DOLLAR) return -1;
+    let length = bytes[at + 1]! - ZERO;
+    if (length < 0 || length > 9) return -1;
+    at += 2;
+    while (bytes[at] !== CR) {
+      const digit = bytes[at]! - ZERO;
+      if (digit < 0 || digit > 9 || length > 999) return -1;
+      length = length * 10 + digit;
+      if (++at === end) return -1;
+    }
+    at += 2;
+    offsets[i] = at;
+    lengths[i] = length;
+    at += length + 2;
+    if (at > end) return -1;
+  }
+  if (request.bytes !== bytes) request.bytes = bytes;
+  request.count = count;
+  request.hashed = 0;
+  return at;
 }
 
 /** Where the line ends, at its CR; -1 while it has not come. Throws where it is longer than any length. */

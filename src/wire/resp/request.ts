@@ -1,4 +1,5 @@
 import { latin1Of, writeLatin1 } from "../../base/latin1.ts";
+
 /** The most arguments that Redis takes in one command. */
 export const ARGUMENTS_MAX = 1024 * 1024;
 
@@ -11,6 +12,10 @@ export class Request {
   count = 0;
   offsets: Int32Array = new Int32Array(16);
   lengths: Int32Array = new Int32Array(16);
+  /** For whoever looks for what an argument names: its hash, 32 bits, … */
+  hash = 0;
+  /** … and which argument that is, 0: none. It holds until the request is filled anew. */
+  hashed = 0;
 
   /** A command from parts: what a script calls, what a journal or another server sends. */
   static of(parts: readonly (string | Uint8Array)[]): Request {

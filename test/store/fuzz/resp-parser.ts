@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import type { Random } from "../../../src/base/random.ts";
 import { commandBytes } from "../../../src/kv/propagation.ts";
-import { ProtocolError, RequestParser } from "../../../src/wire/resp/request-parser.ts";
-import { Request } from "../../../src/wire/resp/request.ts";
+import { ProtocolError, RequestBatch, RequestParser } from "../../../src/wire/resp/request-parser.ts";
 import { anyBytes, mutated, oneOf, pieces } from "./mutate.ts";
 import type { Target } from "./target.ts";
 import { anyCommand } from "./words.ts";
@@ -95,22 +94,13 @@ interface Outcome {
 }
 
 function outcomeOf(chunks: readonly Buffer[], known: boolean): Outcome {
-  const parser = new RequestParser(new Request());
+  const parser = new RequestParser(new RequestBatch());
   const commands: string[][] = [];
   let error: string | undefined;
   let fedBytes = 0;
   try {
     for (const chunk of chunks) {
-      parser.feed(
-        chunk,
-        chunk.length,
-        (request) => {
-          commands.push(request.texts());
-          return true;
-        },
-        LIMITS,
-        known,
-      );
+      parser.feed(chunk, chunk.length, { prepare: () => {}, run: (request) => commands.push(request.texts()) > 0 }, LIMITS, known);
       fedBytes += chunk.length;
       assert.ok(
         parser.pendingBytes <= fedBytes && parser.allocatedBytes <= Math.max(64 * 1024, 4 * fedBytes),

@@ -104,8 +104,7 @@ function setOf(texts: readonly string[], limits: ValueLimits): ReadValue {
 function hashOf(texts: readonly string[], limits: ValueLimits): ReadValue {
   if (texts.length % 2 !== 0) throw new RdbError("a field without a value");
   const hash = new HashValue();
-  const bounds = { entriesMax: limits["hash-max-listpack-entries"], bytesMax: limits["hash-max-listpack-value"] };
-  for (let i = 0; i < texts.length; i += 2) if (!hash.set(texts[i]!, texts[i + 1]!, bounds)) throw new RdbError("a field twice in a hash");
+  for (let i = 0; i < texts.length; i += 2) if (!hash.set(texts[i]!, texts[i + 1]!, limits)) throw new RdbError("a field twice in a hash");
   return { value: notEmpty(hash) };
 }
 
