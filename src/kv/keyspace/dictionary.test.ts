@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { createRandom } from "../../base/random.ts";
+import { Request } from "../../wire/resp/request.ts";
 import { Database } from "./database.ts";
 import { LargeString } from "./value.ts";
 
@@ -113,4 +114,23 @@ test("freed records are used again", () => {
   const { allocatedBytes } = db;
   for (let i = 0; i < 5; i++) round();
   assert.equal(db.allocatedBytes, allocatedBytes);
+});
+
+test("keys that were fetched are found as others are, and a table that grows has grown after a few batches", () => {
+  const db = database();
+  const names = Array.from({ length: 3000 }, (_, i) => `key-${i}`);
+  for (const [i, name] of names.entries()) {
+    db.setStringText(name, Buffer.from(name));
+    const wanted = [name, names[(i * 7919) % 3000]!, "x".repeat(500), `none-${i}`];
+    const requests = [...wanted.map((each) => Request.of(["GET", each])), Request.of(["PING"])];
+    db.fetch(requests, requests.length);
+    for (const [at, each] of wanted.entries()) {
+      const address = db.peek(requests[at]!, 1);
+      assert.equal(
+        address === 0 ? undefined : db.stringTextOf(address),
+        names.indexOf(each) >= 0 && names.indexOf(each) <= i ? each : undefined,
+      );
+    }
+  }
+  assert.equal(db.tableSize, 4096);
 });

@@ -158,3 +158,21 @@ test("elements of any length are pushed as bytes, and a copy does not see what f
     assert.equal(list.size, 0);
   }
 });
+
+test("what is pushed to a long list stays packed, whether a chunk is full of few large elements or of many short ones", () => {
+  for (const [bytes, count] of [
+    [512, 1000],
+    [3, 20_000],
+  ] as const) {
+    const list = new List();
+    const element = "e".repeat(bytes);
+    for (let i = 0; i < count; i++) pushBytes(list, "left", element);
+    let texts = 0;
+    list.read(0, count, { text: () => texts++, packed: () => {} });
+    assert.ok(texts <= 128, `${texts} texts`); // of the chunk that it began with
+    const chunkBytes = list.bytes - count * (bytes + 7);
+    assert.ok(chunkBytes < count * bytes, `${chunkBytes} bytes besides`);
+    for (let i = 0; i < count; i++) assert.equal(list.pop(i % 3 === 0 ? "left" : "right"), element);
+    assert.equal(list.size, 0);
+  }
+});

@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { aStore } from "../store-fixture.ts";
+
+test("INCRBY gives the sum of any two integers, where it lies or elsewhere, and an error changes nothing", () => {
+  const { call } = aStore();
+  const rows: readonly (readonly [before: string, by: string, after: string | undefined])[] = [
+    ["0", "0", "0"],
+    ["9", "1", "10"],
+    ["-1", "1", "0"],
+    ["0", "-1", "-1"],
+    ["10", "-11", "-1"],
+    ["99999999", "1", "100000000"],
+    ["2147483647", "1", "2147483648"],
+    ["2147483648", "-1", "2147483647"],
+    ["-2147483648", "-1", "-2147483649"],
+    ["123456789012345", "111111111111111", "234567900123456"],
+    ["9007199254740991", "1", "9007199254740992"],
+    ["9223372036854775806", "1", "9223372036854775807"],
+    ["9223372036854775807", "1", undefined],
+    ["-9223372036854775808", "-1", undefined],
+    ["01", "1", undefined],
+    ["1.5", "1", undefined],
+    ["", "1", undefined],
+  ];
+  // Neighbours of other lengths lie in records of other sizes.
+  for (const key of ["k", "key of 20 letters ..", "x".repeat(500)])
+    for (const [before, by, after] of rows) {
+      call("SET", key, before, "EX", "1000");
+      const reply = call("INCRBY", key, by);
+      if (after === undefined) assert.match(String(reply), /^-ERR/, `${before} + ${by}`);
+      else assert.equal(String(reply), String(Number(after)), `${before} + ${by}`);
+      assert.equal(call("GET", key), after ?? before, `${before} + ${by}`);
+      assert.equal(call("TTL", key), 1000);
+      if (after !== undefined) assert.equal(call("OBJECT", "ENCODING", key), "int");
+    }
+  call("SET", "raw", "1");
+  call("APPEND", "raw", "2");
+  assert.equal(call("OBJECT", "ENCODING", "raw"), "raw");
+  assert.equal(call("INCR", "raw"), 13);
+  assert.equal(call("OBJECT", "ENCODING", "raw"), "int");
+});
