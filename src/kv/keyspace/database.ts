@@ -4,9 +4,9 @@ import { latin1Of, writeLatin1 } from "../../base/latin1.ts";
 import type { Request } from "../../wire/resp/request.ts";
 import { copyInto } from "../../wire/resp/reply-writer.ts";
 import { Arena, byteOf, recordBytesOf, sameRecord, segmentOf, wordOf, type Address } from "./arena.ts";
-import { Dictionary, EXPIRY, HASH, HEADER_BYTES, KEY_BYTES, META, VALUE } from "./dictionary.ts";
+import { Dictionary, EXPIRY, HASH, HEADER_BYTES, KEY, KEY_BYTES, META, VALUE } from "./dictionary.ts";
 import { Expiries } from "./expiries.ts";
-import { hashOf } from "./hash.ts";
+import { hashAt, hashOf, rememberHash } from "./hash.ts";
 import { Objects } from "./objects.ts";
 import { SlotTable, type KeyTable } from "./slot-table.ts";
 import { LargeString, STRING, TYPES, type TypeName, type Value } from "./value.ts";
@@ -27,8 +27,6 @@ const CONTENT_FLAGS_MASK = FLAGS_MASK & ~MARKS_MASK;
 /** Above the flags: 24 bits of when it was used, or how often. */
 const USE_SHIFT = 8;
 const INT32_MAX = 0x7fff_ffff;
-/** What is longer may be no key, and is hashed when it is looked for. */
-const HASHED_BYTES_MAX = 128;
 /** Key and value together; what is larger becomes an object. */
 const INLINE_BYTES_MAX = 16 * 1024;
 
@@ -148,14 +146,14 @@ export class Database {
 
   /** To be called before several commands are run: what they will look for, as a rule by their first arguments, is brought near. */
   fetch(requests: readonly Request[], count: number): void {
-    for (let i = 0; i < count; i++) {
-      const request = requests[i]!; // the caller has so many
-      const length = request.count > 1 ? request.lengths[1]! : 0;
-      if (length > HASHED_BYTES_MAX) continue;
-      request.hash = hashOf(request.bytes, length === 0 ? 0 : request.offsets[1]!, length);
-      request.hashed = 1;
-    }
+    for (let i = 0; i < count; i++) rememberHash(requests[i]!, KEY); // the caller has so many
     this.#dictionary.fetch(requests, count);
+    const first = requests[0]!;
+    let same = 1;
+    while (same < count && requests[same]!.hashes[KEY] === first.hashes[KEY]) same++;
+    if (same < count || (first.hashed & (1 << KEY)) === 0) return;
+    const address = this.#dictionary.find(first.bytes, first.offsets[KEY]!, first.lengths[KEY]!, first.hashes[KEY]!);
+    if (address !== 0) this.objectOf(address)?.fetch?.(requests, count);
   }
 
   // --- looking up -------------------------------------------------------------------------------------------------------------------
@@ -303,14 +301,20 @@ export class Database {
 
   /** Sets a string; what the key held before is gone, its expiry too unless it is to be kept. */
   setString(request: Request, key: number, value: number, keepExpiry = false): Address {
-    const { bytes, offsets, lengths } = request;
-    const hash = hashAt(request, key);
-    return this.#putString(bytes, offsets[key]!, lengths[key]!, hash, bytes, offsets[value]!, lengths[value]!, keepExpiry);
+    const length = request.lengths[value]!;
+    const keyLength = request.lengths[key]!;
+    if (keyLength + length > INLINE_BYTES_MAX) return this.setObject(request, key, new LargeString(request.slice(value)), keepExpiry);
+    const address = this.#placeFor(request.bytes, request.offsets[key]!, keyLength, hashAt(request, key), length, keepExpiry);
+    copyInto(this.segmentOf(address), byteOf(address) + HEADER_BYTES + keyLength, request.bytes, request.offsets[value]!, length);
+    return address;
   }
 
   setStringText(key: string, value: Uint8Array, keepExpiry = false): Address {
+    if (key.length + value.length > INLINE_BYTES_MAX) return this.setObjectText(key, new LargeString(value), keepExpiry);
     const bytes = this.#encoded(key);
-    return this.#putString(bytes, 0, key.length, hashOf(bytes, 0, key.length), value, 0, value.length, keepExpiry);
+    const address = this.#placeFor(bytes, 0, key.length, hashOf(bytes, 0, key.length), value.length, keepExpiry);
+    copyInto(this.segmentOf(address), byteOf(address) + HEADER_BYTES + key.length, value, 0, value.length);
+    return address;
   }
 
   /** Sets an object; what the key held before is gone, its expiry too unless it is to be kept. */
@@ -661,29 +665,16 @@ export class Database {
 
   // --- records ----------------------------------------------------------------------------------------------------------------------
 
-  #putString(
-    keyBytes: Uint8Array,
-    keyFrom: number,
-    keyLength: number,
-    hash: number,
-    bytes: Uint8Array,
-    from: number,
-    length: number,
-    keepExpiry: boolean,
-  ): Address {
-    if (keyLength + length > INLINE_BYTES_MAX)
-      return this.#putObject(keyBytes, keyFrom, keyLength, new LargeString(bytes.subarray(from, from + length)), keepExpiry);
-    let address = this.#dictionary.find(keyBytes, keyFrom, keyLength, hash);
-    if (address === 0) address = this.#add(keyBytes, keyFrom, keyLength, hash, length);
-    else {
-      this.#changesFirst(address);
-      if (!keepExpiry) this.#dropExpiry(address);
-      this.#dropObject(address);
-      address = this.#resized(address, keyLength, length);
-      this.#setWord(address, META, this.#word(address, META) & ~CONTENT_FLAGS_MASK);
-    }
-    copyInto(this.segmentOf(address), byteOf(address) + HEADER_BYTES + keyLength, bytes, from, length);
-    return address;
+  /** Where the value of a string is to be written, after its key. */
+  #placeFor(keyBytes: Uint8Array, from: number, keyLength: number, hash: number, length: number, keepExpiry: boolean): Address {
+    const address = this.#dictionary.find(keyBytes, from, keyLength, hash);
+    if (address === 0) return this.#add(keyBytes, from, keyLength, hash, length);
+    this.#changesFirst(address);
+    if (!keepExpiry) this.#dropExpiry(address);
+    this.#dropObject(address);
+    const to = this.#resized(address, keyLength, length);
+    this.#setWord(to, META, this.#word(to, META) & ~CONTENT_FLAGS_MASK);
+    return to;
   }
 
   #putObject(keyBytes: Uint8Array, from: number, length: number, value: Value, keepExpiry: boolean): Address {
@@ -787,9 +778,6 @@ export class Database {
     return this.#scratch;
   }
 }
-
-const hashAt = (request: Request, index: number): number =>
-  request.hashed === index ? request.hash : hashOf(request.bytes, request.offsets[index]!, request.lengths[index]!);
 
 function digitsOf(value: number): number {
   let digits = 1;

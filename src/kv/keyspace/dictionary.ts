@@ -17,6 +17,12 @@ export const HEADER_BYTES = 24;
 /** Units from the start of a short record nearly to its end, which may lie in another cache line. */
 const SECOND_LINE = 5;
 
+/** What the buckets of a batch hold. */
+const FETCHED = new Uint32Array(BATCH_MAX);
+
+/** Index of the argument that is a key, as a rule. */
+export const KEY = 1;
+
 const BUCKETS_MIN = 4;
 /** Keys for each bucket from which on the table grows, whatever memory that takes. */
 const LOAD_MAX = 1.618;
@@ -36,7 +42,6 @@ export class Dictionary {
   #next: Uint32Array<ArrayBuffer> | undefined;
   #moved = 0;
   #count = 0;
-  readonly #fetched = new Uint32Array(BATCH_MAX);
   /** Only so that what is fetched is not left out as useless. */
   #sum = 0;
 
@@ -62,16 +67,16 @@ export class Dictionary {
   }
 
   /**
-   * To be called between commands: looks at what will be met where the hashed arguments of these requests are looked for as keys: each look waits for memory, but not for the others, so that all of
+   * To be called between commands: looks at what will be met where the first arguments of these requests, if they are hashed, are looked for as keys: each look waits for memory, but not for the others, so that all of
    * them take little longer than one. A move goes on as well: until it is over, many keys are looked for in two tables.
    */
   fetch(requests: readonly Request[], count: number): void {
     if (this.#next !== undefined) this.move(count);
     const table = this.#table;
     const { words } = this.#arena;
-    const addresses = this.#fetched;
+    const addresses = FETCHED;
     const mask = table.length - 1;
-    for (let i = 0; i < count; i++) addresses[i] = table[requests[i]!.hash & mask]!;
+    for (let i = 0; i < count; i++) addresses[i] = table[requests[i]!.hashes[KEY]! & mask]!;
     let sum = this.#sum;
     for (let i = 0; i < count; i++) {
       const address = addresses[i]!;
@@ -87,7 +92,7 @@ export class Dictionary {
       const record = words[segmentOf(address)]!;
       const word = wordOf(address);
       const next = record[word + NEXT]!;
-      if (next !== 0 && (record[word + HASH]! | 0) !== requests[i]!.hash) sum ^= words[segmentOf(next)]![wordOf(next) + HASH]!;
+      if (next !== 0 && (record[word + HASH]! | 0) !== requests[i]!.hashes[KEY]) sum ^= words[segmentOf(next)]![wordOf(next) + HASH]!;
     }
     this.#sum = sum;
   }

@@ -1,4 +1,5 @@
 import { randomInt } from "node:crypto";
+import { HASHES_MAX, type Request } from "../../wire/resp/request.ts";
 
 /** A secret of this process: without it nobody can choose keys that all fall into one bucket. */
 const KEY0 = randomInt(2 ** 32) | 0;
@@ -37,3 +38,20 @@ export function hashOf(bytes: Uint8Array, from: number, length: number): number 
   }
   return v1 ^ v3;
 }
+
+/** What is longer may be something else than a name, and is hashed when it is looked for. */
+const REMEMBERED_BYTES_MAX = 128;
+
+/** Hashes an argument, so that `hashAt` will be quick; not where it is long or not there. `index` below `HASHES_MAX`. */
+export function rememberHash(request: Request, index: number): void {
+  const length = index < request.count ? request.lengths[index]! : Infinity;
+  if (length > REMEMBERED_BYTES_MAX) return;
+  request.hashes[index] = hashOf(request.bytes, request.offsets[index]!, length);
+  request.hashed |= 1 << index;
+}
+
+/** The hash of an argument. */
+export const hashAt = (request: Request, index: number): number =>
+  index < HASHES_MAX && (request.hashed & (1 << index)) !== 0
+    ? request.hashes[index]!
+    : hashOf(request.bytes, request.offsets[index]!, request.lengths[index]!);

@@ -5,7 +5,7 @@ import { SLOT_COUNT, slotOfBytes } from "./key-slot.ts";
 /** What finds records by their keys: one dictionary, or one for each slot. */
 export type KeyTable = Pick<
   Dictionary,
-  "count" | "tableBytes" | "buckets" | "find" | "insert" | "remove" | "replace" | "move" | "scan" | "each" | "random" | "clear"
+  "count" | "tableBytes" | "buckets" | "fetch" | "find" | "moving" | "insert" | "remove" | "replace" | "move" | "scan" | "each" | "random" | "clear"
 >;
 
 /** Slots are counted in groups of so many, so that a random one is found without asking all. */
@@ -50,6 +50,9 @@ export class SlotTable implements KeyTable {
     return slotOfBytes(this.#arena.bytes[segmentOf(address)]!, byteOf(address) + HEADER_BYTES, length);
   }
 
+  /** Nothing: keys of several commands lie in tables of their own, few in each. */
+  fetch(): void {}
+
   find(bytes: Uint8Array, from: number, length: number, hash: number): Address {
     return this.#slots[slotOfBytes(bytes, from, length)]?.find(bytes, from, length, hash) ?? 0;
   }
@@ -93,6 +96,10 @@ export class SlotTable implements KeyTable {
     this.#slots[slot] = dictionary;
     this.#changed(slot, (dictionary?.count ?? 0) - (before?.count ?? 0), (dictionary?.tableBytes ?? 0) - (before?.tableBytes ?? 0));
     return before;
+  }
+
+  get moving(): boolean {
+    return this.#slots.some((slot) => slot?.moving === true);
   }
 
   move(buckets: number): void {

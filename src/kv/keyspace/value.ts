@@ -1,3 +1,5 @@
+import type { Request } from "../../wire/resp/request.ts";
+
 /** What a key can hold, by the number that stands in its record. */
 export const TYPES = ["string", "list", "set", "zset", "hash", "stream"] as const;
 export type TypeName = (typeof TYPES)[number];
@@ -25,6 +27,8 @@ export interface Value {
   parts?(): Iterable<string>;
   /** What `DEBUG OBJECT` tells of it besides: `ql_nodes:1`. */
   readonly debug?: string;
+  /** To be called before several commands are run that are all about this value: what they will look for in it is brought near. */
+  fetch?(requests: readonly Request[], count: number): void;
 }
 
 /** A string too large for a record. Grows in place. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { array, assert as check, constantFrom, nat, oneof, property, record, string } from "fast-check";
+import { Request } from "../../wire/resp/request.ts";
 import { HashValue, type HashLimits } from "./hash-value.ts";
 
 const LIMITS: HashLimits = { "hash-max-listpack-entries": 128, "hash-max-listpack-value": 64 };
@@ -55,4 +56,21 @@ test("a hash is a listpack until it has too many fields or one is too long, and 
   assert.equal(long.encoding, "hashtable");
   long.set("field-0", "v", LIMITS);
   assert.equal(long.copy().encoding, "hashtable");
+});
+
+test("fields that were fetched are set and found as others are", () => {
+  const hash = new HashValue();
+  const model = new Map<string, string>();
+  for (let i = 0; i < 2000; i++) {
+    const requests = [i, (i * 7919) % 2000, i + 1].map((number) => Request.of(["HSET", "h", `field-${number}`, `value ${i}`]));
+    requests.push(Request.of(["HLEN", "h"]), Request.of(["HSET", "h", "long".repeat(50), String(i)]));
+    hash.fetch(requests, requests.length);
+    for (const request of requests.filter(({ count }) => count === 4)) {
+      const field = request.text(2);
+      assert.equal(hash.setFrom(request, 2, 3, LIMITS), !model.has(field));
+      model.set(field, request.text(3));
+    }
+  }
+  for (const [field, value] of model) assert.equal(hash.get(field), value);
+  assert.equal(hash.size, model.size);
 });

@@ -1,4 +1,5 @@
 import type { Request } from "../../wire/resp/request.ts";
+import { hashAt, hashOf } from "../keyspace/hash.ts";
 import { HASH_TYPE, type Value } from "../keyspace/value.ts";
 import {
   afterItem,
@@ -16,6 +17,8 @@ import {
 import { PairTable } from "./pair-table.ts";
 import { scanDown } from "./scan-down.ts";
 
+/** Index of the argument that is a field, as a rule. */
+const FIELD = 2;
 /** Of the hash itself, with the text that it is packed in. */
 const HASH_BYTES = 100;
 
@@ -91,7 +94,8 @@ export class HashValue implements Value {
     const table = this.#table;
     if (table === undefined) return this.set(request.text(field), request.text(value), limits);
     const { bytes, offsets, lengths } = request;
-    const added = table.set(bytes, offsets[field]!, lengths[field]!, bytes, offsets[value]!, lengths[value]!);
+    const hash = hashAt(request, field);
+    const added = table.set(hash, bytes, offsets[field]!, lengths[field]!, bytes, offsets[value]!, lengths[value]!);
     this.#nameAfter(lengths[field]!, lengths[value]!, limits);
     return added;
   }
@@ -135,6 +139,10 @@ export class HashValue implements Value {
     return position >= 0;
   }
 
+  fetch(requests: readonly Request[], count: number): void {
+    this.#table?.fetch(requests, count, FIELD);
+  }
+
   /** As `scanDown`; one named `listpack` is visited whole. */
   scan(cursor: number, count: number, visit: (position: number) => void): number {
     return scanDown(cursor, this.size, this.#named === "listpack" ? Infinity : count, visit);
@@ -163,5 +171,5 @@ function findText(table: PairTable, field: string): number {
 
 function setText(table: PairTable, field: string, value: string): boolean {
   const bytes = Buffer.from(field + value, "latin1");
-  return table.set(bytes, 0, field.length, bytes, field.length, value.length);
+  return table.set(hashOf(bytes, 0, field.length), bytes, 0, field.length, bytes, field.length, value.length);
 }

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createRandom } from "../../base/random.ts";
+import { hashOf } from "../keyspace/hash.ts";
 import { PairTable } from "./pair-table.ts";
 
 const set = (table: PairTable, field: string, value: string): boolean => {
   const bytes = Buffer.from(field + value, "latin1");
-  return table.set(bytes, 0, field.length, bytes, field.length, value.length);
+  return table.set(hashOf(bytes, 0, field.length), bytes, 0, field.length, bytes, field.length, value.length);
 };
 
 const find = (table: PairTable, field: string): number => {

@@ -1,12 +1,16 @@
 import { latin1Of } from "../../base/latin1.ts";
 import { copyInto } from "../../wire/resp/reply-writer.ts";
-import { hashOf } from "../keyspace/hash.ts";
+import { hashOf, rememberHash } from "../keyspace/hash.ts";
+import type { Request } from "../../wire/resp/request.ts";
 
 /** An entry: its position, lengths of field and value, and their bytes, filled up to a whole word. */
 const HEADER_BYTES = 8;
 /** What has more lies in buffers of its own, and its entry is nothing but a header. */
 const ITEM_BYTES_MAX = 4096;
 const LONG = 0xffff_ffff;
+
+/** Words from the start of a short entry nearly to its end, which may lie in another cache line. */
+const SECOND_LINE = 7;
 
 /** Memory comes in such pieces; the first one grows to that size. */
 const SEGMENT_BITS = 20;
@@ -51,6 +55,8 @@ export class PairTable {
   /** By position. */
   readonly #long = new Map<number, LongPair>();
   #longBytes = 0;
+  /** Only so that what is fetched is not left out as useless. */
+  #sum = 0;
   readonly #moved: ((locationOf: (before: number) => number) => void) | undefined;
 
   /** `moved` is told when all entries lie elsewhere. */
@@ -155,9 +161,25 @@ export class PairTable {
     return latin1Of(this.#bytes[location >>> WORD_BITS]!, from, from + (lengths >>> 16));
   }
 
-  /** True where the field, the first `length` bytes from `from` on, is new. */
-  set(bytes: Buffer, from: number, length: number, value: Buffer, valueFrom: number, valueLength: number): boolean {
-    const hash = hashOf(bytes, from, length);
+  /** Looks at what `set` and `find` will meet where these arguments are looked for as fields, as `Dictionary.fetch` does. */
+  fetch(requests: readonly Request[], count: number, field: number): void {
+    const slots = this.#slots;
+    const mask = (slots.length >>> 1) - 1;
+    let sum = this.#sum;
+    for (let i = 0; i < count; i++) rememberHash(requests[i]!, field);
+    for (let i = 0; i < count; i++) sum ^= slots[2 * (requests[i]!.hashes[field]! & mask)]!;
+    for (let i = 0; i < count; i++) {
+      const hash = requests[i]!.hashes[field]!;
+      let slot = hash & mask;
+      while (slots[2 * slot + 1] !== 0 && (slots[2 * slot]! | 0) !== hash) slot = (slot + 1) & mask;
+      const location = slots[2 * slot + 1]! - 1;
+      if (location >= 0) sum ^= this.#lengthsAt(location) ^ this.#words[location >>> WORD_BITS]![(location + SECOND_LINE) & WORD_MASK]!;
+    }
+    this.#sum = sum;
+  }
+
+  /** True where the field, the first `length` bytes from `from` on with this hash, is new. */
+  set(hash: number, bytes: Buffer, from: number, length: number, value: Buffer, valueFrom: number, valueLength: number): boolean {
     const slot = this.#slotOf(bytes, from, length, hash);
     if (slot < 0) this.#add(hash, bytes, from, length, value, valueFrom, valueLength);
     else this.#replace(slot, bytes, from, length, value, valueFrom, valueLength);

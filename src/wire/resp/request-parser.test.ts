@@ -138,7 +138,7 @@ test("commands that came together are announced together before the first is run
     run: (request) => seen.push(request.text(0)) > 0,
   };
   const names = Array.from({ length: BATCH_MAX + 2 }, (_, i) => `N${i}`);
-  const many = ["MANY", ..."abcdefghij"];
+  const many = ["MANY", ..."abcdefghij".split("")];
   const bytes = Buffer.concat([
     encoded(names.map((name) => [name, "x"])),
     encoded([many]),

@@ -3,6 +3,9 @@ import { latin1Of, writeLatin1 } from "../../base/latin1.ts";
 /** The most arguments that Redis takes in one command. */
 export const ARGUMENTS_MAX = 1024 * 1024;
 
+/** Arguments of which a request remembers hashes. */
+export const HASHES_MAX = 4;
+
 /**
  * One command as it came: the name and its arguments, as ranges of one buffer. The parser fills the same object for every command, so whoever
  * keeps it beyond the command's end takes a `copy`. Text is latin-1: one character for one byte, so that nothing binary is lost.
@@ -12,9 +15,9 @@ export class Request {
   count = 0;
   offsets: Int32Array = new Int32Array(16);
   lengths: Int32Array = new Int32Array(16);
-  /** For whoever looks for what an argument names: its hash, 32 bits, … */
-  hash = 0;
-  /** … and which argument that is, 0: none. It holds until the request is filled anew. */
+  /** For whoever looks for what an argument names: hashes of the first ones, 32 bits each, … */
+  readonly hashes = new Int32Array(HASHES_MAX);
+  /** … and which are there, a bit for each. They hold until the request is filled anew. */
   hashed = 0;
 
   /** A command from parts: what a script calls, what a journal or another server sends. */
