@@ -5,7 +5,20 @@ import { SLOT_COUNT, slotOfBytes } from "./key-slot.ts";
 /** What finds records by their keys: one dictionary, or one for each slot. */
 export type KeyTable = Pick<
   Dictionary,
-  "count" | "tableBytes" | "buckets" | "fetch" | "find" | "moving" | "insert" | "remove" | "replace" | "move" | "scan" | "each" | "random" | "clear"
+  | "count"
+  | "tableBytes"
+  | "buckets"
+  | "fetch"
+  | "find"
+  | "moving"
+  | "insert"
+  | "remove"
+  | "replace"
+  | "move"
+  | "scan"
+  | "each"
+  | "random"
+  | "clear"
 >;
 
 /** Slots are counted in groups of so many, so that a random one is found without asking all. */
