@@ -84,18 +84,25 @@ async function cliPage(): Promise<string> {
   const commands = await allCommands();
   return `# Commands
 
-${commands.map(commandSection).join("\n\n")}`;
+${commands.flatMap((command) => commandSections(command, "anax")).join("\n\n")}`;
 }
 
-function commandSection(command: Command): string {
-  const usage = [`anax ${command.name()}`, command.usage()].join(" ");
+/** A command, and those below it. */
+function commandSections(command: Command, above: string): readonly string[] {
+  return [commandSection(command, above), ...command.commands.flatMap((each) => commandSections(each, `${above} ${command.name()}`))];
+}
+
+function commandSection(command: Command, above: string): string {
+  const name = `${above} ${command.name()}`;
+  const usage = [name, command.usage()].join(" ");
+  if (command.commands.length > 0) return `## ${name}\n\n${command.description()}`;
   const options = command.options
     .filter((option) => !option.hidden)
     .map(({ flags, description, defaultValueDescription, envVar }) => {
       const extra = [defaultValueDescription && `default ${defaultValueDescription}`, envVar && `\`${envVar}\``].filter(Boolean).join(", ");
       return `| \`${cell(flags)}\` | ${cell(description)}${extra === "" ? "" : ` (${extra})`} |`;
     });
-  return `## anax ${command.name()}
+  return `## ${name}
 
 ${command.description()}
 

@@ -9,7 +9,7 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Which rooms a room may import besides itself. Services meet through ports that `node` plugs, never directly. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  cli: ["node", "p2p", "wire", "disk", "base"],
+  cli: ["node", "p2p", "volume", "wire", "disk", "base"],
   node: ["control", "p2p", "kv", "volume", "register", "disk", "wire", "base"],
   control: ["register", "disk", "wire", "base"],
   p2p: ["disk", "wire", "base"],

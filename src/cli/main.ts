@@ -12,6 +12,7 @@ export const COMMANDS: CommandTable = {
   scheduler: { summary: "run a scheduler", load: () => import("./commands/scheduler.ts") },
   daemon: { summary: "run a daemon (with --seed: one that reads sources for the others)", load: () => import("./commands/daemon.ts") },
   store: { summary: "run the Redis-compatible store (not complete yet)", load: () => import("./commands/store.ts") },
+  volume: { summary: "create, inspect, change and delete volumes", load: () => import("./commands/volume.ts") },
   ...calls,
   config: { summary: "print, check and describe the settings", load: () => import("./commands/config.ts") },
   doctor: { summary: "check this machine and say what to mend", load: () => import("./commands/doctor.ts") },

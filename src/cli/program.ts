@@ -51,6 +51,7 @@ async function programFor(argv: readonly string[], commands: CommandTable): Prom
 
 /** Errors of a command must reach `runProgram` as exceptions, instead of ending the process with a text of their own. */
 function tame(command: Command): Command {
+  command.commands.forEach(tame);
   return command.exitOverride().configureOutput({ outputError: () => undefined });
 }
 

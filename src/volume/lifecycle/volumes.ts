@@ -5,12 +5,14 @@ import { isoText, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { syncDirectory } from "../../disk/descriptor.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
-import type { Session, VolumeControl } from "../meta/control.ts";
+import type { DirectoryQuota, Session, VolumeControl } from "../meta/control.ts";
 import { formatSqlite } from "../meta/sqlite/format.ts";
 import { openSqliteControl } from "../meta/sqlite/sqlite-control.ts";
+import type { VolumeUsage } from "../meta/verbs.ts";
 import { masterKeyOf, newKeyId, secretOf, sha256Of } from "./access-keys.ts";
 import { Catalog, mustFind } from "./catalog.ts";
 import { notifyWatchers } from "./events.ts";
+import { checkVolume, collectVolume, countVolume, inodeOf, withVerbs, type FsckOptions, type GcOptions } from "./upkeep.ts";
 import { volumePaths, volumesDir } from "./volume-paths.ts";
 import type { VolumeRecord } from "./volume-record.ts";
 import { nextState } from "./volume-state.ts";
@@ -33,6 +35,10 @@ export interface AccessKey {
   readonly id: string;
   /** Shown once. */
   readonly secret: string;
+}
+
+export interface PathQuota extends DirectoryQuota {
+  readonly path: string;
 }
 
 export type VolumeUpdate = Partial<
@@ -175,6 +181,46 @@ export class Volumes {
     if (volume.state === "deleted" || volume.state === "purging") return [];
     await using control = this.control(volume);
     return await control.sessions();
+  }
+
+  /** What it contains; undefined once it is being purged. */
+  async usage(volume: VolumeRecord): Promise<VolumeUsage | undefined> {
+    if (volume.state === "deleted" || volume.state === "purging") return undefined;
+    return withVerbs(this.dataDir, volume, async (verbs) => verbs.statfs());
+  }
+
+  /** Directories with a quota, by path from the root of the volume. */
+  async quotas(nameOrUuid: string): Promise<readonly PathQuota[]> {
+    const volume = this.get(nameOrUuid);
+    await using control = this.control(volume);
+    const quotas = await control.quotas();
+    return await Promise.all(quotas.map(async (quota) => ({ ...quota, path: await control.pathOf(quota.ino) })));
+  }
+
+  /** Zero for both limits removes it; undefined then. Throws `input.invalid` for what is no directory. */
+  async setQuota(
+    nameOrUuid: string,
+    path: string,
+    limits: { readonly bytesMax: number; readonly inodesMax: number },
+  ): Promise<PathQuota | undefined> {
+    const volume = this.get(nameOrUuid);
+    const ino = await withVerbs(this.dataDir, volume, (verbs) => inodeOf(verbs, path));
+    await using control = this.control(volume);
+    const quota = await control.setQuota(ino, limits);
+    if (typeof quota === "number") throw new AnaxError("input.invalid", { path, reason: "not a directory" });
+    return quota === undefined ? undefined : { ...quota, path: await control.pathOf(ino) };
+  }
+
+  gc(nameOrUuid: string, options: GcOptions): ReturnType<typeof collectVolume> {
+    return collectVolume(this.dataDir, this.get(nameOrUuid), options);
+  }
+
+  fsck(nameOrUuid: string, options: FsckOptions): ReturnType<typeof checkVolume> {
+    return checkVolume(this.dataDir, this.get(nameOrUuid), options);
+  }
+
+  stats(nameOrUuid: string): ReturnType<typeof countVolume> {
+    return countVolume(this.dataDir, this.get(nameOrUuid));
   }
 
   /** Throws `volume.unreachable` where the metadata are not there. */

@@ -71,6 +71,8 @@ export interface VolumeControl extends AsyncDisposable {
   /** What sessions but this one changed after `seq`. */
   changesSince(seq: number, sessionId: number): Promise<ForeignChanges>;
 
+  /** From the root of the volume, as text; the number where it has no name. Of a file with several names, one of them. */
+  pathOf(ino: number): Promise<string>;
   quotas(): Promise<readonly DirectoryQuota[]>;
   /** Counts what lies below the directory now; zero for both limits removes the quota. ENOTDIR, ENOENT as number. */
   setQuota(ino: number, limits: { readonly bytesMax: number; readonly inodesMax: number }): Promise<DirectoryQuota | number | undefined>;

@@ -39,7 +39,8 @@ export const COOKIE_MIN = 16;
  *   A volume in its undelete window answers changes with EROFS.
  * - **When it counts**: what a verb did, this object's later verbs see. Others see it, and the death of this process leaves it, after `settle()`;
  *   a loss of power leaves it after `settle` with `durable`. An engine settles by itself after so many verbs or milliseconds, but SQLite keeps other writers
- *   of the volume out meanwhile: **a thread that is about to wait for its next request calls `settle()` first**, when nothing else is there to be done.
+ *   of the volume out meanwhile: **a thread that is about to wait for its next request calls `settle()` first**, when nothing else is there to be done. A
+ *   commit costs about five times as much as the change: a thread that can wait with a deadline does better to settle only when nothing came for a millisecond.
  */
 export interface VolumeVerbs extends AsyncDisposable {
   /** Of the volume that these verbs speak to. */

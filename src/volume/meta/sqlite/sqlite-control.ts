@@ -4,7 +4,9 @@ import type { Clock } from "../../../base/clock.ts";
 import { AnaxError } from "../../../base/errors.ts";
 import type { DirectoryQuota, ForeignChanges, Pulse, Session, SessionInfo, VolumeControl, VolumeFence } from "../control.ts";
 import { EVERYTHING, UNLOCKED } from "./changes.ts";
+import { ROOT_INO } from "../verbs.ts";
 import { failureOf } from "./failure.ts";
+import { DEPTH_MAX } from "./quotas.ts";
 import { openDatabase } from "./schema.ts";
 import { Sessions } from "./sessions.ts";
 import { inTransaction } from "./transaction.ts";
@@ -98,8 +100,22 @@ class SqliteControl implements VolumeControl {
     });
   }
 
+  pathOf(ino: number): Promise<string> {
+    return this.#read(() => {
+      const edge = this.#database.prepare("SELECT parent, name FROM edge WHERE ino = ? LIMIT 1");
+      const names: string[] = [];
+      for (let at = ino; at !== ROOT_INO && names.length < DEPTH_MAX;) {
+        const row = edge.get(at);
+        if (row === undefined) return `#${ino}`;
+        names.unshift(Buffer.from(String(row["name"]), "latin1").toString("utf8"));
+        at = Number(row["parent"]);
+      }
+      return `/${names.join("/")}`;
+    });
+  }
+
   quotas(): Promise<readonly DirectoryQuota[]> {
-    return this.#read(() => this.#database.prepare("SELECT * FROM quota ORDER BY ino").all().map(quotaOf));
+    return this.#read(() => this.#database.prepare("SELECT * FROM quota ORDER BY ino LIMIT 10000").all().map(quotaOf));
   }
 
   setQuota(

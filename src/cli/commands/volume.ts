@@ -1,0 +1,28 @@
+import { Command } from "commander";
+import { fsckCommand, gcCommand, statsCommand } from "../volume/collection.ts";
+import { deleteCommand, purgeCommand, undeleteCommand } from "../volume/deletion.ts";
+import { keyCommand } from "../volume/keys.ts";
+import { quotaCommand } from "../volume/quota.ts";
+import { createCommand, infoCommand, listCommand, updateCommand } from "../volume/records.ts";
+
+export function command(): Command {
+  const volume = new Command("volume")
+    .description("Create, inspect, change and delete volumes. They lie in the data directory; nothing has to run.")
+    .usage("<command> …");
+  for (const make of [
+    createCommand,
+    listCommand,
+    infoCommand,
+    updateCommand,
+    keyCommand,
+    quotaCommand,
+    deleteCommand,
+    undeleteCommand,
+    purgeCommand,
+    statsCommand,
+    gcCommand,
+    fsckCommand,
+  ])
+    volume.addCommand(make());
+  return volume;
+}

@@ -1,0 +1,150 @@
+import { InvalidArgumentError, Option, type Command } from "commander";
+import { isoText } from "../../base/clock.ts";
+import { formatBytes, formatDuration } from "../../base/units.ts";
+import type { VolumeRecord } from "../../volume/lifecycle/volume-record.ts";
+import type { VolumeUpdate } from "../../volume/lifecycle/volumes.ts";
+import { bytesOption, countOption, durationOption } from "../options.ts";
+import { printJson, printLine } from "../output.ts";
+import { printTable } from "../table.ts";
+import { actor, limitText, recordJson, report, volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
+
+const HOUR_MS = 3_600_000;
+
+interface RecordOptions extends VolumeOptions {
+  readonly owner?: string;
+  readonly capacity?: number;
+  readonly inodes?: number;
+  readonly undeleteWindow?: number;
+  readonly onDelete?: VolumeRecord["onDelete"];
+}
+
+/** Attributes that are given at creation, or changed later. */
+function withAttributes(command: Command): Command {
+  return command
+    .option("--owner <name>", "whom it belongs to (default: who creates it)")
+    .option("--capacity <size>", "most bytes of content, such as 500GiB; 0: no limit", bytesOption)
+    .option("--inodes <count>", "most files and directories; 0: no limit", countOption)
+    .option("--undelete-window <duration>", "how long it can be undeleted (default: 48h)", durationOption)
+    .addOption(new Option("--on-delete <policy>", "when its clients leave (default: detach-now)").choices(["detach-now", "at-purge"]));
+}
+
+interface CreateOptions extends RecordOptions {
+  readonly readOnly?: boolean;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly mode: number;
+}
+
+export function createCommand(): Command {
+  return withAttributes(volumeCommand("create <name>", "Create a volume. Prints its access key; the secret is shown this once."))
+    .option("--read-only", "nobody may change anything")
+    .option("--uid <id>", "owner of its root directory (default: who creates it)", countOption)
+    .option("--gid <id>", "group of its root directory", countOption)
+    .option("--mode <octal>", "permissions of its root directory", modeOption, 0o755)
+    .action(async (name: string, options: CreateOptions) => {
+      const { volume, key } = await volumesOf(options).create({
+        name,
+        owner: options.owner ?? actor().split("@")[0]!, // split never gives an empty list
+        capacityBytes: options.capacity ?? 0,
+        inodesMax: options.inodes ?? 0,
+        readOnly: options.readOnly === true,
+        onDelete: options.onDelete ?? "detach-now",
+        undeleteMs: options.undeleteWindow ?? 48 * HOUR_MS,
+        uid: options.uid ?? process.getuid?.() ?? 0,
+        gid: options.gid ?? process.getgid?.() ?? 0,
+        permissions: options.mode,
+      });
+      report(options, volume, `created volume ${volume.name} (${volume.uuid})\naccess key ${key.id}\nsecret     ${key.secret}`, { key });
+    });
+}
+
+export function listCommand(): Command {
+  return volumeCommand("list", "List the volumes.")
+    .option("--all", "also those that are deleted for good")
+    .action((options: VolumeOptions & { readonly all?: boolean }) => {
+      const volumes = volumesOf(options)
+        .list()
+        .filter(({ state }) => options.all === true || state !== "deleted");
+      if (options.json === true) return volumes.forEach((volume) => printJson(recordJson(volume)));
+      if (volumes.length === 0) return printLine("No volumes here yet. Try: anax volume create NAME");
+      printTable(
+        ["NAME", "STATE", "OWNER", "CAPACITY", "CREATED", "UUID"],
+        volumes.map((volume) => [
+          volume.name,
+          stateText(volume),
+          volume.owner,
+          limitText(volume.capacityBytes),
+          isoText(volume.createdAtMs),
+          volume.uuid,
+        ]),
+        [3],
+      );
+    });
+}
+
+export function infoCommand(): Command {
+  return volumeCommand("info <name>", "Show a volume: its record, usage, clients and access keys.").action(
+    async (name: string, options: VolumeOptions) => {
+      const volumes = volumesOf(options);
+      const volume = volumes.get(name);
+      const sessions = await volumes.sessions(volume);
+      const keys = volumes.keys(name);
+      const usage = await volumes.usage(volume);
+      const clients = sessions.map(({ startedAtMs, seenAtMs, ...rest }) => ({
+        ...rest,
+        startedAt: isoText(startedAtMs),
+        seenAt: isoText(seenAtMs),
+      }));
+      if (options.json === true) return printJson({ ...recordJson(volume), usage, clients, keys: keys.map(({ id }) => id) });
+      printLine(`${volume.name} (${volume.uuid}), epoch ${volume.epoch}`);
+      printLine(`state      ${stateText(volume)}${volume.readOnly ? ", read-only" : ""}`);
+      printLine(`owner      ${volume.owner}`);
+      printLine(`content    ${formatBytes(usage?.usedBytes ?? 0)} of ${limitText(volume.capacityBytes)}`);
+      printLine(`inodes     ${usage?.usedInodes ?? 0} of ${volume.inodesMax === 0 ? "no limit" : volume.inodesMax}`);
+      printLine(`deletion   ${formatDuration(volume.undeleteMs)} to undelete; clients: ${volume.onDelete}`);
+      printLine(`keys       ${keys.map(({ id }) => id).join(", ") || "none"}`);
+      for (const { id, host, pid, mountpoint, seenAt } of clients)
+        printLine(`client     ${id}: ${mountpoint} on ${host}, pid ${pid}, last seen ${seenAt}`);
+    },
+  );
+}
+
+interface UpdateOptions extends RecordOptions {
+  readonly name?: string;
+  readonly readOnly?: boolean;
+  readonly writable?: boolean;
+}
+
+export function updateCommand(): Command {
+  return withAttributes(volumeCommand("update <name>", "Change attributes of a volume; clients learn of it at once."))
+    .option("--name <name>", "another name")
+    .option("--read-only", "nobody may change anything from now on")
+    .option("--writable", "changes are allowed again")
+    .action(async (name: string, options: UpdateOptions) => {
+      const readOnly = options.readOnly === true ? true : options.writable === true ? false : undefined;
+      const changes: VolumeUpdate = defined({
+        name: options.name,
+        owner: options.owner,
+        capacityBytes: options.capacity,
+        inodesMax: options.inodes,
+        undeleteMs: options.undeleteWindow,
+        onDelete: options.onDelete,
+        readOnly,
+      });
+      const volume = await volumesOf(options).update(name, changes);
+      report(options, volume, `updated ${volume.name}: ${Object.keys(changes).join(", ") || "nothing"}`);
+    });
+}
+
+/** Without what is undefined: absent means unchanged. */
+const defined = (changes: { readonly [K in keyof VolumeUpdate]: VolumeUpdate[K] | undefined }): VolumeUpdate =>
+  Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
+
+function stateText({ state, purgeAtMs }: VolumeRecord): string {
+  return state === "deleting" && purgeAtMs !== undefined ? `deleting, undelete before ${isoText(purgeAtMs)}` : state;
+}
+
+function modeOption(text: string): number {
+  if (!/^[0-7]{3,4}$/.test(text)) throw new InvalidArgumentError("expected octal permissions such as 755");
+  return Number.parseInt(text, 8);
+}
