@@ -14,6 +14,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "docker-registry": "docker-registry",
   "etcd-server": "etcd",
   fish: "fish",
+  fuse3: "fusermount3",
   iproute2: "ip",
   iptables: "iptables",
   nginx: "nginx",

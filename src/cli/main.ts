@@ -13,6 +13,8 @@ export const COMMANDS: CommandTable = {
   daemon: { summary: "run a daemon (with --seed: one that reads sources for the others)", load: () => import("./commands/daemon.ts") },
   store: { summary: "run the Redis-compatible store (not complete yet)", load: () => import("./commands/store.ts") },
   volume: { summary: "create, inspect, change and delete volumes", load: () => import("./commands/volume.ts") },
+  mount: { summary: "mount a volume on a directory", load: () => import("./commands/mount.ts") },
+  umount: { summary: "unmount a volume", load: () => import("./commands/umount.ts") },
   ...calls,
   config: { summary: "print, check and describe the settings", load: () => import("./commands/config.ts") },
   doctor: { summary: "check this machine and say what to mend", load: () => import("./commands/doctor.ts") },

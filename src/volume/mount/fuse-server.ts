@@ -1,0 +1,246 @@
+import { read as readCallback, readSync, writeSync } from "node:fs";
+import { promisify } from "node:util";
+import { mayRepeat, backoffMs, type Backoff } from "../../base/retry.ts";
+import type { Clock } from "../../base/clock.ts";
+import { errorOf, systemCodeOf, type AnaxError } from "../../base/errors.ts";
+import { createRandom } from "../../base/random.ts";
+import { ERRNO } from "../../wire/fuse/errno.ts";
+import { FuseReply, OUT_HEADER_BYTES } from "../../wire/fuse/reply.ts";
+import { FuseError, FuseRequest } from "../../wire/fuse/request.ts";
+import { isPending, type Answer } from "../meta/verbs.ts";
+import { CHANGES, CONTENT, ENDS, HANDLERS, IO_BYTES_MAX, SETTLES } from "./handlers.ts";
+import type { EndReason } from "./messages.ts";
+import { NO_REPLY, type ServedMount } from "./served-mount.ts";
+
+const read = promisify(readCallback);
+
+/** Requests that wait for an engine elsewhere at once; more are left with the kernel. */
+const SLOTS_MAX = 64;
+/** The kernel wants room for the largest write with its headers. */
+const SLOT_BYTES = IO_BYTES_MAX + 4096;
+const RETRY: Backoff = { attemptsMax: Number.POSITIVE_INFINITY, firstMs: 50, maxMs: 2000 };
+
+/** A request on its way, with the buffer for its answer. */
+interface Slot {
+  readonly request: FuseRequest;
+  readonly reply: FuseReply;
+  startedMs: number;
+  attempts: number;
+  /** Was answered already, with EINTR. */
+  abandoned: boolean;
+}
+
+export interface FuseServerOptions {
+  readonly fd: number;
+  readonly clock: Clock;
+  readonly operationTimeoutMs: number;
+  /** Called after each request, for whatever else the thread has to do. */
+  readonly onTurn: (nowMs: number) => Answer<unknown>;
+  readonly onFault: (op: number, error: AnaxError) => void;
+  readonly onWell: () => void;
+  readonly onNotExist: (error: AnaxError) => void;
+}
+
+/**
+ * Answers the requests of one mount. While nothing waits for an engine elsewhere it sits in a blocking read and answers inline, which costs the least;
+ * while something waits it reads through the event loop. The thread is its own: nothing else may have to go on there.
+ */
+export class FuseServer {
+  readonly #options: FuseServerOptions;
+  readonly #free: Slot[] = [];
+  readonly #pending = new Map<number, Slot>();
+  readonly #small = new FuseReply(Buffer.alloc(OUT_HEADER_BYTES));
+  readonly #random = createRandom();
+  #mount!: ServedMount;
+  #slots = 0;
+  #faulty = false;
+  #slotFreed: PromiseWithResolvers<void> | undefined;
+
+  constructor(options: FuseServerOptions) {
+    this.#options = options;
+  }
+
+  /** Until the kernel ends the mount. */
+  async serve(mount: ServedMount): Promise<EndReason> {
+    this.#mount = mount;
+    const { state } = mount;
+    for (;;) {
+      const slot = this.#free.pop() ?? (await this.#newSlot());
+      const blocking = this.#pending.size === 0;
+      const received = blocking ? this.#read(slot) : await this.#readLater(slot);
+      if (typeof received === "string") return received;
+      if (received === 0 || !slot.request.take(received)) this.#free.push(slot);
+      else {
+        if (state.get("unsettled") === 0 && SETTLES.has(slot.request.opcode)) state.announce("unsettled", 1);
+        slot.startedMs = this.#options.clock.nowMs();
+        slot.attempts = 0;
+        slot.abandoned = false;
+        this.#process(slot);
+        const turn = this.#options.onTurn(slot.startedMs);
+        if (isPending(turn)) await turn;
+      }
+    }
+  }
+
+  /** Answers a request that was left unanswered. */
+  answerLater(unique: number, errno: number): void {
+    this.#small.clear();
+    this.#send(this.#small, unique, errno);
+  }
+
+  /** Whoever asked has been interrupted. What changes something goes on, since nobody could tell whether it happened. */
+  interrupt(unique: number): void {
+    const slot = this.#pending.get(unique);
+    if (slot === undefined || slot.abandoned || CHANGES.has(slot.request.opcode)) return;
+    slot.abandoned = true;
+    this.answerLater(unique, ERRNO.EINTR);
+  }
+
+  /** Something failed that nobody waits for. */
+  report(thrown: unknown): void {
+    const error = errorOf(thrown);
+    if (error.code === "volume.not-exist") return this.#options.onNotExist(error);
+    this.#faulty = true;
+    this.#options.onFault(0, error);
+  }
+
+  #read({ request }: Slot): number | EndReason {
+    try {
+      return readSync(this.#options.fd, request.bytes, 0, request.bytes.length, null);
+    } catch (thrown) {
+      return endOf(thrown);
+    }
+  }
+
+  async #readLater({ request }: Slot): Promise<number | EndReason> {
+    try {
+      return (await read(this.#options.fd, request.bytes, 0, request.bytes.length, null)).bytesRead;
+    } catch (thrown) {
+      return endOf(thrown);
+    }
+  }
+
+  async #newSlot(): Promise<Slot> {
+    while (this.#slots === SLOTS_MAX) {
+      this.#slotFreed = Promise.withResolvers();
+      await this.#slotFreed.promise;
+      const freed = this.#free.pop();
+      if (freed !== undefined) return freed;
+    }
+    this.#slots++;
+    const request = new FuseRequest(Buffer.allocUnsafeSlow(SLOT_BYTES));
+    const reply = new FuseReply(Buffer.allocUnsafeSlow(SLOT_BYTES));
+    return { request, reply, startedMs: 0, attempts: 0, abandoned: false };
+  }
+
+  #process(slot: Slot): void {
+    try {
+      slot.reply.clear();
+      const answer = this.#handle(slot);
+      if (!isPending(answer)) return this.#finish(slot, answer);
+      this.#pend(slot);
+      answer.then(
+        (errno) => this.#finish(slot, errno),
+        (thrown: unknown) => this.#failed(slot, thrown),
+      );
+    } catch (thrown) {
+      this.#failed(slot, thrown);
+    }
+  }
+
+  #handle({ request, reply }: Slot): Answer<number> {
+    const { opcode } = request;
+    const { state } = this.#mount;
+    const handler = HANDLERS[opcode];
+    if (handler === undefined) return ERRNO.ENOSYS;
+    if (state.get("fenced") === 1 && !ENDS.has(opcode)) return errnoOfGone(opcode);
+    if (state.get("readOnly") === 1 && CHANGES.has(opcode)) return ERRNO.EROFS;
+    return handler(this.#mount, request, reply);
+  }
+
+  #finish(slot: Slot, errno: number): void {
+    const { request, reply } = slot;
+    if (this.#pending.delete(request.unique)) {
+      this.#mount.state.set("pending", this.#pending.size);
+      if (this.#pending.size === 0) void this.settle(); // the next request, which would see to it, may be long in coming
+    }
+    if (this.#faulty) {
+      this.#faulty = false;
+      this.#options.onWell();
+    }
+    this.#mount.state.add("served", 1);
+    if (errno !== NO_REPLY && !slot.abandoned) this.#send(reply, request.unique, errno);
+    this.#release(slot);
+  }
+
+  #release(slot: Slot): void {
+    this.#free.push(slot);
+    this.#slotFreed?.resolve();
+  }
+
+  #pend(slot: Slot): void {
+    this.#pending.set(slot.request.unique, slot);
+    this.#mount.state.set("pending", this.#pending.size);
+  }
+
+  /** What passes is tried again until the operation's time is over. */
+  #failed(slot: Slot, thrown: unknown): void {
+    if (thrown instanceof FuseError) return this.#finish(slot, thrown.errno);
+    const error = errorOf(thrown);
+    const { opcode } = slot.request;
+    if (error.code === "volume.not-exist") {
+      this.#options.onNotExist(error);
+      return this.#finish(slot, errnoOfGone(opcode));
+    }
+    if (mayRepeat(error) && !slot.abandoned && this.#options.clock.nowMs() - slot.startedMs < this.#options.operationTimeoutMs) {
+      this.#pend(slot);
+      slot.attempts++;
+      this.#options.clock.timer(backoffMs(slot.attempts, RETRY, this.#random), () => this.#process(slot));
+      return;
+    }
+    this.#finish(slot, error.code === "disk.full" ? ERRNO.ENOSPC : ERRNO.EIO);
+    this.#faulty = true;
+    this.#options.onFault(opcode, error);
+  }
+
+  /** Changes of others' and the kernel's ends of connections come in between: neither is anything to be told here. */
+  #send(reply: FuseReply, unique: number, errno: number): void {
+    const length = reply.finish(unique, errno);
+    try {
+      writeSync(this.#options.fd, reply.bytes, 0, length);
+    } catch (thrown) {
+      const code = systemCodeOf(thrown);
+      if (code !== "ENOENT" && code !== "ENODEV" && code !== "ECONNABORTED") this.#options.onFault(0, errorOf(thrown));
+    }
+  }
+
+  /** Ends the open group of changes, so that others see them. */
+  async settle(): Promise<void> {
+    this.#mount.state.announce("unsettled", 0);
+    try {
+      await this.#mount.verbs.settle(false);
+    } catch (thrown) {
+      this.report(thrown);
+    }
+  }
+}
+
+/** What is answered once the volume is gone, or is said to be: nobody may take it for an answer about one file. */
+const errnoOfGone = (opcode: number): number => (CONTENT.has(opcode) ? ERRNO.EIO : ERRNO.ESTALE);
+
+/** What reading the device says when it has nothing to be read: interrupted requests (0: go on), or the end. */
+function endOf(thrown: unknown): 0 | EndReason {
+  switch (systemCodeOf(thrown)) {
+    case "ENOENT": // interrupted before it was read
+    case "EINTR":
+    case "EAGAIN":
+      return 0;
+    case "ENODEV":
+      return "unmounted";
+    case "ECONNABORTED":
+      return "aborted";
+    case undefined:
+    default:
+      throw thrown;
+  }
+}

@@ -1,0 +1,177 @@
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { realClock } from "../../base/clock.ts";
+import { errorOf } from "../../base/errors.ts";
+import { andThen } from "./answer.ts";
+import { openVolume } from "../lifecycle/open-volume.ts";
+import { isPending, type Answer } from "../meta/verbs.ts";
+import { ERRNO } from "../../wire/fuse/errno.ts";
+import { writeSync } from "node:fs";
+import { FuseServer } from "./fuse-server.ts";
+import { KnownNodes } from "./known-nodes.ts";
+import { LockQueue } from "./lock-queue.ts";
+import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
+import type { ServedMount } from "./served-mount.ts";
+import { SharedState } from "./shared-state.ts";
+
+/** Content is committed at latest so long after it was written, and what waits for locks asks again as often. */
+const WRITE_BACK_AGE_MS = 5000;
+const ROUND_MS = 1000;
+
+const start = workerData as WorkerStart; // given by mount-process.ts
+const port = parentPort!; // it is a worker
+const tell = (message: FromWorker): void => port.postMessage(message);
+
+try {
+  await serveMount();
+} catch (thrown) {
+  const error = errorOf(thrown);
+  tell({ kind: "not-started", code: error.code, reason: error.message });
+}
+port.close();
+
+async function serveMount(): Promise<void> {
+  const { dataDir, volumeUuid, sessionId } = start;
+  const volume = await openVolume({
+    dataDir,
+    volumeUuid,
+    sessionId,
+    onDamage: (ino, { code, message }) => tell({ kind: "damaged", ino, code, reason: message }),
+  });
+  const { verbs, files } = volume;
+  const state = new SharedState(start.shared);
+  const known = new KnownNodes();
+  let faultTold = false;
+  let fenceTold = false;
+  let notExistToldMs = Number.NEGATIVE_INFINITY;
+  let roundMs = realClock.nowMs();
+
+  const server = new FuseServer({
+    fd: start.fd,
+    clock: realClock,
+    operationTimeoutMs: start.operationTimeoutMs,
+    onTurn,
+    onFault(op, { code, message }) {
+      if (faultTold) return;
+      faultTold = true;
+      tell({ kind: "fault", op, code, reason: message });
+    },
+    onWell() {
+      faultTold = false;
+      tell({ kind: "recovered" });
+    },
+    onNotExist({ details }) {
+      const now = realClock.nowMs();
+      if (now - notExistToldMs < ROUND_MS) return;
+      notExistToldMs = now;
+      tell({
+        kind: "not-exist",
+        wireCode: Number(details["wireCode"]),
+        volumeUuid: String(details["volume"]),
+        epoch: Number(details["epoch"]),
+      });
+    },
+  });
+  const locks = new LockQueue(verbs, state, (unique, errno) => server.answerLater(unique, errno));
+  const mount: ServedMount = {
+    verbs,
+    files,
+    known,
+    locks,
+    state,
+    settings: start.settings,
+    notify(message) {
+      try {
+        writeSync(start.fd, message);
+      } catch {
+        // the kernel does not know the node any more, or the mount has ended
+      }
+    },
+    interrupt(unique) {
+      if (!locks.interrupt(unique)) server.interrupt(unique);
+    },
+  };
+  tell({ kind: "ready" });
+  const reason = await server.serve(mount);
+  const lost = fenceTold ? { files: 0, bytes: 0 } : await leave();
+  tell({ kind: "ended", reason, lostFiles: lost.files, lostBytes: lost.bytes });
+
+  function onTurn(nowMs: number): Answer<unknown> {
+    if (state.get("fenced") === 1) return fence();
+    const settled = state.get("settle") === 0 ? undefined : settle();
+    const mail = state.get("mail") === 0 ? settled : andThen(settled, readMail);
+    if (nowMs - roundMs < ROUND_MS) return mail;
+    roundMs = nowMs;
+    return andThen(mail, () => andThen(writtenBack(WRITE_BACK_AGE_MS), () => locks.retry()));
+  }
+
+  /** Main has seen that no request came for a while. */
+  function settle(): Promise<void> {
+    state.set("settle", 0);
+    return server.settle();
+  }
+
+  function fence(): void {
+    if (fenceTold) return;
+    fenceTold = true;
+    const unwritten = files.unwritten();
+    files.discard();
+    locks.endAll(ERRNO.EIO);
+    tell({ kind: "fenced", ...unwritten, openFiles: state.get("openFiles") });
+  }
+
+  function readMail(): Answer<unknown> {
+    state.set("mail", 0);
+    let work: Answer<unknown>;
+    for (let mail = receiveMessageOnPort(port); mail !== undefined; mail = receiveMessageOnPort(port)) {
+      const message = mail.message as ToWorker; // sent by mount-process.ts
+      work = andThen(work, () => handle(message));
+    }
+    return work;
+  }
+
+  function handle(message: ToWorker): Answer<unknown> {
+    switch (message.kind) {
+      case "outdated":
+        if (message.everything) known.allOutdated();
+        for (const ino of message.inos) known.outdated(ino);
+        return undefined;
+      case "unlocked":
+        return locks.retry(message.ino);
+      case "flush":
+        return andThen(writtenBack(0), (errno) => tell({ kind: "flushed", errno }));
+    }
+  }
+
+  /** Failures are kept for the files they concern, and told to who flushes or syncs them. */
+  function writtenBack(olderThanMs: number): Answer<number> {
+    try {
+      const outcome = files.writeBack(olderThanMs);
+      return isPending(outcome) ? outcome.then(noted, failedWith) : noted(outcome);
+    } catch (thrown) {
+      return failedWith(thrown);
+    }
+  }
+
+  function failedWith(thrown: unknown): number {
+    server.report(thrown);
+    return ERRNO.EIO;
+  }
+
+  function noted(errno: number): number {
+    state.set("unwritten", files.unwritten().bytes > 0 ? 1 : 0);
+    return errno;
+  }
+
+  /** Commits what is left; what could not be is lost. */
+  async function leave(): Promise<{ readonly files: number; readonly bytes: number }> {
+    await writtenBack(0);
+    const left = files.unwritten();
+    try {
+      await verbs.settle(true);
+      await volume[Symbol.asyncDispose]();
+    } catch (thrown) {
+      server.report(thrown);
+    }
+    return left;
+  }
+}

@@ -1,0 +1,40 @@
+import type { ServedSettings } from "./served-mount.ts";
+
+/** What a mount's I/O worker is started with. */
+export interface WorkerStart {
+  readonly fd: number;
+  readonly dataDir: string;
+  readonly volumeUuid: string;
+  readonly sessionId: number;
+  readonly shared: SharedArrayBuffer;
+  readonly operationTimeoutMs: number;
+  readonly settings: ServedSettings;
+}
+
+/** To the worker. It reads its mail when it is woken by a request, so whoever writes also asks the mount for something. */
+export type ToWorker =
+  /** Others have changed these files, or too many to be named. */
+  | { readonly kind: "outdated"; readonly inos: readonly number[]; readonly everything: boolean }
+  | { readonly kind: "unlocked"; readonly ino: number }
+  /** Everything written to be committed now; answered with `flushed`. */
+  | { readonly kind: "flush" };
+
+/** From the worker. */
+export type FromWorker =
+  | { readonly kind: "ready" }
+  | { readonly kind: "not-started"; readonly code: string; readonly reason: string }
+  /** An operation was answered that the volume does not exist. */
+  | { readonly kind: "not-exist"; readonly wireCode: number; readonly volumeUuid: string; readonly epoch: number }
+  /** An operation failed until its time was over, or for a reason that passes by no waiting; once, until `recovered`. */
+  | { readonly kind: "fault"; readonly op: number; readonly code: string; readonly reason: string }
+  | { readonly kind: "recovered" }
+  /** Content is missing or does not match its digest: whoever read it got EIO. */
+  | { readonly kind: "damaged"; readonly ino: number; readonly code: string; readonly reason: string }
+  /** The fence was seen: nothing is served any more, and what was not written is dropped. */
+  | { readonly kind: "fenced"; readonly files: number; readonly bytes: number; readonly openFiles: number }
+  | { readonly kind: "flushed"; readonly errno: number }
+  /** The kernel has ended the mount. */
+  | { readonly kind: "ended"; readonly reason: EndReason; readonly lostFiles: number; readonly lostBytes: number };
+
+/** `unmounted`: taken out of the tree; `aborted`: by force, or by the kernel's request timeout. */
+export type EndReason = "unmounted" | "aborted";

@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { AnaxError } from "../../base/errors.ts";
+import { parseMountOptions } from "./mount-settings.ts";
+
+test("mount options are read as fstab has them", () => {
+  const settings = parseMountOptions(
+    "defaults,nofail,_netdev,x-systemd.automount,ro,noexec,attr_timeout=5,entry_timeout=250ms,on_gone=poison,rw",
+  );
+  assert.deepEqual(
+    {
+      readOnly: settings.readOnly,
+      kernel: settings.kernel,
+      attrMs: settings.attrMs,
+      entryMs: settings.entryMs,
+      onGone: settings.onGone,
+      operationTimeoutMs: settings.operationTimeoutMs,
+    },
+    { readOnly: false, kernel: ["noexec"], attrMs: 5000, entryMs: 250, onGone: "poison", operationTimeoutMs: 30_000 },
+  );
+});
+
+test("an option that is none, or means nothing, is refused", () => {
+  for (const text of [
+    "atr_timeout=1",
+    "on_gone=maybe",
+    "attr_timeout=",
+    "attr_timeout=soon",
+    "hang_timeout=1s",
+    "attr_timeout=99999d",
+    "fd=3",
+  ])
+    assert.throws(
+      () => parseMountOptions(text),
+      (error) => error instanceof AnaxError && error.code === "input.invalid",
+      text,
+    );
+});
