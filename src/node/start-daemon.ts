@@ -7,6 +7,7 @@ import { realClock } from "../base/clock.ts";
 import { createRandom } from "../base/random.ts";
 import { VERSION } from "../base/version.ts";
 import { diskErrorOf } from "../disk/disk-error.ts";
+import { DiskThread } from "../disk/disk-thread.ts";
 import { loadNativeSocket } from "../disk/native-socket.ts";
 import { createDaemon, type Daemon } from "../p2p/daemon/daemon.ts";
 import { budgetBytesOf, fixedBytesOf } from "../p2p/daemon/memory/amounts.ts";
@@ -24,13 +25,13 @@ import { addressText } from "../wire/grpc/address.ts";
 import { DaemonService } from "../wire/grpc/gen/anax/v1/daemon.ts";
 import { SocketChannel } from "../wire/grpc/socket-channel.ts";
 import { socketPathOf, type AnaxConfig } from "./config.ts";
+import { HeapGrowth } from "./heap-growth.ts";
 import { inUseOf } from "./in-use/use-sources.ts";
 import { listening } from "./listening.ts";
 import type { Listener } from "./run.ts";
 import type { ProbePart } from "./probes.ts";
-import { letYoungGenerationGrow, youngGenerationBytes } from "./small-heap.ts";
+import { letOldGenerationGrow, letYoungGenerationGrow, youngGenerationBytes } from "./small-heap.ts";
 import type { NodeParts, Role } from "./start.ts";
-import { YoungGrowth } from "./young-growth.ts";
 
 /** Memory of the proxy for what the kernel cannot copy by itself: TLS, and machines without sendfile. */
 const PROXY_BUFFER_BYTES = 256 * 1024;
@@ -63,6 +64,7 @@ export async function startDaemonRole(
   const daemonConfig = { ...p2p.daemon, schedulers: [...schedulers, ...p2p.daemon.schedulers] };
   const common = { clock: realClock, log };
   await using scope = new AsyncDisposableStack();
+  const disk = scope.use(new DiskThread(realClock));
   const storeDir = await privateDirectory(join(dataDir, "pieces"));
   const store = scope.use(
     await openPieceStore({
@@ -71,13 +73,14 @@ export async function startDaemonRole(
       config: p2p.pieces,
       metrics: registry,
       lockOwner: false,
+      disk,
       inUse: inUseOf(p2p.inUse, { ...common, storeDir }),
     }),
   );
   probes.reached("piece-store", `${store.list().length} tasks`);
   store.broken.addEventListener("abort", () => probes.lost("piece-store", errorOf(store.broken.reason).message));
   const source = { ...p2p.source, insecureHosts: [...p2p.source.insecureHosts, ...insecureHostsOf(p2p.proxy)] };
-  const sources = scope.use(createSources({ ...common, config: source, random: createRandom(), registry }));
+  const sources = scope.use(createSources({ ...common, config: source, random: createRandom(), registry, disk }));
   const rates = scope.use(startRates({ ...common, config: p2p.rates, registry }));
   const transfer = { ...common, config: p2p.transfer, metrics: transferMetricsOf(registry), limits: rates };
   const pieceClient = scope.use(createPieceClient(transfer));
@@ -115,8 +118,9 @@ export async function startDaemonRole(
     uploads: () => ({ uploadsInFlight: pieces.uploadsInFlight, uploadSlots: p2p.transfer.uploadsMax }),
     listeners,
   });
-  const young = scope.use(new YoungGrowth({ bytes: youngGenerationBytes, mayGrow: letYoungGenerationGrow }, realClock));
-  scope.use(daemon.downloads.onStart(() => young.downloadBegan()));
+  const generations = { youngBytes: youngGenerationBytes, youngMayGrow: letYoungGenerationGrow, oldMayGrow: letOldGenerationGrow };
+  const heap = scope.use(new HeapGrowth(generations, realClock));
+  scope.use(daemon.downloads.onStart(() => heap.downloadBegan()));
   const proxies: Proxy[] = [];
   try {
     const upload = scope.use(

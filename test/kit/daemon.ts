@@ -8,6 +8,7 @@ import { createLog, silentLog, type Log } from "../../src/base/log.ts";
 import { createRegistry, type Registry } from "../../src/base/metrics.ts";
 import { createRandom } from "../../src/base/random.ts";
 import { DaemonConfig } from "../../src/p2p/daemon/config.ts";
+import { DiskThread } from "../../src/disk/disk-thread.ts";
 import { loadNativeSocket } from "../../src/disk/native-socket.ts";
 import { createDaemon, type Daemon } from "../../src/p2p/daemon/daemon.ts";
 import { MeshConfig } from "../../src/p2p/daemon/mesh/config.ts";
@@ -102,8 +103,10 @@ export async function startTestDaemon(options: TestDaemonOptions): Promise<TestD
     schedulers: options.schedulers ?? [],
     ...options.config,
   });
+  const disk = owned.use(new DiskThread(clock));
   const store = owned.use(
     await openPieceStore({
+      disk,
       dir: join(dir, "store"),
       config: PiecesConfig.parse(options.pieces ?? {}),
       clock,
@@ -111,7 +114,7 @@ export async function startTestDaemon(options: TestDaemonOptions): Promise<TestD
       metrics: registry,
     }),
   );
-  const sources = owned.use(aSources());
+  const sources = owned.use(aSources({}, clock, disk));
   const rates = owned.use(startRates({ config: RatesConfig.parse(options.rates ?? {}), clock, registry }));
   const transfer = { config: TransferConfig.parse({}), clock, log: named, metrics: transferMetricsOf(registry), limits: rates };
   const pieceClient = owned.use(createPieceClient(transfer));

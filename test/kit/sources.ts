@@ -2,6 +2,7 @@ import { realClock, type Clock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { createRegistry, type Registry } from "../../src/base/metrics.ts";
 import { createRandom } from "../../src/base/random.ts";
+import type { DiskThread } from "../../src/disk/disk-thread.ts";
 import { SourceConfig } from "../../src/p2p/source/config.ts";
 import type { VirtualClock } from "../../src/base/virtual-clock.ts";
 import { createSources } from "../../src/p2p/source/sources.ts";
@@ -12,10 +13,10 @@ export interface TestSources extends Sources, AsyncDisposable {
 }
 
 /** Real sources with quick retries. */
-export function aSources(config: Readonly<Record<string, unknown>> = {}, clock: Clock = realClock): TestSources {
+export function aSources(config: Readonly<Record<string, unknown>> = {}, clock: Clock = realClock, disk?: DiskThread): TestSources {
   const registry = createRegistry({ runtime: false });
   const settings = SourceConfig.parse({ retryFirstMs: "1ms", retryMaxMs: "1ms", ...config });
-  const sources = createSources({ config: settings, clock, random: createRandom(1), log: silentLog, registry });
+  const sources = createSources({ config: settings, clock, random: createRandom(1), log: silentLog, registry, disk });
   return { ...sources, registry, [Symbol.asyncDispose]: () => sources[Symbol.asyncDispose]() };
 }
 

@@ -1,3 +1,5 @@
+import { isBelow } from "../../disk/below.ts";
+
 /** A mount as `/proc/<pid>/mountinfo` has it (proc(5)); the fields that tell which part of which file system is where. */
 export interface Mount {
   /** `major:minor` of the file system. */
@@ -45,7 +47,5 @@ export function mountedIn(dir: Place, mounts: readonly Mount[]): { readonly path
     .filter(({ device, root }) => device === dir.device && root !== dir.path && isBelow(root, dir.path))
     .map(({ root, mountPoint }) => ({ path: root.slice(dir.path === "/" ? 1 : dir.path.length + 1), mountPoint }));
 }
-
-const isBelow = (path: string, dir: string): boolean => dir === "/" || path === dir || path.startsWith(`${dir}/`);
 
 const joined = (root: string, rest: string): string => (root === "/" ? rest || "/" : root + rest);

@@ -5,6 +5,7 @@ import { openDescriptor, preparedOrGone, resize, readFully, syncData, syncDirect
 import { systemCodeOf, type AnaxError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
+import type { DiskThread } from "../../disk/disk-thread.ts";
 import { QuickWrites } from "../../disk/quick-writes.ts";
 
 const WRITABLE_MODE = 0o644;
@@ -15,12 +16,14 @@ const FINISHED_MODE = 0o444;
 export class OpenFiles {
   /** How all of them are written to: they lie on one disk. */
   readonly writes: QuickWrites;
+  readonly thread: DiskThread | undefined;
   readonly #max: number;
   readonly #files = new Set<ContentFile>(); // in order of use
 
-  constructor(max: number, clock: Clock) {
-    this.#max = max;
-    this.writes = new QuickWrites(clock);
+  constructor(options: { readonly max: number; readonly clock: Clock; readonly thread: DiskThread | undefined }) {
+    this.#max = options.max;
+    this.writes = new QuickWrites(options.clock);
+    this.thread = options.thread;
   }
 
   get size(): number {
@@ -76,6 +79,9 @@ export class ContentFile {
   }
 
   async #made(lengthBytes: number): Promise<number> {
+    // Whatever is in its way, the long way finds out and says.
+    const made = await this.#open.thread?.tryRun("make", { path: this.path, lengthBytes, mode: WRITABLE_MODE })?.catch(() => undefined);
+    if (made !== undefined) return made;
     const fresh = await openFresh(this.path);
     if (fresh !== undefined) return preparedOrGone(this.path, fresh, () => resize(fresh, lengthBytes));
     const temporary = `${this.path}.new`;
@@ -131,11 +137,21 @@ export class ContentFile {
     return this.#lost !== undefined;
   }
 
-  /** Brings the bytes and the name to the disk. Throws `disk.full`, `disk.io`. */
-  async sync(): Promise<void> {
+  /** Brings the bytes and the name to the disk, and lets nobody write to the file any more. Throws `disk.full`, `disk.io`. */
+  async seal(): Promise<void> {
     using _ = this.hold();
-    const ends = await Promise.allSettled([this.#flush(), syncDirectory(dirname(this.path))]); // the descriptor is held until both are through
-    for (const end of ends) if (end.status === "rejected") throw diskErrorOf(end.reason, { path: this.path });
+    try {
+      await this.#flush();
+      const sealed = this.#open.thread?.tryRun("seal", { path: this.path, mode: FINISHED_MODE });
+      if (sealed !== undefined) await sealed;
+      else {
+        await syncDirectory(dirname(this.path));
+        await chmod(this.path, FINISHED_MODE);
+      }
+    } catch (error) {
+      throw diskErrorOf(error, { path: this.path });
+    }
+    this.#writable = false;
   }
 
   async #flush(): Promise<void> {
@@ -148,15 +164,15 @@ export class ContentFile {
     }
   }
 
-  /** Lets the file be written to, or not any more. */
-  async setWritable(writable: boolean): Promise<void> {
+  /** Lets the file be written to again. */
+  async unseal(): Promise<void> {
     try {
-      await chmod(this.path, writable ? WRITABLE_MODE : FINISHED_MODE);
+      await chmod(this.path, WRITABLE_MODE);
     } catch (error) {
       throw diskErrorOf(error, { path: this.path });
     }
-    if (writable && !this.#writable) this.#retire(); // opened for reading only
-    this.#writable = writable;
+    if (!this.#writable) this.#retire(); // opened for reading only
+    this.#writable = true;
   }
 
   /** Closes the descriptor, at once or when the last holder lets go; a later use opens it again. */
@@ -173,8 +189,11 @@ export class ContentFile {
   }
 
   #closeRetired(): void {
+    const fds = this.#retired.splice(0);
     // The kernel frees the number even when it reports an error, and what mattered was synced: nothing to do about one.
-    for (const fd of this.#retired.splice(0)) close(fd, () => {});
+    const closing = this.#open.thread?.tryRun("close", { fds });
+    if (closing === undefined) for (const fd of fds) close(fd, () => {});
+    else closing.catch(() => undefined);
   }
 }
 

@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { AnaxError, type ErrorCode, type ErrorDetails } from "../../base/errors.ts";
+import { workerUrlOf } from "../../base/worker-url.ts";
 import type { Operation } from "./database.ts";
 import type { Notice, RecoveredTask } from "./recovery.ts";
-import { send, workerUrlOf } from "./workers.ts";
+import { send } from "./workers.ts";
 
 export type DatabaseRequest =
   | { readonly kind: "commit"; readonly sequence: number; readonly operations: readonly Operation[]; readonly durable: boolean }

@@ -1,7 +1,8 @@
 import { Worker } from "node:worker_threads";
 import { AnaxError } from "../../base/errors.ts";
+import { workerUrlOf } from "../../base/worker-url.ts";
 import type { Digest } from "../model/piece.ts";
-import { send, workerUrlOf } from "./workers.ts";
+import { send } from "./workers.ts";
 
 export type DigestRequest =
   | {

@@ -16,12 +16,13 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { realClock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { silentLog, type Log } from "../../base/log.ts";
 import { VirtualClock } from "../../base/virtual-clock.ts";
+import { DiskThread } from "../../disk/disk-thread.ts";
 import { PiecesConfig } from "./config.ts";
 import {
   type TestContent,
@@ -477,3 +478,39 @@ const idsIn = (store: PieceStore): string[] =>
     .map((task) => task.meta.id)
     .toSorted();
 const idsOf = (...contents: readonly ReturnType<typeof aContent>[]): string[] => contents.map((content) => content.meta.id).toSorted();
+
+test("many small tasks at once are as durable and as complete as a few", async () => {
+  await using place = await aDirectory();
+  await using disk = new DiskThread(realClock);
+  await untilBusy(disk);
+  const contents = Array.from({ length: 100 }, (_, seed) => aContent({ seed, bytes: 1000, digest: "sha256" }));
+  {
+    await using store = await openIn(place.dir, { disk });
+    await Promise.all(
+      contents.map(async (content) => {
+        const task = await store.open(content.meta);
+        await storeAll(task, content);
+        await task.finish(never());
+      }),
+    );
+  }
+  await using store = await openIn(place.dir, { disk });
+  for (const content of contents) {
+    const task = store.find(content.meta.id)!;
+    assert.equal(task.state, "finished");
+    assert.equal((await stat(task.path)).mode & 0o777, 0o444);
+    assert.ok((await readAll(task)).equals(content.bytes));
+  }
+});
+
+const busyDisk = new DiskThread(realClock);
+after(() => busyDisk[Symbol.asyncDispose]());
+testPieceStore("on disk, among many", async () => {
+  await untilBusy(busyDisk);
+  return aStore({ disk: busyDisk });
+});
+
+/** From then on errands go to the thread. */
+async function untilBusy(disk: DiskThread): Promise<void> {
+  while (disk.tryRun("close", { fds: [] }) === undefined) await setImmediate();
+}

@@ -8,6 +8,7 @@ import type { Log } from "../../base/log.ts";
 import { createRegistry, metricsOf, type Registry } from "../../base/metrics.ts";
 import { lockDirectory } from "../../disk/directory-lock.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
+import type { DiskThread } from "../../disk/disk-thread.ts";
 import type { TaskId } from "../model/ids.ts";
 import { parseDigest, pieceCountOf } from "../model/piece.ts";
 import type { TaskMeta } from "../model/types.ts";
@@ -43,6 +44,8 @@ export interface PieceStoreOptions {
   readonly lockOwner?: boolean;
   /** Who else uses content here. */
   readonly inUse?: readonly InUse[];
+  /** Where the short calls of many small tasks are made; without one, all go through Node's thread pool. It is there for as long as the store. */
+  readonly disk?: DiskThread;
 }
 
 /**
@@ -109,7 +112,7 @@ class DiskPieceStore implements PieceStore {
       log,
       metrics: this.#metrics,
       commits,
-      files: new OpenFiles(config.openFilesMax, clock),
+      files: new OpenFiles({ max: config.openFilesMax, clock, thread: options.disk }),
       digests: owned.digests,
       buffers: new ReadBuffers(),
       sums: new StoreSums(),

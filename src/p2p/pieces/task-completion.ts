@@ -127,10 +127,9 @@ export class TaskCompletion {
 
   async #makeDurable(): Promise<void> {
     const { file, changes, services } = this.#parts;
-    await this.#sync();
-    await file.setWritable(false);
+    await this.#seal();
     this.#mustExist();
-    if (this.#finishedAtMs === undefined) return file.setWritable(true); // a piece was found damaged meanwhile
+    if (this.#finishedAtMs === undefined) return file.unseal(); // a piece was found damaged meanwhile
     this.#synced = true;
     changes.row();
     try {
@@ -141,10 +140,10 @@ export class TaskCompletion {
     }
   }
 
-  async #sync(): Promise<void> {
+  async #seal(): Promise<void> {
     const { file } = this.#parts;
     try {
-      await file.sync();
+      await file.seal();
     } catch (error) {
       if (!file.lost || this.#task.removed) throw error;
       await this.#task.dropAll();

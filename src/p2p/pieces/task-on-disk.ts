@@ -562,7 +562,7 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   }
 
   async #dropPiece(index: number): Promise<void> {
-    await this.#file.setWritable(true);
+    await this.#file.unseal();
     this.#table.drop(index);
     this.#count();
     this.#changes.dropped(index);

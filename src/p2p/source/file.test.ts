@@ -4,7 +4,10 @@ import { appendFile, mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
+import { realClock } from "../../base/clock.ts";
+import { DiskThread } from "../../disk/disk-thread.ts";
 import { aRequest, aSources, bytesOf, type TestSources } from "../../../test/kit/sources.ts";
 import { fails } from "./source.conformance.ts";
 
@@ -120,4 +123,30 @@ test("a directory with too many entries is limit.exceeded, and a file is not lis
 
 test("a URL that names another machine is input.invalid", async () => {
   await withTree(async ({ sources }) => void (await fails(sources.stat(aRequest("file://host/share/a")), "input.invalid")));
+});
+
+test("a small file among many is the same as one alone, and what is wrong is told in the same words", async () => {
+  await using disk = new DiskThread(realClock);
+  while (disk.tryRun("close", { fds: [] }) === undefined) await setImmediate();
+  await withTree(async ({ top, sources: alone }) => {
+    await using many = aSources({ fileRoots: [join(top, "root")] }, realClock, disk);
+    const root = join(top, "root");
+    await writeFile(join(root, "large"), Buffer.alloc(1_000_000, 1));
+    await writeFile(join(root, "empty"), "");
+    await symlink(join(top, "outside/secret"), join(root, "bad"));
+    for (const name of ["in", "large", "empty"]) {
+      const [one, other] = [await alone.read(at(root, name)), await many.read(at(root, name))];
+      assert.ok((await bytesOf(one)).equals(await bytesOf(other)), name);
+      assert.deepEqual({ ...one, chunks: 0 }, { ...other, chunks: 0 });
+    }
+    const ranged = await many.read({ ...at(root, "in"), range: { start: 1, length: 2 } });
+    assert.equal((await bytesOf(ranged)).toString(), "on");
+    await fails(many.read(at(root, "bad")), "source.denied");
+    await fails(many.read(at(top, "outside/secret")), "source.denied");
+    await fails(many.read(at(root, "nothing")), "source.not-found");
+    const stop = new AbortController();
+    const reading = many.read(aRequest(pathToFileURL(join(root, "in")).href, { signal: stop.signal }));
+    stop.abort(new Error("enough"));
+    await assert.rejects(async () => bytesOf(await reading), { message: "enough" });
+  });
 });

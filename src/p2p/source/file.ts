@@ -1,10 +1,13 @@
 import { constants, readlinkSync, type Dirent, type Stats } from "node:fs";
 import { lstat, open, opendir, realpath, type FileHandle } from "node:fs/promises";
-import { join, resolve, sep } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../../base/errors.ts";
 import { formatHttpDate } from "../../base/http-date.ts";
+import { isBelow } from "../../disk/below.ts";
+import type { SmallFile } from "../../disk/disk-errands.ts";
+import type { DiskThread } from "../../disk/disk-thread.ts";
 import { resolveRange, type ByteRange } from "../../wire/http/range.ts";
 import { BodyChunks, type BodyStream } from "./body.ts";
 import type { SourceConfig } from "./config.ts";
@@ -14,6 +17,8 @@ interface Parts {
   readonly config: SourceConfig;
   readonly clock: Clock;
   readonly onBytes: (count: number) => void;
+  /** Where many small files are read. */
+  readonly disk: DiskThread | undefined;
 }
 
 /** Files of this machine, below the directories that `fileRoots` names; symbolic links may not lead out of them. */
@@ -22,7 +27,7 @@ export function createFileSource(parts: Parts): Source {
   return {
     schemes: ["file"],
     stat: (request) => stat(roots, request),
-    read: (request) => read(parts, roots, request),
+    read: async (request) => (await readSmall(parts, roots, request)) ?? (await read(parts, roots, request)),
     list: (request) => list(parts.config, roots, request),
   };
 }
@@ -52,6 +57,39 @@ async function read(parts: Parts, roots: Roots, request: SourceRequest & { reado
     onBytes: parts.onBytes,
   });
   return { contentLength: range.length, totalLength: stats.size, responseHeader: headersOf(stats, range.length), chunks };
+}
+
+/** So long a file is read in one go when there are many. */
+const SMALL_BYTES = 128 * 1024;
+
+/** Undefined: it is no small file, or there are few, or something is wrong with it, and the long way says what. */
+async function readSmall(
+  { disk, onBytes }: Parts,
+  roots: Roots,
+  { url, range, signal }: SourceRequest & { readonly range?: ByteRange | undefined },
+): Promise<SourceBody | undefined> {
+  signal.throwIfAborted();
+  if (disk === undefined || range !== undefined || !HAS_PROC) return undefined;
+  const path = pathOf(url);
+  const allowed = await roots.get();
+  if (!isNamed(allowed, path)) return undefined;
+  const reading = disk.tryRun("read", { path, below: allowed.map(({ real }) => real), bytesMax: SMALL_BYTES });
+  const file = await reading?.catch(() => undefined);
+  if (file === undefined) return undefined;
+  const { length } = file.bytes;
+  return {
+    contentLength: length,
+    totalLength: length,
+    responseHeader: headersOf({ ...file, size: length }, length),
+    chunks: chunkOf(file, onBytes, signal),
+  };
+}
+
+async function* chunkOf({ bytes }: SmallFile, onBytes: Parts["onBytes"], signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  signal.throwIfAborted();
+  if (bytes.length === 0) return;
+  onBytes(bytes.length);
+  yield bytes;
 }
 
 async function list(config: SourceConfig, roots: Roots, request: SourceRequest): Promise<readonly SourceEntry[]> {
@@ -125,13 +163,16 @@ class Roots {
   }
 }
 
+const isNamed = (roots: readonly Root[], path: string): boolean =>
+  roots.some(({ named, real }) => isBelow(path, named) || isBelow(path, real));
+
 /**
  * Opens a file or directory and makes sure that what was opened lies below a root. Paths outside are refused before the disk is asked,
  * so that nobody learns what exists there; afterwards the open descriptor is judged, since a link may change between check and open.
  */
 async function openBelowRoots(allowed: Roots, path: string): Promise<Opened> {
   const roots = await allowed.get();
-  if (!roots.some(({ named, real }) => isBelow(path, named) || isBelow(path, real))) throw allowed.denied(path);
+  if (!isNamed(roots, path)) throw allowed.denied(path);
   try {
     await using scope = new AsyncDisposableStack();
     const handle = scope.use(await open(await checkedPath(allowed, path, roots), constants.O_RDONLY | constants.O_NONBLOCK)); // a pipe must not hang us
@@ -161,8 +202,6 @@ async function statBelowRoots(roots: Roots, path: string): Promise<Stats> {
 const HAS_PROC = process.platform === "linux";
 
 const descriptorPath = (handle: FileHandle): string => `/proc/self/fd/${handle.fd}`;
-
-const isBelow = (path: string, root: string): boolean => path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
 
 function pathOf(text: string): string {
   try {
@@ -251,7 +290,7 @@ function rangeWithin(request: { readonly url: string; readonly range?: ByteRange
 }
 
 /** What an HTTP server would say of the file, so that a changed file is noticed in the same way. */
-function headersOf(stats: Stats, contentLength: number): Readonly<Record<string, string>> {
+function headersOf(stats: Pick<Stats, "size" | "mtimeMs">, contentLength: number): Readonly<Record<string, string>> {
   const etag = `"${stats.size.toString(16)}-${Math.trunc(stats.mtimeMs).toString(16)}"`;
   return { "content-length": String(contentLength), etag, "last-modified": formatHttpDate(stats.mtimeMs) };
 }

@@ -5,6 +5,7 @@ import type { Log } from "../../base/log.ts";
 import { createRegistry, type Registry } from "../../base/metrics.ts";
 import type { Random } from "../../base/random.ts";
 import { retry } from "../../base/retry.ts";
+import type { DiskThread } from "../../disk/disk-thread.ts";
 import type { SourceConfig } from "./config.ts";
 import { shownUrl } from "./failures.ts";
 import { createFileSource } from "./file.ts";
@@ -21,6 +22,8 @@ export interface SourcesOptions {
   readonly log: Log;
   /** Where the metrics of this room are served from. */
   readonly registry?: Registry | undefined;
+  /** Where many small files are read; without one, all are read through Node's thread pool. */
+  readonly disk?: DiskThread | undefined;
 }
 
 /**
@@ -37,7 +40,7 @@ export function createSources(options: SourcesOptions): Sources & AsyncDisposabl
   };
   const sources = [
     createHttpSource({ config, clock, transport, onBytes: counter("http") }),
-    createFileSource({ config, clock, onBytes: counter("file") }),
+    createFileSource({ config, clock, onBytes: counter("file"), disk: options.disk }),
     createS3Source({ config, clock, transport, onBytes: counter("s3") }),
   ];
   const attempts = new Attempts(options, metrics, new Map(sources.flatMap((source) => source.schemes.map((scheme) => [scheme, source]))));

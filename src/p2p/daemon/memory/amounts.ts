@@ -7,7 +7,7 @@ const MIB = 1024 * 1024;
 // Measured: resident memory of a daemon under 1 to 128 downloads at once, see docs/operations/memory.md.
 
 /** The process itself, once it has done some work. */
-const PROCESS_BYTES = 176 * MIB;
+const PROCESS_BYTES = 200 * MIB;
 /** Sizes of block for which neighbours' content arrives in pools of their own. */
 const BLOCK_SIZES = 2;
 

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { closeSync, fstatSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
+import { temporaryDirectory } from "../../test/kit/temporary-directory.ts";
+import { VirtualClock } from "../base/virtual-clock.ts";
+import { DISK_ERRANDS } from "./disk-errands.ts";
+import { DiskThread } from "./disk-thread.ts";
+
+const { make, seal, read } = DISK_ERRANDS;
+const MODE = 0o644;
+
+/** Errands that close nothing, until they go to the thread. */
+async function busy(thread: DiskThread): Promise<void> {
+  while (thread.tryRun("close", { fds: [] }) === undefined) await setImmediate();
+}
+
+test("a file is made with its directory, once, and nobody writes to it after it is sealed", async () => {
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, "new", "file");
+  const fd = make({ path, lengthBytes: 5, mode: MODE });
+  assert.equal(fstatSync(fd).size, 5);
+  closeSync(fd);
+  seal({ path, mode: 0o444 });
+  assert.equal(statSync(path).mode & 0o777, 0o444);
+  assert.throws(() => make({ path, lengthBytes: 1, mode: MODE }), { code: "EEXIST" });
+  assert.equal(statSync(path).size, 5);
+});
+
+test("nothing is left of a file that cannot have its length", async () => {
+  await using directory = await temporaryDirectory();
+  assert.throws(() => make({ path: join(directory.path, "file"), lengthBytes: 0.5, mode: MODE }));
+  assert.deepEqual(readdirSync(directory.path), []);
+});
+
+test("only small regular files that really lie below are read", async () => {
+  await using directory = await temporaryDirectory();
+  await using elsewhere = await temporaryDirectory();
+  const at = (name: string): string => join(directory.path, name);
+  const below = [directory.path];
+  writeFileSync(at("small"), "1234");
+  writeFileSync(join(elsewhere.path, "secret"), "1234");
+  symlinkSync(join(elsewhere.path, "secret"), at("out"));
+  symlinkSync(at("small"), at("in"));
+  execFileSync("mkfifo", [at("pipe")]);
+  for (const name of ["small", "in"]) {
+    const file = read({ path: at(name), below, bytesMax: 4 });
+    assert.equal(Buffer.from(file!.bytes).toString(), "1234");
+    assert.equal(file!.mtimeMs, statSync(at("small")).mtimeMs);
+  }
+  for (const name of ["out", "pipe", "."]) assert.equal(read({ path: at(name), below, bytesMax: 4 }), undefined, name);
+  assert.equal(read({ path: at("small"), below, bytesMax: 3 }), undefined);
+  assert.throws(() => read({ path: at("none"), below, bytesMax: 4 }), { code: "ENOENT" });
+});
+
+test("a few errands are no work for a thread, many are, and each has its own answer", async () => {
+  await using directory = await temporaryDirectory();
+  const clock = new VirtualClock();
+  await using thread = new DiskThread(clock);
+  for (let second = 0; second < 10; second++) {
+    for (let errand = 0; errand < 20; errand++) assert.equal(thread.tryRun("close", { fds: [] }), undefined);
+    await clock.advance(1000);
+  }
+  await busy(thread);
+  const path = join(directory.path, "file");
+  const order = { path, lengthBytes: 3, mode: MODE };
+  const [first, second] = await Promise.allSettled([thread.tryRun("make", order), thread.tryRun("make", order)]);
+  assert.equal(first.status === "fulfilled" && fstatSync(first.value!).size, 3);
+  assert.equal(second.status === "rejected" && second.reason.code, "EEXIST");
+  await thread.tryRun("close", { fds: [first.status === "fulfilled" ? first.value! : -1] });
+  assert.throws(() => fstatSync((first as PromiseFulfilledResult<number>).value), { code: "EBADF" });
+});
+
+test("what was asked for is done before it is disposed of, and nothing afterwards", async () => {
+  await using directory = await temporaryDirectory();
+  const thread = new DiskThread(new VirtualClock());
+  await busy(thread);
+  const made = thread.tryRun("make", { path: join(directory.path, "file"), lengthBytes: 3, mode: MODE });
+  await thread[Symbol.asyncDispose]();
+  closeSync((await made)!);
+  assert.equal(thread.tryRun("close", { fds: [] }), undefined);
+});
+
+test("a thread without work ends, and comes back with the work", async () => {
+  const clock = new VirtualClock();
+  await using thread = new DiskThread(clock);
+  await busy(thread);
+  await thread.tryRun("close", { fds: [] });
+  await clock.advance(60_000);
+  assert.equal(thread.tryRun("close", { fds: [] }), undefined);
+  await busy(thread);
+});
