@@ -1,5 +1,6 @@
 import type { Blob } from "../meta/extents.ts";
 import { DirtyRanges } from "./dirty-ranges.ts";
+import type { SlotBuffers } from "./slot-buffers.ts";
 
 /** Content in a blob that the metadata do not refer to yet. */
 export interface StoredPart {
@@ -12,7 +13,7 @@ export interface StoredPart {
 /** What was written to one file and is not committed. */
 export class DirtyFile {
   readonly ino: number;
-  readonly ranges = new DirtyRanges();
+  readonly ranges: DirtyRanges;
   readonly stored: StoredPart[] = [];
   /** The file ends here at least. */
   size = 0;
@@ -20,8 +21,9 @@ export class DirtyFile {
   /** Monotonic time of the oldest write that is not committed. */
   readonly sinceMs: number;
 
-  constructor(ino: number, sinceMs: number) {
+  constructor(ino: number, sinceMs: number, buffers: SlotBuffers) {
     this.ino = ino;
+    this.ranges = new DirtyRanges(buffers);
     this.sinceMs = sinceMs;
   }
 

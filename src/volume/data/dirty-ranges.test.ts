@@ -3,13 +3,14 @@ import { test } from "node:test";
 import { createRandom } from "../../base/random.ts";
 import { BLOB_BYTES_MAX } from "../meta/extents.ts";
 import { DirtyRanges } from "./dirty-ranges.ts";
+import { SlotBuffers } from "./slot-buffers.ts";
 
 test("what is written in any order is what is there, and ranges neither overlap nor leave their slot", () => {
   for (let seed = 1; seed <= 40; seed++) {
     const random = createRandom(seed);
     const base = BLOB_BYTES_MAX - 600; // so that ranges lie on both sides of a border
     const expected = new Uint8Array(1200);
-    const ranges = new DirtyRanges();
+    const ranges = new DirtyRanges(new SlotBuffers());
     const written = new Uint8Array(1200);
     for (let step = 0; step < 60; step++) {
       const from = random.below(1100);
@@ -38,7 +39,7 @@ test("what is written in any order is what is there, and ranges neither overlap 
 });
 
 test("a slot that is full can be taken, and takes its memory along", () => {
-  const ranges = new DirtyRanges();
+  const ranges = new DirtyRanges(new SlotBuffers());
   const part = Buffer.alloc(1024 * 1024, 7);
   for (let index = 0; index < 4; index++) {
     assert.equal(ranges.takeFull(0), undefined);

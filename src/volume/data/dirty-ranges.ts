@@ -1,9 +1,15 @@
 import { BLOB_BYTES_MAX } from "../meta/extents.ts";
+import type { SlotBuffers } from "./slot-buffers.ts";
 
 /** Content that was written and lies in no blob yet. */
 export interface DirtyRange {
   readonly position: number;
   readonly data: Uint8Array;
+}
+
+/** A range that was taken away: who has it gives `buffer` back. */
+export interface TakenRange extends DirtyRange {
+  readonly buffer: Uint8Array;
 }
 
 interface Range {
@@ -12,6 +18,9 @@ interface Range {
   buffer: Uint8Array;
   length: number;
 }
+
+/** From here on a range gets a buffer for a whole slot. */
+const LARGE = 256 * 1024;
 
 const endOf = (range: Range): number => range.position + range.length;
 const slotOf = (position: number): number => Math.floor(position / BLOB_BYTES_MAX);
@@ -23,7 +32,12 @@ const slotEnd = (position: number): number => (slotOf(position) + 1) * BLOB_BYTE
  */
 export class DirtyRanges {
   readonly #ranges: Range[] = [];
+  readonly #buffers: SlotBuffers;
   #bytes = 0;
+
+  constructor(buffers: SlotBuffers) {
+    this.#buffers = buffers;
+  }
 
   /** Memory that the ranges occupy. */
   get bytes(): number {
@@ -63,7 +77,7 @@ export class DirtyRanges {
   }
 
   /** Takes away the slot that the last write filled, if it did. */
-  takeFull(position: number): DirtyRange | undefined {
+  takeFull(position: number): TakenRange | undefined {
     const index = this.#firstEndingAfter(position);
     const range = this.#ranges[index];
     return range?.length === BLOB_BYTES_MAX ? this.#take(index) : undefined;
@@ -75,14 +89,20 @@ export class DirtyRanges {
   }
 
   clear(): void {
+    for (const { buffer } of this.#ranges) this.#buffers.give(buffer);
     this.#ranges.length = 0;
     this.#bytes = 0;
   }
 
-  #take(index: number): DirtyRange {
-    const [range] = this.#ranges.splice(index, 1);
-    this.#bytes -= range!.buffer.length; // the index was just found
-    return { position: range!.position, data: range!.buffer.subarray(0, range!.length) };
+  #take(index: number): TakenRange {
+    const { position, buffer, length } = this.#ranges[index]!; // the index was just found
+    this.#ranges.splice(index, 1);
+    this.#bytes -= buffer.length;
+    return { position, data: buffer.subarray(0, length), buffer };
+  }
+
+  #bufferFor(bytes: number): Uint8Array {
+    return bytes > LARGE ? this.#buffers.take() : Buffer.allocUnsafeSlow(bytes);
   }
 
   #put(position: number, bytes: Uint8Array): void {
@@ -104,10 +124,10 @@ export class DirtyRanges {
   #extend(range: Range, position: number, bytes: Uint8Array): void {
     const length = Math.max(range.length, position + bytes.length - range.position);
     if (length > range.buffer.length) {
-      const capacity = Math.min(Math.max(length, range.buffer.length * 2), slotEnd(range.position) - range.position);
-      const buffer = Buffer.allocUnsafe(capacity);
+      const buffer = this.#bufferFor(Math.max(length, range.buffer.length * 2));
       buffer.set(range.buffer.subarray(0, range.length));
-      this.#bytes += capacity - range.buffer.length;
+      this.#bytes += buffer.length - range.buffer.length;
+      this.#buffers.give(range.buffer);
       range.buffer = buffer;
     }
     range.buffer.set(bytes, position - range.position);
@@ -119,10 +139,11 @@ export class DirtyRanges {
     const old = this.#ranges.slice(index, last);
     const from = Math.min(position, old[0]?.position ?? position);
     const end = Math.max(position + bytes.length, old.length === 0 ? 0 : endOf(old.at(-1)!)); // not empty
-    const buffer = Buffer.allocUnsafe(end - from);
+    const buffer = this.#bufferFor(end - from);
     for (const range of old) {
       buffer.set(range.buffer.subarray(0, range.length), range.position - from);
       this.#bytes -= range.buffer.length;
+      this.#buffers.give(range.buffer);
     }
     buffer.set(bytes, position - from);
     this.#bytes += buffer.length;

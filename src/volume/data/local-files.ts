@@ -6,7 +6,9 @@ import type { SyncVerbs } from "../meta/sqlite/sqlite-verbs.ts";
 import type { Attributes, AttributeChange, Errno, Outcome } from "../meta/verbs.ts";
 import { storeRanges } from "./blob-writer.ts";
 import { DirtyFile } from "./dirty-file.ts";
+import type { DirtyRange } from "./dirty-ranges.ts";
 import type { LocalBlobs } from "./local-blobs.ts";
+import { SlotBuffers } from "./slot-buffers.ts";
 import type { VolumeFiles } from "./volume-files.ts";
 
 const { EFBIG, EINVAL, EIO, ENOENT, ENOSPC, ENXIO, EOPNOTSUPP, EROFS } = constants.errno;
@@ -45,6 +47,7 @@ export class LocalFiles implements VolumeFiles {
   readonly #failures = new Map<number, Errno>();
   /** Committed, but not flushed to the disk. */
   readonly #unsynced = new Map<number, Blob[]>();
+  readonly #buffers = new SlotBuffers();
   #bufferBytes = 0;
   /** In blobs that are not committed. */
   #storedBytes = 0;
@@ -102,6 +105,8 @@ export class LocalFiles implements VolumeFiles {
     this.#bufferBytes += file.ranges.bytes - held;
     if (full !== undefined) {
       const outcome = this.#store(file, [full]);
+      if (outcome === 0) this.#buffers.give(full.buffer);
+      else this.#putBack(file, full);
       if (outcome !== 0) return outcome;
     }
     // As long as there is room anyway, nobody has to know yet whether this replaces something.
@@ -223,7 +228,7 @@ export class LocalFiles implements VolumeFiles {
 
   #dirtyFile(ino: number): DirtyFile {
     let file = this.#dirty.get(ino);
-    if (file === undefined) this.#dirty.set(ino, (file = new DirtyFile(ino, this.#options.clock.nowMs())));
+    if (file === undefined) this.#dirty.set(ino, (file = new DirtyFile(ino, this.#options.clock.nowMs(), this.#buffers)));
     return file;
   }
 
@@ -280,6 +285,13 @@ export class LocalFiles implements VolumeFiles {
     });
   }
 
+  /** What could not be stored is still to be written. */
+  #putBack(file: DirtyFile, { position, data }: DirtyRange): void {
+    const held = file.ranges.bytes;
+    file.ranges.write(position, data);
+    this.#bufferBytes += file.ranges.bytes - held;
+  }
+
   #sync(ino: number): void {
     const blobs = this.#unsynced.get(ino);
     if (blobs === undefined) return;
@@ -289,6 +301,7 @@ export class LocalFiles implements VolumeFiles {
 
   #drop(file: DirtyFile): void {
     this.#bufferBytes -= file.ranges.bytes;
+    file.ranges.clear();
     this.#storedBytes -= file.storedBytes;
     this.#dirty.delete(file.ino);
   }
