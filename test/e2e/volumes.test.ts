@@ -41,6 +41,8 @@ test("volume: create, fill, limit, mark, take back, check, collect and delete, e
   assert.equal((await json("gc", "data", "--grace", "0s"))["blobs"], 1);
   assert.deepEqual(await json("fsck", "data", "--data"), { clean: true, repaired: 0, flaws: [] });
 
+  assert.equal((await json("snapshot", "data", "kept"))["readOnly"], true);
+  assert.deepEqual(await failure("clone", "data", "kept"), [6, "volume.exists"]);
   assert.deepEqual(await failure("delete", "data"), [2, "input.invalid"]);
   assert.equal((await json("delete", "data", "--yes"))["state"], "deleting");
   assert.deepEqual(await failure("update", "data", "--capacity", "0"), [6, "volume.wrong-state"]);

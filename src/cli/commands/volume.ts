@@ -3,7 +3,7 @@ import { fsckCommand, gcCommand, statsCommand } from "../volume/collection.ts";
 import { deleteCommand, purgeCommand, undeleteCommand } from "../volume/deletion.ts";
 import { keyCommand } from "../volume/keys.ts";
 import { quotaCommand } from "../volume/quota.ts";
-import { createCommand, infoCommand, listCommand, updateCommand } from "../volume/records.ts";
+import { cloneCommand, snapshotCommand, createCommand, infoCommand, listCommand, updateCommand } from "../volume/records.ts";
 
 export function command(): Command {
   const volume = new Command("volume")
@@ -16,6 +16,8 @@ export function command(): Command {
     updateCommand,
     keyCommand,
     quotaCommand,
+    cloneCommand,
+    snapshotCommand,
     deleteCommand,
     undeleteCommand,
     purgeCommand,

@@ -58,6 +58,23 @@ export function createCommand(): Command {
     });
 }
 
+export const cloneCommand = (): Command =>
+  copyCommand("clone", "Make another volume with the content that this one has now. It shares the blobs: no content is copied.", false);
+
+export const snapshotCommand = (): Command =>
+  copyCommand("snapshot", "Keep the content that a volume has now, as a read-only volume that shares the blobs.", true);
+
+function copyCommand(verb: string, description: string, readOnly: boolean): Command {
+  return volumeCommand(`${verb} <name> <new>`, description)
+    .option("--owner <name>", "whom it belongs to (default: who creates it)")
+    .action(async (name: string, to: string, options: VolumeOptions & { readonly owner?: string }) => {
+      const owner = options.owner ?? actor().split("@")[0]!; // split never gives an empty list
+      const { volume, key, shared } = await volumesOf(options).clone(name, { name: to, owner, readOnly });
+      const line = `created ${readOnly ? "snapshot" : "volume"} ${volume.name} (${volume.uuid}), ${shared.blobs} blobs shared`;
+      report(options, volume, `${line}\naccess key ${key.id}\nsecret     ${key.secret}`, { key, shared });
+    });
+}
+
 export function listCommand(): Command {
   return volumeCommand("list", "List the volumes.")
     .option("--all", "also those that are deleted for good")

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, readSync, writevSync } from "node:fs";
 import { mkdir, opendir, readFile, rename, stat, unlink } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { AnaxError, systemCodeOf } from "../../base/errors.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
 import type { Blob } from "../meta/extents.ts";
@@ -30,10 +30,9 @@ export class LocalBlobs implements BlobStore {
   }
 
   put(blob: Blob, parts: readonly Uint8Array[]): void {
-    const dir = this.#dirOf(blob.id);
-    const path = join(dir, objectNameOf(blob));
+    const path = blobPath(this.#dir, blob);
     try {
-      this.#make(dir);
+      this.#make(dirname(path));
       const fd = openSync(path, "w+", 0o640);
       this.#forget(blob.id);
       this.#remember({ fd, blob, unsynced: true });
@@ -47,10 +46,10 @@ export class LocalBlobs implements BlobStore {
   sync(blobs: readonly Blob[]): void {
     const dirs = new Set<string>();
     for (const blob of blobs) {
-      const dir = this.#dirOf(blob.id);
+      const path = blobPath(this.#dir, blob);
       try {
         const open = this.#open.get(blob.id);
-        if (open === undefined) syncPath(join(dir, objectNameOf(blob)));
+        if (open === undefined) syncPath(path);
         else if (open.unsynced) {
           fdatasyncSync(open.fd);
           open.unsynced = false;
@@ -58,7 +57,7 @@ export class LocalBlobs implements BlobStore {
       } catch (error) {
         throw diskErrorOf(error, { blob: blob.id });
       }
-      dirs.add(dir);
+      dirs.add(dirname(path));
     }
     for (const dir of dirs) syncPath(dir);
   }
@@ -69,7 +68,7 @@ export class LocalBlobs implements BlobStore {
   }
 
   async inspect(blob: Blob, { content }: { readonly content: boolean }): Promise<"good" | "missing" | "damaged"> {
-    const path = join(this.#dirOf(blob.id), objectNameOf(blob));
+    const path = blobPath(this.#dir, blob);
     try {
       const bytes = content ? await readFile(path) : undefined;
       const length = bytes?.length ?? (await stat(path)).size;
@@ -84,7 +83,7 @@ export class LocalBlobs implements BlobStore {
   async remove(blob: Blob): Promise<void> {
     this.#forget(blob.id);
     try {
-      await unlink(join(this.#dirOf(blob.id), objectNameOf(blob)));
+      await unlink(blobPath(this.#dir, blob));
     } catch (error) {
       if (systemCodeOf(error) !== "ENOENT") throw diskErrorOf(error, { blob: blob.id });
     }
@@ -102,7 +101,7 @@ export class LocalBlobs implements BlobStore {
           const { size } = await stat(join(this.#dir, key));
           const id = file.isFile() ? blobIdOf(file.name) : undefined;
           // A blob in a place where nobody would look for it is none of ours.
-          yield { key, blobId: id !== undefined && this.#dirOf(id) === join(this.#dir, directory.name) ? id : undefined, bytes: size };
+          yield { key, blobId: id !== undefined && directoryOf(id) === directory.name ? id : undefined, bytes: size };
         }
       }
     } catch (error) {
@@ -126,7 +125,7 @@ export class LocalBlobs implements BlobStore {
 
   /** Opens a blob and looks at all of it: from then on its bytes are trusted, as nothing ever writes to it again. */
   #verified(blob: Blob): OpenBlob {
-    const path = join(this.#dirOf(blob.id), objectNameOf(blob));
+    const path = blobPath(this.#dir, blob);
     let fd: number;
     try {
       fd = openSync(path, "r");
@@ -147,10 +146,6 @@ export class LocalBlobs implements BlobStore {
       closeSync(fd);
       throw error;
     }
-  }
-
-  #dirOf(id: number): string {
-    return join(this.#dir, String(Math.floor(id / IDS_PER_DIRECTORY)));
   }
 
   #make(dir: string): void {
@@ -177,6 +172,11 @@ export class LocalBlobs implements BlobStore {
     closeSync(open.fd);
   }
 }
+
+/** The file of a blob below the directory for blobs. */
+export const blobPath = (dir: string, blob: Blob): string => join(dir, directoryOf(blob.id), objectNameOf(blob));
+
+const directoryOf = (id: number): string => String(Math.floor(id / IDS_PER_DIRECTORY));
 
 const QUARANTINE = "quarantine";
 

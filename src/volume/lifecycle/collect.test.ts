@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { constants } from "node:os";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
@@ -11,7 +11,10 @@ import type { BlobStore } from "../data/blob-store.ts";
 import { LocalBlobs } from "../data/local-blobs.ts";
 import { aFile, aLocalVolume, type LocalVolumeFixture } from "../data/local-volume-fixture.ts";
 import { openSqliteLedger } from "../meta/sqlite/sqlite-ledger.ts";
+import type { VolumeVerbs } from "../meta/verbs.ts";
 import { check, collect, findStrangers } from "./collect.ts";
+import { openVolume } from "./open-volume.ts";
+import { Volumes } from "./volumes.ts";
 
 const { signal } = new AbortController();
 const MINUTE_MS = 60_000;
@@ -237,4 +240,61 @@ function faultyStore(real: LocalBlobs, fails: () => boolean): BlobStore {
     },
     [Symbol.asyncDispose]: () => real[Symbol.asyncDispose](),
   };
+}
+
+test("a clone shares the blobs, and each of both lives on when the other changes, is collected or is gone", async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), "anax-clone-"));
+  try {
+    const volumes = new Volumes(dataDir, realClock);
+    const { volume } = await volumes.create({
+      name: "a",
+      owner: "ann",
+      capacityBytes: 0,
+      inodesMax: 0,
+      readOnly: false,
+      onDelete: "at-purge",
+      undeleteMs: 0,
+      uid: 0,
+      gid: 0,
+      permissions: 0o755,
+    });
+    const write = async (uuid: string, seed: number): Promise<void> => {
+      await using open = await openVolume({ dataDir, volumeUuid: uuid, sessionId: 1 });
+      const found = await open.verbs.lookup(1, "f");
+      const ino = typeof found === "object" ? found.ino : await created(open.verbs);
+      assert.equal(await open.files.write(ino, 0, content(seed)), 0);
+      assert.equal(await open.files.fsync(ino), 0);
+    };
+    const read = async (uuid: string): Promise<Buffer> => {
+      await using open = await openVolume({ dataDir, volumeUuid: uuid, sessionId: 1 });
+      const found = await open.verbs.lookup(1, "f");
+      assert.ok(typeof found === "object");
+      const into = Buffer.alloc(9000);
+      assert.equal(await open.files.read(found.ino, 0, into), 9000);
+      return into;
+    };
+    await write(volume.uuid, 1);
+    const { volume: copy, shared } = await volumes.clone("a", { name: "b", owner: "bob", readOnly: false });
+    const { volume: snapshot } = await volumes.clone("a", { name: "c", owner: "ann", readOnly: true });
+    assert.deepEqual([shared, copy.epoch, copy.owner, snapshot.readOnly], [{ blobs: 1, bytes: 9000 }, 1, "bob", true]);
+    await write(volume.uuid, 2);
+    await write(copy.uuid, 3);
+    for (const name of ["a", "b", "c"]) {
+      await volumes.gc(name, { graceMs: 0, scan: false, quarantine: false });
+      assert.deepEqual((await volumes.fsck(name, { data: true, repair: false })).flaws, [], name);
+    }
+    assert.deepEqual([await read(volume.uuid), await read(copy.uuid), await read(snapshot.uuid)], [content(2), content(3), content(1)]);
+    await volumes.delete("a", { now: true, by: "ann" });
+    assert.deepEqual([await read(copy.uuid), await read(snapshot.uuid)], [content(3), content(1)]);
+    await assert.rejects(() => write(snapshot.uuid, 4), { name: "AssertionError" });
+    await assert.rejects(() => volumes.clone("b", { name: "c", owner: "ann", readOnly: true }), { code: "volume.exists" });
+  } finally {
+    rmSync(dataDir, { recursive: true });
+  }
+});
+
+async function created(verbs: VolumeVerbs): Promise<number> {
+  const made = await verbs.create(1, "f", { kind: "file", permissions: 0o644, uid: 0, gid: 0 });
+  assert.ok(typeof made === "object");
+  return made.ino;
 }

@@ -5,7 +5,9 @@ import { isoText, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { syncDirectory } from "../../disk/descriptor.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
+import { shareBlobs } from "../data/share-blobs.ts";
 import type { DirectoryQuota, Session, VolumeControl } from "../meta/control.ts";
+import { cloneSqlite, liveBlobs } from "../meta/sqlite/clone.ts";
 import { formatSqlite } from "../meta/sqlite/format.ts";
 import { openSqliteControl } from "../meta/sqlite/sqlite-control.ts";
 import type { VolumeUsage } from "../meta/verbs.ts";
@@ -62,34 +64,64 @@ export class Volumes {
     const uuid = randomUUID();
     const { dir, meta, blobs } = volumePaths(this.dataDir, uuid);
     const { name, owner, capacityBytes, inodesMax, readOnly, onDelete, undeleteMs } = options;
-    const taken = catalog.find(name);
-    if (taken !== undefined) throw new AnaxError("volume.exists", { volume: name, uuid: taken.uuid, state: taken.state });
+    mustBeFree(catalog, name);
     try {
       mkdirSync(blobs, { recursive: true, mode: 0o750 });
       formatSqlite(meta, { ...options, uuid }, this.#clock);
       await syncDirectory(dir);
       await syncDirectory(volumesDir(this.dataDir));
       const volume: VolumeRecord = {
+        ...newRecord({ capacityBytes, inodesMax, onDelete, undeleteMs }, this.#clock.wallMs()),
         uuid,
         name,
         owner,
-        state: "active",
-        epoch: 1,
         readOnly,
-        capacityBytes,
-        inodesMax,
-        onDelete,
-        undeleteMs,
-        createdAtMs: this.#clock.wallMs(),
-        deletedAtMs: undefined,
-        purgeAtMs: undefined,
-        deletedBy: undefined,
       };
       catalog.insert(volume);
       return { volume, key: this.#addKey(catalog, uuid) };
     } catch (error) {
       await rm(dir, { recursive: true, force: true });
       throw error instanceof AnaxError ? error : diskErrorOf(error, { dir });
+    }
+  }
+
+  /**
+   * Another volume with the same content, as it is committed now; it shares the blobs, so it takes neither time nor room for them. What mounts have not written yet is
+   * not in it. Throws `volume.exists`, `volume.wrong-state` for one that is being purged, `volume.changed` when a collection took something from under it: again.
+   */
+  async clone(
+    nameOrUuid: string,
+    { name, owner, readOnly }: { readonly name: string; readonly owner: string; readonly readOnly: boolean },
+  ): Promise<{
+    readonly volume: VolumeRecord;
+    readonly key: AccessKey;
+    readonly shared: { readonly blobs: number; readonly bytes: number };
+  }> {
+    mustBeName(name);
+    using catalog = this.#catalog(nameOrUuid);
+    const source = mustFind(catalog, nameOrUuid);
+    if (source.state === "purging") throw new AnaxError("volume.wrong-state", { volume: source.name, state: source.state, step: "clone" });
+    mustBeFree(catalog, name);
+    const uuid = randomUUID();
+    const from = volumePaths(this.dataDir, source.uuid);
+    const to = volumePaths(this.dataDir, uuid);
+    await using control = this.control(source);
+    // A session that is not heard of again keeps the collector away from what is doomed from now on.
+    const session = await control.beginSession({ host: "", pid: process.pid, mountpoint: `clone to ${name}`, readOnly: true });
+    try {
+      mkdirSync(to.blobs, { recursive: true, mode: 0o750 });
+      cloneSqlite({ from: from.meta, to: to.meta, uuid, readOnly });
+      const shared = await shareBlobs(from.blobs, to.blobs, liveBlobs(to.meta), new AbortController().signal);
+      await syncDirectory(to.dir);
+      await syncDirectory(volumesDir(this.dataDir));
+      const volume: VolumeRecord = { ...newRecord(source, this.#clock.wallMs()), uuid, name, owner, readOnly };
+      catalog.insert(volume);
+      return { volume, key: this.#addKey(catalog, uuid), shared };
+    } catch (error) {
+      await rm(to.dir, { recursive: true, force: true });
+      throw error instanceof AnaxError ? error : diskErrorOf(error, { dir: to.dir });
+    } finally {
+      await control.endSession(session);
     }
   }
 
@@ -274,6 +306,28 @@ export class Volumes {
     if (!existsSync(volumesDir(this.dataDir))) throw new AnaxError("volume.not-found", { volume, dataDir: this.dataDir });
     return Catalog.open(this.dataDir, { create: false });
   }
+}
+
+/** What is the same for all that begin. */
+const newRecord = (
+  { capacityBytes, inodesMax, onDelete, undeleteMs }: Pick<VolumeRecord, "capacityBytes" | "inodesMax" | "onDelete" | "undeleteMs">,
+  createdAtMs: number,
+): Omit<VolumeRecord, "uuid" | "name" | "owner" | "readOnly"> => ({
+  state: "active",
+  epoch: 1,
+  capacityBytes,
+  inodesMax,
+  onDelete,
+  undeleteMs,
+  createdAtMs,
+  deletedAtMs: undefined,
+  purgeAtMs: undefined,
+  deletedBy: undefined,
+});
+
+function mustBeFree(catalog: Catalog, name: string): void {
+  const taken = catalog.find(name);
+  if (taken !== undefined) throw new AnaxError("volume.exists", { volume: name, uuid: taken.uuid, state: taken.state });
 }
 
 /** Also a bucket's name, so it must be one of S3: 3 to 63 lower-case letters, digits, dots and hyphens. */
