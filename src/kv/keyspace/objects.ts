@@ -1,3 +1,4 @@
+import { letGo } from "./uncounted-memory.ts";
 import type { Value } from "./value.ts";
 
 /** Changes remembered until sizes are asked for anew. */
@@ -35,6 +36,7 @@ export class Objects {
   }
 
   remove(number: number): void {
+    letGo(this.#bytes[number]!);
     this.#countedBytes -= this.#bytes[number]!;
     this.#bytes[number] = 0;
     this.#values[number] = undefined;
@@ -50,6 +52,7 @@ export class Objects {
   }
 
   clear(): void {
+    letGo(this.#countedBytes);
     this.#values.length = 0;
     this.#bytes.length = 0;
     this.#free.length = 0;

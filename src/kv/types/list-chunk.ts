@@ -1,4 +1,5 @@
 import { latin1Of, writeLatin1 } from "../../base/latin1.ts";
+import { letGo, uncountedMemory } from "../keyspace/uncounted-memory.ts";
 import { copyInto } from "../../wire/resp/reply-writer.ts";
 
 /** What would take more stays as it is: there is little to gain. */
@@ -54,7 +55,7 @@ export class Chunk {
   static open(end: "left" | "right", full: Chunk): Chunk {
     const chunk = new Chunk([]);
     chunk.#items = undefined;
-    chunk.#packed = Buffer.allocUnsafeSlow(Math.max(OPEN_BYTES_MIN, full.#to - full.#from));
+    chunk.#packed = memoryOf(Math.max(OPEN_BYTES_MIN, full.#to - full.#from));
     chunk.#from = chunk.#to = end === "left" ? chunk.#packed.length : 0;
     return chunk;
   }
@@ -75,9 +76,10 @@ export class Chunk {
   /** Makes room at an end. */
   #grow(end: "left" | "right", frame: number): void {
     const size = this.#to - this.#from;
-    const grown = Buffer.allocUnsafeSlow(Math.max(size + frame, Math.min(2 * (size + frame), PACKED_BYTES_MAX)));
+    const grown = memoryOf(Math.max(size + frame, Math.min(2 * (size + frame), PACKED_BYTES_MAX)));
     const at = end === "left" ? grown.length - size : 0;
     this.#packed!.copy(grown, at, this.#from, this.#to); // the caller has looked
+    letGo(this.#packed!.length);
     this.#packed = grown;
     this.#from = at;
     this.#to = at + size;
@@ -87,7 +89,8 @@ export class Chunk {
   trim(): void {
     const { packed } = this;
     if (packed === undefined || packed.length * 9 >= this.#packed!.length * 8) return;
-    this.#packed = Buffer.allocUnsafeSlow(packed.length);
+    letGo(this.#packed!.length);
+    this.#packed = memoryOf(packed.length);
     packed.copy(this.#packed);
     this.#from = 0;
     this.#to = packed.length;
@@ -95,7 +98,9 @@ export class Chunk {
 
   /** To be changed. */
   unpack(): string[] {
-    this.#items ??= textsOf(this.packed!); // one of both is there
+    if (this.#packed === undefined) return this.#items!; // one of both is there
+    this.#items = textsOf(this.packed!);
+    letGo(this.#packed.length);
     this.#packed = undefined;
     return this.#items;
   }
@@ -128,7 +133,7 @@ export class Chunk {
     let size = 0;
     for (const item of items) size += FRAME_BYTES + String(item.length).length + item.length;
     if (size > PACKED_BYTES_MAX) return false;
-    const packed = Buffer.allocUnsafeSlow(size);
+    const packed = memoryOf(size);
     let at = 0;
     for (const item of items) at += writeLatin1(packed, `$${item.length}\r\n${item}\r\n`, at);
     this.#packed = packed;
@@ -148,6 +153,11 @@ export class Chunk {
     return copy;
   }
 }
+
+/** For less the collector may count. */
+const UNCOUNTED_BYTES_MIN = 16 * 1024;
+
+const memoryOf = (bytes: number): Buffer => (bytes < UNCOUNTED_BYTES_MIN ? Buffer.allocUnsafeSlow(bytes) : uncountedMemory(bytes));
 
 function textsOf(packed: Buffer): string[] {
   const texts: string[] = [];

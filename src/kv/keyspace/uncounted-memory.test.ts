@@ -1,0 +1,18 @@
+import assert from "node:assert/strict";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { test } from "node:test";
+import { letGo, uncountedMemory } from "./uncounted-memory.ts";
+
+const MIB = 1024 * 1024;
+
+test("memory that was let go of is collected, though nobody counts what is made", async () => {
+  const before = process.memoryUsage.rss();
+  let peak = before;
+  for (let round = 0; round < 150; round++) {
+    uncountedMemory(4 * MIB).fill(1);
+    letGo(4 * MIB);
+    await nextTurn();
+    peak = Math.max(peak, process.memoryUsage.rss());
+  }
+  assert.ok(peak - before < 400 * MIB, `${Math.round((peak - before) / MIB)} MiB of 600`);
+});
