@@ -23,9 +23,12 @@ export const CONFINED = ["taskset", "-c", "0", "nice", "-n", "19"] as const;
 
 const SERVER = fileURLToPath(new URL("store-server.ts", import.meta.url));
 
+/** A store dies with whoever started it, in the middle of a script, too: no signal of the loop would reach it there. */
+const WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"] as const;
+
 /** Rejects where it does not start, with what it wrote. `confined`: it runs as `CONFINED` says. */
 export async function startStoreProcess(options: StoreProcessOptions, confined = false): Promise<StoreProcess> {
-  const node = [process.execPath, "--disable-warning=ExperimentalWarning", SERVER, JSON.stringify(options)];
+  const node = [...WITH_PARENT, process.execPath, "--disable-warning=ExperimentalWarning", SERVER, JSON.stringify(options)];
   const [program, ...words] = confined ? [...CONFINED, ...node] : node; // each of them becomes the next
   const child = spawn(program!, words, { stdio: ["ignore", "pipe", "pipe"] });
   let errors = "";
