@@ -156,6 +156,7 @@ function acceptorFor(shared: ConnectionShared): Acceptor {
   };
   const pollAll = connectionPoller(connections, shared.batch);
   store.scripting.poll = () => {
+    shared.outbox.flush(); // what others were answered in this turn
     for (const server of store.listeners?.plain() ?? []) acceptWaiting(server, native?.calls, accept);
     pollAll();
   };

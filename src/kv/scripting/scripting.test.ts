@@ -170,7 +170,12 @@ test("while a script takes too long others are answered BUSY, and can end it", {
   const [first, second] = [await connected(port), await connected(port)];
   second.send("PING");
   assert.equal(await second.line(), "+PONG");
+  // Both in one turn, and the one that was answered before the script does not wait for it.
+  server.signal("SIGSTOP");
+  second.send("PING");
   first.send('EVAL "while true do pcall(function() while true do end end) end" 0');
+  server.signal("SIGCONT");
+  assert.equal(await second.line(), "+PONG");
   // The server reads nothing else until the script has run for its time: whatever is sent meanwhile is answered then.
   let reply: string;
   do {
