@@ -1,9 +1,11 @@
 import { resolve } from "node:path";
 import { AnaxError, type ErrorDetails } from "../../src/base/errors.ts";
+import { realClock } from "../../src/base/clock.ts";
 import type { Log, LogFields } from "../../src/base/log.ts";
 import { readRedisConf, settingsOfDirectives, type Directive } from "../../src/kv/parameters/redis-conf.ts";
 import { shutdownHowOf } from "../../src/kv/shutdown.ts";
 import { startStore, type RunningStore } from "../../src/kv/start-store.ts";
+import { openRegister } from "../../src/register/open-register.ts";
 
 // What the suite starts as `src/redis-server FILE --name value…`: the store, with the lines in the log that it waits for.
 
@@ -76,6 +78,8 @@ running = await startStore({
   users,
   ...(configFile !== undefined && { configFile }),
   shutdown: stop,
+  // All servers of a copy of the suite share one; clusters in it know nothing of each other.
+  openRegister: (url, timeoutMs) => openRegister(url || `sqlite:${process.argv[1]!}.db`, { clock: realClock, timeoutMs }),
   log,
 }).catch(fatal);
 console.log(`${process.pid}:M * Server initialized`);

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { networkInterfaces } from "node:os";
+import { AnaxError } from "../../base/errors.ts";
 import { isLoopback } from "../clients/admission.ts";
 import { CommandError } from "../command-error.ts";
 import { claimSlots, readSlotMap, withinCluster } from "../slots/ownership.ts";
-import { piecesOf, type ExpectedRange, type OwnedRange, type SlotMap } from "../slots/slot-map.ts";
+import { piecesOf, type Claim, type ClaimOutcome, type ExpectedRange, type OwnedRange, type SlotMap } from "../slots/slot-map.ts";
 import { claimName, SETSLOT } from "./claim-name.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import type { ClusterKeeper } from "./keeper.ts";
@@ -97,11 +98,21 @@ export class ClusterChanges {
     for (let tries = 1; ; tries++) {
       const pieces = piecesOf(map, wanted);
       for (const piece of pieces) check(piece);
-      const outcome = await claimSlots(node.register, { ranges: pieces, owner, by });
+      const outcome = await this.#made({ ranges: pieces, owner, by });
       node.learnMap(outcome.map);
       if (outcome.kind !== "refused") return;
       if (tries === TRIES_MAX) throw new CommandError("TRYAGAIN The slots are being changed by another node");
       map = outcome.map;
+    }
+  }
+
+  /** A claim that gives slots away and may have been made ends this node's right to serve, until it has asked. */
+  async #made(claim: Claim): Promise<ClaimOutcome> {
+    try {
+      return await claimSlots(this.#node.register, claim);
+    } catch (error) {
+      if (claim.owner !== this.#node.id && error instanceof AnaxError && error.code === "register.unknown") this.#keeper.doubt();
+      throw error;
     }
   }
 

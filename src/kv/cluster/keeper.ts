@@ -126,6 +126,19 @@ export class ClusterKeeper implements AsyncDisposable {
       node.learnMembers(await changeMembers(node.register, (all) => promoted(all, taker.id, self.id)));
   }
 
+  /** Whoever took slots over may have been stopped before it could say what that means for the others. */
+  async #mendPlace(): Promise<void> {
+    const { node } = this;
+    if (node.self.primary === "" || !node.ownsSlots) return;
+    node.learnMembers(await changeMembers(node.register, (all) => promoted(all, node.id, node.self.primary)));
+  }
+
+  /** Whether slots were given away nobody knows: they are not served until the register has said so. */
+  doubt(): void {
+    this.#lease = undefined;
+    this.node.servesUntilMs = -Infinity;
+  }
+
   async #keepLease(): Promise<void> {
     while (!this.#ends.signal.aborted) {
       if (!(await this.#pause(this.#lease === undefined ? RETRY_MS : this.lengthMs / 3))) return;
@@ -172,6 +185,7 @@ export class ClusterKeeper implements AsyncDisposable {
       try {
         await this.look();
         await this.candidacy.consider();
+        await this.#mendPlace();
         await this.tidy();
       } catch (error) {
         this.#failed(error);
