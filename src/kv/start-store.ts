@@ -58,7 +58,8 @@ export interface StoreOptions {
 /** `url` is empty where nothing is set. Calls of the register end within `timeoutMs`. */
 export type OpenRegister = (url: string, timeoutMs: number) => Promise<Register>;
 
-/** A lease is renewed three times before it ends. */
+/** A lease is renewed three times before it ends; a register that is much asked takes its time all the same. */
+const REGISTER_MS_MIN = 1000;
 const REGISTER_MS_MAX = 2000;
 
 const SILENT: Log = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {}, child: () => SILENT };
@@ -128,7 +129,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
 
 async function registerFor({ parameters }: Store, { openRegister }: StoreOptions): Promise<Register> {
   if (openRegister === undefined) throw new AnaxError("config.invalid", { problems: ["cluster-enabled needs a register"] });
-  const timeoutMs = Math.min(REGISTER_MS_MAX, Math.max(100, Math.floor(parameters["cluster-node-timeout"] / 3)));
+  const timeoutMs = Math.min(REGISTER_MS_MAX, Math.max(REGISTER_MS_MIN, Math.floor(parameters["cluster-node-timeout"] / 3)));
   return openRegister(parameters["cluster-register"], timeoutMs);
 }
 

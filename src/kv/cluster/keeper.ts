@@ -18,7 +18,7 @@ import { Candidacy } from "./candidacy.ts";
 import { changeMembers, introduced, NO_MEMBERS, promoted, readMembers, type Introduction } from "./members.ts";
 import { followMembership } from "./roles.ts";
 
-const LENGTH_MS_MIN = 500;
+const LENGTH_MS_MIN = 1000;
 const RETRY_MS = 200;
 const POLL_MS_MIN = 25;
 const POLL_MS_MAX = 250;
