@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdirSync, truncateSync } from "node:fs";
+import { readdirSync, rmSync, truncateSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -182,4 +182,24 @@ test("what is written to a file that nobody can open any more goes with it", asy
   assert.equal(mount.files.close(ino), 0);
   assert.equal(mount.files.read(ino, 0, Buffer.alloc(1)), -ENOENT);
   assert.equal(mount.verbs.statfs().usedBytes, 0);
+});
+
+test("fsync also flushes what another mount wrote and closed", async () => {
+  await using volume = await aLocalVolume();
+  const first = await volume.mount();
+  const second = await volume.mount();
+  const ino = aFile(first);
+  first.files.write(ino, 0, pattern(9000, 1));
+  assert.equal(first.files.flush(ino), 0);
+  first.verbs.settle(false);
+  assert.deepEqual(
+    second.verbs.foreignBlobs(ino).map(({ bytes }) => bytes),
+    [9000],
+  );
+  assert.deepEqual(first.verbs.foreignBlobs(ino), []);
+  assert.equal(second.files.fsync(ino), 0);
+  const [directory] = readdirSync(join(volume.dir, "blobs"));
+  const [name] = readdirSync(join(volume.dir, "blobs", directory!));
+  rmSync(join(volume.dir, "blobs", directory!, name!));
+  assert.equal(second.files.fsync(ino), EIO, "it was looked for");
 });

@@ -2,7 +2,7 @@ import { constants } from "node:os";
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { FILE_BYTES_MAX, INLINE_BYTES_MAX, type Blob, type FileMap } from "../meta/extents.ts";
-import type { SyncVerbs } from "../meta/sqlite/sqlite-verbs.ts";
+import type { SqliteVerbs } from "../meta/sqlite/sqlite-verbs.ts";
 import type { Attributes, AttributeChange, Errno, Outcome } from "../meta/verbs.ts";
 import { storeRanges } from "./blob-writer.ts";
 import { DirtyFile } from "./dirty-file.ts";
@@ -27,7 +27,7 @@ const RANGES_MAX = 4096;
 const SYNC_MAX = 64;
 
 interface LocalFilesOptions {
-  readonly verbs: SyncVerbs;
+  readonly verbs: SqliteVerbs;
   readonly blobs: LocalBlobs;
   readonly clock: Clock;
   /** Memory for what is written and lies in no blob yet. */
@@ -38,7 +38,7 @@ interface LocalFilesOptions {
 
 /** Content over a local engine and a local directory: everything answers at once. */
 export class LocalFiles implements VolumeFiles {
-  readonly #verbs: SyncVerbs;
+  readonly #verbs: SqliteVerbs;
   readonly #blobs: LocalBlobs;
   readonly #options: LocalFilesOptions;
   /** In order of their oldest write. */
@@ -126,6 +126,8 @@ export class LocalFiles implements VolumeFiles {
     if (outcome !== 0) return outcome;
     return this.#attempt(() => {
       this.#sync(ino);
+      const foreign = this.#verbs.foreignBlobs(ino);
+      if (foreign.length > 0) this.#blobs.sync(foreign);
       this.#verbs.settle(true);
       return 0;
     });

@@ -1,12 +1,15 @@
 import { constants } from "node:os";
 import type { AttributeChange, Attributes, TimeValue } from "../attributes.ts";
-import { FILE_BYTES_MAX, INLINE_BYTES_MAX, type FileMap, type NewBlob } from "../extents.ts";
+import { FILE_BYTES_MAX, INLINE_BYTES_MAX, type Blob, type FileMap, type NewBlob } from "../extents.ts";
 import type { Errno, Outcome, WrittenContent } from "../verbs.ts";
 import { modified, stampOf, touched, type Engine, type Stamp } from "./engine.ts";
 import { BLOB_PENDING, type ExtentTable } from "./extent-table.ts";
 import { blocksOf, type Node } from "./nodes.ts";
 
 const { EFBIG, EINVAL, EIO, EISDIR, ENOENT } = constants.errno;
+
+/** By then every mount has flushed what it committed. */
+const SYNCED_AFTER_MS = 60_000;
 
 /** Sizes, attributes, and where content lies. */
 export class Content {
@@ -34,6 +37,13 @@ export class Content {
     if (node.allocated === 0) return { size: node.size, inline: undefined, extents: [] };
     const inline = node.allocated <= INLINE_BYTES_MAX ? this.#inlineOf(ino) : undefined;
     return { size: node.size, inline, extents: inline === undefined ? this.#extents.read(ino, offset, offset + length) : [] };
+  }
+
+  /** Blobs that other sessions committed so lately that the disk may not have them yet. */
+  foreignBlobs(ino: number): readonly Blob[] {
+    const { group, clock, sessionId } = this.#engine;
+    group.read();
+    return group.volume.sessions > 1 ? this.#extents.foreign(ino, sessionId, clock.wallMs() - SYNCED_AFTER_MS) : [];
   }
 
   setattr(ino: number, change: AttributeChange): Attributes | Errno {

@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { BLOB_BYTES_MAX, type Extent, type WrittenExtent } from "../extents.ts";
+import { BLOB_BYTES_MAX, type Blob, type Extent, type WrittenExtent } from "../extents.ts";
 
 /** Written beforehand, so that no object is ever without a row. */
 export const BLOB_PENDING = 0;
@@ -21,6 +21,7 @@ interface Row {
 export class ExtentTable {
   readonly #overlapping: StatementSync;
   readonly #withBlobs: StatementSync;
+  readonly #foreign: StatementSync;
   readonly #first: StatementSync;
   readonly #insert: StatementSync;
   readonly #delete: StatementSync;
@@ -35,6 +36,9 @@ export class ExtentTable {
       `SELECT position, length, blob, blob_offset, sha256, bytes FROM extent JOIN blob ON blob.id = blob WHERE ${part} ORDER BY position`,
     );
     this.#withBlobs.setReturnArrays(true);
+    this.#foreign = database.prepare(
+      "SELECT DISTINCT id, sha256, bytes FROM extent JOIN blob ON blob.id = blob WHERE ino = ? AND session <> ? AND since_ms >= ?",
+    );
     this.#first = database.prepare("SELECT position, length, blob, blob_offset FROM extent WHERE ino = ? LIMIT ?");
     this.#first.setReturnArrays(true);
     this.#insert = database.prepare("INSERT INTO extent (ino, position, length, blob, blob_offset) VALUES (?, ?, ?, ?, ?)");
@@ -51,6 +55,13 @@ export class ExtentTable {
     return rows
       .filter(([position, length]) => position + length > from)
       .map(([position, length, id, blobOffset, sha256, bytes]) => ({ position, length, blobOffset, blob: { id, sha256, bytes } }));
+  }
+
+  /** Blobs of a file that other sessions committed lately. */
+  foreign(ino: number, sessionId: number, sinceMs: number): readonly Blob[] {
+    return this.#foreign
+      .all(ino, sessionId, sinceMs)
+      .map((row) => ({ id: Number(row["id"]), sha256: String(row["sha256"]), bytes: Number(row["bytes"]) }));
   }
 
   /** Bytes of `[from, to)` that are no hole. */

@@ -64,6 +64,7 @@ export class Group {
   #turnEndsMs = 0;
   #changes = 0;
   #unsynced = false;
+  #syncedVersion = -1;
   /** Why a group was undone that nobody waited for. */
   #lost: Error | undefined;
   #journal: number | undefined;
@@ -129,11 +130,7 @@ export class Group {
       this.#lost = undefined;
       throw lost;
     }
-    if (durable && this.#unsynced) {
-      this.#journal ??= openSync(`${this.#options.path}-wal`, "r");
-      fdatasyncSync(this.#journal);
-      this.#unsynced = false;
-    }
+    if (durable) this.#sync();
   }
 
   /** A verb broke off half-way: what it did must not be committed, and with it goes what the group had before. */
@@ -141,6 +138,16 @@ export class Group {
     if (!this.#open) return;
     this.#undo();
     if (this.#changes > 1) this.#lost = new AnaxError("disk.io", { path: this.#options.path, reason: "changes were undone" });
+  }
+
+  /** What other connections committed, too, may have been seen here, and be what the caller wants to last. */
+  #sync(): void {
+    const version = this.#currentVersion();
+    if (!this.#unsynced && version === this.#syncedVersion) return;
+    this.#journal ??= openSync(`${this.#options.path}-wal`, "r");
+    fdatasyncSync(this.#journal);
+    this.#unsynced = false;
+    this.#syncedVersion = version;
   }
 
   close(): void {

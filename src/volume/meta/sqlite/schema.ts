@@ -77,10 +77,11 @@ export function openDatabase(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(path, { timeout: BUSY_MS });
+    // Whoever beats for a session checkpoints each time, away from the thread that answers the kernel; 64 MiB of journal are for when nobody does.
     // NORMAL: a commit costs no flush of the disk; `settle` flushes the journal when it is asked to.
     database.exec(`
       PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF;
-      PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;
+      PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 16384; PRAGMA journal_size_limit = 67108864;
     `);
     migrate(database, path);
     return database;

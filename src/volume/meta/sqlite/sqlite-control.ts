@@ -66,12 +66,14 @@ class SqliteControl implements VolumeControl {
     return this.#change(() => this.#sessions.begin(info));
   }
 
-  heartbeat(id: number, info: SessionInfo): Promise<Pulse> {
-    return this.#change(() => {
+  async heartbeat(id: number, info: SessionInfo): Promise<Pulse> {
+    const pulse = await this.#change(() => {
       const revived = this.#sessions.beat(id, info);
       const { state, epoch } = this.#volume();
       return { state: String(state), epoch: Number(epoch), changeSeq: this.#changeSeq(), revived };
     });
+    await this.#read(() => this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)")); // waits for nobody
+    return pulse;
   }
 
   endSession(id: number): Promise<void> {

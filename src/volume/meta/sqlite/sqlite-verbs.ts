@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../../base/clock.ts";
+import type { Blob } from "../extents.ts";
 import type { VolumeVerbs } from "../verbs.ts";
 import { Content } from "./content.ts";
 import { Edges } from "./edges.ts";
@@ -85,6 +86,7 @@ export function openSqliteVerbs({ path, sessionId, clock, onChanges = () => unde
       removal.step(false);
       group.settle(durable);
     }),
+    foreignBlobs: guarded((ino) => content.foreignBlobs(ino)),
     removeOrphans: guarded(() => {
       const left = removal.step(true);
       group.settle(false);
@@ -112,6 +114,8 @@ export type SyncVerbs = {
 };
 
 export interface SqliteVerbs extends SyncVerbs {
+  /** Blobs of a file that other sessions committed so lately that the disk may not have them yet. */
+  foreignBlobs(ino: number): readonly Blob[];
   /** Removes a part of what is large and has no name; false when nothing of it was there. */
   removeOrphans(): boolean;
 }
