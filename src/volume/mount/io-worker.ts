@@ -104,7 +104,7 @@ async function serveMount(): Promise<void> {
     return andThen(mail, () => andThen(writtenBack(WRITE_BACK_AGE_MS), () => locks.retry()));
   }
 
-  /** Main has seen that no request came for a while. */
+  /** No request came for a while. */
   function settle(): Promise<void> {
     state.set("settle", 0);
     return server.settle();

@@ -11,6 +11,12 @@ export interface WorkerStart {
   readonly settings: ServedSettings;
 }
 
+/** What the thread that sees to settling is started with. */
+export interface SettleStart {
+  readonly dir: string;
+  readonly shared: SharedArrayBuffer;
+}
+
 /** To the worker. It reads its mail when it is woken by a request, so whoever writes also asks the mount for something. */
 export type ToWorker =
   /** Others have changed these files, or too many to be named. */

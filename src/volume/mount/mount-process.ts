@@ -12,13 +12,11 @@ import type { VolumeEvent, VolumeWatch } from "../lifecycle/volume-watch.ts";
 import { watchVolume } from "../lifecycle/watch-volume.ts";
 import { EXIT_GONE } from "./exit-record.ts";
 import { detach } from "./kernel-mount.ts";
-import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
+import type { FromWorker, SettleStart, ToWorker, WorkerStart } from "./messages.ts";
 import { DEVICE_FD, type FromMountProcess, type GoneFacts, type MountRequest, type ToMountProcess } from "./process-messages.ts";
 import { SharedState } from "./shared-state.ts";
 
 const ALIVE_MS = 1000;
-/** After so long without a request the worker ends its group of changes, so that others see them: longer than a program takes between two calls. */
-const IDLE_MS = 3;
 /** The worker may be in the middle of something when the volume is gone; what it loses then is told without it. */
 const FENCE_WAIT_MS = 500;
 /** The end of a session is not waited for longer. */
@@ -75,7 +73,7 @@ class MountProcess {
       operationTimeoutMs: settings.operationTimeoutMs,
       settings: { ...settings, requestTimeoutSeconds: Math.ceil(settings.requestTimeoutMs / 1000) },
     };
-    const worker = new Worker(new URL(`./io-worker${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url), { workerData });
+    const worker = new Worker(workerUrl("io-worker"), { workerData });
     this.#worker = worker;
     const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
     worker.on("message", (message: FromWorker) => {
@@ -86,7 +84,9 @@ class MountProcess {
     worker.once("error", reject);
     await ready;
     void this.#round();
-    void this.#settling();
+    new Worker(workerUrl("settle-worker"), {
+      workerData: { dir: this.#request.dir, shared: this.#state.buffer } satisfies SettleStart,
+    }).unref();
     send({ kind: "serving" });
   }
 
@@ -190,21 +190,6 @@ class MountProcess {
     }
   }
 
-  /** The worker cannot wait for a time to pass: its wait for requests is the kernel's. */
-  async #settling(): Promise<void> {
-    for (;;) {
-      await this.#state.untilChanged("unsettled", 0);
-      let served = -1;
-      while (served !== this.#state.get("served")) {
-        served = this.#state.get("served");
-        await realClock.sleep(IDLE_MS);
-      }
-      this.#state.set("settle", 1);
-      this.#wake();
-      await this.#state.untilChanged("unsettled", 1);
-    }
-  }
-
   #post(message: ToWorker): void {
     this.#worker?.postMessage(message, []);
     this.#state.set("mail", 1);
@@ -225,7 +210,7 @@ class MountProcess {
       // the mount is gone, or fenced
     }
     this.#waking = false;
-    if (this.#state.get("mail") + this.#state.get("settle") > 0 && this.#state.get("fenced") === 0) this.#wake();
+    if (this.#state.get("mail") === 1 && this.#state.get("fenced") === 0) this.#wake();
   }
 
   #invalidate({ inos, entries, everything }: VolumeEvent & { readonly kind: "invalidate" }): void {
@@ -251,6 +236,8 @@ class MountProcess {
     process.exit(code);
   }
 }
+
+const workerUrl = (name: string): URL => new URL(`./${name}${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
 
 function send(message: FromMountProcess): void {
   if (process.connected) process.send!(message); // it has a channel, since it is connected

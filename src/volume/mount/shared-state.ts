@@ -30,16 +30,15 @@ export class SharedState {
     Atomics.store(this.#numbers, FIELDS.indexOf(field), value);
   }
 
-  /** Sets it, and lets whoever waits for that in `untilChanged` go on. */
+  /** Sets it, and lets whoever waits for that in `waitWhile` go on. */
   announce(field: Field, value: number): void {
     this.set(field, value);
     Atomics.notify(this.#numbers, FIELDS.indexOf(field));
   }
 
-  /** Waits until it is announced to be something else. */
-  async untilChanged(field: Field, from: number): Promise<void> {
-    const { async, value } = Atomics.waitAsync(this.#numbers, FIELDS.indexOf(field), from);
-    if (async) await value;
+  /** Blocks the thread while it has that value, at most so long; false when the time is over. */
+  waitWhile(field: Field, value: number, timeoutMs: number): boolean {
+    return Atomics.wait(this.#numbers, FIELDS.indexOf(field), value, timeoutMs) !== "timed-out";
   }
 
   /** Wraps around beyond 2^31. */
