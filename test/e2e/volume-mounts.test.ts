@@ -20,6 +20,8 @@ import { waitFor } from "../kit/process.ts";
 
 const skip = unmountable() ?? false;
 
+const content = (path: string): string | undefined => (existsSync(path) ? readFileSync(path, "utf8") : undefined);
+
 describe("two mounts of one volume", { skip }, () => {
   const scope = new AsyncDisposableStack();
   let [one, two] = ["", ""];
@@ -32,8 +34,6 @@ describe("two mounts of one volume", { skip }, () => {
     two = scope.use(await place.mount([], other)).dir;
   });
   after(() => scope.disposeAsync());
-
-  const content = (path: string): string | undefined => (existsSync(path) ? readFileSync(path, "utf8") : undefined);
 
   test("see names come, change and go, whichever made them", async () => {
     for (const [here, there] of [
