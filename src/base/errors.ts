@@ -61,6 +61,13 @@ export const ERRORS = {
     retry: "same",
     text: "no memory was free in time (p2p.memory.maxBytes)",
   },
+  "migration.malformed": {
+    http: 502,
+    grpc: "internal",
+    exit: 5,
+    retry: "same",
+    text: "the other node sent, or a file has, bytes that are no slot migration",
+  },
   "output.exists": { http: 409, grpc: "already_exists", exit: 6, retry: "never", text: "the output path exists already" },
   "output.unwritable": { http: 403, grpc: "permission_denied", exit: 6, retry: "never", text: "the output path cannot be written" },
   "peer.unknown": { http: 404, grpc: "not_found", exit: 4, retry: "never", text: "there is no such peer" },

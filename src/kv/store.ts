@@ -18,6 +18,7 @@ import { Database, type DatabaseEvents } from "./keyspace/database.ts";
 import { lfuUse, lruUse } from "./keyspace/usage.ts";
 import { defaultParameters, type ParameterName, type ParameterValues } from "./parameters/parameters.ts";
 import type { InfoSection } from "./info/sections.ts";
+import type { Migrations } from "./slots/migration/migrations.ts";
 import { Latencies } from "./info/latencies.ts";
 import { parseNotifyFlags, type NotifyFlags } from "./parameters/notify-flags.ts";
 import { OomScore } from "./info/oom-score.ts";
@@ -148,6 +149,8 @@ export class Store {
   loading: Loading | undefined;
   /** Undefined for a store that is alone. */
   cluster: Cluster | undefined;
+  /** Slots that move from and to this node; undefined for a store that is alone. */
+  migrations: Migrations | undefined;
   /** Undefined for a store without a network. */
   replication: Replication | undefined;
   /** Clients that wait for replicas or the disk. */
@@ -156,6 +159,8 @@ export class Store {
   knowsHistory = false;
   /** Bytes of the history of changes so far, as replicas count them. */
   replicationOffset = 0;
+  /** Slots that have moved here were put in place so often; and as often by what the file of SAVE, or the base of the journal, has. */
+  readonly promotions = { last: 0, saved: 0 };
   /** Bytes of the journal so far. */
   journalOffset = 0;
   readonly #enoughReplicas: Gate = (_, flags) =>

@@ -126,6 +126,8 @@ export class Client {
   tracking: Tracking | undefined;
   /** The command that runs. */
   running: Request | undefined;
+  /** Called once when the connection is gone. */
+  onClosed: (() => void) | undefined;
   /** A command that waits for the end of CLIENT PAUSE. */
   postponed: Request | undefined;
 

@@ -285,6 +285,7 @@ export class Connection implements ClientOutput, Reader, Sender {
     store.monitors.delete(this.client);
     store.pubsub.drop(this.client);
     store.tracking.stop(this.client);
+    this.client.onClosed?.();
     if (this.client.replica !== undefined) store.replication?.primary.detach(this.client);
     this.#onClosed();
   }

@@ -64,6 +64,11 @@ export class Watches {
       if (db.peekText(key) !== 0 || willBeThere(key)) for (const client of clients) client.spoiled = true;
   }
 
+  /** Slots have come or gone with all their keys. */
+  moved(db: Database, isOne: (key: string) => boolean): void {
+    for (const [key, clients] of this.#clients.get(db) ?? []) if (isOne(key)) for (const client of clients) client.spoiled = true;
+  }
+
   /** A watched key that was there when it was watched has expired since. */
   hasExpired(client: Client): boolean {
     return (this.#keys.get(client) ?? []).some(({ db, key, gone }) => !gone && db.peekText(key) === 0);

@@ -8,6 +8,7 @@ import { BITMAP_COMMANDS } from "./bitmap.ts";
 import type { Command } from "./command.ts";
 import { ACL } from "./acl.ts";
 import { CLIENT } from "./client.ts";
+import { SLOT_EFFECT_COMMANDS } from "./slot-effects.ts";
 import { CONNECTION_COMMANDS } from "./connection.ts";
 import { DUMP_COMMANDS } from "./dump.ts";
 import { EXPIRE_COMMANDS } from "./expire.ts";
@@ -50,6 +51,7 @@ export const COMMANDS: readonly Command[] = [
   COMMAND,
   LOLWUT,
   ...CLUSTER_COMMANDS,
+  ...SLOT_EFFECT_COMMANDS,
   ...REPLICATION_COMMANDS,
   ...PUBSUB_COMMANDS,
   CLIENT,

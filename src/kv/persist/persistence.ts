@@ -67,6 +67,11 @@ export class Persistence implements AsyncDisposable {
     this.journal.switched().catch((error: unknown) => this.#log.error("store.journal-failed", { error }));
   }
 
+  /** Files outlive the store. */
+  get lasts(): boolean {
+    return this.#directory.lasts;
+  }
+
   /** A file that is gone when the store is. */
   temporaryFile(name: string): string {
     return this.#directory.file(name);

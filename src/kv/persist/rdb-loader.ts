@@ -5,6 +5,7 @@ import type { Libraries } from "../scripting/functions.ts";
 import { putValue } from "./put-value.ts";
 import type { RdbKey, RdbSink } from "./rdb/rdb-decoder.ts";
 import { RdbError } from "./rdb/rdb-error.ts";
+import { PROMOTIONS } from "./rdb-of-store.ts";
 
 /** Where what is read goes: the store itself, or what is to take its place. */
 export interface LoadTarget {
@@ -54,6 +55,9 @@ export class RdbLoader implements RdbSink {
 
   field(name: string, value: string): void {
     this.fields.set(name, value);
+    const { promotions, databases } = this.#store;
+    if (name === PROMOTIONS && this.#target.databases === databases && /^\d{1,15}$/.test(value))
+      promotions.last = promotions.saved = Number(value);
   }
 
   library(code: string): void {

@@ -2,6 +2,9 @@ import type { Store } from "../store.ts";
 import { REDIS_VERSION } from "../version.ts";
 import { RdbEncoder } from "./rdb/rdb-encoder.ts";
 
+/** How often slots that have moved here had been put in place by then: docs/formats/slot-migration.md. */
+export const PROMOTIONS = "anax-promotions";
+
 /** An RDB of this store with its start written. `fields`: what else is told of it; by itself, where it is in the history of changes. */
 export function beginRdb(store: Store, fields = store.replication?.snapshotFields ?? []): RdbEncoder {
   const { parameters } = store;
@@ -18,6 +21,7 @@ export function beginRdb(store: Store, fields = store.replication?.snapshotField
       ["redis-bits", "64"],
       ["ctime", String(Math.floor(store.nowMs / 1000))],
       ["used-mem", String(store.usedBytes)],
+      ...(store.promotions.last === 0 ? [] : [[PROMOTIONS, String(store.promotions.last)] as const]),
       ...fields,
     ],
     [...store.scripting.libraries.all].map(({ code }) => code),

@@ -60,7 +60,7 @@ export class Saves {
       throw thrown;
     }
     store.dirty = 0;
-    this.#saved();
+    this.#saved(store.promotions.last);
   }
 
   /** Begins to write what there is now; false: something else is being written. */
@@ -96,11 +96,12 @@ export class Saves {
     try {
       using slot = store.snapshots.reserve();
       const file = await NewFile.create(this.path, this.#directory.file(`temp-${process.pid}-background.rdb`));
-      const dirty = store.dirty;
+      const { dirty } = store;
+      const promotion = store.promotions.last;
       const chunks = slot.begin(beginRdb(store), () => (this.#cancelled ? 0 : store.parameters["rdb-key-save-delay"] / 1000));
       if (await file.fill(chunks, () => this.#cancelled)) {
         store.dirty -= Math.min(dirty, store.dirty);
-        this.#saved();
+        this.#saved(promotion);
         this.#log.info("store.saved", { path: this.path, bytes: file.bytes });
       } else await store.snapshots.free();
     } catch (thrown) {
@@ -111,7 +112,8 @@ export class Saves {
     this.startedMs = undefined;
   }
 
-  #saved(): void {
+  #saved(promotion: number): void {
+    if (!this.#store.parameters.appendonly) this.#store.promotions.saved = promotion;
     this.failed = false;
     this.count++;
     this.lastMs = this.#store.clock.wallMs();

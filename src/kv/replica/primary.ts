@@ -127,6 +127,11 @@ export class Primary {
     this.#stream.restart();
   }
 
+  /** Something has changed that the history does not tell: who follows has to get everything. */
+  beginAnew(): void {
+    if (this.backlog !== undefined) this.restart(randomBytes(20).toString("hex"), this.#store.replicationOffset);
+  }
+
   dropReplicas(): void {
     for (const { client } of this.replicas.values()) client.output.close();
   }

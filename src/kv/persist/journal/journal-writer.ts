@@ -35,6 +35,8 @@ export class JournalWriter implements ReplyHold {
   readonly #switches: { readonly end: number; readonly fd: number }[] = [];
   /** Bytes ever: places in the history of all its files. */
   #appended: number;
+  /** What was appended before is to be on disk though the policy does not want it. */
+  #forced = 0;
   #written: number;
   /** What was appended before is on disk. */
   #durableMs: number;
@@ -138,6 +140,18 @@ export class JournalWriter implements ReplyHold {
     this.lateCount++;
   }
 
+  /** Resolves when all that was appended so far is on disk, whatever the policy. */
+  async forced(): Promise<void> {
+    const end = (this.#forced = this.#appended);
+    if (this.synced >= end) return;
+    this.#run();
+    await new Promise<void>((resume) => this.#held.add({ written: end, synced: end, own: end, resume }));
+  }
+
+  get #isForced(): boolean {
+    return this.synced < this.#forced;
+  }
+
   /** Resolves when all that was appended so far is in the file. */
   async flushed(): Promise<void> {
     const end = this.#appended;
@@ -204,11 +218,11 @@ export class JournalWriter implements ReplyHold {
   /** There is something that cannot be left to `#writeNow` and `#syncAside`. */
   #mustGoOn(): boolean {
     if (this.#switches.length > 0 || this.#problem !== undefined || this.#mustSync()) return true;
-    return this.#queue.length > 0 && (this.#closing || this.#syncing !== undefined || this.#policy() === "always");
+    return this.#queue.length > 0 && (this.#closing || this.#isForced || this.#syncing !== undefined || this.#policy() === "always");
   }
 
   #mustSync(): boolean {
-    return this.synced < this.#written && (this.#closing || this.#tail.suspect || this.#policy() === "always");
+    return this.synced < this.#written && (this.#closing || this.#isForced || this.#tail.suspect || this.#policy() === "always");
   }
 
   async #step(): Promise<void> {
@@ -240,7 +254,7 @@ export class JournalWriter implements ReplyHold {
 
   #wrote(bytes: number): void {
     this.#written += bytes;
-    if (this.#policy() === "no") this.#tail.settle();
+    if (this.#policy() === "no" && !this.#isForced) this.#tail.settle();
     this.#held.release(this.#written, this.synced);
     if (this.#tail.unsyncedBytes >= SYNC_BYTES && this.#policy() === "everysec") this.#syncAside();
   }

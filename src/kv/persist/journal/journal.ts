@@ -252,10 +252,12 @@ export class Journal implements AsyncDisposable {
       : new CommandEncoder([...store.scripting.libraries.all].map(({ code }) => code));
     const chunks = slot.begin(encoder, () => (this.#cancelled ? 0 : store.parameters["rdb-key-save-delay"] / 1000));
     if (next !== undefined) this.#switchTo(next.fd);
+    const promotion = store.promotions.last;
     if (!(await file.fill(chunks, () => this.#cancelled))) throw new Error("the journal was switched off");
     const increments = next === undefined ? [] : [next.file];
     const replaced = [...(before.base === undefined ? [] : [before.base]), ...before.increments];
     await this.#putManifest({ base, increments, history: replaced });
+    if (next !== undefined) store.promotions.saved = promotion;
     this.#opening = false;
     this.#olderBytes = file.bytes;
     this.#baseBytes = file.bytes + (this.#writer?.fileBytes ?? 0);
@@ -355,6 +357,11 @@ export class Journal implements AsyncDisposable {
   /** What was appended so far is in the file. */
   async flushed(): Promise<void> {
     await this.#writer?.flushed();
+  }
+
+  /** The same, whatever `appendfsync` says. */
+  async forced(): Promise<void> {
+    await this.#writer?.forced();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,39 @@
+import { CommandError, syntaxError } from "../command-error.ts";
+import type { Client } from "../clients/client.ts";
+import { integerAt } from "../numbers.ts";
+import { dropSlotsNow } from "../slots/drop-slots.ts";
+import { promoteFile } from "../slots/migration/promotions.ts";
+import { STAGED, stagedDirectory } from "../slots/migration/records.ts";
+import { parseRange, slotsIn } from "../slots/slot-text.ts";
+import type { Command } from "./command.ts";
+
+/** What becomes of moving slots, as journal and replicas are told: docs/formats/slot-migration.md. */
+const effect = (name: string, arity: number, summary: string, run: NonNullable<Command["run"]>): Command => ({
+  name,
+  arity,
+  flags: ["admin", "noscript", "loading", "stale"],
+  group: "cluster",
+  summary,
+  since: "7.0.0",
+  run(client, request) {
+    if (!client.isPrimary && client.store.loading === undefined && client.output.peer !== undefined)
+      throw new CommandError("ERR Only a journal, or a primary, may say so");
+    run(client, request);
+  },
+});
+
+const dropSlots = effect("anax.dropslots", -2, "All keys of these slots are gone.", (client: Client, request) => {
+  for (const text of request.texts(1)) {
+    const range = parseRange(text);
+    if (range === undefined) throw syntaxError();
+    dropSlotsNow(client.store, slotsIn([range]));
+  }
+});
+
+const promote = effect("anax.promote", 4, "What a file has staged is in place.", ({ store }, request) => {
+  const name = request.text(2);
+  if (!STAGED.test(name)) throw syntaxError();
+  promoteFile(store, stagedDirectory(store.parameters.dir), { name, bytes: integerAt(request, 3) }, integerAt(request, 1));
+});
+
+export const SLOT_EFFECT_COMMANDS: readonly Command[] = [dropSlots, promote];
