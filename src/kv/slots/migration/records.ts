@@ -136,13 +136,15 @@ export class Records implements AsyncDisposable {
     if ((last?.count ?? 0) >= WAITING_MAX)
       return Promise.reject(new AnaxError("limit.exceeded", { what: "records that wait for the disk", max: WAITING_MAX }));
     const write = (last?.settled ?? Promise.resolve()).then(async () => this.#append(await make()));
-    const settled = write.then(noop, noop).then(() => {
-      const now = this.#writes.get(job);
-      if (now?.settled === settled) this.#writes.delete(job);
-      else if (now !== undefined) this.#writes.set(job, { ...now, count: now.count - 1 });
-    });
+    const settled = write.then(noop, noop).then(() => this.#settled(job));
     this.#writes.set(job, { settled, count: (last?.count ?? 0) + 1 });
     return write;
+  }
+
+  #settled(job: string): void {
+    const now = this.#writes.get(job);
+    if (now === undefined || now.count === 1) this.#writes.delete(job);
+    else this.#writes.set(job, { ...now, count: now.count - 1 });
   }
 
   /** It is not looked for any more, and gone when the log is written anew. */

@@ -31,26 +31,30 @@ export interface SideParts {
   readonly log: Log;
   readonly failpoints: Failpoints;
   /** One turn after the other: what an effect brings about happens after the step that ordered it. */
-  inOrder(turn: () => void): void;
+  readonly inOrder: (turn: () => void) => void;
   /** A job is in another state. */
-  changed(job: string): void;
+  readonly changed: (job: string) => void;
 }
 
 type RegisterEffect = CommonEffect<unknown> & { readonly do: "readOwnership" | "claim" };
 
 /** Asks the register; what it says, and that it says nothing, is an event. */
-export function askRegister({ cluster }: SideParts, effect: RegisterEffect, answer: (event: CommonEvent) => void): void {
+export function askRegister(parts: SideParts, effect: RegisterEffect, answer: (event: CommonEvent) => void): void {
   const { call } = effect;
-  const ranges = effect.do === "claim" ? effect.claim.ranges : effect.ranges;
-  const asked = effect.do === "claim" ? claimSlots(cluster.register, effect.claim).then(({ map }) => map) : readSlotMap(cluster.register);
-  asked.then(
-    (map) => {
-      cluster.learnMap(map);
-      answer({ kind: "ownership", call, pieces: piecesOf(map, ranges) });
-    },
-    (error: unknown) => answer({ kind: "registerFailed", call, reason: reasonOf(error) }),
-  );
+  const asked = async (): Promise<CommonEvent> => {
+    try {
+      const map = await mapAfter(parts.cluster, effect);
+      parts.cluster.learnMap(map);
+      return { kind: "ownership", call, pieces: piecesOf(map, effect.do === "claim" ? effect.claim.ranges : effect.ranges) };
+    } catch (error) {
+      return { kind: "registerFailed", call, reason: reasonOf(error) };
+    }
+  };
+  void asked().then(answer);
 }
+
+const mapAfter = async ({ register }: ClusterSide, effect: RegisterEffect): Promise<SlotMap> =>
+  effect.do === "claim" ? (await claimSlots(register, effect.claim)).map : readSlotMap(register);
 
 /** Puts what `make` gives on disk, and tells whether it is there. */
 export function persist(

@@ -23,7 +23,7 @@ export class StagingFile {
   /** The first sync is that of the header, before anything is expected of it. */
   #syncedBytes = -SYNC_BYTES;
   /** Why it is of no use. */
-  #failure: unknown;
+  #failure: Error | undefined;
   #closed = false;
 
   private constructor(path: string, fd: number) {
@@ -64,7 +64,7 @@ export class StagingFile {
         if (this.#bytes - this.#syncedBytes > SYNC_BYTES) await this.#sync();
       }
     } catch (error) {
-      this.#failure = error;
+      this.#failure = error as Error;
       this.#queue = [];
     }
     this.#running = undefined;
@@ -77,7 +77,7 @@ export class StagingFile {
       if (this.#failure !== undefined) throw this.#failure;
       await this.#sync();
     } catch (error) {
-      this.#failure ??= error; // nobody knows what a failed sync has lost
+      this.#failure ??= error as Error; // nobody knows what a failed sync has lost
       throw diskErrorOf(error, { path: this.path });
     }
     return this.#bytes;

@@ -283,8 +283,8 @@ export class TargetSide {
     return staged;
   }
 
-  close(): Promise<void> {
-    return Promise.all([...this.#staged.values()].map(({ file }) => file?.close())).then(() => {});
+  async close(): Promise<void> {
+    for (const { file } of this.#staged.values()) await file?.close();
   }
 
   /** What was staged is the node's; its file is needed until a snapshot has it. */
