@@ -5,6 +5,7 @@ import { loadHugeMemory, plainMemory } from "../disk/huge-pages.ts";
 import { loadNativeConnections } from "../disk/native-connections.ts";
 import { RequestBatch } from "../wire/resp/request-parser.ts";
 import { admissionRefusal } from "./clients/admission.ts";
+import { openSlotMoves } from "./cluster/slot-moves.ts";
 import { openCluster } from "./cluster/start-cluster.ts";
 import { COMMANDS } from "./commands/all.ts";
 import { CommandTable } from "./commands/table.ts";
@@ -116,7 +117,10 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   scope.defer(() => accept.closeAll());
   scope.defer(() => replication.drain());
   await persistence.load(() => replication.followAsConfigured());
-  await store.cluster?.start();
+  if (store.cluster !== undefined) {
+    store.migrations = scope.use(await openSlotMoves(store.cluster));
+    await store.cluster.start();
+  }
   const owned = scope.move();
   return {
     host: listeners.host,

@@ -148,6 +148,8 @@ const USED = {
   "cluster-register": { ...fixed(text()), secret: true },
   "cluster-node-timeout": integer(15_000, 0, LONG_MAX),
   "cluster-require-full-coverage": boolean(true),
+  "cluster-slot-migration-write-pause-timeout": integer(200, 1, 60_000),
+  "cluster-slot-migration-handoff-max-lag-bytes": memory(64 * 1024),
   "cluster-allow-replica-migration": boolean(true),
   "cluster-replica-validity-factor": { ...integer(10), alias: "cluster-slave-validity-factor" },
   "cluster-replica-no-failover": { ...boolean(false), alias: "cluster-slave-no-failover" },

@@ -156,6 +156,11 @@ export class Migrations implements AsyncDisposable {
     return count;
   }
 
+  /** A job by which this node has given slots away, or was about to. */
+  gave(job: string): boolean {
+    return this.#sources.jobs.has(job);
+  }
+
   isBusy(ranges: readonly SlotRange[], but = ""): boolean {
     return this.#all.some((one) => one.move.job !== but && isOpen(one) && touch(one.move.ranges, ranges));
   }

@@ -1,0 +1,57 @@
+import { AnaxError } from "../../base/errors.ts";
+import { dropSlots } from "../slots/drop-slots.ts";
+import { Migrations } from "../slots/migration/migrations.ts";
+import type { ClusterSide } from "../slots/migration/side.ts";
+import { MIGRATION_LIMITS, type MigrationLimits } from "../slots/migration/types.ts";
+import { slotsIn } from "../slots/slot-text.ts";
+import type { ClusterNode } from "./cluster-node.ts";
+import type { Cluster } from "./start-cluster.ts";
+
+/** Begins what moves slots from and to this node; to be called once all data is read, before the node has its place. Throws `disk.*`, `migration.malformed`. */
+export async function openSlotMoves({ node, keeper }: Cluster): Promise<Migrations> {
+  const { store, log } = node;
+  const { parameters } = store;
+  const limits = (): MigrationLimits => ({
+    ...MIGRATION_LIMITS,
+    pauseMs: parameters["cluster-slot-migration-write-pause-timeout"],
+    handoverLagBytes: parameters["cluster-slot-migration-handoff-max-lag-bytes"],
+  });
+  const migrations = await Migrations.open(store, sideOf(node), { log, limits });
+  node.usesEpochs.add(() => migrations.active);
+  node.beforeClaim.add(async () => {
+    const { clock } = store;
+    using deadline = clock.deadline(keeper.lengthMs);
+    await migrations.resolved(deadline.signal).catch((cause: unknown) => {
+      throw new AnaxError("limit.exceeded", { slots: "those that have moved here are not in place yet" }, { cause });
+    });
+    dropLeftovers(node, migrations);
+  });
+  return migrations;
+}
+
+const sideOf = (node: ClusterNode): ClusterSide => ({
+  get id() {
+    return node.id;
+  },
+  get map() {
+    return node.map;
+  },
+  register: node.register,
+  ownerOf: (slot) => node.ownerOf(slot),
+  addressOf(id) {
+    const member = node.member(id);
+    if (member === undefined) return undefined;
+    const secure = node.store.parameters["tls-replication"] && member.tlsPort !== 0;
+    return { host: member.host, port: secure ? member.tlsPort : member.port };
+  },
+  learnMap: (map) => node.learnMap(map),
+  setFences: (fences) => node.setFences(fences),
+  setArriving: (ranges) => node.setArriving(ranges),
+});
+
+/** Keys of slots that a job of this node has given away before it ended: the map that was just read says so. */
+function dropLeftovers(node: ClusterNode, migrations: Migrations): void {
+  const isGiven = (by: string): boolean => migrations.gave(by.split("/", 1)[0]!);
+  const gone = node.map.ranges.filter(({ owner, by }) => owner !== node.id && isGiven(by));
+  dropSlots(node.store, slotsIn(gone), (slot) => node.ownerOf(slot) !== node.id);
+}
