@@ -21,6 +21,7 @@ const TARGETS = {
   "test:incidents": "test/incidents/main.ts",
   "test:posix": "test/posix/main.ts",
   "test:redis": "test/redis/main.ts",
+  "test:chaos": "test/chaos/main.ts",
   "test:slots-sim": "test/sim/slots/main.ts",
   "test:store-crash": "test/store/main.ts",
   "test:store-fuzz": "test/store/fuzz/main.ts",
