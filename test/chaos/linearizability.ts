@@ -35,7 +35,7 @@ export function judgeRegister(calls: readonly Call[]): Verdict {
   for (;;) {
     while (from < all.length && done[from] === 1) from++;
     if (isOver(all, done, from)) return "ok";
-    const at = nextFor(all, done, from, Math.max(from, next), state);
+    const at = nextFor(all, done, { from, start: Math.max(from, next) }, state);
     if (at !== undefined) {
       const call = all[at]!;
       const after = call.kind === "get" ? state : call.kind === "set" ? call.value : undefined;
@@ -69,7 +69,12 @@ const isOver = (all: readonly Call[], done: Uint8Array, from: number): boolean =
 };
 
 /** A call, from that index on, that may come next: nothing that is not done has ended before it began, and it fits the state. */
-function nextFor(all: readonly Call[], done: Uint8Array, from: number, start: number, state: string | undefined): number | undefined {
+function nextFor(
+  all: readonly Call[],
+  done: Uint8Array,
+  { from, start }: { readonly from: number; readonly start: number },
+  state: string | undefined,
+): number | undefined {
   let firstEndMs = Infinity;
   for (let at = from; at < all.length; at++) if (done[at] === 0) firstEndMs = Math.min(firstEndMs, all[at]!.returnMs);
   for (let at = start; at < all.length && all[at]!.callMs <= firstEndMs; at++)
