@@ -8,6 +8,7 @@ import { BITMAP_COMMANDS } from "./bitmap.ts";
 import type { Command } from "./command.ts";
 import { ACL } from "./acl.ts";
 import { CLIENT } from "./client.ts";
+import { DRAGONFLY_COMMANDS } from "./dragonfly-cluster.ts";
 import { SLOT_EFFECT_COMMANDS } from "./slot-effects.ts";
 import { CONNECTION_COMMANDS } from "./connection.ts";
 import { DUMP_COMMANDS } from "./dump.ts";
@@ -51,6 +52,7 @@ export const COMMANDS: readonly Command[] = [
   COMMAND,
   LOLWUT,
   ...CLUSTER_COMMANDS,
+  ...DRAGONFLY_COMMANDS,
   ...SLOT_EFFECT_COMMANDS,
   ...REPLICATION_COMMANDS,
   ...PUBSUB_COMMANDS,

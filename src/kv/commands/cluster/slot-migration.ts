@@ -5,7 +5,6 @@ import { CommandError, syntaxError } from "../../command-error.ts";
 import { integerAt } from "../../numbers.ts";
 import type { Migrations, ShownMigration } from "../../slots/migration/migrations.ts";
 import type { SlotRange } from "../../slots/slot-map.ts";
-import { rangesText } from "../../slots/slot-text.ts";
 import { SLOT_COUNT } from "../../keyspace/key-slot.ts";
 import type { Command } from "../command.ts";
 
@@ -154,25 +153,3 @@ export const SLOT_MIGRATION_HELP: readonly string[] = [
   "MIGRATESLOTS SLOTSRANGE <start slot> <end slot> [<start slot> <end slot> ...] NODE <node-id> [SLOTSRANGE ... NODE ...]",
   "    Move slots to other nodes while clients write.",
 ];
-
-/** `[out|in, peer, state, keys, error, ranges]`. */
-export const dragonflyRow = (shown: ShownMigration): readonly (string | number)[] => [
-  shown.role === "source" ? "out" : "in",
-  shown.peer,
-  DRAGONFLY_STATES[shown.phase] ?? "SYNC",
-  shown.keys,
-  shown.lastError ?? "0",
-  rangesText(shown.ranges),
-];
-
-const DRAGONFLY_STATES: Readonly<Record<string, string>> = {
-  preparing: "CONNECTING",
-  recording: "CONNECTING",
-  connecting: "CONNECTING",
-  accepting: "CONNECTING",
-  resting: "ERROR",
-  finished: "FINISHED",
-  cancelled: "FINISHED",
-  failed: "FATAL",
-  dropped: "ERROR",
-};

@@ -7,9 +7,9 @@ import type { Frame } from "./types.ts";
 
 const KINDS = ["init", "data", "fence", "unfence", "look", "accept", "refuse", "applied", "confirm", "ping", "cancel"] as const;
 const TEXT_BYTES_MAX = 1024;
-export const RANGES_MAX = SLOT_COUNT;
+const RANGES_MAX = SLOT_COUNT;
 /** Payload with what stands before it. */
-export const FRAME_BYTES_MAX = 512 * 1024 * 1024;
+const FRAME_BYTES_MAX = 512 * 1024 * 1024;
 
 type KindOf<F> = F extends { readonly kind: infer K } ? K : never;
 type Kind = KindOf<Frame>;
@@ -61,6 +61,7 @@ export function encodeFrame(frame: Frame): Buffer {
 
 /** The payload of a data frame lies in `bytes`. Throws `migration.malformed`. */
 export function decodeFrame(bytes: Buffer): Frame {
+  if (bytes.length > FRAME_BYTES_MAX) throw malformed("a frame that is too long");
   const read = new Reader(bytes);
   const kind = KINDS[read.u8() - 1];
   const head = { job: read.text(), attempt: read.u32() };
