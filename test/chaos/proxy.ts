@@ -25,9 +25,10 @@ interface Fault {
 
 export async function startProxy(): Promise<Proxy> {
   const pairs = new Set<Pair>();
-  const shared: { target: number; fault: Fault | undefined } = { target: 0, fault: undefined };
+  const shared = { target: 0 };
+  let current: Fault | undefined;
   const server = createServer({ allowHalfOpen: true }, (outside) => {
-    const pair = new Pair(outside, connect({ port: shared.target, host: "127.0.0.1", allowHalfOpen: true }), () => shared.fault);
+    const pair = new Pair(outside, connect({ port: shared.target, host: "127.0.0.1", allowHalfOpen: true }), () => current);
     pairs.add(pair);
     pair.onEnd = () => pairs.delete(pair);
   }).listen(0, "127.0.0.1");
@@ -35,11 +36,11 @@ export async function startProxy(): Promise<Proxy> {
   return Object.assign(shared, {
     port: (server.address() as AddressInfo).port, // a listening TCP server has one
     fault(kind: LinkFault, afterBytes: number) {
-      shared.fault = { kind, afterBytes };
+      current = { kind, afterBytes };
       for (const pair of pairs) pair.consider();
     },
     heal() {
-      shared.fault = undefined;
+      current = undefined;
       for (const pair of pairs) pair.heal();
     },
     async [Symbol.asyncDispose]() {

@@ -196,13 +196,13 @@ class Round {
     let clientsStop = false;
     const callers = Array.from({ length: CLIENTS }, () => new ClusterCaller(ports, () => clientsStop));
     const load = callers.map((caller, at) => this.#workload.run(caller, createRandom(this.#random.below(2 ** 31) + at), () => clientsStop));
-    const trouble = [this.#operate(), this.#trouble(), this.#watch()];
-    await pause(ms);
-    this.#stops = true;
-    await Promise.all(trouble);
-    await this.#heal();
-    clientsStop = true;
-    await Promise.all(load);
+    try {
+      await this.#troubles(ms);
+      await this.#heal();
+    } finally {
+      this.#stops = clientsStop = true;
+      await Promise.all(load);
+    }
     using judge = new ClusterCaller(ports, () => false);
     const keys = await this.#workload.judge(judge);
     await this.#judgeNodes(keys);
@@ -222,6 +222,11 @@ class Round {
       stopMsMax: Math.round(this.#stopMsMax),
       pauseMsMax: this.#pauseMsMax,
     };
+  }
+
+  async #troubles(ms: number): Promise<void> {
+    const ends = pause(ms).then(() => (this.#stops = true));
+    await Promise.all([this.#operate(), this.#trouble(), this.#watch(), ends]);
   }
 
   // --- what an operator does ----------------------------------------------------------------------------------------------------------
