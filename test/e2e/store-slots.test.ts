@@ -90,6 +90,8 @@ const bothFinished = (a: Node, b: Node): Promise<void> => waitFor(async () => a.
 const sizes = async (...nodes: readonly Node[]): Promise<number[]> =>
   Promise.all(nodes.map(async (node) => Number(await node.call("DBSIZE"))));
 
+const isMoving = (key: string): boolean => slotOfKey(key) <= 8000;
+
 test("slots move with all kinds of keys while they are written, there and back", async () => {
   await using scope = new AsyncDisposableStack();
   const [a, b] = await twoNodes(scope);
@@ -106,7 +108,6 @@ test("slots move with all kinds of keys while they are written, there and back",
   }
   await Promise.all(fills);
   const digest = await a.call("DEBUG", "DIGEST");
-  const isMoving = (key: string): boolean => slotOfKey(key) <= 8000;
   assert.equal(await a.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", "0", "8000", "NODE", b.id), "OK");
   const counts = new Map<string, number>();
   for (let at = 0; a.phase !== "finished" || b.phase !== "finished"; at++) {
