@@ -6,7 +6,7 @@ import { copyInto } from "../../wire/resp/reply-writer.ts";
 import { Arena, byteOf, recordBytesOf, sameRecord, segmentOf, wordOf, type Address } from "./arena.ts";
 import { Dictionary, EXPIRY, HASH, HEADER_BYTES, KEY, KEY_BYTES, META, VALUE } from "./dictionary.ts";
 import { Expiries } from "./expiries.ts";
-import { hashAt, hashOf, rememberHash } from "./hash.ts";
+import { hashAt, hashOf, rememberHashes } from "./hash.ts";
 import { Objects } from "./objects.ts";
 import { SlotTable, type KeyTable } from "./slot-table.ts";
 import { LargeString, STRING, TYPES, type TypeName, type Value } from "./value.ts";
@@ -146,7 +146,7 @@ export class Database {
 
   /** To be called before several commands are run: what they will look for, as a rule by their first arguments, is brought near. */
   fetch(requests: readonly Request[], count: number): void {
-    for (let i = 0; i < count; i++) rememberHash(requests[i]!, KEY); // the caller has so many
+    rememberHashes(requests, count, KEY);
     this.#dictionary.fetch(requests, count);
     const first = requests[0]!;
     let same = 1;

@@ -43,11 +43,33 @@ export function hashOf(bytes: Uint8Array, from: number, length: number): number 
 const REMEMBERED_BYTES_MAX = 128;
 
 /** Hashes an argument, so that `hashAt` will be quick; not where it is long or not there. `index` below `HASHES_MAX`. */
-export function rememberHash(request: Request, index: number): void {
+function rememberHash(request: Request, index: number): void {
   const length = index < request.count ? request.lengths[index]! : Infinity;
   if (length > REMEMBERED_BYTES_MAX) return;
   request.hashes[index] = hashOf(request.bytes, request.offsets[index]!, length);
   request.hashed |= 1 << index;
+}
+
+/** The same for each of several requests, whose arguments are often the same one. */
+export function rememberHashes(requests: readonly Request[], count: number, index: number): void {
+  for (let i = 0; i < count; i++) {
+    const request = requests[i]!;
+    const before = i === 0 ? undefined : requests[i - 1]!;
+    if (before !== undefined && (before.hashed & (1 << index)) !== 0 && sameArgument(before, request, index)) {
+      request.hashes[index] = before.hashes[index]!;
+      request.hashed |= 1 << index;
+    } else rememberHash(request, index);
+  }
+}
+
+function sameArgument(a: Request, b: Request, index: number): boolean {
+  const length = a.lengths[index]!;
+  if (index >= b.count || b.lengths[index] !== length) return false;
+  const from = a.offsets[index]!;
+  const to = b.offsets[index]!;
+  // Names are alike at their starts.
+  for (let i = length - 1; i >= 0; i--) if (a.bytes[from + i] !== b.bytes[to + i]) return false;
+  return true;
 }
 
 /** The hash of an argument. */

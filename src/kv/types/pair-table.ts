@@ -1,6 +1,6 @@
 import { latin1Of } from "../../base/latin1.ts";
 import { copyInto } from "../../wire/resp/reply-writer.ts";
-import { hashOf, rememberHash } from "../keyspace/hash.ts";
+import { hashOf, rememberHashes } from "../keyspace/hash.ts";
 import type { Request } from "../../wire/resp/request.ts";
 
 /** An entry: its position, lengths of field and value, and their bytes, filled up to a whole word. */
@@ -166,7 +166,7 @@ export class PairTable {
     const slots = this.#slots;
     const mask = (slots.length >>> 1) - 1;
     let sum = this.#sum;
-    for (let i = 0; i < count; i++) rememberHash(requests[i]!, field);
+    rememberHashes(requests, count, field);
     for (let i = 0; i < count; i++) sum ^= slots[2 * (requests[i]!.hashes[field]! & mask)]!;
     for (let i = 0; i < count; i++) {
       const hash = requests[i]!.hashes[field]!;

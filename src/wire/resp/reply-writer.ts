@@ -14,6 +14,7 @@ const LOOP_BYTES_MAX = 48;
 const LOOP_COPY_BYTES_MAX = 20;
 
 const INT32_MAX = 0x7fff_ffff;
+const INT32_DIGITS = 10;
 
 export type Protocol = 2 | 3;
 
@@ -202,15 +203,15 @@ export class ReplyWriter {
     const bytes = this.#bytes;
     let at = this.#length;
     bytes[at++] = type;
-    if (typeof value === "number" && value >= 0 && value < 10_000) {
-      if (value >= 1000) bytes[at++] = ZERO + ((value / 1000) | 0);
-      if (value >= 100) bytes[at++] = ZERO + (((value / 100) | 0) % 10);
-      if (value >= 10) bytes[at++] = ZERO + (((value / 10) | 0) % 10);
-      bytes[at++] = ZERO + (value % 10);
-    } else if (typeof value === "number" && value >= 10_000 && value <= INT32_MAX) {
-      let digits = 5;
-      for (let limit = 100_000; value >= limit; limit *= 10) digits++;
-      for (let last = at + digits - 1, left = value; last >= at; last--, left = (left / 10) | 0) bytes[last] = ZERO + (left % 10);
+    if (typeof value === "number" && value >= 0 && value <= INT32_MAX) {
+      let left = value | 0; // for V8 an integer from here on, whatever came before
+      let digits = 1;
+      for (let limit = 10; left >= limit && digits < INT32_DIGITS; limit *= 10) digits++;
+      for (let last = at + digits - 1; last >= at; last--) {
+        const rest = (left / 10) | 0;
+        bytes[last] = ZERO + left - 10 * rest;
+        left = rest;
+      }
       at += digits;
     } else at += writeLatin1(bytes, String(value), at);
     bytes[at++] = CR;
