@@ -86,6 +86,18 @@ test("writing in order makes whole blobs, each once", async () => {
   assert.deepEqual(contentOf(mount, ino, (3 << 20) + 5, 1 << 20), Buffer.concat([part.subarray(5), part.subarray(0, 5)]));
 });
 
+test("slots that writes across their borders fill are stored as they fill", async () => {
+  await using volume = await aLocalVolume();
+  const mount = await volume.mount();
+  const ino = aFile(mount);
+  const part = pattern(1 << 20, 3);
+  mount.files.write(ino, 0, part.subarray(0, 1000));
+  for (let index = 0; index < 9; index++) assert.equal(mount.files.write(ino, 1000 + (index << 20), part), 0);
+  assert.ok(readdirSync(join(volume.dir, "blobs"), { recursive: true }).length >= 3, "a directory and two blobs");
+  assert.equal(mount.files.flush(ino), 0);
+  assert.deepEqual(contentOf(mount, ino, 1000 + (3 << 20), 1 << 20), part);
+});
+
 test("a small file needs no blob, and many small writes share one", async () => {
   await using volume = await aLocalVolume();
   const mount = await volume.mount();
@@ -134,11 +146,13 @@ test("no room is said when it is written or flushed, and what was written before
   await using volume = await aLocalVolume({ capacityBytes: 20_000 });
   const mount = await volume.mount();
   const ino = aFile(mount);
+  assert.equal(mount.files.open(ino), 0);
   assert.equal(mount.files.write(ino, 0, pattern(15_000, 1)), 0);
   assert.equal(mount.files.flush(ino), 0);
   assert.equal(mount.files.write(ino, 0, pattern(15_000, 2)), 0, "in place of the others");
   assert.equal(mount.files.write(ino, 15_000, pattern(6000, 2)), ENOSPC);
-  mount.files.discard();
+  assert.equal(mount.files.close(ino), ENOSPC);
+  assert.deepEqual(mount.files.unwritten(), { files: 0, bytes: 0 }, "what nobody can save is not kept");
   mount.verbs.settle(false);
   const other = await volume.mount();
   assert.deepEqual(contentOf(other, ino, 0, 30_000), pattern(15_000, 2));

@@ -43,6 +43,7 @@ export class LocalFiles implements VolumeFiles {
   readonly #options: LocalFilesOptions;
   /** In order of their oldest write. */
   readonly #dirty = new Map<number, DirtyFile>();
+  readonly #opens = new Map<number, number>();
   /** Failures that nobody has heard of yet, by inode. */
   readonly #failures = new Map<number, Errno>();
   /** Committed, but not flushed to the disk. */
@@ -60,7 +61,10 @@ export class LocalFiles implements VolumeFiles {
   }
 
   open(ino: number): Outcome {
-    return this.#discarded ? EIO : this.#verbs.open(ino);
+    if (this.#discarded) return EIO;
+    const outcome = this.#verbs.open(ino);
+    if (outcome === 0) this.#opens.set(ino, (this.#opens.get(ino) ?? 0) + 1);
+    return outcome;
   }
 
   read(ino: number, offset: number, into: Uint8Array): number {
@@ -101,14 +105,9 @@ export class LocalFiles implements VolumeFiles {
     file.ranges.write(offset, bytes);
     file.size = Math.max(file.size, offset + bytes.length);
     file.mtimeMs = this.#options.clock.wallMs();
-    const full = file.ranges.takeFull(offset + bytes.length - 1);
     this.#bufferBytes += file.ranges.bytes - held;
-    if (full !== undefined) {
-      const outcome = this.#store(file, [full]);
-      if (outcome === 0) this.#buffers.give(full.buffer);
-      else this.#putBack(file, full);
-      if (outcome !== 0) return outcome;
-    }
+    const outcome = this.#storeFull(file, offset) || this.#storeFull(file, offset + bytes.length - 1);
+    if (outcome !== 0) return outcome;
     // As long as there is room anyway, nobody has to know yet whether this replaces something.
     if (capacityBytes > 0 && usedBytes + this.#bufferBytes + this.#storedBytes > capacityBytes) return this.#commitAll();
     return this.#bufferBytes > this.#options.bufferBytesMax ? this.#commitAll() : 0;
@@ -135,6 +134,14 @@ export class LocalFiles implements VolumeFiles {
 
   close(ino: number): Outcome {
     const outcome = this.flush(ino);
+    const left = (this.#opens.get(ino) ?? 1) - 1;
+    if (left > 0) this.#opens.set(ino, left);
+    else {
+      this.#opens.delete(ino);
+      // Nobody is left who could make room and try again, and who wrote it has just been told.
+      const dirty = this.#dirty.get(ino);
+      if (outcome !== 0 && dirty !== undefined) this.#drop(dirty);
+    }
     const closed = this.#verbs.close(ino);
     return outcome === 0 ? closed : outcome;
   }
@@ -285,6 +292,18 @@ export class LocalFiles implements VolumeFiles {
       this.#storedBytes += parts.reduce((sum, { length }) => sum + length, 0);
       return file.stored.length > STORED_MAX && file.ranges.count === 0 ? this.#commit(file.ino) : 0;
     });
+  }
+
+  /** Puts the slot at this position into a blob, if it is full. */
+  #storeFull(file: DirtyFile, position: number): Outcome {
+    const held = file.ranges.bytes;
+    const full = file.ranges.takeFull(position);
+    if (full === undefined) return 0;
+    this.#bufferBytes += file.ranges.bytes - held;
+    const outcome = this.#store(file, [full]);
+    if (outcome === 0) this.#buffers.give(full.buffer);
+    else this.#putBack(file, full);
+    return outcome;
   }
 
   /** What could not be stored is still to be written. */

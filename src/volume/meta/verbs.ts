@@ -1,4 +1,4 @@
-import type { Extent, FileMap, NewBlob, WrittenExtent } from "./extents.ts";
+import type { FileMap, NewBlob, WrittenExtent } from "./extents.ts";
 import type { LockRange, LockRequest } from "./locks.ts";
 import type { Attributes, AttributeChange, FileKind } from "./attributes.ts";
 
@@ -165,4 +165,4 @@ export interface VolumeUsage {
   readonly usedInodes: number;
 }
 
-export type { Attributes, AttributeChange, Extent, FileKind, FileMap, LockRange, LockRequest, NewBlob, WrittenExtent };
+export type { Attributes, AttributeChange, FileKind, FileMap, LockRange, LockRequest, NewBlob, WrittenExtent };
