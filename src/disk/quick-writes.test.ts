@@ -26,6 +26,28 @@ for (const [what, stepMs] of [
     }
   });
 
+test("without waiting, all is written until a write has taken long, and then nothing for a while", async () => {
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, "file");
+  const fd = openSync(path, "w");
+  let nowMs = 0;
+  let stepMs = 0;
+  const writes = new QuickWrites({ nowMs: () => (nowMs += stepMs) });
+  try {
+    assert.equal(writes.writeSome(fd, Buffer.alloc(5, 65), 0), 5);
+    assert.equal(writes.writeSome(fd, Buffer.alloc(2 * 1024 * 1024), 5), 0, "it would keep others waiting");
+    stepMs = 500;
+    assert.equal(writes.writeSome(fd, Buffer.alloc(5, 66), 5), 5);
+    stepMs = 0;
+    assert.equal(writes.writeSome(fd, Buffer.alloc(5, 67), 10), 0);
+    nowMs += 5000;
+    assert.equal(writes.writeSome(fd, Buffer.alloc(5, 68), 10), 5);
+    assert.equal(readFileSync(path, "latin1"), "AAAAABBBBBDDDDD");
+  } finally {
+    closeSync(fd);
+  }
+});
+
 test("a write that fails slowly is a slow one, too: the next ones are not waited for right here", async () => {
   await using directory = await temporaryDirectory();
   const [full, fd] = [openSync("/dev/full", "w"), openSync(join(directory.path, "file"), "w")];

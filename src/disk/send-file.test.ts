@@ -11,7 +11,7 @@ import { BufferPool } from "../base/buffer-pool.ts";
 import { AnaxError, type ErrorCode } from "../base/errors.ts";
 import { createRandom } from "../base/random.ts";
 import { EAGAIN, EINTR, EIO, loadNativeSocket, type NativeSocket } from "./native-socket.ts";
-import { pipeFile, sendFile, type Pace } from "./send-file.ts";
+import { pipeFile, sendFile, sendFileNow, type Pace } from "./send-file.ts";
 
 const FILE_BYTES = 5 * 1024 * 1024 + 17;
 const CONTENT = randomContent(FILE_BYTES);
@@ -56,6 +56,24 @@ for (const [name, native] of Object.entries(VARIANTS)) {
       const expected = spans.flatMap(([offset, length]) => [Buffer.from(`${offset}:`), CONTENT.subarray(offset, offset + length)]);
       assert.ok(Buffer.concat(expected).equals(await received));
       assert.equal(world.buffers.inUse, 0);
+    });
+
+    test("what goes at once and the rest make the span", async () => {
+      await using world = await openWorld();
+      const received = buffer(world.reader);
+      let atOnceBytes = 0;
+      for (let offsetBytes = 0; offsetBytes < FILE_BYTES;) {
+        const span = { fd: world.fd, offsetBytes, lengthBytes: Math.min(300_000, FILE_BYTES - offsetBytes) };
+        const bytes = sendFileNow({ ...span, socket: world.writer, native });
+        await world.send({ native, offsetBytes: offsetBytes + bytes, lengthBytes: span.lengthBytes - bytes });
+        offsetBytes += span.lengthBytes;
+        atOnceBytes += bytes;
+      }
+      world.writer.end();
+      assert.ok(CONTENT.equals(await received));
+      if (native === real) assert.equal(atOnceBytes > 0, real !== undefined);
+      world.writer.destroy();
+      assert.equal(sendFileNow({ socket: world.writer, native, fd: world.fd, offsetBytes: 0, lengthBytes: 1 }), 0);
     });
 
     test("waits for a reader that pauses, and reports every byte as progress", async () => {

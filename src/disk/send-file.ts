@@ -54,6 +54,24 @@ export async function sendFile(
 }
 
 /**
+ * Sends as much of a span as the kernel takes at once, which costs neither a promise nor a turn; returns how many bytes that is. 0 also where only
+ * `sendFile` can, which tells what is the matter. What was written to the socket before goes first.
+ */
+export function sendFileNow({
+  socket,
+  native,
+  fd,
+  offsetBytes,
+  lengthBytes,
+}: FileSpan & { readonly socket: Socket; readonly native: NativeSocket | undefined }): number {
+  const isOpen = !socket.connecting && !socket.destroyed && !socket.writableEnded && socket.writableLength === 0;
+  const socketFd = native === undefined || !isOpen ? undefined : plainFdOf(socket);
+  const bytes = Math.min(lengthBytes, TURN_BYTES);
+  if (socketFd === undefined || !native!.resident(fd, offsetBytes + bytes - 1)) return 0; // where there is a descriptor there is this
+  return Math.max(0, native!.send(socketFd, fd, offsetBytes, bytes));
+}
+
+/**
  * Writes a span of a file to any stream (TLS socket, HTTP response) through one pooled buffer, whose one half is read while the other is written.
  * Throws and destroys as `sendFile` does.
  */

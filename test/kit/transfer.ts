@@ -105,6 +105,10 @@ export class MemoryWriter implements PieceWriter {
     return Buffer.concat(this.chunks);
   }
 
+  writeNow(): boolean {
+    return false; // as a disk that makes its writers wait
+  }
+
   async write(chunk: Uint8Array): Promise<void> {
     if (this.#busy || this.state !== "open") throw new Error("written to out of turn");
     this.#busy = true;

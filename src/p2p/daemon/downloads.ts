@@ -125,7 +125,7 @@ class SharedDownloads implements RunningDownloads {
   #hit(taskId: TaskId, request: DownloadRequest): Shared | undefined {
     const stored = this.#parts.store.find(taskId);
     if (stored?.state !== "finished" || isTouched(stored)) return undefined;
-    const log = new PieceLog();
+    const log = new PieceLog(this.#parts.clock);
     for (let index = 0; index < stored.meta.pieceCount; index++) {
       const piece = stored.piece(index);
       if (piece !== undefined) log.add({ ...piece, traffic: "local-peer" });
@@ -165,7 +165,7 @@ class SharedDownloads implements RunningDownloads {
       controller,
       stored: stored.promise,
       result: result.promise,
-      log: new PieceLog(),
+      log: new PieceLog(this.#parts.clock),
       request,
       resumption: undefined,
       holders: 0,

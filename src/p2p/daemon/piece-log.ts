@@ -1,14 +1,24 @@
+import type { Clock } from "../../base/clock.ts";
 import type { DownloadedPiece } from "./types.ts";
+
+/** Whoever waits for pieces hears of them together: to wake it for each costs it, and this process, more than the piece itself. */
+const GATHER_MS = 100;
 
 /** The pieces of a download in the order in which they came; any number of readers, each at its own pace. */
 export class PieceLog {
   readonly #pieces: DownloadedPiece[] = [];
   readonly #wakers = new Set<() => void>();
+  readonly #clock: Pick<Clock, "timer">;
+  #gathering: Disposable | undefined;
   #ended = false;
+
+  constructor(clock: Pick<Clock, "timer">) {
+    this.#clock = clock;
+  }
 
   add(piece: DownloadedPiece): void {
     this.#pieces.push(piece);
-    this.#wake();
+    if (this.#wakers.size > 0) this.#gathering ??= this.#clock.timer(GATHER_MS, () => this.#wake());
   }
 
   end(): void {
@@ -28,6 +38,8 @@ export class PieceLog {
   }
 
   #wake(): void {
+    this.#gathering?.[Symbol.dispose]();
+    this.#gathering = undefined;
     for (const wake of this.#wakers) wake();
   }
 

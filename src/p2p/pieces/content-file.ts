@@ -127,6 +127,11 @@ export class ContentFile {
     await this.#open.writes.write(this.fd, bytes, positionBytes);
   }
 
+  /** False: it would take waiting, and has to be done by `write`. Throws `disk.full`, `disk.io`. */
+  writeNow(bytes: Uint8Array, positionBytes: number): boolean {
+    return this.#open.writes.writeSome(this.fd, bytes, positionBytes) === bytes.length;
+  }
+
   async read(into: Uint8Array, positionBytes: number): Promise<number> {
     using _ = this.hold();
     return await readFully(this.fd, into, positionBytes);

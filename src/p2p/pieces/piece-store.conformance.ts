@@ -6,7 +6,7 @@ import { createRandom } from "../../base/random.ts";
 import { contentTaskIdOf } from "../model/ids.ts";
 import { pieceCountOf, pieceRangeOf } from "../model/piece.ts";
 import type { TaskMeta } from "../model/types.ts";
-import type { PieceStore, StoredTask } from "./types.ts";
+import type { PieceStore, PieceWriter, StoredTask } from "./types.ts";
 
 export interface TestContent {
   readonly meta: TaskMeta;
@@ -57,6 +57,10 @@ export async function storePiece(task: StoredTask, content: TestContent, index: 
   await writer.write(piece.subarray(middle));
   return writer.finish();
 }
+
+/** Without waiting, where that is possible. */
+const append = async (writer: PieceWriter, bytes: Uint8Array): Promise<void> =>
+  void (writer.writeNow(bytes) || (await writer.write(bytes)));
 
 export async function storeAll(task: StoredTask, content: TestContent): Promise<void> {
   for (let index = 0; index < content.meta.pieceCount; index++) await storePiece(task, content, index);
@@ -174,6 +178,31 @@ export function testPieceStore(name: string, open: () => Promise<AsyncDisposable
     assert.equal(task.finished.has(2), false);
     assert.equal(await storePiece(task, content, 2), "stored");
     assert.equal(await storePiece(task, content, 2), "duplicate");
+  });
+
+  spec("what is written without waiting is judged as what is written otherwise", async (store) => {
+    const content = aContent();
+    const task = await store.open(content.meta);
+    const piece = pieceOf(content, 2);
+    const start = (expectedCrc32: number) => task.writePiece({ index: 2, expectedCrc32, traffic: "remote-peer", parentId: "p" });
+    const wrong = start(crc32(piece) + 1);
+    await append(wrong, piece);
+    await rejectsWith(wrong.finish(), "piece.digest-mismatch");
+    const right = start(crc32(piece));
+    for (const [from, to] of [
+      [0, 7000],
+      [7000, 9000],
+      [9000, piece.length],
+    ])
+      await append(right, piece.subarray(from, to));
+    const second = start(crc32(piece));
+    assert.equal(second.writeNow(piece), false, "the place is another's");
+    assert.equal(await right.finish(), "stored");
+    assert.throws(() => right.writeNow(piece), { code: "download.cancelled" });
+    assert.throws(() => second.writeNow(Buffer.alloc(piece.length + 1)), { code: "piece.digest-mismatch" });
+    const into = Buffer.alloc(piece.length);
+    await task.read({ offsetBytes: 2 * content.meta.pieceLength, into });
+    assert.ok(into.equals(piece));
   });
 
   spec("of several writers of a piece the first to finish wins, whatever the others write", async (store) => {

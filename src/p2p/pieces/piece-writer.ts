@@ -23,6 +23,8 @@ export interface WriterTask {
   readonly removed: boolean;
   has(index: number): boolean;
   writeAt(bytes: Uint8Array, positionBytes: number): Promise<void>;
+  /** False: not without waiting. */
+  writeNow(bytes: Uint8Array, positionBytes: number): boolean;
   spoolPath(): string;
   wallMs(): number;
   /** The bytes of the piece are in the content file. */
@@ -56,10 +58,30 @@ export class Writer implements PieceWriter {
     return this.#place === "content";
   }
 
+  writeNow(chunk: Uint8Array): boolean {
+    const { task, range } = this.#group;
+    this.#enter();
+    try {
+      this.#mustFit(chunk);
+      const isQuick = this.#place === "content" && !task.removed && !task.has(this.#options.index);
+      if (isQuick && task.writeNow(chunk, range.start + this.#written)) {
+        this.#crc32 = crc32(chunk, this.#crc32);
+        this.#written += chunk.length;
+        this.#leave();
+        return true;
+      }
+      this.#leave();
+      return false;
+    } catch (error) {
+      this.#close();
+      throw error;
+    }
+  }
+
   async write(chunk: Uint8Array): Promise<void> {
     this.#enter();
     try {
-      if (this.#written + chunk.length > this.#group.range.length) throw this.#mismatch({ reason: "longer than the piece" });
+      this.#mustFit(chunk);
       const writing = this.#put(chunk, this.#written);
       this.#inFlight = writing.catch(() => undefined); // only for `settled`; the error goes to the caller
       this.#crc32 = crc32(chunk, this.#crc32); // while the disk works
@@ -106,6 +128,10 @@ export class Writer implements PieceWriter {
     if (this.#place !== "spool") return;
     this.#spool ??= await openSpool(task.spoolPath());
     await writeFully(this.#spool, chunk, positionBytes);
+  }
+
+  #mustFit(chunk: Uint8Array): void {
+    if (this.#written + chunk.length > this.#group.range.length) throw this.#mismatch({ reason: "longer than the piece" });
   }
 
   #check(): void {

@@ -310,6 +310,11 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     await this.#file.write(bytes, positionBytes);
   }
 
+  writeNow(bytes: Uint8Array, positionBytes: number): boolean {
+    this.#mustExist(); // as above
+    return this.#file.writeNow(bytes, positionBytes);
+  }
+
   spoolPath(): string {
     return this.#services.spoolPath();
   }

@@ -184,6 +184,8 @@ export interface PieceWriter {
    * long).
    */
   write(chunk: Uint8Array): Promise<void>;
+  /** The same where that takes no waiting, without the cost of it; false where it does: nothing was appended then. */
+  writeNow(chunk: Uint8Array): boolean;
   /** Checks length and checksum, makes the piece visible, and durable in the next batch. Throws `piece.digest-mismatch`. */
   finish(): Promise<"stored" | "duplicate">;
   /** Forgets what was written, so that the piece can be fetched again; what `finish` has begun ends by itself. */

@@ -4,7 +4,7 @@ import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, errorOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { NativeSocket } from "../../../disk/native-socket.ts";
-import { limitUnsent, sendFile, writeChunk, writeHead } from "../../../disk/send-file.ts";
+import { limitUnsent, sendFile, sendFileNow, writeChunk, writeHead } from "../../../disk/send-file.ts";
 import {
   decodeFrameHeader,
   decodeGreeting,
@@ -175,10 +175,14 @@ export class BlockServing {
     this.#watchdog.watch("stall", config.uploadStallMs);
     const head = writeHead(socket, Buffer.concat(heads), native);
     const onProgress = (): void => this.#watchdog.touch();
-    const body = sendFile({ socket, fd: stored.fd, offsetBytes, lengthBytes, native, buffers, signal: this.#gone.signal, onProgress });
-    const [written, sent] = await Promise.allSettled([head, body]);
-    if (sent.status === "rejected") throw sent.reason;
-    if (written.status === "rejected") throw written.reason;
+    const atOnce = sendFileNow({ socket, native, fd: stored.fd, offsetBytes, lengthBytes });
+    if (atOnce < lengthBytes) {
+      const rest = { fd: stored.fd, offsetBytes: offsetBytes + atOnce, lengthBytes: lengthBytes - atOnce };
+      const body = sendFile({ ...rest, socket, native, buffers, signal: this.#gone.signal, onProgress });
+      const [written, sent] = await Promise.allSettled([head, body]);
+      if (sent.status === "rejected") throw sent.reason;
+      if (written.status === "rejected") throw written.reason;
+    }
     onSent(lengthBytes);
     stored.addUploadedBytes(lengthBytes);
     if (isLastOnItsWay(sending)) this.#finish(sending, undefined);

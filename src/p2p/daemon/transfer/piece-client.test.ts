@@ -217,6 +217,7 @@ test("a writer that fails fails its piece alone", async () => {
   let aborted = 0;
   const full = {
     inPlace: true,
+    writeNow: () => false,
     write: () => Promise.reject(new Error("disk full")),
     finish: () => Promise.reject(new Error("never")),
     abort: () => void aborted++,
@@ -241,6 +242,7 @@ test("a slow writer slows the parent down instead of filling memory", async () =
   let written = 0;
   const slow = {
     inPlace: true,
+    writeNow: () => false,
     write: async (chunk: Uint8Array) => {
       await gate.promise;
       written += chunk.length;
