@@ -47,7 +47,7 @@ test(
 
     await t.test("slots are resharded with their keys", async () => {
       const before = await sizeOf(second);
-      const moves = ["--cluster-from", await idOf(first), "--cluster-to", await idOf(second), "--cluster-slots", "60", "--cluster-yes"];
+      const moves = ["--cluster-from", await idOf(first), "--cluster-to", await idOf(second), "--cluster-slots", "20", "--cluster-yes"];
       await cluster.cli("reshard", first.address, ...moves);
       await check();
       assert.ok((await sizeOf(second)) > before);
@@ -85,7 +85,7 @@ test(
         "--cluster-threshold",
         "1",
         "--cluster-weight",
-        `${await idOf(fourth)}=0.02`,
+        `${await idOf(fourth)}=0.005`,
       );
       await waitFor(async () =>
         check().then(

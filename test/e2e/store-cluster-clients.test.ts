@@ -116,7 +116,7 @@ test("ioredis and node-redis go on through reshards and failovers", { skip: miss
       [first!, second!],
       [second!, first!],
     ] as const) {
-      const moves = ["--cluster-from", from, "--cluster-to", to, "--cluster-slots", "40", "--cluster-yes"];
+      const moves = ["--cluster-from", from, "--cluster-to", to, "--cluster-slots", "15", "--cluster-yes"];
       await cluster.cli("reshard", cluster.nodes[2]!.address, ...moves);
       await goOn();
     }

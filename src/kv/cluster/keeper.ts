@@ -13,6 +13,7 @@ import {
 import { claimSlots, readNewerSlotMap } from "../slots/ownership.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import { dropLeftovers } from "./departures.ts";
+import { redirectBlocked } from "./lost-clients.ts";
 import { claimName } from "./claim-name.ts";
 import { Candidacy } from "./candidacy.ts";
 import { changeMembers, introduced, NO_MEMBERS, promoted, readMembers, type Introduction } from "./members.ts";
@@ -184,6 +185,7 @@ export class ClusterKeeper implements AsyncDisposable {
     while (await this.#pause(pollMs(), (wake) => (this.#wakes = wake))) {
       try {
         await this.look();
+        redirectBlocked(this.node); // it may be down since
         await this.candidacy.consider();
         await this.#mendPlace();
         await this.tidy();

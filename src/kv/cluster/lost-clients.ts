@@ -19,10 +19,10 @@ export function unsubscribeLost(node: ClusterNode, lost: ReadonlySet<number>): v
   }
 }
 
-/** Who waits for a key that will not come here any more is sent on. */
+/** Who waits for a key that will not come here any more is sent on; while the cluster is down, told so. */
 export function redirectBlocked(node: ClusterNode): void {
   const { store } = node;
-  if (store.blocked.keyCount === 0) return;
+  if (store.blocked.keyCount === 0 || node.isSettling) return;
   for (const client of Array.from(store.clients.values())) {
     const key = client.blocked?.keys[0];
     if (key === undefined) continue;
