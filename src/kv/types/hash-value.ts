@@ -71,7 +71,7 @@ export class HashValue implements Value {
 
   get(field: string): string | undefined {
     if (this.#table !== undefined) {
-      const position = findText(this.#table, field);
+      const position = this.#table.findText(field);
       return position < 0 ? undefined : this.#table.valueAt(position);
     }
     const offset = findPacked(this.#packed, field, 2);
@@ -79,7 +79,7 @@ export class HashValue implements Value {
   }
 
   has(field: string): boolean {
-    return (this.#table === undefined ? findPacked(this.#packed, field, 2) : findText(this.#table, field)) >= 0;
+    return (this.#table === undefined ? findPacked(this.#packed, field, 2) : this.#table.findText(field)) >= 0;
   }
 
   /** True where the field is new. */
@@ -134,7 +134,7 @@ export class HashValue implements Value {
       if (offset >= 0) this.#packed = withoutItems(this.#packed, offset, 2);
       return offset >= 0;
     }
-    const position = findText(this.#table, field);
+    const position = this.#table.findText(field);
     if (position >= 0) this.#table.removeAt(position);
     return position >= 0;
   }
@@ -162,11 +162,6 @@ export class HashValue implements Value {
     copy.#table = this.#table?.copy();
     return copy;
   }
-}
-
-function findText(table: PairTable, field: string): number {
-  const bytes = Buffer.from(field, "latin1");
-  return table.find(bytes, 0, bytes.length);
 }
 
 function setText(table: PairTable, field: string, value: string): boolean {

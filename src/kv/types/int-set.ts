@@ -1,20 +1,22 @@
 import { integerOf } from "./integers.ts";
 
 const ITEM_BYTES = 8;
-/** Places of the array that are free, as it grows. */
-const FREE_PLACES = 12;
+/** Of an array besides its places. */
+const ARRAY_BYTES = 32;
 
 /** A small set of 64-bit integers: one sorted array. Numbers up to 15 digits, bigints beyond; the two compare exactly. */
 export class IntSet {
   readonly encoding = "intset";
   #values: (number | bigint)[] = [];
+  /** What V8 has made the array long for: half as much again as it needed, and 16, each time when it was full. */
+  #places = 0;
 
   get size(): number {
     return this.#values.length;
   }
 
   get bytes(): number {
-    return (this.#values.length + FREE_PLACES) * ITEM_BYTES;
+    return ARRAY_BYTES + this.#places * ITEM_BYTES;
   }
 
   /** None needs more than 15 digits. */
@@ -39,6 +41,7 @@ export class IntSet {
     const place = this.#placeOf(value);
     if (values[place] === value) return false;
     values.push(value);
+    if (values.length > this.#places) this.#places = values.length + (values.length >>> 1) + 16;
     for (let i = values.length - 1; i > place; i--) values[i] = values[i - 1]!;
     values[place] = value;
     return true;
@@ -60,6 +63,7 @@ export class IntSet {
   copy(): IntSet {
     const copy = new IntSet();
     copy.#values = [...this.#values];
+    copy.#places = this.#values.length;
     return copy;
   }
 

@@ -5,7 +5,7 @@ import { Chunk, CHUNK_MAX } from "./list-chunk.ts";
 /** Two neighbours with together no more than this become one. */
 const MERGED_MAX = CHUNK_MAX / 2;
 /** Memory of an element besides its characters: its header and where it is named. */
-const ELEMENT_BYTES = 24;
+const ELEMENT_BYTES = 31;
 /** The same of a packed one. */
 const PACKED_ELEMENT_BYTES = 7;
 const CHUNK_BYTES = 300;

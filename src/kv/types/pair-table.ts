@@ -22,8 +22,8 @@ const WORD_MASK = (1 << WORD_BITS) - 1;
 const POSITIONS_MIN = 8;
 /** Lost to replaced and removed entries: not worth a tidying below. */
 const GARBAGE_MIN = 64 * 1024;
-/** Of the table itself, with its arrays. */
-const TABLE_BYTES = 300;
+/** Of the table itself, with its arrays: what V8 keeps of each buffer besides its bytes is most of it. */
+const TABLE_BYTES = 1300;
 /** Of a long pair besides its bytes. */
 const LONG_BYTES = 400;
 
@@ -78,6 +78,12 @@ export class PairTable {
   find(bytes: Buffer, from: number, length: number): number {
     const location = this.locate(bytes, from, length, hashOf(bytes, from, length));
     return location < 0 ? -1 : this.positionOf(location);
+  }
+
+  /** The same for latin-1 text. */
+  findText(field: string): number {
+    const bytes = Buffer.from(field, "latin1");
+    return this.find(bytes, 0, bytes.length);
   }
 
   /** The entry of a field, with the hash of these bytes; -1 where it is not there. It stays where it is until `moved` says otherwise, its position may change. */

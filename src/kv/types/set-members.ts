@@ -1,5 +1,6 @@
 import { afterItem, countOf, findPacked, hasRoom, itemAt, NOTHING_PACKED, offsetOf, withItem, withoutItems } from "./packed.ts";
-import { StringTable } from "./string-table.ts";
+import { hashOf } from "../keyspace/hash.ts";
+import { PairTable } from "./pair-table.ts";
 
 /** Of a text, with what its length is rounded up by. */
 const TEXT_BYTES = 20;
@@ -56,10 +57,12 @@ export class PackedMembers {
   }
 }
 
+const NO_VALUE = Buffer.alloc(0);
+
 /** Members of any kind, as many as there are. */
 export class StringMembers {
   readonly encoding = "hashtable";
-  #table = new StringTable();
+  #table = new PairTable();
 
   get size(): number {
     return this.#table.size;
@@ -70,21 +73,20 @@ export class StringMembers {
   }
 
   at(position: number): string {
-    return this.#table.at(position);
+    return this.#table.fieldAt(position);
   }
 
   has(member: string): boolean {
-    return this.#table.find(member) >= 0;
+    return this.#table.findText(member) >= 0;
   }
 
   add(member: string): boolean {
-    if (this.#table.find(member) >= 0) return false;
-    this.#table.push(member);
-    return true;
+    const bytes = Buffer.from(member, "latin1");
+    return this.#table.set(hashOf(bytes, 0, bytes.length), bytes, 0, bytes.length, NO_VALUE, 0, 0);
   }
 
   remove(member: string): boolean {
-    const position = this.#table.find(member);
+    const position = this.#table.findText(member);
     if (position < 0) return false;
     this.#table.removeAt(position);
     return true;

@@ -171,13 +171,18 @@ test("switched on while the server runs, it begins with what there is", async ()
   await withStore(path, async (client) => assert.deepEqual(await client.call("MGET", "before", "after"), ["1", "1"]));
 });
 
-test("the one file of older versions becomes the base", async () => {
-  await using directory = await temporaryDirectory();
-  const { path } = directory;
-  await writeFile(join(path, "appendonly.aof"), "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n");
-  for (let round = 0; round < 2; round++) await withStore(path, async (client) => assert.equal(await client.call("GET", "a"), "1"));
-  assert.deepEqual((await readdir(path)).toSorted(), ["appendonlydir"]);
-});
+for (const named of [false, true])
+  test(`the one file of older versions becomes the base${named ? ", also where Redis was stopped in the midst of that" : ""}`, async () => {
+    await using directory = await temporaryDirectory();
+    const { path } = directory;
+    if (named) {
+      await mkdir(join(path, "appendonlydir"));
+      await writeFile(join(path, "appendonlydir/appendonly.aof.manifest"), "file appendonly.aof seq 1 type b\n");
+    }
+    await writeFile(join(path, "appendonly.aof"), "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n");
+    for (let round = 0; round < 2; round++) await withStore(path, async (client) => assert.equal(await client.call("GET", "a"), "1"));
+    assert.deepEqual((await readdir(path)).toSorted(), ["appendonlydir"]);
+  });
 
 test("a manifest is read as it is written, and nothing else is", () => {
   const manifest = {

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { link, mkdir, open, readFile, rm, truncate } from "node:fs/promises";
+import { link, mkdir, open, readFile, rename, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { AnaxError } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
@@ -96,6 +96,7 @@ export class Journal implements AsyncDisposable {
   async load(): Promise<boolean> {
     if (!existsSync(this.#manifestPath) && !(await this.#takeOver())) return false;
     await this.#readManifest();
+    await this.#finishTakeOver();
     const { base, increments } = this.#manifest;
     const files = [...(base === undefined ? [] : [base]), ...increments];
     const { databases } = this.#store;
@@ -122,6 +123,15 @@ export class Journal implements AsyncDisposable {
     await this.#putManifest({ ...EMPTY_MANIFEST, base: { name: appendfilename, sequence: 1 } });
     await rm(old);
     return true;
+  }
+
+  /** Redis names the one file in the manifest before it moves it, and may have come no further. */
+  async #finishTakeOver(): Promise<void> {
+    const { base, increments } = this.#manifest;
+    const name = this.#store.parameters.appendfilename;
+    if (base?.name !== name || increments.length > 0 || existsSync(this.#path(name)) || !existsSync(this.#directory.file(name))) return;
+    await rename(this.#directory.file(name), this.#path(name));
+    await syncDirectory(this.#path(""));
   }
 
   /** How many bytes of the file count. */
