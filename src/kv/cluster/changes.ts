@@ -56,6 +56,7 @@ export class ClusterChanges {
   /** A slot whose keys have gone to `to`: asked of the one or the other. */
   assign(slot: number, to: string): Promise<void> {
     const node = this.#node;
+    if (node.ownerOf(slot) === to) return Promise.resolve(); // redis-cli tells every node
     return this.#keeper.inTurn(async () => {
       await this.#keeper.look();
       const owner = node.ownerOf(slot);
