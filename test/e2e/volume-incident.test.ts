@@ -1,20 +1,36 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
-import { appendFile, readFile, rename, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { aDatabaseLock } from "../kit/database-lock.ts";
 import { aMountUser } from "../kit/mount-user.ts";
-import { aVolumePlace, isMounted, jsonFile, recordsOf, unmountable, VOLUME, type MountedVolume } from "../kit/mounted-volume.ts";
+import {
+  aVolumePlace,
+  isMounted,
+  jsonFile,
+  recordsOf,
+  unmountable,
+  VOLUME,
+  type MountedVolume,
+  type VolumePlace,
+} from "../kit/mounted-volume.ts";
 import { waitFor } from "../kit/process.ts";
 
 const skip = unmountable() ?? false;
 
-/** Another file in the place of the one that is watched: nobody is told of what happens to it. */
-async function withoutPush({ dataDir, volumeUuid }: MountedVolume): Promise<void> {
-  const event = join(dataDir, "volumes", volumeUuid, "event");
-  await writeFile(`${event}.new`, "");
-  await rename(`${event}.new`, event);
+/** Nobody can watch a directory in the place of the event file. */
+async function withoutPush({ dataDir, volumes }: VolumePlace): Promise<void> {
+  const event = join(dataDir, "volumes", volumes.get(VOLUME).uuid, "event");
+  await rm(event, { force: true });
+  await mkdir(event);
+}
+
+/** Until the client's heartbeat has just come: the next one is seconds away. */
+async function afterHeartbeat({ volumes }: VolumePlace): Promise<void> {
+  const seenAtMs = async (): Promise<number | undefined> => (await volumes.sessions(volumes.get(VOLUME)))[0]?.seenAtMs;
+  const before = await seenAtMs();
+  await waitFor(async () => (await seenAtMs()) !== before);
 }
 
 /** What a client must leave behind whose volume is gone. */
@@ -57,16 +73,17 @@ describe("a volume is deleted while it is in use", { skip }, () => {
 
   test("by the heartbeat alone, when no push comes", async () => {
     await using place = await aVolumePlace();
+    await withoutPush(place);
     await using volume = await place.mount();
-    await withoutPush(volume);
     await place.delete({ now: true });
     await assertLeft(volume, "heartbeat");
   });
 
   test("by the answer to an operation, when no push comes", async () => {
     await using place = await aVolumePlace();
-    await using volume = await place.mount(["-o", "entry_timeout=0,attr_timeout=0"]);
-    await withoutPush(volume);
+    await withoutPush(place);
+    await using volume = await place.mount();
+    await afterHeartbeat(place);
     await place.delete({ now: true });
     await assert.rejects(writeFile(join(volume.dir, "f"), "x"));
     await assertLeft(volume, "operation");

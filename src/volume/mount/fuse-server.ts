@@ -134,6 +134,7 @@ export class FuseServer {
   }
 
   #process(slot: Slot): void {
+    this.#mount.state.add("served", 1); // a sign of life for each attempt: an engine may take its time for every one
     try {
       slot.reply.clear();
       const answer = this.#handle(slot);
