@@ -6,6 +6,7 @@ import type { Clock } from "../../../base/clock.ts";
 import { AnaxError } from "../../../base/errors.ts";
 import { VOLUME_NOT_EXIST } from "../../lifecycle/volume-record.ts";
 import type { Outcome } from "../verbs.ts";
+import { beginImmediate, pause } from "./begin.ts";
 import type { Nodes } from "./nodes.ts";
 
 const { EROFS, ENOSPC } = constants.errno;
@@ -14,6 +15,9 @@ const { EROFS, ENOSPC } = constants.errno;
 const TURN_MS = 10;
 /** Changes of one group. */
 const CHANGES_MAX = 1024;
+/** After so long without a rest a writer lets others write: enough for those that look each millisecond. */
+const BUSY_FOR_MS = 100;
+const PAUSE_MS = 3;
 /** Below this much free space of the file system nothing is added: a group that cannot be committed would be lost. */
 const RESERVE_BYTES = 32 * 1024 * 1024;
 const RESERVE_CHECK_MS = 1000;
@@ -69,6 +73,7 @@ export class Group {
   #lost: Error | undefined;
   #journal: number | undefined;
   #timer: Disposable | undefined;
+  #pausedMs = 0;
   #spaceCheckedMs = -RESERVE_CHECK_MS;
   #spaceLow = false;
 
@@ -108,7 +113,10 @@ export class Group {
 
   /** For verbs that change something: EROFS where nothing may change, ENOSPC where the disk is nearly full. Throws `volume.not-exist`, SQLite's busy. */
   change(adds: boolean): Outcome {
-    if (this.#open && (this.#changes >= CHANGES_MAX || this.#options.clock.nowMs() > this.#turnEndsMs)) this.settle(false);
+    if (this.#open && (this.#changes >= CHANGES_MAX || this.#options.clock.nowMs() > this.#turnEndsMs)) {
+      this.settle(false);
+      this.#letOthers();
+    }
     if (!this.#open) this.#start();
     if (this.#volume.state !== "active" || this.#volume.readOnly) return EROFS;
     if (adds && this.#spaceLow) return ENOSPC;
@@ -161,9 +169,17 @@ export class Group {
     this.#journal = undefined;
   }
 
+  /** Groups that follow each other at once would keep everybody else out: sessions, quotas, other mounts. */
+  #letOthers(): void {
+    const nowMs = this.#options.clock.nowMs();
+    if (nowMs - this.#pausedMs < BUSY_FOR_MS) return;
+    pause(PAUSE_MS);
+    this.#pausedMs = nowMs;
+  }
+
   #start(): void {
     this.#checkSpace();
-    this.#begin.run();
+    beginImmediate(this.#begin);
     this.#open = true;
     this.#changes = 0;
     this.#turnEndsMs = this.#options.clock.nowMs() + TURN_MS;

@@ -6,8 +6,8 @@ import { failureOf } from "./failure.ts";
 const SCHEMA_VERSION = 1;
 /** "ANXV": tells the file from a stranger's. */
 const APPLICATION_ID = 0x41_4e_58_56;
-/** Another process may hold the volume for one group of changes, and a checkpoint. */
-const BUSY_MS = 5000;
+/** For what happens once: a new file, or one that a crash left to be recovered. */
+const OPEN_BUSY_MS = 5000;
 
 /** What makes each version of the one before; the first makes it of nothing. See docs/formats/volume-metadata.md. */
 const STEPS: readonly string[] = [
@@ -76,7 +76,7 @@ const STEPS: readonly string[] = [
 export function openDatabase(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
-    database = new DatabaseSync(path, { timeout: BUSY_MS });
+    database = new DatabaseSync(path, { timeout: OPEN_BUSY_MS });
     // Whoever beats for a session checkpoints each time, away from the thread that answers the kernel; 64 MiB of journal are for when nobody does.
     // NORMAL: a commit costs no flush of the disk; `settle` flushes the journal when it is asked to.
     database.exec(`
@@ -84,6 +84,7 @@ export function openDatabase(path: string): DatabaseSync {
       PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 16384; PRAGMA journal_size_limit = 67108864;
     `);
     migrate(database, path);
+    database.exec("PRAGMA busy_timeout = 1"); // `beginImmediate` waits by itself
     return database;
   } catch (error) {
     database?.close();

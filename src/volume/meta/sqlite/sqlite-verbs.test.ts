@@ -1,6 +1,10 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { test } from "node:test";
+import { Worker } from "node:worker_threads";
 import { realClock } from "../../../base/clock.ts";
 import { verbsConformance } from "../verbs.conformance.ts";
 import { formatSqlite } from "./format.ts";
@@ -35,4 +39,30 @@ verbsConformance("SQLite", async (limits) => {
       await rm(dir, { recursive: true, force: true });
     },
   };
+});
+
+test("a writer that never rests leaves room for heartbeats and other writers", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "anax-busy-"));
+  const path = join(dir, "meta.sqlite");
+  formatSqlite(path, NEW_VOLUME, realClock);
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(new URL("busy-writer-worker.ts", import.meta.url), { workerData: { path, stop } });
+  try {
+    await once(worker, "message");
+    await using control = openSqliteControl(path, realClock);
+    const session = await control.beginSession({ host: "here", pid: 1, mountpoint: "/mnt", readOnly: false });
+    for (let beat = 0; beat < 3; beat++) await control.heartbeat(session, { host: "here", pid: 1, mountpoint: "/mnt", readOnly: false });
+    await using other = openSqliteVerbs({ path, sessionId: session, clock: realClock });
+    for (let index = 0; index < 3; index++) {
+      assert.equal(typeof other.create(1, `other-${index}`, { kind: "file", permissions: 0o600, uid: 0, gid: 0 }), "object");
+      other.settle(false);
+    }
+    Atomics.store(stop, 0, 1);
+    const [count] = (await once(worker, "message")) as [number];
+    assert.equal(other.statfs().usedInodes, count + 4);
+  } finally {
+    Atomics.store(stop, 0, 1);
+    await worker.terminate();
+    await rm(dir, { recursive: true, force: true });
+  }
 });
