@@ -36,6 +36,7 @@ if (reason !== undefined) {
   process.exit(1);
 }
 await using scope = new AsyncDisposableStack();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void scope.disposeAsync().finally(() => process.exit(1))); // no mount stays behind
 const place = scope.use(await aVolumePlace());
 const volume = scope.use(await place.mount());
 const local = scope.use(await temporaryDirectory());
