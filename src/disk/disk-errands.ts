@@ -2,9 +2,11 @@ import {
   chmodSync,
   closeSync,
   constants,
+  fdatasyncSync,
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  linkSync,
   mkdirSync,
   openSync,
   readSync,
@@ -20,8 +22,9 @@ import { isBelow } from "./below.ts";
 export interface DiskErrands {
   /** Makes a sparse file that was not there, and its directory where that is missing. Returns its descriptor. */
   make: { readonly of: { readonly path: string; readonly lengthBytes: number; readonly mode: number }; readonly gives: number };
-  /** Makes the name of a file durable, and gives the file its mode. */
-  seal: { readonly of: { readonly path: string; readonly mode: number }; readonly gives: undefined };
+  /** Makes the content and the name of a file durable, and gives the file its mode. */
+  seal: { readonly of: { readonly path: string; readonly fd: number; readonly mode: number }; readonly gives: undefined };
+  link: { readonly of: { readonly from: string; readonly to: string }; readonly gives: undefined };
   /** Reads a whole regular file of at most `bytesMax` that really lies below one of the directories `below`. Returns undefined for anything else. */
   read: {
     readonly of: { readonly path: string; readonly below: readonly string[]; readonly bytesMax: number };
@@ -52,7 +55,8 @@ export const DISK_ERRANDS: { readonly [Name in DiskErrandName]: (of: DiskErrands
       throw error;
     }
   },
-  seal({ path, mode }) {
+  seal({ path, fd, mode }) {
+    fdatasyncSync(fd);
     const directory = openSync(dirname(path), "r");
     try {
       fsyncSync(directory);
@@ -60,6 +64,9 @@ export const DISK_ERRANDS: { readonly [Name in DiskErrandName]: (of: DiskErrands
       closeSync(directory);
     }
     chmodSync(path, mode);
+  },
+  link({ from, to }) {
+    linkSync(from, to);
   },
   read({ path, below, bytesMax }) {
     const isAllowed = (real: string): boolean => below.some((directory) => isBelow(real, directory));

@@ -9,7 +9,7 @@ import { VirtualClock } from "../base/virtual-clock.ts";
 import { DISK_ERRANDS } from "./disk-errands.ts";
 import { DiskThread } from "./disk-thread.ts";
 
-const { make, seal, read } = DISK_ERRANDS;
+const { make, seal, read, link } = DISK_ERRANDS;
 const MODE = 0o644;
 
 /** Errands that close nothing, until they go to the thread. */
@@ -22,11 +22,13 @@ test("a file is made with its directory, once, and nobody writes to it after it 
   const path = join(directory.path, "new", "file");
   const fd = make({ path, lengthBytes: 5, mode: MODE });
   assert.equal(fstatSync(fd).size, 5);
+  seal({ path, fd, mode: 0o444 });
   closeSync(fd);
-  seal({ path, mode: 0o444 });
   assert.equal(statSync(path).mode & 0o777, 0o444);
   assert.throws(() => make({ path, lengthBytes: 1, mode: MODE }), { code: "EEXIST" });
-  assert.equal(statSync(path).size, 5);
+  link({ from: path, to: `${path}-2` });
+  assert.throws(() => link({ from: path, to: `${path}-2` }), { code: "EEXIST" });
+  assert.deepEqual([statSync(path).size, statSync(path).nlink], [5, 2]);
 });
 
 test("nothing is left of a file that cannot have its length", async () => {
@@ -68,7 +70,8 @@ test("a few errands are no work for a thread, many are, and each has its own ans
   const order = { path, lengthBytes: 3, mode: MODE };
   const [first, second] = await Promise.allSettled([thread.tryRun("make", order), thread.tryRun("make", order)]);
   assert.equal(first.status === "fulfilled" && fstatSync(first.value!).size, 3);
-  assert.equal(second.status === "rejected" && second.reason.code, "EEXIST");
+  const { code, syscall } = (second as PromiseRejectedResult).reason;
+  assert.deepEqual([code, syscall], ["EEXIST", "open"]);
   await thread.tryRun("close", { fds: [first.status === "fulfilled" ? first.value! : -1] });
   assert.throws(() => fstatSync((first as PromiseFulfilledResult<number>).value), { code: "EBADF" });
 });
@@ -91,4 +94,15 @@ test("a thread without work ends, and comes back with the work", async () => {
   await clock.advance(60_000);
   assert.equal(thread.tryRun("close", { fds: [] }), undefined);
   await busy(thread);
+});
+
+test("a disk that is slow is left to the thread pool for a while", async () => {
+  const clock = new VirtualClock();
+  await using thread = new DiskThread(clock, -1); // everything takes longer
+  await busy(thread);
+  const close = (): Promise<undefined> | undefined => thread.tryRun("close", { fds: [] });
+  await Promise.all(Array.from({ length: 128 }, async () => close()));
+  assert.equal(close(), undefined);
+  await clock.advance(5000);
+  await close();
 });

@@ -1,6 +1,5 @@
 import { Worker } from "node:worker_threads";
 import type { Clock } from "../base/clock.ts";
-import { RecentMean } from "../base/recent-mean.ts";
 import { TurnBatch } from "../base/turn-batch.ts";
 import { workerUrlOf } from "../base/worker-url.ts";
 import type { DiskErrandName, DiskErrands } from "./disk-errands.ts";
@@ -10,7 +9,9 @@ export interface DiskOrder {
   readonly of: DiskErrands[DiskErrandName]["of"];
 }
 
-export type DiskAnswer = { readonly gives: unknown } | { readonly code: string | undefined; readonly reason: string };
+export type DiskAnswer =
+  | { readonly gives: unknown }
+  | { readonly code: string | undefined; readonly syscall: string | undefined; readonly reason: string };
 
 export interface DiskAnswers {
   readonly answers: readonly DiskAnswer[];
@@ -27,8 +28,12 @@ const MANY = 64;
 const WINDOW_MS = 1000;
 /** Nothing to do for so long ends the thread: its memory is worth more then. */
 const IDLE_MS = 30_000;
-/** With errands that take longer on average it has met a disk that makes its users wait: side by side they wait less, in Node's thread pool. */
-const SLOW_MS = 4;
+/**
+ * When the last so many errands took longer on average, the disk makes its users wait: side by side, in Node's thread pool, they wait less. A file needs
+ * about five, so that this is the rate at which the pool would bring as many.
+ */
+const LOOK_ERRANDS = 128;
+const SLOW_MS = 0.75;
 const PAUSE_MS = 5000;
 /** Errands that go at once: others wait no longer for what comes of them. */
 const BATCH_MAX = 64;
@@ -50,14 +55,18 @@ export class DiskThread implements AsyncDisposable {
   #asked = 0;
   #windowEndsMs = 0;
   #pausedUntilMs = 0;
-  #eachMs = new RecentMean();
+  readonly #slowMs: number;
+  #doneErrands = 0;
+  #doneMs = 0;
   #lastMs = 0;
   #idle: Disposable | undefined;
   #closed = false;
   #onDrained: () => void = () => undefined;
 
-  constructor(clock: Pick<Clock, "nowMs" | "timer">) {
+  /** Errands that take longer than `slowMs` on average go through the thread pool for a while. */
+  constructor(clock: Pick<Clock, "nowMs" | "timer">, slowMs = SLOW_MS) {
     this.#clock = clock;
+    this.#slowMs = slowMs;
   }
 
   /** Undefined: few are asked for, or the disk is slow, and the caller goes through Node's thread pool. Rejects with the system's error. */
@@ -134,18 +143,20 @@ export class DiskThread implements AsyncDisposable {
       this.#worker?.unref();
       this.#onDrained();
     }
-    this.#eachMs.add(tookMs / answers.length);
-    if (this.#eachMs.value > SLOW_MS) this.#pause();
+    this.#look(answers.length, tookMs);
     for (const [place, answer] of answers.entries()) {
       const { resolve, reject } = waiters[place]!; // one for each
       if ("gives" in answer) resolve(answer.gives);
-      else reject(Object.assign(new Error(answer.reason), answer.code === undefined ? {} : { code: answer.code }));
+      else reject(Object.assign(new Error(answer.reason), answer));
     }
   }
 
-  #pause(): void {
-    this.#pausedUntilMs = this.#clock.nowMs() + PAUSE_MS;
-    this.#eachMs = new RecentMean();
+  #look(errands: number, tookMs: number): void {
+    this.#doneErrands += errands;
+    this.#doneMs += tookMs;
+    if (this.#doneErrands < LOOK_ERRANDS) return;
+    if (this.#doneMs > this.#slowMs * this.#doneErrands) this.#pausedUntilMs = this.#clock.nowMs() + PAUSE_MS;
+    this.#doneErrands = this.#doneMs = 0;
   }
 
   #onExit(): void {

@@ -19,6 +19,7 @@ function answerOf({ name, of }: DiskOrder): DiskAnswer {
   try {
     return { gives: (DISK_ERRANDS[name] as (of: unknown) => unknown)(of) };
   } catch (error) {
-    return { code: systemCodeOf(error), reason: error instanceof Error ? error.message : String(error) };
+    const { syscall } = error as NodeJS.ErrnoException;
+    return { code: systemCodeOf(error), syscall, reason: error instanceof Error ? error.message : String(error) };
   }
 }

@@ -44,6 +44,8 @@ export async function exportOutput(stored: StoredTask, output: Output, signal: A
   void lease;
   const { path, overwrite, forceHardLink, range } = output;
   if (range === undefined || range.length === stored.meta.contentLength) {
+    signal.throwIfAborted();
+    if (await stored.linkTo(path)) return;
     await exportFile({ from: stored.path, to: path, hardLink: forceHardLink ? "force" : "prefer", overwrite, signal });
     return;
   }

@@ -11,6 +11,8 @@ import { QuickWrites } from "../../disk/quick-writes.ts";
 const WRITABLE_MODE = 0o644;
 /** Nobody writes to finished content: a hard link that was handed out shares the inode, and editing it would edit the cache. */
 const FINISHED_MODE = 0o444;
+/** Calls that follow when the content of a file is on the disk, to make the rest so. */
+const AFTER_FLUSH: ReadonlySet<string> = new Set(["open", "fsync", "close", "chmod"]);
 
 /** Open content files, so many at most; the least recently used idle one is closed for a new one. Those in use are never closed. */
 export class OpenFiles {
@@ -145,22 +147,39 @@ export class ContentFile {
   /** Brings the bytes and the name to the disk, and lets nobody write to the file any more. Throws `disk.full`, `disk.io`. */
   async seal(): Promise<void> {
     using _ = this.hold();
+    if (this.#lost !== undefined) throw this.#lost;
+    const sealing = this.#open.thread?.tryRun("seal", { path: this.path, fd: this.fd, mode: FINISHED_MODE });
     try {
-      await this.#flush();
-      const sealed = this.#open.thread?.tryRun("seal", { path: this.path, mode: FINISHED_MODE });
-      if (sealed !== undefined) await sealed;
-      else {
-        await syncDirectory(dirname(this.path));
-        await chmod(this.path, FINISHED_MODE);
-      }
+      if (sealing !== undefined) await sealing;
+      else await this.#sealed();
     } catch (error) {
-      throw diskErrorOf(error, { path: this.path });
+      const { syscall } = error as NodeJS.ErrnoException;
+      const reported = diskErrorOf(error, { path: this.path });
+      // Unless it is known to be about something else.
+      if (sealing !== undefined && !AFTER_FLUSH.has(syscall ?? "")) this.#lost = reported;
+      throw reported;
     }
     this.#writable = false;
   }
 
+  /** Resolves to true when `to` is another name of the file; false: that is not to be had in a moment, for whatever reason. */
+  async linkTo(to: string): Promise<boolean> {
+    const linking = this.#open.thread?.tryRun("link", { from: this.path, to });
+    return (
+      (await linking?.then(
+        () => true,
+        () => false,
+      )) ?? false
+    );
+  }
+
+  async #sealed(): Promise<void> {
+    const ends = await Promise.allSettled([this.#flush(), syncDirectory(dirname(this.path))]); // the descriptor is held until both are through
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
+    await chmod(this.path, FINISHED_MODE);
+  }
+
   async #flush(): Promise<void> {
-    if (this.#lost !== undefined) throw this.#lost;
     const fd = this.fd;
     try {
       await syncData(fd);

@@ -358,6 +358,11 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
     if (count < into.length) throw new AnaxError("disk.corrupt", { path: this.path, reason: "the file is shorter than the content" });
   }
 
+  linkTo(path: string): Promise<boolean> {
+    this.#mustExist();
+    return this.#file.linkTo(path);
+  }
+
   async *stream(range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const { contentLength, digest } = this.#meta;
     const inside = range.start >= 0 && range.length >= 0 && range.start + range.length <= contentLength;

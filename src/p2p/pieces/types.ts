@@ -123,6 +123,8 @@ export interface StoredTask {
   readonly state: StoredState;
   /** Path of the content file; its bytes are right only where `finished` says so. */
   readonly path: string;
+  /** Tries to make `path` another name of the content file, where that costs less than to export it; false: export it. Replaces nothing. */
+  linkTo(path: string): Promise<boolean>;
   /** Open for reading; for `sendfile`. Use it only while you hold a lease, and ask anew for each use: idle files are closed. Throws `disk.io`. */
   readonly fd: number;
   /** The pieces held; never written through by others. Ask anew for each use: it is another object after a piece was dropped. */
