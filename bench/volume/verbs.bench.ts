@@ -36,7 +36,9 @@ try {
 if (values.json === true) console.log(JSON.stringify({ count, results }));
 else console.table(Object.fromEntries(results.map(({ name, ...rest }) => [name, rest])));
 
-const rounded = (value: number): number => Math.round(value * 100) / 100;
+function rounded(value: number): number {
+  return Math.round(value * 100) / 100;
+}
 
 function measured(name: string, calls: number, work: () => void): void {
   const cpu = process.cpuUsage();
