@@ -92,6 +92,18 @@ export function openDatabase(path: string): DatabaseSync {
   }
 }
 
+/** One whose commits are on disk once they are done, for what `make` makes of it. */
+export function openDurable<T>(path: string, make: (database: DatabaseSync) => T): T {
+  const database = openDatabase(path);
+  try {
+    database.exec("PRAGMA synchronous = FULL");
+    return make(database);
+  } catch (error) {
+    database.close();
+    throw failureOf(error, path);
+  }
+}
+
 function migrate(database: DatabaseSync, path: string): void {
   const numberOf = (pragma: string): number => Number(Object.values(database.prepare(`PRAGMA ${pragma}`).get() ?? {})[0]);
   if (numberOf("user_version") === SCHEMA_VERSION && numberOf("application_id") === APPLICATION_ID) return;

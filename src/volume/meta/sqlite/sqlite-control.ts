@@ -7,7 +7,7 @@ import { EVERYTHING, UNLOCKED } from "./changes.ts";
 import { ROOT_INO } from "../verbs.ts";
 import { failureOf } from "./failure.ts";
 import { DEPTH_MAX } from "./quotas.ts";
-import { openDatabase } from "./schema.ts";
+import { openDurable } from "./schema.ts";
 import { Sessions } from "./sessions.ts";
 import { inTransaction } from "./transaction.ts";
 
@@ -17,14 +17,7 @@ const DIRECTORY = 0o040000;
 
 /** The control of a volume over the SQLite file that its verbs use, in a connection of its own. */
 export function openSqliteControl(path: string, clock: Clock): VolumeControl {
-  const database = openDatabase(path);
-  try {
-    database.exec("PRAGMA synchronous = FULL");
-    return new SqliteControl(database, path, clock);
-  } catch (error) {
-    database.close();
-    throw failureOf(error, path);
-  }
+  return openDurable(path, (database) => new SqliteControl(database, path, clock));
 }
 
 class SqliteControl implements VolumeControl {

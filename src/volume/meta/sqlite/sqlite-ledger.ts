@@ -5,7 +5,7 @@ import type { CollectRule, Flaw, LedgerCount, VolumeLedger } from "../ledger.ts"
 import { CHECKS, RECOUNTS } from "./checks.ts";
 import { BLOB_DELETING, BLOB_DOOMED, BLOB_LIVE, BLOB_PENDING } from "./extent-table.ts";
 import { failureOf } from "./failure.ts";
-import { openDatabase } from "./schema.ts";
+import { openDurable } from "./schema.ts";
 import { openSqliteVerbs, type SqliteVerbs } from "./sqlite-verbs.ts";
 import { inTransaction } from "./transaction.ts";
 
@@ -13,14 +13,7 @@ import { inTransaction } from "./transaction.ts";
 const COLLECTOR = 0;
 
 export function openSqliteLedger(path: string, clock: Clock): VolumeLedger {
-  const database = openDatabase(path);
-  try {
-    database.exec("PRAGMA synchronous = FULL");
-    return new SqliteLedger(database, path, clock);
-  } catch (error) {
-    database.close();
-    throw failureOf(error, path);
-  }
+  return openDurable(path, (database) => new SqliteLedger(database, path, clock));
 }
 
 class SqliteLedger implements VolumeLedger {
