@@ -201,7 +201,7 @@ class Supervisor {
     try {
       writeAudit(request.dataDir, record);
     } catch (thrown) {
-      this.#log.error("mount.not-recorded", { reason: errorOf(thrown).message, ...record });
+      this.#log.error("mount.not-recorded", { reason: errorOf(thrown).message, record });
     }
     const told = tellSyslog(record);
     if (request.settings.onGone === "poison" && connection !== undefined) connection.abort();
@@ -217,7 +217,8 @@ class Supervisor {
     await writeLastExit(request.dataDir, record).catch((thrown: unknown) =>
       this.#log.error("mount.not-recorded", { reason: errorOf(thrown).message }),
     );
-    this.#log.warn(record.event, { ...record, event: undefined });
+    const { event, ...fields } = record;
+    this.#options.log.warn(event, fields);
     return record.exitCode;
   }
 
