@@ -12,6 +12,7 @@ export const COMMANDS: CommandTable = {
   scheduler: { summary: "run a scheduler", load: () => import("./commands/scheduler.ts") },
   daemon: { summary: "run a daemon (with --seed: one that reads sources for the others)", load: () => import("./commands/daemon.ts") },
   store: { summary: "run the Redis-compatible store (not complete yet)", load: () => import("./commands/store.ts") },
+  slots: { summary: "say which store has which slots, and move them", load: () => import("./commands/slots.ts") },
   volume: { summary: "create, inspect, change and delete volumes", load: () => import("./commands/volume.ts") },
   mount: { summary: "mount a volume on a directory", load: () => import("./commands/mount.ts") },
   umount: { summary: "unmount a volume", load: () => import("./commands/umount.ts") },

@@ -159,8 +159,8 @@ export class Store {
   knowsHistory = false;
   /** Bytes of the history of changes so far, as replicas count them. */
   replicationOffset = 0;
-  /** Slots that have moved here were put in place so often; and as often by what the file of SAVE, or the base of the journal, has. */
-  readonly promotions = { last: 0, saved: 0 };
+  /** Slots that have moved here were put in place so often; and as often by what the file of SAVE, or the base of the journal, has; and files that the journal names. */
+  readonly promotions = { last: 0, saved: 0, files: new Set<string>() };
   /** Bytes of the journal so far. */
   journalOffset = 0;
   readonly #enoughReplicas: Gate = (_, flags) =>

@@ -7,6 +7,7 @@ import type { Migrations } from "../../src/kv/slots/migration/migrations.ts";
 import { startStore, type RunningStore } from "../../src/kv/start-store.ts";
 import { openRegister } from "../../src/register/open-register.ts";
 import { chaosRound } from "../chaos/round.ts";
+import { runAnax } from "../kit/anax.ts";
 import { waitFor } from "../kit/process.ts";
 import { temporaryDirectory } from "../kit/temporary-directory.ts";
 import { RespClient, type Reply } from "../store/resp-client.ts";
@@ -164,6 +165,32 @@ test("what has moved is there after both were stopped and started", async () => 
   assert.deepEqual([await a.call("DEBUG", "DIGEST"), await b.call("DEBUG", "DIGEST")], digests);
   assert.deepEqual(await sizes(a, b), counts);
   assert.match(JSON.stringify(await b.call("DFLYCLUSTER", "SLOT-MIGRATION-STATUS")), /"in","[0-9a-f]{40}","FINISHED"/);
+});
+
+test("anax slots says who has what, and moves it", async () => {
+  await using scope = new AsyncDisposableStack();
+  const [a, b] = await twoNodes(scope);
+  await Promise.all(Array.from({ length: 300 }, (_, i) => a.call("SET", `key:${i}`, String(i))));
+  const slots = async (...args: readonly string[]): Promise<readonly Record<string, unknown>[]> => {
+    const { code, stdout, stderr } = await runAnax(["slots", ...args, "--url", `redis://127.0.0.1:${b.port}`, "--json"]);
+    assert.equal(code, 0, stderr);
+    return stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>); // lines of JSON
+  };
+  const moves = await slots("move", "0-99", "16000-16383", "--to", b.id.slice(0, 10));
+  assert.deepEqual([moves.at(-1)?.["phase"], moves.at(-1)?.["slot_ranges"]], ["finished", "0-99 16000-16383"]);
+  const nodes = await slots("list");
+  const own = nodes.find(({ id }) => id === b.id);
+  assert.deepEqual([own?.["slots"], own?.["ranges"], own?.["keys"]], [484, "0-99 16000-16383", Number(await b.call("DBSIZE"))]);
+  assert.deepEqual((await slots("status")).map(({ operation, phase }) => `${String(operation)} ${String(phase)}`).toSorted(), [
+    "EXPORT finished",
+    "IMPORT finished",
+  ]);
+  const refused = await runAnax(["slots", "cancel", "--url", `redis://127.0.0.1:${a.port}`]);
+  assert.equal(refused.code, 2);
+  assert.match(refused.stderr, /no such move is under way/);
 });
 
 test("a move that is cancelled leaves everything where it was", async () => {

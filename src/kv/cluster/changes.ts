@@ -83,7 +83,10 @@ export class ClusterChanges {
     const own = node.map.ranges.filter(({ owner }) => owner === node.id);
     if (own.length <= LOOSE_RANGES_MAX || own.length <= 2 * rangesOf(node.slotsOf(node.id)).length) return;
     if (!node.leaseHolds || node.migrating.size > 0 || [...node.usesEpochs].some((uses) => uses())) return;
-    await this.bump();
+    // Slots that have gone meanwhile are no matter here: it is looked again.
+    await this.bump().catch((error: unknown) => {
+      if (!(error instanceof CommandError)) throw error;
+    });
   }
 
   #claim(slots: readonly number[], owner: string, kind: string, check: (piece: OwnedRange) => void): Promise<void> {

@@ -36,6 +36,9 @@ const sideOf = (node: ClusterNode): ClusterSide => ({
   get map() {
     return node.map;
   },
+  get hasPlace() {
+    return node.members.all.some(({ id }) => id === node.id);
+  },
   register: node.register,
   ownerOf: (slot) => node.ownerOf(slot),
   addressOf(id) {

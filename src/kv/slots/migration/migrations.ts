@@ -91,7 +91,8 @@ export class Migrations implements AsyncDisposable {
     this.#promoteAgain(targets);
     store.promotions.last = Math.max(store.promotions.last, ...targets.map(({ promotion }) => promotion));
     const needed = targets.filter(({ record, promotion }) => record.phase === "confirmed" || promotion > store.promotions.saved);
-    await records.removeStagedBut(new Set(needed.map(({ record }) => stagedName(record.move.job, record.attempt))));
+    const names = needed.map(({ record }) => stagedName(record.move.job, record.attempt));
+    await records.removeStagedBut(new Set([...names, ...store.promotions.files]));
     for (const one of stored.toSorted((a, b) => a.wallMs - b.wallMs)) this.#restoreOne(one);
   }
 

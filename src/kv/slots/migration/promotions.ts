@@ -35,4 +35,5 @@ export function promoteNow(store: Store, staging: Staging, file: StagedFile | un
 export function promoteFile(store: Store, directory: string, file: StagedFile, number: number): void {
   stagedFrom(store, join(directory, file.name), file.bytes).promote();
   store.promotions.last = number;
+  store.promotions.files.add(file.name);
 }

@@ -13,6 +13,8 @@ import type { CommonEffect, CommonEvent, MigrationLimits } from "./types.ts";
 export interface ClusterSide {
   readonly id: string;
   readonly map: SlotMap;
+  /** The node knows which cluster it belongs to: before that the register would answer for another one, whose map is empty. */
+  readonly hasPlace: boolean;
   readonly register: Register;
   ownerOf(slot: number): string;
   /** Where a node's clients connect; undefined: it is not known. */
@@ -43,6 +45,7 @@ export function askRegister(parts: SideParts, effect: RegisterEffect, answer: (e
   const { call } = effect;
   const asked = async (): Promise<CommonEvent> => {
     try {
+      if (!parts.cluster.hasPlace) throw new Error("this node has not found its place in the cluster yet");
       const map = await mapAfter(parts.cluster, effect);
       parts.cluster.learnMap(map);
       return { kind: "ownership", call, pieces: piecesOf(map, effect.do === "claim" ? effect.claim.ranges : effect.ranges) };
