@@ -35,6 +35,7 @@ export async function withCluster(url: string, work: (nodes: readonly StoreNode[
 
 async function connect(url: string, scope: AsyncDisposableStack): Promise<StoreNode["call"]> {
   const client = createClient({
+    RESP: 2, // maps come as lists
     url,
     socket: { connectTimeout: CONNECT_MS, reconnectStrategy: false },
     commandOptions: { timeout: ANSWER_MS },
