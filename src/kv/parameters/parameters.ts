@@ -145,7 +145,7 @@ const USED = {
   masterauth: { ...text(), secret: true },
   replicaof: { ...fixed(text()), alias: "slaveof" },
   "cluster-enabled": fixed(boolean(false)),
-  "cluster-register": { ...fixed(text()), secret: true },
+  "cluster-register": { ...fixed(text()), secret: true, hidden: true },
   "cluster-node-timeout": integer(15_000, 0, LONG_MAX),
   "cluster-require-full-coverage": boolean(true),
   "cluster-slot-migration-write-pause-timeout": integer(200, 1, 60_000),
