@@ -9,7 +9,7 @@ import { rangesOf, rangesText, slotsIn } from "../slots/slot-text.ts";
 import type { SlotRange } from "../slots/slot-map.ts";
 import { REPLICATE } from "../replicate.ts";
 import { migrationsOf } from "./cluster/slot-migration.ts";
-import { clusterOf } from "./cluster/subcommand.ts";
+import { clusterOf, orders } from "./cluster/subcommand.ts";
 import type { Command } from "./command.ts";
 
 // What tools written for DragonflyDB ask (https://github.com/dragonflydb/dragonfly/blob/main/docs/cluster-mode.md): who owns slots is the register's to decide here, so CONFIG moves, and decides nothing.
@@ -32,15 +32,7 @@ const Config = z
   )
   .max(1024);
 
-const subcommand = (name: string, arity: number, summary: string, run: NonNullable<Command["run"]>): Command => ({
-  name: `dflycluster|${name}`,
-  arity,
-  flags: ["admin", "stale", "noscript"],
-  group: "cluster",
-  summary,
-  since: "7.0.0",
-  run,
-});
+const subcommand = orders("dflycluster");
 
 /** Of slots that are this node's by the register: moves that are listed begin, others end. */
 const config = subcommand("config", 3, "Moves slots as a configuration in JSON says.", (client, request) => {

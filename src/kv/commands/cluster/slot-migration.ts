@@ -7,21 +7,14 @@ import type { Migrations, ShownMigration } from "../../slots/migration/migration
 import type { SlotRange } from "../../slots/slot-map.ts";
 import { SLOT_COUNT } from "../../keyspace/key-slot.ts";
 import type { Command } from "../command.ts";
+import { orders } from "./subcommand.ts";
 
 export function migrationsOf({ store: { migrations } }: Client): Migrations {
   if (migrations === undefined) throw new CommandError("ERR This instance has cluster support disabled");
   return migrations;
 }
 
-const subcommand = (name: string, arity: number, summary: string, run: NonNullable<Command["run"]>): Command => ({
-  name: `cluster|${name}`,
-  arity,
-  flags: ["admin", "stale", "noscript"],
-  group: "cluster",
-  summary,
-  since: "7.0.0",
-  run,
-});
+const subcommand = orders("cluster");
 
 /** `SLOTSRANGE 0 5 7 9 NODE id`, once or more often. */
 function movesIn(request: Request): readonly { readonly ranges: readonly SlotRange[]; readonly to: string }[] {

@@ -33,6 +33,19 @@ const subcommand = (name: string, arity: number, flags: readonly CommandFlag[], 
   run: (client, request) => run(client, request, clusterOf(client)),
 });
 
+/** Orders about slots that move, which only who administers the store gives. */
+export const orders =
+  (family: "cluster" | "dflycluster") =>
+  (name: string, arity: number, summary: string, run: NonNullable<Command["run"]>): Command => ({
+    name: `${family}|${name}`,
+    arity,
+    flags: ["admin", "stale", "noscript"],
+    group: "cluster",
+    summary,
+    since: "7.0.0",
+    run,
+  });
+
 /** Waiting for the register has an end, by its own deadline. Within a transaction or a script the answer comes at once, and what fails is logged. */
 export function answerLater<T>(client: Client, work: Promise<T>, answer: (result: T) => void): void {
   const { store } = client;
