@@ -204,6 +204,7 @@ const FAMILIES: Readonly<Record<string, string>> = {
   limit: "see which limit, in the error: each is a setting",
   listen: "see who else uses the address, or choose another",
   memory: "let fewer downloads run at once here, or raise p2p.memory.maxBytes; what waits is `anax_memory_waiting`",
+  migration: "the move of slots tries again by itself; see whether both nodes are of one version",
   output: "choose another output path, or allow it to be replaced (--overwrite)",
   peer: "the scheduler has forgotten it, or never knew it; it registers again by itself",
   piece: "the piece is asked of others by itself",
@@ -214,6 +215,7 @@ const FAMILIES: Readonly<Record<string, string>> = {
   socket: "see whether the other side runs; it is tried again by itself",
   source: "see what the source answered, below",
   task: "see what happened to the task, below",
+  volume: "see the volume's state (`anax volume info`) and who has it mounted",
   vortex: "see which program answers there: it may be no Dragonfly peer, or one of another version",
 };
 

@@ -21,7 +21,7 @@ const WORD_MASK = (1 << WORD_BITS) - 1;
 
 const POSITIONS_MIN = 8;
 /** Lost to replaced and removed entries: not worth a tidying below. */
-const GARBAGE_MIN = 64 * 1024;
+const GARBAGE_MIN = 4 * 1024;
 /** Of the table itself, with its arrays: what V8 keeps of each buffer besides its bytes is most of it. */
 const TABLE_BYTES = 1300;
 /** Of a long pair besides its bytes. */
