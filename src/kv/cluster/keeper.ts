@@ -255,8 +255,10 @@ export class ClusterKeeper implements AsyncDisposable {
     onWake(resolve);
     using timer = this.node.store.clock.timer(ms, resolve);
     const { signal } = this.#ends;
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    const onAbort = (): void => resolve();
+    signal.addEventListener("abort", onAbort);
     if (!signal.aborted) await promise;
+    signal.removeEventListener("abort", onAbort); // there is one pause after the other
     void timer;
     return !signal.aborted;
   }

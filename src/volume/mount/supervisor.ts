@@ -123,12 +123,17 @@ class Supervisor {
     const { hangTimeoutMs, operationTimeoutMs } = request.settings;
     const over = new AbortController();
     const stopped = stopOf(stop, over.signal);
-    const end = Promise.race([child.end, stopped]);
+    const seen: { end?: ChildEnd | "stop" } = {};
+    const ended = new AbortController();
+    void Promise.race([child.end, stopped]).then((end) => {
+      seen.end = end;
+      ended.abort();
+    });
     let served = { count: child.served, atMs: realClock.nowMs() };
     try {
       for (;;) {
-        const ended = await Promise.race([end, realClock.sleep(WATCH_MS)]);
-        if (ended !== undefined) return ended;
+        await realClock.sleep(WATCH_MS, ended.signal).catch(() => undefined);
+        if (seen.end !== undefined) return seen.end;
         const now = realClock.nowMs();
         if (child.served !== served.count || (connection?.waiting() ?? 0) <= child.delayed) served = { count: child.served, atMs: now };
         const silent = now - child.aliveMs > hangTimeoutMs;
