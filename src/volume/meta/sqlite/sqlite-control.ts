@@ -13,6 +13,8 @@ import { inTransaction } from "./transaction.ts";
 
 const { ENOENT, ENOTDIR } = constants.errno;
 const CHANGES_MAX = 4096;
+/** The thread that beats also says that its process lives, several times in the time after which it would count as hung; a beat that is left out comes again. */
+const BEAT_WAIT_MS = 1000;
 const DIRECTORY = 0o040000;
 
 /** The control of a volume over the SQLite file that its verbs use, in a connection of its own. */
@@ -64,7 +66,7 @@ class SqliteControl implements VolumeControl {
       const revived = this.#sessions.beat(id, info);
       const { state, epoch } = this.#volume();
       return { state: String(state), epoch: Number(epoch), changeSeq: this.#changeSeq(), revived };
-    });
+    }, BEAT_WAIT_MS);
     await this.#read(() => this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)")); // waits for nobody
     return pulse;
   }
@@ -162,8 +164,8 @@ class SqliteControl implements VolumeControl {
     }
   }
 
-  async #change<T>(work: () => T): Promise<T> {
-    return inTransaction(this.#database, this.#path, work);
+  async #change<T>(work: () => T, waitMs?: number): Promise<T> {
+    return inTransaction(this.#database, this.#path, work, waitMs);
   }
 }
 
