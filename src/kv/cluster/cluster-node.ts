@@ -193,9 +193,12 @@ export class ClusterNode {
   /** A node that is gone counts as long as one of its replicas may take over. */
   #isCovered(): boolean {
     if (this.#owners.includes(NOBODY)) return false;
-    return this.#names.every(
-      (owner) =>
-        owner === "" || !this.failed.has(owner) || this.known.some((member) => member.primary === owner && !this.failed.has(member.id)),
-    );
+    return this.#names.every((owner) => owner === "" || this.#isReached(owner));
+  }
+
+  /** The map may name an owner that the list of members does not have yet. */
+  #isReached(owner: string): boolean {
+    if (!this.failed.has(owner)) return this.member(owner) !== undefined;
+    return this.known.some((member) => member.primary === owner && !this.failed.has(member.id));
   }
 }

@@ -125,10 +125,11 @@ class Supervisor {
     const stopped = stopOf(stop, over.signal);
     const seen: { end?: ChildEnd | "stop" } = {};
     const ended = new AbortController();
-    void Promise.race([child.end, stopped]).then((end) => {
-      seen.end = end;
+    const watchEnd = async (): Promise<void> => {
+      seen.end = await Promise.race([child.end, stopped]);
       ended.abort();
-    });
+    };
+    void watchEnd();
     let served = { count: child.served, atMs: realClock.nowMs() };
     try {
       for (;;) {
