@@ -2,10 +2,10 @@
 import { nodeIsTooOld } from "../src/cli/older-node.ts";
 
 // Nothing else may be loaded before this is known: an older Node lacks what the rest imports.
-if (nodeIsTooOld(process.versions.node)) {
-  const { runOnPackagedNode } = await import("../src/cli/packaged-node.ts");
-  process.exitCode = await runOnPackagedNode(process.argv.slice(1));
-} else {
-  const { start } = await import("../src/cli/start.ts");
-  process.exitCode = await start(process.argv.slice(2));
+async function run(): Promise<number> {
+  if (!nodeIsTooOld(process.versions.node)) return (await import("../src/cli/start.ts")).start(process.argv.slice(2));
+  return (await import("../src/cli/packaged-node.ts")).runOnPackagedNode(process.argv.slice(1));
 }
+
+// Not awaited at the top: in the package this is CommonJS (scripts/build.ts).
+void run().then((code) => (process.exitCode = code));

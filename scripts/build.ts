@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { build, type Plugin } from "esbuild";
 import { NODE_MIN } from "../src/cli/older-node.ts";
@@ -18,9 +18,9 @@ const onlyStart: Plugin = {
   setup(bundler) {
     bundler.onResolve({ filter: /\/quick\.js$/ }, ({ path }) => ({ path, namespace: "quick" }));
     bundler.onLoad({ filter: /.*/, namespace: "quick" }, () => ({
-      contents:
-        'import { createRequire } from "node:module";\nexport const { runQuick } = createRequire(import.meta.url)("./quick.cjs");\n',
+      contents: 'exports.runQuick = (argv) => require("./quick.cjs").runQuick(argv);',
     }));
+    bundler.onResolve({ filter: /\/quick\.cjs$/ }, ({ path }) => ({ path, external: true }));
     bundler.onResolve({ filter: /^\.\.?\// }, ({ path, kind, resolveDir }) =>
       kind === "dynamic-import" && !path.endsWith("/start.js")
         ? { path: relative(join(ROOT, "dist/bin"), join(resolveDir, path)), external: true }
@@ -75,8 +75,9 @@ async function bundleQuickCommands(): Promise<void> {
 }
 
 /**
- * `anax.js` with what it always needs inside, so that it is the only ES module of a quick command: each one more costs a third of a millisecond.
- * An older Node must be able to read it, up to the place where it hands over to another one.
+ * `anax.js` with what it always needs inside, and as CommonJS, so that a quick command loads no ES module: to ready Node's loader of those takes
+ * longer than to read the program. An older Node must be able to read it, up to the place where it hands over to another one.
+ * Beside it lies `anax`, what npm links into PATH.
  */
 async function bundleStart(): Promise<void> {
   await build({
@@ -84,10 +85,12 @@ async function bundleStart(): Promise<void> {
     entryPoints: ["dist/bin/anax.js"],
     outfile: "dist/bin/anax.js",
     allowOverwrite: true,
-    format: "esm",
+    format: "cjs",
     target: "node20",
     plugins: [onlyStart],
   });
+  writeFileSync(join(ROOT, "dist/bin/package.json"), '{ "type": "commonjs" }\n');
+  copyFileSync(join(ROOT, "bin/anax.sh"), join(ROOT, "dist/bin/anax"));
 }
 
 /** The store for programs that embed it, as one file: reading 190 modules took a test suite a quarter of a second. Other packages stay outside. */

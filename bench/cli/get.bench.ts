@@ -5,9 +5,10 @@ import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { anaxCommand, startAnax } from "../../test/kit/anax.ts";
+import { startAnax } from "../../test/kit/anax.ts";
+import { builtProgram } from "../../test/kit/build.ts";
 import { socketOf } from "../../test/kit/cli.ts";
 import { freePort } from "../../test/kit/process.ts";
 import { startNginx } from "../kit/nginx.ts";
@@ -43,6 +44,7 @@ const daemon = scope.use(await startAnax("up", { dataDir: join(directory, "data"
 const socket = socketOf(daemon);
 
 const url = `http://127.0.0.1:${port}/one`;
+const anaxCommand = (args: readonly string[]): readonly string[] => [join(dirname(builtProgram()), "anax"), ...args]; // as in PATH
 const get = (source: string, output: string, ...more: readonly string[]) =>
   anaxCommand(["get", "-e", socket, "-O", join(out, output), "--overwrite", "--no-progress", ...more, source]);
 timed(get(url, "one")); // the first run compiles the program, and the daemon gets the content
