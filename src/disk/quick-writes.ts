@@ -7,8 +7,13 @@ import { diskErrorOf } from "./disk-error.ts";
 const QUICK_BYTES_MAX = 1024 * 1024;
 /** A write that took longer has met a disk that makes its writers wait. */
 const SLOW_MS = 20;
-/** So long it is not tried again. */
-const PAUSE_MS = 5000;
+/**
+ * So long it is not tried again; after the next such write twice as long, or half as long when that one is rare. A busy processor makes a write take long
+ * now and then, too: of 64 KiB blocks a sixteenth at most goes the long way then. A disk that makes its writers wait does so again and again.
+ */
+const PAUSE_FIRST_MS = 80;
+const PAUSE_MAX_MS = 5120;
+const RARE_PAUSES = 16;
 
 /**
  * Writes at offsets, mostly into the page cache: a copy in memory, for which the detour through the thread pool (two switches of threads for every
@@ -17,7 +22,8 @@ const PAUSE_MS = 5000;
  */
 export class QuickWrites {
   readonly #clock: Pick<Clock, "nowMs">;
-  #pausedUntilMs = 0;
+  #pausedUntilMs = -Infinity;
+  #pauseMs = PAUSE_FIRST_MS;
 
   constructor(clock: Pick<Clock, "nowMs">) {
     this.#clock = clock;
@@ -41,7 +47,13 @@ export class QuickWrites {
     } finally {
       // Also after a failure: a disk that breaks takes its time for each error.
       const endedMs = this.#clock.nowMs();
-      if (endedMs - startedMs > SLOW_MS) this.#pausedUntilMs = endedMs + PAUSE_MS;
+      if (endedMs - startedMs > SLOW_MS) this.#pause(endedMs);
     }
+  }
+
+  #pause(nowMs: number): void {
+    const isRare = nowMs - this.#pausedUntilMs > this.#pauseMs * RARE_PAUSES;
+    this.#pauseMs = isRare ? Math.max(PAUSE_FIRST_MS, this.#pauseMs / 2) : Math.min(PAUSE_MAX_MS, this.#pauseMs * 2);
+    this.#pausedUntilMs = nowMs + this.#pauseMs;
   }
 }
