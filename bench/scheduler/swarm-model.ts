@@ -1,6 +1,7 @@
 import { createRandom, type Random } from "../../src/base/random.ts";
 import { Bits } from "../../src/p2p/daemon/mesh/bits.ts";
 import type { MeshConfig } from "../../src/p2p/daemon/mesh/config.ts";
+import { lazyNewsWaitMs, newsWaitMs } from "../../src/p2p/daemon/mesh/news-wait.ts";
 import { Offers } from "../../src/p2p/daemon/mesh/offers.ts";
 import { SlotLimit } from "../../src/p2p/daemon/mesh/slot-limit.ts";
 import { Swarm } from "../../src/p2p/daemon/mesh/swarm.ts";
@@ -15,9 +16,6 @@ export interface SwarmSettings {
   readonly mesh: MeshConfig;
   readonly seed: number;
 }
-
-/** As in the daemon: news that change little wait for others to go with. */
-const LAZY_TICKS = 6;
 
 /** How often a daemon measures its link. */
 const MEASURED_MS = 1000;
@@ -152,7 +150,7 @@ export class SwarmModel {
       this.#giveUnique(node);
     } else {
       node.news.held.push(piece);
-      this.#tellSoon(node, node.announced.delete(piece) ? LAZY_TICKS : 1);
+      this.#tellIn(node, node.announced.delete(piece) ? lazyNewsWaitMs : newsWaitMs);
     }
     for (const flow of node.incoming.filter((one) => one.piece === piece)) this.#end(flow);
     if (node.heldCount < this.#settings.pieces) return;
@@ -205,7 +203,7 @@ export class SwarmModel {
     node.sendsUnique = false;
     node.waiting.clear();
     node.news.held.push(...node.offers.all());
-    this.#tellSoon(node, 1);
+    this.#tellIn(node, newsWaitMs);
   }
 
   #wait(node: Node, at: Node): void {
@@ -242,9 +240,10 @@ export class SwarmModel {
     }
   }
 
-  #tellSoon(node: Node, ticks: number): void {
+  #tellIn(node: Node, waitMs: typeof newsWaitMs): void {
     this.#telling.add(node);
-    node.newsDueMs = Math.min(node.newsDueMs, this.#nowMs + ticks * this.#settings.mesh.tickMs);
+    const pace = { tickMs: this.#settings.mesh.tickMs, pieceMs: node.swarm.pieceMs };
+    node.newsDueMs = Math.min(node.newsDueMs, this.#nowMs + waitMs(pace));
   }
 
   #offerAgain(): void {
@@ -253,7 +252,7 @@ export class SwarmModel {
       if (node.offers.heldBack.size === 0) this.#holdingBack.delete(node);
       if (due.length === 0) continue;
       node.news.held.push(...due);
-      this.#tellSoon(node, LAZY_TICKS);
+      this.#tellIn(node, lazyNewsWaitMs);
     }
   }
 
@@ -293,7 +292,7 @@ export class SwarmModel {
       from.unsent.delete(piece);
       from.offers.sent(piece, this.#nowMs);
       from.news.dropped.push(piece);
-      this.#tellSoon(from, 1);
+      this.#tellIn(from, newsWaitMs);
       this.#holdingBack.add(from);
     }
     const upstream = from.held.has(piece) ? undefined : from.incoming.find((flow) => flow.piece === piece);
@@ -319,7 +318,7 @@ export class SwarmModel {
       flow.announced = true;
       node.news.started.push(flow.piece);
       node.announced.add(flow.piece);
-      this.#tellSoon(node, 1);
+      this.#tellIn(node, newsWaitMs);
     }
     if (flow.done < 1) return;
     this.#end(flow);

@@ -27,7 +27,7 @@ export const MeshConfig = z.strictObject({
   neighboursMax: z.int().min(1).max(256).default(64).describe("Neighbours of one task; more are turned away."),
   tickMs: duration({ min: "1ms", max: "1s" })
     .prefault("20ms")
-    .describe("How long news for the neighbours are gathered at least; four times as long where pieces take long."),
+    .describe("How long news for the neighbours are gathered at least; up to ten times as long where pieces take long."),
   stallMs: duration({ min: "50ms", max: "1m" })
     .prefault("1s")
     .describe("A piece of which nothing came for so long, or for half of what pieces take, is asked of another neighbour."),

@@ -20,6 +20,7 @@ import { Feed } from "./feed.ts";
 import { MeshFetch } from "./mesh-fetch.ts";
 import type { MeshMetrics } from "./metrics.ts";
 import type { Neighbour } from "./neighbour.ts";
+import { lazyNewsWaitMs, newsWaitMs } from "./news-wait.ts";
 import { Offers } from "./offers.ts";
 import { Outgoing } from "./outgoing.ts";
 import { TrustedKeys, type Voucher } from "./proof.ts";
@@ -61,11 +62,6 @@ const BAN_MS = 45_000;
 const RESPONSE_HEADERS_MAX = 64;
 /** Updates that may overtake the content that they change. */
 const EARLY_MAX = 64;
-/** News that change little wait for others to go with. */
-const LAZY_TICKS = 6;
-/** Where pieces take their time, news are gathered for this share of it, and no longer than so many ticks: nothing new can be had sooner. */
-const PIECE_SHARE = 1 / 16;
-const PATIENT_TICKS_MAX = 4;
 /** So many pieces fewer than the neighbours believe are being sent: told even when there is nothing else to tell. */
 const LIGHTER_BY = 2;
 
@@ -92,7 +88,7 @@ export class TaskMesh implements AsyncDisposable {
   /** Who is believed to be busy is not asked for anything, and then has no news with which to say that it is not. */
   readonly #onLighter = (): void => {
     this.#isLighter = true;
-    this.#flushIn(this.#soonMs);
+    this.#flushIn(newsWaitMs(this.#newsPace));
   };
   readonly #stop = new AbortController();
   readonly #work = new Set<Promise<void>>();
@@ -214,7 +210,7 @@ export class TaskMesh implements AsyncDisposable {
   #arriving(piece: number): void {
     this.#announced.add(piece);
     this.#news.started(piece);
-    this.#flushIn(this.#soonMs);
+    this.#flushIn(newsWaitMs(this.#newsPace));
   }
 
   /** The store has another piece, from wherever. */
@@ -227,7 +223,7 @@ export class TaskMesh implements AsyncDisposable {
     }
     this.#news.held(piece);
     // Who knows that it was on its way asks for it all the same.
-    this.#flushIn(this.#announced.delete(piece) ? this.#lazyMs : this.#soonMs);
+    this.#flushIn(this.#announced.delete(piece) ? lazyNewsWaitMs(this.#newsPace) : newsWaitMs(this.#newsPace));
   }
 
   /** The store has a piece no more: it was damaged. It is fetched again, and given to nobody until then. */
@@ -238,7 +234,7 @@ export class TaskMesh implements AsyncDisposable {
     this.#unique.sent(piece);
     this.#announced.delete(piece);
     this.#news.dropped(piece);
-    this.#flushIn(this.#soonMs);
+    this.#flushIn(newsWaitMs(this.#newsPace));
     this.#fetch?.pump();
   }
 
@@ -554,13 +550,8 @@ export class TaskMesh implements AsyncDisposable {
     return !this.#unique.active || (!this.#unique.has(piece) && this.#offers.isOffered(piece));
   }
 
-  get #soonMs(): number {
-    const { tickMs } = this.#parts.config;
-    return Math.max(tickMs, Math.min(tickMs * PATIENT_TICKS_MAX, (this.#swarm?.pieceMs ?? 0) * PIECE_SHARE));
-  }
-
-  get #lazyMs(): number {
-    return this.#parts.config.tickMs * LAZY_TICKS;
+  get #newsPace(): { readonly tickMs: number; readonly pieceMs: number } {
+    return { tickMs: this.#parts.config.tickMs, pieceMs: this.#swarm?.pieceMs ?? 0 };
   }
 
   /** Sends news after so long, together with what else comes until then. */
@@ -695,14 +686,14 @@ export class TaskMesh implements AsyncDisposable {
     this.#unique.sent(piece);
     this.#offers.sent(piece, nowMs);
     this.#news.dropped(piece);
-    this.#flushIn(this.#soonMs);
+    this.#flushIn(newsWaitMs(this.#newsPace));
     this.#reoffer ??= this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());
   }
 
   #offerAgain(): void {
     this.#reoffer = undefined;
     for (const piece of this.#offers.due(this.#parts.clock.nowMs(), (one) => this.isThere(one))) this.#news.held(piece);
-    this.#flushIn(this.#lazyMs);
+    this.#flushIn(lazyNewsWaitMs(this.#newsPace));
     if (this.#offers.heldBack.size > 0 && !this.#stop.signal.aborted)
       this.#reoffer = this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());
   }
