@@ -39,7 +39,7 @@ export async function loadNativeConnections(): Promise<NativeConnections | undef
 
 function bind(koffi: Koffi): NativeConnections {
   const libc = koffi.load("libc.so.6");
-  const recv = libc.func("int64_t recv(int, uintptr_t, size_t, int)") as (fd: number, address: number, n: number, flags: number) => number;
+  const recv = libc.func("int recv(int, uintptr_t, int, int)") as (fd: number, address: number, n: number, flags: number) => number;
   const send = libc.func("int64_t send(int, const void *, size_t, int)") as (
     ...args: readonly [fd: number, bytes: Uint8Array, n: number, flags: number]
   ) => number;

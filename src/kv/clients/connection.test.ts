@@ -59,6 +59,19 @@ test("who sends a whole pipeline before reading gets its replies", async () => {
   socket.destroy();
 });
 
+for (const bytes of [1, 65_512 /* one whole read */, 65_536, 300_000])
+  test(`who sends ${bytes} bytes and no more is answered, and let go`, async () => {
+    await using running = await startStore({ port: 0 });
+    const socket = await connected(running.port);
+    const value = "v".repeat(bytes);
+    socket.end(`*2\r\n$4\r\nECHO\r\n$${String(bytes)}\r\n${value}\r\n`);
+    const expected = `$${bytes}\r\n${value}\r\n`;
+    assert.equal(String(await read(socket, expected.length)) === expected, true);
+    socket.resume();
+    await once(socket, "close");
+    assert.equal(running.store.clients.size, 0);
+  });
+
 test("who has not signed in and does not read is let go before much waits", async () => {
   await using running = await startStore({ port: 0, parameters: { requirepass: "secret" } });
   const socket = await connected(running.port);

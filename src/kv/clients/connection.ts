@@ -103,6 +103,7 @@ export class Connection implements ClientOutput, Reader, Sender {
   readReady(): void {
     const { calls, buffer } = this.#shared.native!; // whose turns these are
     const bytes = calls.receive(this.#fd, buffer);
+    if (bytes === buffer.bytes.length || bytes === EINTR) this.#turns!.again(this.#fd);
     if (bytes > 0) {
       this.#received(buffer.bytes, bytes);
       if (this.client.reply.length > COPIED_BYTES_MAX) this.flush();

@@ -3,14 +3,22 @@ import type { NativeConnections } from "../../disk/native-connections.ts";
 import type { Store } from "../store.ts";
 import type { Outbox } from "./outbox.ts";
 
+/**
+ * While a turn has taken less than this, whoever has sent something meanwhile is read as well: most of what a turn costs is the way through Node's event loop, which some
+ * short commands do not make worthwhile.
+ */
+const TURN_MS = 1;
+/** Others wait for the event loop, too. */
+const ROUNDS_MAX = 16;
+
 /** One that reads what has come at its socket and runs the commands in it. */
 export interface Reader {
   readReady(): void;
 }
 
 /**
- * Reads of all connections at which something has come, once for each turn of the event loop, with one look at the clock and at the sockets for all of them; what they
- * are answered is sent at the end.
+ * Reads of all connections at which something has come, with one look at the clock and at the sockets for all of them; what they are answered is sent at the end. And
+ * again, a few times for each turn of the event loop.
  */
 export class Turns implements Disposable {
   readonly #store: Store;
@@ -48,6 +56,11 @@ export class Turns implements Disposable {
     return this.#poller.watch(fd);
   }
 
+  /** To be called by a reader who has not read all that has come. */
+  again(fd: number): void {
+    this.#poller.watchAgain(fd);
+  }
+
   /** To be called before the socket is closed. */
   remove(fd: number, reader: Reader): void {
     if (this.#readers[fd] !== reader) return; // another one's by now
@@ -56,8 +69,15 @@ export class Turns implements Disposable {
   }
 
   #run(): void {
+    const begunMs = this.#store.look();
+    let left = ROUNDS_MAX;
+    while (this.#round() && --left > 0 && this.#store.lookedMs - begunMs < TURN_MS);
+  }
+
+  /** False where nobody has sent anything. */
+  #round(): boolean {
     const count = this.#poller.poll();
-    if (count === 0) return;
+    if (count === 0) return false;
     this.#outbox.expect();
     this.#store.beginBatch();
     try {
@@ -67,6 +87,7 @@ export class Turns implements Disposable {
       this.#store.endBatch();
       this.#outbox.flush();
     }
+    return true;
   }
 
   [Symbol.dispose](): void {
