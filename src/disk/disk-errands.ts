@@ -13,6 +13,7 @@ import {
   readlinkSync,
   realpathSync,
   unlinkSync,
+  writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
 import { systemCodeOf } from "../base/errors.ts";
@@ -22,8 +23,10 @@ import { isBelow } from "./below.ts";
 export interface DiskErrands {
   /** Makes a sparse file that was not there, and its directory where that is missing. Returns its descriptor. */
   make: { readonly of: { readonly path: string; readonly lengthBytes: number; readonly mode: number }; readonly gives: number };
-  /** Makes the content and the name of a file durable, and gives the file its mode. */
-  seal: { readonly of: { readonly path: string; readonly fd: number; readonly mode: number }; readonly gives: undefined };
+  /** Makes a file that was not there, with all of its content, and its directory where that is missing. */
+  keep: { readonly of: { readonly path: string; readonly bytes: Uint8Array; readonly mode: number }; readonly gives: undefined };
+  /** Makes the content and the name of a file durable, and gives the file its mode. Without `fd` it is opened for that. */
+  seal: { readonly of: { readonly path: string; readonly fd: number | undefined; readonly mode: number }; readonly gives: undefined };
   link: { readonly of: { readonly from: string; readonly to: string }; readonly gives: undefined };
   /** Reads a whole regular file of at most `bytesMax` that really lies below one of the directories `below`. Returns undefined for anything else. */
   read: {
@@ -55,14 +58,21 @@ export const DISK_ERRANDS: { readonly [Name in DiskErrandName]: (of: DiskErrands
       throw error;
     }
   },
-  seal({ path, fd, mode }) {
-    fdatasyncSync(fd);
-    const directory = openSync(dirname(path), "r");
+  keep({ path, bytes, mode }) {
+    const fd = openFresh(path, mode);
     try {
-      fsyncSync(directory);
+      for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at, at);
+    } catch (error) {
+      unlinkSync(path);
+      throw error;
     } finally {
-      closeSync(directory);
+      closeSync(fd);
     }
+  },
+  seal({ path, fd, mode }) {
+    if (fd === undefined) flush(path, fdatasyncSync);
+    else fdatasyncSync(fd);
+    flush(dirname(path), fsyncSync);
     chmodSync(path, mode);
   },
   link({ from, to }) {
@@ -93,6 +103,16 @@ export const DISK_ERRANDS: { readonly [Name in DiskErrandName]: (of: DiskErrands
     }
   },
 };
+
+/** An error of an earlier write that nobody has heard of is told to who opens the file next. */
+function flush(path: string, sync: (fd: number) => void): void {
+  const fd = openSync(path, "r");
+  try {
+    sync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
 
 /** Directories are few and stay, so that one is looked for only when it is missing. */
 function openFresh(path: string, mode: number): number {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { closeSync, fstatSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { closeSync, fstatSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
@@ -9,7 +9,7 @@ import { VirtualClock } from "../base/virtual-clock.ts";
 import { DISK_ERRANDS } from "./disk-errands.ts";
 import { DiskThread } from "./disk-thread.ts";
 
-const { make, seal, read, link } = DISK_ERRANDS;
+const { make, keep, seal, read, link } = DISK_ERRANDS;
 const MODE = 0o644;
 
 /** Errands that close nothing, until they go to the thread. */
@@ -29,6 +29,18 @@ test("a file is made with its directory, once, and nobody writes to it after it 
   link({ from: path, to: `${path}-2` });
   assert.throws(() => link({ from: path, to: `${path}-2` }), { code: "EEXIST" });
   assert.deepEqual([statSync(path).size, statSync(path).nlink], [5, 2]);
+});
+
+test("a file is kept with its content, once, and sealed without being open", async () => {
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, "new", "file");
+  const bytes = Buffer.from("content");
+  keep({ path, bytes, mode: MODE });
+  assert.throws(() => keep({ path, bytes: Buffer.from("other"), mode: MODE }), { code: "EEXIST" });
+  seal({ path, fd: undefined, mode: 0o444 });
+  assert.equal(readFileSync(path, "utf8"), "content");
+  assert.equal(statSync(path).mode & 0o777, 0o444);
+  assert.throws(() => seal({ path: `${path}-2`, fd: undefined, mode: 0o444 }), { code: "ENOENT", syscall: "open" });
 });
 
 test("nothing is left of a file that cannot have its length", async () => {

@@ -1,5 +1,6 @@
 import { AnaxError, errorOf, invariant } from "../../base/errors.ts";
 import { backoffMs, mayRepeat } from "../../base/retry.ts";
+import type { TaskMeta } from "../model/types.ts";
 import type { StoredTask } from "../pieces/types.ts";
 import type { SourceBody } from "../source/types.ts";
 import { BLOCK_BYTES } from "./blocks.ts";
@@ -16,6 +17,8 @@ import { Watchdog } from "./transfer/watchdog.ts";
 import type { DownloadRequest } from "./types.ts";
 
 const BACKOFF_MAX_MS = 10_000;
+/** Content of so many bytes is read whole before it goes to the disk. */
+const SMALL_BYTES = 128 * 1024;
 
 /**
  * Reads from the source what is missing, over one connection or those that make it quicker, and writes it piece by piece. A broken body is
@@ -100,9 +103,57 @@ async function readFresh(job: SourceJob, state: ReadState, body: SourceBody): Pr
   if (body.contentLength === undefined) return spoolSource(job, body, paceOf(job));
   const { contentLength, responseHeader } = body;
   const meta = metaOf(job.taskId, job.request, { contentLength, pieceLength: job.pieceLengthOf(contentLength), responseHeader });
+  if (isSmall(contentLength) && !job.share.isPart) return readSmall(job, state, { body, meta });
   state.stored = await job.store.open(meta, job.signal);
   state.opened = true;
   return readRest(job, state, { body, run: undefined });
+}
+
+/** Of a length that goes to the store in one go: to write it as it comes costs more than it takes in memory. */
+const isSmall = (contentLength: number): boolean => contentLength > 0 && contentLength <= SMALL_BYTES;
+
+/** Throws `source.truncated` when the body ends early. */
+async function readSmall(
+  job: SourceJob,
+  state: ReadState,
+  { body, meta }: { readonly body: SourceBody; readonly meta: TaskMeta },
+): Promise<StoredTask | undefined> {
+  const startedMs = job.clock.nowMs();
+  const content = await contentOf(job, body.chunks, meta);
+  const stored = await job.store.keep(meta, content, job.signal);
+  if (stored === undefined) {
+    // Peers began to bring it meanwhile.
+    state.stored = await job.store.open(meta, job.signal);
+    state.opened = true;
+    return readRest(job, state, { body: { ...body, chunks: onlyChunk(content) }, run: undefined });
+  }
+  state.stored = stored;
+  state.opened = true;
+  job.onStored(stored, "adopted");
+  const costMs = job.clock.nowMs() - startedMs;
+  for (let index = 0; index < meta.pieceCount; index++) {
+    const piece = stored.piece(index);
+    if (piece !== undefined) job.onPiece(piece, costMs);
+  }
+  return stored.finished.full ? stored : undefined; // a reader may have found one damaged already
+}
+
+async function contentOf(job: SourceJob, chunks: AsyncIterable<Uint8Array>, meta: TaskMeta): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  const pace = paceOf(job);
+  for await (const chunk of job.meter.count(chunks)) {
+    await pace.pay(chunk.length);
+    parts.push(chunk);
+    bytes += chunk.length;
+  }
+  if (bytes < meta.contentLength) throw new AnaxError("source.truncated", { url: meta.url, pieceIndex: 0 });
+  if (bytes > meta.contentLength) throw new AnaxError("source.bad-status", { reason: "more bytes than announced", url: meta.url });
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts, bytes); // just counted
+}
+
+async function* onlyChunk(chunk: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield chunk;
 }
 
 async function readRest(

@@ -81,6 +81,14 @@ export class Collector {
     }
   }
 
+  /** As `reserve`, where that takes no waiting; false where it may. */
+  tryReserve(task: TaskOnDisk): boolean {
+    task.reserve();
+    if (this.#hasAmple(task.reservedBytes)) return true;
+    task.unreserveQuietly();
+    return false;
+  }
+
   /** Somebody let go of a task or of space. */
   released(): void {
     this.#released?.resolve();

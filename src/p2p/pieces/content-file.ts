@@ -19,11 +19,19 @@ export class OpenFiles {
   /** How all of them are written to: they lie on one disk. */
   readonly writes: QuickWrites;
   readonly thread: DiskThread | undefined;
+  /** Where files are made durable, which takes the disk's time and not the processor's, so that others need not wait for it. */
+  readonly flusher: DiskThread | undefined;
   readonly #max: number;
   readonly #files = new Set<ContentFile>(); // in order of use
 
-  constructor(options: { readonly max: number; readonly clock: Clock; readonly thread: DiskThread | undefined }) {
+  constructor(options: {
+    readonly max: number;
+    readonly clock: Clock;
+    readonly thread: DiskThread | undefined;
+    readonly flusher: DiskThread | undefined;
+  }) {
     this.#max = options.max;
+    this.flusher = options.flusher;
     this.writes = new QuickWrites(options.clock);
     this.thread = options.thread;
   }
@@ -78,6 +86,18 @@ export class ContentFile {
     this.#lost = undefined;
     this.#fd = fd; // it is about to be written
     this.#open.used(this);
+  }
+
+  /** Makes the file with all of its content, as `create` and `write` do. Throws `disk.full`, `disk.io`. */
+  async fill(bytes: Uint8Array): Promise<void> {
+    const keeping = this.#open.thread?.tryRun("keep", { path: this.path, bytes, mode: WRITABLE_MODE });
+    const kept = await keeping?.then(
+      () => true,
+      () => false, // whatever is in its way, the long way finds out and says
+    );
+    if (kept === true) return;
+    await this.create(bytes.length);
+    await this.write(bytes, 0);
   }
 
   async #made(lengthBytes: number): Promise<number> {
@@ -148,7 +168,7 @@ export class ContentFile {
   async seal(): Promise<void> {
     using _ = this.hold();
     if (this.#lost !== undefined) throw this.#lost;
-    const sealing = this.#open.thread?.tryRun("seal", { path: this.path, fd: this.fd, mode: FINISHED_MODE });
+    const sealing = this.#open.flusher?.tryRun("seal", { path: this.path, fd: this.#fd, mode: FINISHED_MODE });
     try {
       if (sealing !== undefined) await sealing;
       else await this.#sealed();

@@ -126,6 +126,34 @@ export function testPieceStore(name: string, open: () => Promise<AsyncDisposable
     assert.equal((await store.usage()).reservedBytes, 0);
   });
 
+  spec("content kept in one go is held as if it had been written piece by piece, once", async (store) => {
+    const content = aContent();
+    const heard: number[] = [];
+    using _ = store.events.onPiece((_task, index) => heard.push(index));
+    const task = await store.keep(content.meta, content.bytes, never());
+    assert.ok(task?.finished.full);
+    assert.equal(store.find(content.meta.id), task);
+    assert.deepEqual(
+      heard,
+      Array.from({ length: content.meta.pieceCount }, (_each, index) => index),
+    );
+    assert.equal(task.piece(1)?.crc32, crc32(pieceOf(content, 1)));
+    assert.equal(await store.keep(content.meta, content.bytes, never()), undefined);
+    await task.finish(never());
+    assert.equal(task.state, "finished");
+    assert.deepEqual(task.bytesFrom, { "back-to-source": content.bytes.length, "remote-peer": 0, "local-peer": 0 });
+    assert.ok((await readAll(task)).equals(content.bytes));
+    assert.deepEqual(await store.usage().then(({ storedBytes, reservedBytes }) => [storedBytes, reservedBytes]), [content.bytes.length, 0]);
+  });
+
+  spec("content kept in one go without its digest is dropped as a whole", async (store) => {
+    const content = aContent();
+    const wrong = { ...content.meta, digest: digestOf(Buffer.from("something else"), "sha256") };
+    const task = await store.keep(wrong, content.bytes, never());
+    await rejectsWith(task!.finish(never()), "task.digest-mismatch");
+    assert.deepEqual([task?.state, task?.finished.count], ["partial", 0]);
+  });
+
   spec("what is stored and promised is the sum over the tasks, whatever becomes of them", async (store) => {
     const [whole, partial, wrong, gone] = [1, 2, 3, 4].map((seed) => aContent({ seed }));
     const badDigest = { ...wrong!, meta: { ...wrong!.meta, digest: digestOf(whole!.bytes, "sha256") } };

@@ -46,6 +46,8 @@ export interface PieceStoreOptions {
   readonly inUse?: readonly InUse[];
   /** Where the short calls of many small tasks are made; without one, all go through Node's thread pool. It is there for as long as the store. */
   readonly disk?: DiskThread;
+  /** Likewise, for what makes them durable. */
+  readonly flusher?: DiskThread;
 }
 
 /**
@@ -112,7 +114,7 @@ class DiskPieceStore implements PieceStore {
       log,
       metrics: this.#metrics,
       commits,
-      files: new OpenFiles({ max: config.openFilesMax, clock, thread: options.disk }),
+      files: new OpenFiles({ max: config.openFilesMax, clock, thread: options.disk, flusher: options.flusher }),
       digests: owned.digests,
       buffers: new ReadBuffers(),
       sums: new StoreSums(),
@@ -176,6 +178,10 @@ class DiskPieceStore implements PieceStore {
       }
       return task;
     });
+  }
+
+  keep(meta: TaskMeta, content: Uint8Array, signal: AbortSignal): Promise<StoredTask | undefined> {
+    return this.#alone(meta.id, async () => (this.#tasks.has(meta.id) ? undefined : this.#keep(meta, content, signal)));
   }
 
   adopt(meta: TaskMeta, path: string): Promise<StoredTask> {
@@ -344,6 +350,22 @@ class DiskPieceStore implements PieceStore {
       await this.#delete(task, "failed");
       throw error;
     }
+    return task;
+  }
+
+  async #keep(meta: TaskMeta, content: Uint8Array, signal: AbortSignal): Promise<TaskOnDisk> {
+    const task = this.#newTask(meta);
+    task.list();
+    try {
+      if (!this.#collector.tryReserve(task)) await this.#reserve(task, AbortSignal.any([signal, this.#closing.signal]));
+      await task.fill(content);
+    } catch (error) {
+      await this.#delete(task, "failed");
+      throw error;
+    }
+    this.#tasks.set(task.id, task);
+    task.holdAll(content);
+    this.#measure();
     return task;
   }
 

@@ -1,4 +1,5 @@
 import { statSync, type BigIntStats } from "node:fs";
+import { crc32 } from "node:zlib";
 import { AnaxError, errorOf } from "../../base/errors.ts";
 import type { TaskId } from "../model/ids.ts";
 import { pieceRangeOf, type Bitmap, type Digest } from "../model/piece.ts";
@@ -519,6 +520,21 @@ export class TaskOnDisk implements StoredTask, WriterTask, StreamTask, Verifiabl
   /** Makes the content file of a new task. Throws `disk.full`, `disk.io`. */
   createFile(): Promise<void> {
     return this.#file.create(this.#meta.contentLength);
+  }
+
+  /** Makes the file with all of its content. */
+  fill(content: Uint8Array): Promise<void> {
+    return this.#file.fill(content);
+  }
+
+  /** All pieces are in the file, as the source gave them. */
+  holdAll(content: Uint8Array): void {
+    this.#changes.row();
+    for (const index of this.#indices()) {
+      const { start, length } = pieceRangeOf(this.#meta, index);
+      const sum = crc32(content.subarray(start, start + length));
+      this.stored(index, { crc32: sum, traffic: "back-to-source", parentId: "", createdAtMs: this.wallMs() });
+    }
   }
 
   /** Everything of a new task is to be recorded. */

@@ -26,6 +26,11 @@ export interface PieceStore extends AsyncDisposable {
    */
   open(meta: TaskMeta, signal?: AbortSignal): Promise<StoredTask>;
   /**
+   * As `open`, for the whole content of a new task, which is short: its pieces, read from the source, are held when this resolves. Undefined, and nothing
+   * done, when there is such a task. Throws `disk.full`, `disk.io`, the signal's reason.
+   */
+  keep(meta: TaskMeta, content: Uint8Array, signal: AbortSignal): Promise<StoredTask | undefined>;
+  /**
    * Takes over a complete file (same file system: by rename), computing its piece checksums and checking its digest; resolves with
    * a finished task. On failure the file stays the caller's. Throws `task.in-use` when the task is being written already,
    * `task.digest-mismatch`, `input.invalid` (another length), `disk.full`, `disk.io`.
