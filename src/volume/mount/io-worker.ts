@@ -1,6 +1,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { realClock } from "../../base/clock.ts";
 import { errorOf } from "../../base/errors.ts";
+import { createBusyWait } from "../../disk/busy-wait.ts";
 import { andThen } from "./answer.ts";
 import { openVolume } from "../lifecycle/open-volume.ts";
 import { isPending, type Answer } from "../meta/verbs.ts";
@@ -50,6 +51,7 @@ async function serveMount(): Promise<void> {
     clock: realClock,
     operationTimeoutMs: start.operationTimeoutMs,
     onTurn,
+    busyWait: await createBusyWait(start.fd),
     onFault(op, { code, message }) {
       if (faultTold) return;
       faultTold = true;
