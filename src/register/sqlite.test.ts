@@ -67,3 +67,15 @@ test("no such directory, and no such kind of register", async () => {
   await assert.rejects(openRegister("sqlite:/no/such/place/r.db", { clock: realClock }), coded("register.unreachable"));
   await assert.rejects(openRegister("zookeeper://here", { clock: realClock }), coded("config.invalid"));
 });
+
+test("a database that is no register, and a register that is closed: an error with a code", async () => {
+  const path = join(directory, "other.db");
+  const other = new DatabaseSync(path);
+  other.exec("CREATE TABLE cells (colour TEXT)");
+  other.close();
+  await assert.rejects(openRegister(`sqlite:${path}`, { clock: realClock }), coded("register.unreachable"));
+  const register = await openRegister(url, { clock: realClock });
+  await register[Symbol.asyncDispose]();
+  await assert.rejects(register.read("locked"), coded("register.unreachable"));
+  await assert.rejects(register.compareAndSet("locked", { expected: 1, value: "y" }), coded("register.unreachable"));
+});
