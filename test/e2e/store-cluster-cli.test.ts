@@ -31,10 +31,10 @@ async function fill({ nodes }: StoreCluster, count: number): Promise<void> {
 
 test(
   "redis-cli --cluster creates, checks, reshards, rebalances, mends, grows and shrinks a cluster of stores",
-  // Some moves are not there yet for who asks at once: until that is mended it runs only when it is asked for.
-  { skip: process.env["ANAX_TEST_CLUSTER_CLI"] === "1" ? missing : "set ANAX_TEST_CLUSTER_CLI=1 to run it" },
+  { skip: missing },
   async (t) => {
-    await using cluster = await startStoreCluster({ primaries: 3, replicas: 1 });
+    // As Redis' own default: redis-cli's plans do not survive a failover.
+    await using cluster = await startStoreCluster({ primaries: 3, replicas: 1 }, { "cluster-node-timeout": 15_000 });
     const [first, second, third] = cluster.nodes as [TestNode, TestNode, TestNode];
     const check = async (): Promise<string> => cluster.cli("check", first.address);
 
@@ -59,26 +59,30 @@ test(
       await first.call("CLUSTER", "SETSLOT", "5000", "MIGRATING", await idOf(second));
       await second.call("CLUSTER", "SETSLOT", "5000", "IMPORTING", await idOf(first));
       await third.call("CLUSTER", "DELSLOTS", "16000", "16001");
-      await waitFor(async () => String(await first.call("CLUSTER", "INFO")).includes("cluster_slots_assigned:16382"));
+      assert.match(String(await first.call("CLUSTER", "INFO")), /cluster_slots_assigned:16382\r/);
       await assert.rejects(check(), /Not all 16384 slots are covered/);
       await cluster.cli("fix", first.address, "--cluster-yes");
-      await waitFor(async () =>
-        check().then(
-          () => true,
-          () => false,
-        ),
-      );
+      await check();
+    });
+
+    await t.test("a node that is stopped holds no change up", async () => {
+      const replica = cluster.nodes.at(-1)!;
+      replica.process().signal("SIGSTOP");
+      try {
+        assert.equal(await third.call("CLUSTER", "DELSLOTS", "16100"), "OK");
+        assert.match(String(await first.call("CLUSTER", "INFO")), /cluster_slots_assigned:16383\r/);
+        assert.equal(await third.call("CLUSTER", "ADDSLOTS", "16100"), "OK");
+      } finally {
+        replica.process().signal("SIGCONT");
+      }
+      await waitFor(async () => String(await replica.call("CLUSTER", "INFO")).includes("cluster_state:ok"));
+      await check();
     });
 
     await t.test("a node comes, gets its share, gives it back, and leaves", async () => {
       const fourth = await cluster.add();
       await cluster.cli("add-node", fourth.address, first.address);
-      await waitFor(async () =>
-        check().then(
-          () => true,
-          () => false,
-        ),
-      );
+      await check();
       await cluster.cli(
         "rebalance",
         first.address,
@@ -88,22 +92,12 @@ test(
         "--cluster-weight",
         `${await idOf(fourth)}=0.005`,
       );
-      await waitFor(async () =>
-        check().then(
-          () => true,
-          () => false,
-        ),
-      );
+      await check();
       assert.match(await cluster.cli("info", first.address), new RegExp(`${KEYS} keys in 4 masters`));
       const id = await idOf(fourth);
       await cluster.cli("rebalance", first.address, "--cluster-weight", `${id}=0`);
       await cluster.cli("del-node", first.address, id);
-      await waitFor(async () =>
-        check().then(
-          () => true,
-          () => false,
-        ),
-      );
+      await check();
       assert.match(await cluster.cli("info", first.address), new RegExp(`${KEYS} keys in 3 masters`));
       assert.match(String(await fourth.call("CLUSTER", "INFO")), /cluster_known_nodes:1\r/);
     });

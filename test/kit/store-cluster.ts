@@ -76,9 +76,12 @@ async function startNode(dataDir: string, parameters: Partial<ParameterValues>):
 }
 
 /** A cluster with so many primaries that share all slots, and so many replicas for each. */
-export async function startStoreCluster(shape: { readonly primaries: number; readonly replicas: number }): Promise<StoreCluster> {
+export async function startStoreCluster(
+  shape: { readonly primaries: number; readonly replicas: number },
+  parameters: Partial<ParameterValues> = {},
+): Promise<StoreCluster> {
   await using scope = new AsyncDisposableStack();
-  const cluster = scope.use(await startStoreNodes(shape.primaries * (1 + shape.replicas)));
+  const cluster = scope.use(await startStoreNodes(shape.primaries * (1 + shape.replicas), parameters));
   await cluster.cli(
     "create",
     ...cluster.nodes.map(({ address }) => address),

@@ -11,6 +11,7 @@ export interface Leases {
   readonly lengthMs: number;
   readonly nowMs: () => number;
   seen(id: string): SeenLease | undefined;
+  tellNews(): Promise<void>;
 }
 
 /** How long a replica leaves it to each that has more of the history. */
@@ -49,6 +50,7 @@ export class Candidacy {
     node.learnMap(outcome.map);
     followMembership(node);
     node.learnMembers(await changeMembers(node.register, (all) => promoted(all, node.id, before)));
+    void leases.tellNews();
     node.log.info("store.cluster-took-over", { from: before, slots: node.slotsOf(node.id).length });
   }
 

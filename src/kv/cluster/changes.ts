@@ -57,7 +57,7 @@ export class ClusterChanges {
   assign(slot: number, to: string): Promise<void> {
     const node = this.#node;
     if (node.ownerOf(slot) === to) return Promise.resolve(); // redis-cli tells every node
-    return this.#keeper.inTurn(async () => {
+    return this.#change(async () => {
       await this.#keeper.look();
       const owner = node.ownerOf(slot);
       if (owner === to) return;
@@ -89,8 +89,17 @@ export class ClusterChanges {
     });
   }
 
+  /** One after the other; the others know before it is said to be done. */
+  async #change(work: () => Promise<void>): Promise<void> {
+    const { known, map, members } = this.#node;
+    await this.#keeper.inTurn(work);
+    const { known: now, map: mapNow, members: membersNow } = this.#node;
+    const concerned = new Map([...known, ...now].map((member) => [member.id, member]));
+    if (map !== mapNow || members !== membersNow) await this.#keeper.tellNews(concerned.values());
+  }
+
   #claim(slots: readonly number[], owner: string, kind: string, check: (piece: OwnedRange) => void): Promise<void> {
-    return this.#keeper.inTurn(() => this.#claimNow(slots, owner, kind, check));
+    return this.#change(() => this.#claimNow(slots, owner, kind, check));
   }
 
   async #claimNow(slots: readonly number[], owner: string, kind: string, check: (piece: OwnedRange) => void): Promise<void> {
@@ -122,7 +131,7 @@ export class ClusterChanges {
 
   /** Makes this node's cluster and that of the node at this address one. */
   meet(host: string, port: number): Promise<void> {
-    return this.#keeper.inTurn(async () => {
+    return this.#change(async () => {
       const node = this.#node;
       await this.#keeper.look();
       const other = node.members.all.findLast((member) => member.id !== node.id && isAt(member, node.self, host, port));
@@ -159,7 +168,7 @@ export class ClusterChanges {
 
   /** A node leaves the cluster, and is alone then. */
   forget(id: string): Promise<void> {
-    return this.#keeper.inTurn(async () => {
+    return this.#change(async () => {
       const node = this.#node;
       await this.#keeper.look();
       const member = node.member(id);
@@ -170,26 +179,28 @@ export class ClusterChanges {
         if (!node.failed.has(id)) throw new CommandError(`ERR Node ${id} owns slots: move them first`);
         await this.#claimNow(node.slotsOf(id), "", "forget", () => {});
       }
-      node.learnMembers(await changeMembers(node.register, (all) => all.map((other) => (other.id === id ? alone(other) : other))));
+      node.learnMembers(await changeMembers(node.register, (all) => all.map((other) => (other.id === id ? forgotten(other) : other))));
     });
   }
 
   /** Becomes a replica of that node. */
   replicate(id: string): Promise<void> {
-    return this.#keeper.inTurn(async () => {
+    return this.#change(async () => {
       const node = this.#node;
-      if (node.member(id) === undefined) await this.#keeper.look();
-      const primary = node.member(id);
-      if (primary === undefined) throw new CommandError(`ERR Unknown node ${id}`);
-      const change = (other: Member): Member => (other.id === node.id ? { ...other, primary: id, shard: primary.shard } : other);
-      node.learnMembers(await changeMembers(node.register, (all) => all.map(change)));
+      const follows = (all: readonly Member[]): readonly Member[] => {
+        const to = all.find((other) => other.id === id);
+        const self = all.find((other) => other.id === node.id);
+        if (to === undefined || to.cluster !== self?.cluster) throw new CommandError(`ERR Unknown node ${id}`); // forgotten meanwhile
+        return all.map((other) => (other === self ? { ...self, primary: id, shard: to.shard } : other));
+      };
+      node.learnMembers(await changeMembers(node.register, follows));
       followMembership(node);
     });
   }
 
   /** Leaves the cluster and forgets its slots. */
   reset(): Promise<void> {
-    return this.#keeper.inTurn(async () => {
+    return this.#change(async () => {
       const node = this.#node;
       await this.#claimNow(node.slotsOf(node.id), "", "reset", () => {});
       node.migrating.clear();
@@ -199,19 +210,22 @@ export class ClusterChanges {
     });
   }
 
-  async setConfigEpoch(epoch: number): Promise<void> {
-    const node = this.#node;
-    const change = (other: Member): Member => (other.id === node.id ? { ...other, configEpoch: epoch } : other);
-    node.learnMembers(await changeMembers(node.register, (all) => all.map(change)));
+  setConfigEpoch(epoch: number): Promise<void> {
+    return this.#change(async () => {
+      const node = this.#node;
+      const change = (other: Member): Member => (other.id === node.id ? { ...other, configEpoch: epoch } : other);
+      node.learnMembers(await changeMembers(node.register, (all) => all.map(change)));
+    });
   }
 
-  /** This node's slots go to a replica that has everything: it is that one's from the register's answer on. */
+  /** This node's slots go to a replica that has everything: it is that one's from the register's answer on. Writes wait for it, so that it waits for nobody. */
   handOver(to: string): Promise<void> {
     return this.#keeper.inTurn(async () => {
       const node = this.#node;
       await this.#claimNow(node.slotsOf(node.id), to, "failover", () => {});
       node.learnMembers(await changeMembers(node.register, (all) => promoted(all, to, node.id)));
       followMembership(node);
+      void this.#keeper.tellNews();
     });
   }
 }
@@ -224,6 +238,10 @@ function alone(member: Member): Member {
   const fresh = randomBytes(20).toString("hex");
   return { ...member, cluster: fresh, shard: fresh, primary: "", configEpoch: 0 };
 }
+
+/** A replica stays one: what it has is a copy, which CLUSTER RESET may remove. */
+const forgotten = (member: Member): Member =>
+  member.primary === "" ? alone(member) : { ...alone(member), shard: member.shard, primary: member.primary };
 
 /** Whether a node listens at this address, as it is seen from the machine of `from`. */
 function isAt(member: Member, from: Member, host: string, port: number): boolean {

@@ -16,7 +16,7 @@ import { dropLeftovers } from "./departures.ts";
 import { redirectBlocked } from "./lost-clients.ts";
 import { claimName } from "./claim-name.ts";
 import { Candidacy } from "./candidacy.ts";
-import { changeMembers, introduced, NO_MEMBERS, promoted, readMembers, type Introduction } from "./members.ts";
+import { changeMembers, introduced, NO_MEMBERS, promoted, readMembers, type Introduction, type Member } from "./members.ts";
 import { followMembership } from "./roles.ts";
 
 const LENGTH_MS_MIN = 1000;
@@ -42,9 +42,13 @@ export class ClusterKeeper implements AsyncDisposable {
   #turn: Promise<unknown> = Promise.resolve();
   #loops: Promise<unknown> = Promise.resolve();
   #wakes: (() => void) | undefined;
+  #thisLook: Promise<void> = Promise.resolve();
+  #nextLook: Promise<void> | undefined;
   #complained = "";
   /** Called from time to time, for what may be put together in the slot map. */
   tidy: () => Promise<void> = () => Promise.resolve();
+  /** The other nodes are told that the register has something new; resolves when they know, or after a while. */
+  tellNews: (members?: Iterable<Member>) => Promise<void> = () => Promise.resolve();
   /** When another's lease was last seen to have changed, by the wall's clock. */
   readonly heardMs = new Map<string, number>();
 
@@ -103,6 +107,7 @@ export class ClusterKeeper implements AsyncDisposable {
     followMembership(node);
     dropLeftovers(node);
     node.settle();
+    if (own.length > 0) void this.tellNews();
     node.log.info("store.cluster-joined", { node: node.id, cluster: node.self.cluster, slots: node.slotsOf(node.id).length });
   }
 
@@ -130,8 +135,9 @@ export class ClusterKeeper implements AsyncDisposable {
   /** Whoever took slots over may have been stopped before it could say what that means for the others. */
   async #mendPlace(): Promise<void> {
     const { node } = this;
-    if (node.self.primary === "" || !node.ownsSlots) return;
-    node.learnMembers(await changeMembers(node.register, (all) => promoted(all, node.id, node.self.primary)));
+    const { primary } = node.self;
+    if (primary === "" || !node.ownsSlots) return;
+    node.learnMembers(await changeMembers(node.register, (all) => promoted(all, node.id, primary)));
   }
 
   /** Whether slots were given away nobody knows: they are not served until the register has said so. */
@@ -193,6 +199,19 @@ export class ClusterKeeper implements AsyncDisposable {
         this.#failed(error);
       }
     }
+  }
+
+  /** Reads what the register has from now on: who asks while it is read shares the next reading. Throws `register.*`. */
+  refresh(): Promise<void> {
+    if (this.#nextLook !== undefined) return this.#nextLook;
+    const next = this.#thisLook.then(() => {
+      this.#nextLook = undefined;
+      const look = this.look();
+      this.#thisLook = look.catch(() => undefined);
+      return look;
+    });
+    this.#nextLook = next;
+    return next;
   }
 
   /** The watcher looks at once, as somebody has told that there is something new. */

@@ -45,6 +45,7 @@ test("who takes a place leads, and all others of the shard follow it; once is en
   const next = promoted(shard, id("b"), id("a"));
   assert.deepEqual(primaries(next), ["a:b", "b:-", "d:b", "e:-"]);
   assert.equal(promoted(next!, id("b"), id("a")), undefined);
+  assert.deepEqual(primaries(promoted(shard, id("b"), "")), ["a:-", "b:-", "d:a", "e:-"], "who follows nobody is in nobody's shard");
 });
 
 test("two that change the list at once both have their way, and what is damaged is refused", async () => {

@@ -116,7 +116,7 @@ export function introduced(all: readonly Member[], self: Introduction, fresh: st
 export function promoted(all: readonly Member[], leader: string, before: string): readonly Member[] | undefined {
   const next = all.map((member): Member => {
     if (member.id === leader) return member.primary === "" ? member : { ...member, primary: "" };
-    const follows = member.id === before || member.primary === before;
+    const follows = before !== "" && (member.id === before || member.primary === before);
     return follows && member.primary !== leader && before !== leader ? { ...member, primary: leader } : member;
   });
   return next.every((member, at) => member === all[at]) ? undefined : next;

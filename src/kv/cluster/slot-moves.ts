@@ -5,6 +5,7 @@ import type { ClusterSide } from "../slots/migration/side.ts";
 import { MIGRATION_LIMITS, type MigrationLimits } from "../slots/migration/types.ts";
 import { slotsIn } from "../slots/slot-text.ts";
 import type { ClusterNode } from "./cluster-node.ts";
+import type { ClusterKeeper } from "./keeper.ts";
 import type { Cluster } from "./start-cluster.ts";
 
 /** Begins what moves slots from and to this node; to be called once all data is read, before the node has its place. Throws `disk.*`, `migration.malformed`. */
@@ -16,7 +17,7 @@ export async function openSlotMoves({ node, keeper }: Cluster): Promise<Migratio
     pauseMs: parameters["cluster-slot-migration-write-pause-timeout"],
     handoverLagBytes: parameters["cluster-slot-migration-handoff-max-lag-bytes"],
   });
-  const migrations = await Migrations.open(store, sideOf(node), { log, limits });
+  const migrations = await Migrations.open(store, sideOf(node, keeper), { log, limits });
   node.usesEpochs.add(() => migrations.active);
   node.beforeClaim.add(async () => {
     const { clock } = store;
@@ -29,7 +30,7 @@ export async function openSlotMoves({ node, keeper }: Cluster): Promise<Migratio
   return migrations;
 }
 
-const sideOf = (node: ClusterNode): ClusterSide => ({
+const sideOf = (node: ClusterNode, keeper: ClusterKeeper): ClusterSide => ({
   get id() {
     return node.id;
   },
@@ -47,7 +48,11 @@ const sideOf = (node: ClusterNode): ClusterSide => ({
     const secure = node.store.parameters["tls-replication"] && member.tlsPort !== 0;
     return { host: member.host, port: secure ? member.tlsPort : member.port };
   },
-  learnMap: (map) => node.learnMap(map),
+  learnMap(map) {
+    const { epoch } = node.map;
+    node.learnMap(map);
+    if (node.map.epoch > epoch) void keeper.tellNews();
+  },
   setFences: (fences) => node.setFences(fences),
   setArriving: (ranges) => node.setArriving(ranges),
 });

@@ -46,6 +46,7 @@ export function openCluster(store: Store, register: Register, log: Log): Cluster
   const peers = new PeerLinks(node);
   watchDepartures(node, changes);
   keeper.tidy = () => changes.tidy();
+  keeper.tellNews = (members = node.known) => peers.tellNews(members);
   return {
     node,
     keeper,

@@ -75,6 +75,9 @@ export const MEMBERSHIP: readonly Command[] = [
     answerOk(client, giveUpTo(cluster, memberAt(request, 2, cluster)));
   }),
   changes("meet", -4, "Makes the cluster of the node at an address and this node's one.", meet),
+  changes("news", 2, "Between nodes: the register has something new, which this node reads before it answers.", (client, _, { keeper }) => {
+    answerOk(client, keeper.refresh());
+  }),
   changes("published", 5, "Between nodes: a message for those who listen here.", ({ reply, store }, request) => {
     const [channel, message] = [request.text(3), request.text(4)];
     reply.integer(request.word(2) === "shard" ? store.pubsub.publishToShard(channel, message) : store.pubsub.publish(channel, message));

@@ -44,7 +44,8 @@ function release(client: Client, { node, changes: to }: Cluster, slots: readonly
 
 function setSlot(client: Client, request: Request, cluster: Cluster): void {
   const { node } = cluster;
-  if (node.isReplica) throw new CommandError("ERR You can use SETSLOT only with masters.");
+  // redis-cli knows this text: who has given its last slot away may be a replica by now.
+  if (node.isReplica) throw new CommandError("ERR Please use SETSLOT only with masters.");
   const slot = slotAt(request, 2);
   const action = request.word(3);
   const isMine = node.ownerOf(slot) === node.id;
