@@ -1,5 +1,6 @@
 import { ActiveExpiry } from "./active-expiry.ts";
 import { tendClients } from "./clients/client-upkeep.ts";
+import { dropIdleBlocks } from "./keyspace/uncounted-memory.ts";
 import type { Store } from "./store.ts";
 
 /** Buckets of a table that is growing or shrinking, moved before one looks at the clock, … */
@@ -38,6 +39,7 @@ function run(store: Store, expiry: ActiveExpiry): number | undefined {
   const thresholdMs = store.parameters["latency-monitor-threshold"];
   if (thresholdMs > 0 && expiryMs >= thresholdMs) store.latencies.add("expire-cycle", expiryMs, store.nowMs);
   tendClients(store);
+  dropIdleBlocks(begunMs);
   store.rates.sample(store);
   if (store.tracking.count > 0) store.tracking.limit();
   store.propagation.flush(false);

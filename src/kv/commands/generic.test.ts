@@ -49,6 +49,25 @@ test("RENAME, MOVE and COPY take along what the key held and when it ends", () =
   assert.equal(call("COPY", "c", "c"), "-ERR source and destination objects are the same");
 });
 
+test("a long list keeps its elements under another name while others are deleted and filled", () => {
+  const { call } = aStore();
+  const fill = (key: string, element: string): void => {
+    for (let i = 0; i < 500; i++) call("LPUSH", key, element.repeat(500));
+  };
+  for (const key of "abcd") fill(key, key);
+  call("RENAME", "a", "b"); // over another
+  call("MOVE", "b", "3");
+  call("COPY", "c", "copy");
+  call("DEL", "c");
+  call("SET", "d", "x");
+  fill("e", "e");
+  call("SELECT", "3");
+  assert.deepEqual(call("LRANGE", "b", "0", "-1"), Array(500).fill("a".repeat(500)));
+  call("SELECT", "0");
+  assert.deepEqual(call("LRANGE", "copy", "0", "-1"), Array(500).fill("c".repeat(500)));
+  assert.deepEqual(call("LRANGE", "e", "0", "-1"), Array(500).fill("e".repeat(500)));
+});
+
 test("keys that have expired are not found by going through all, and are gone then", async () => {
   const { call, clock, effects, store } = aStore();
   for (let i = 0; i < 50; i++) call("SET", `due-${i}`, "v", "PX", "10");

@@ -113,7 +113,7 @@ function put(db: Database, key: string, content: Content): Address {
 function take(db: Database, address: Address, target: Database, key: string): void {
   const content = contentOf(db, address, false);
   const use = db.useBitsOf(address);
-  db.remove(address);
+  db.remove(address, true);
   target.setUseBits(put(target, key, content), use);
 }
 

@@ -406,12 +406,12 @@ export class Database {
     return bytes;
   }
 
-  /** Removes a record and what it holds. */
-  remove(address: Address): void {
+  /** Removes a record and what it holds; `kept`: its object lives on elsewhere. */
+  remove(address: Address, kept = false): void {
     this.#changesFirst(address);
     this.#dictionary.remove(address);
     this.#dropExpiry(address);
-    this.#dropObject(address);
+    this.#dropObject(address, kept);
     this.#free(address);
   }
 
@@ -684,7 +684,7 @@ export class Database {
     else {
       this.#changesFirst(address);
       if (!keepExpiry) this.#dropExpiry(address);
-      this.#dropObject(address);
+      this.#dropObject(address, this.objectOf(address) === value);
     }
     this.#setWord(address, META, (this.#word(address, META) & ~CONTENT_FLAGS_MASK) | value.type);
     return this.#becomeObject(address, value);
@@ -755,10 +755,10 @@ export class Database {
     return true;
   }
 
-  #dropObject(address: Address): void {
+  #dropObject(address: Address, kept = false): void {
     const meta = this.#word(address, META);
     if ((meta & OBJECT_FLAG) === 0) return;
-    this.#objects.remove(this.#word(address, VALUE));
+    this.#objects.remove(this.#word(address, VALUE), kept);
     this.#setWord(address, VALUE, 0);
     this.#setWord(address, META, meta & ~OBJECT_FLAG);
   }

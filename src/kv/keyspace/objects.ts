@@ -35,8 +35,9 @@ export class Objects {
     return number;
   }
 
-  remove(number: number): void {
-    letGo(this.#bytes[number]!);
+  /** `kept`: the value lives on elsewhere. */
+  remove(number: number, kept = false): void {
+    if (!kept) letGo(Math.max(0, this.#bytes[number]! - (this.#values[number]?.release?.() ?? 0)));
     this.#countedBytes -= this.#bytes[number]!;
     this.#bytes[number] = 0;
     this.#values[number] = undefined;

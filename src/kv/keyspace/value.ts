@@ -23,6 +23,8 @@ export interface Value {
   readonly size: number;
   /** The same content, not shared with this one. */
   copy(): Value;
+  /** It is deleted, and empty from now on: lets go of its memory. How many bytes it has seen to. */
+  release?(): number;
   /** Its content for `DEBUG DIGEST`: texts of which no two are the same, in any order; a place in an order is part of the text. Undefined for strings. */
   parts?(): Iterable<string>;
   /** What `DEBUG OBJECT` tells of it besides: `ql_nodes:1`. */

@@ -1,9 +1,9 @@
 import { latin1Of, writeLatin1 } from "../../base/latin1.ts";
-import { letGo, uncountedMemory } from "../keyspace/uncounted-memory.ts";
+import { BLOCK_BYTES, giveBlock, letGo, takeBlock, uncountedMemory } from "../keyspace/uncounted-memory.ts";
 import { copyInto } from "../../wire/resp/reply-writer.ts";
 
 /** What would take more stays as it is: there is little to gain. */
-const PACKED_BYTES_MAX = 64 * 1024;
+const PACKED_BYTES_MAX = BLOCK_BYTES;
 /** Short elements are pushed to a packed chunk up to here, however many they are: each chunk costs a buffer. */
 const FULL_BYTES = 4 * 1024;
 /** Elements of one that is not packed: so few that moving them costs less than looking for them. */
@@ -30,6 +30,8 @@ export class Chunk {
   #from = 0;
   #to = 0;
   #packedCount = 0;
+  /** Another chunk's elements lie in the same memory. */
+  #shared = false;
 
   constructor(items: string[]) {
     this.#items = items;
@@ -79,7 +81,7 @@ export class Chunk {
     const grown = memoryOf(Math.max(size + frame, Math.min(2 * (size + frame), PACKED_BYTES_MAX)));
     const at = end === "left" ? grown.length - size : 0;
     this.#packed!.copy(grown, at, this.#from, this.#to); // the caller has looked
-    letGo(this.#packed!.length);
+    this.#drop();
     this.#packed = grown;
     this.#from = at;
     this.#to = at + size;
@@ -89,9 +91,10 @@ export class Chunk {
   trim(): void {
     const { packed } = this;
     if (packed === undefined || packed.length * 9 >= this.#packed!.length * 8) return;
-    letGo(this.#packed!.length);
-    this.#packed = memoryOf(packed.length);
-    packed.copy(this.#packed);
+    const trimmed = memoryOf(packed.length);
+    packed.copy(trimmed);
+    this.#drop();
+    this.#packed = trimmed;
     this.#from = 0;
     this.#to = packed.length;
   }
@@ -100,9 +103,24 @@ export class Chunk {
   unpack(): string[] {
     if (this.#packed === undefined) return this.#items!; // one of both is there
     this.#items = textsOf(this.packed!);
-    letGo(this.#packed.length);
-    this.#packed = undefined;
+    this.#drop();
     return this.#items;
+  }
+
+  /** The memory of what is packed is not needed any more; how many bytes it were. */
+  #drop(): number {
+    const bytes = this.#packed?.length ?? 0;
+    if (bytes === BLOCK_BYTES && !this.#shared) giveBlock(this.#packed!);
+    else letGo(bytes);
+    this.#packed = undefined;
+    this.#shared = false;
+    return bytes;
+  }
+
+  /** It is not used any more. */
+  release(): number {
+    this.#items ??= [];
+    return this.#drop();
   }
 
   /** To be read: leaves them as they are. */
@@ -148,6 +166,7 @@ export class Chunk {
     const copy = new Chunk([]);
     copy.#items = this.#items && [...this.#items];
     copy.#packed = this.packed; // what follows is written beside it, never over it
+    copy.#shared = this.#shared = this.#packed !== undefined;
     copy.#to = copy.#packed?.length ?? 0;
     copy.#packedCount = this.#packedCount;
     return copy;
@@ -157,7 +176,14 @@ export class Chunk {
 /** For less the collector may count. */
 const UNCOUNTED_BYTES_MIN = 16 * 1024;
 
-const memoryOf = (bytes: number): Buffer => (bytes < UNCOUNTED_BYTES_MIN ? Buffer.allocUnsafeSlow(bytes) : uncountedMemory(bytes));
+/** For more a block is taken. */
+const WITHOUT_BLOCK_MAX = (BLOCK_BYTES / 8) * 7;
+
+/** At least so many bytes, at most a block. */
+function memoryOf(bytes: number): Buffer {
+  if (bytes < UNCOUNTED_BYTES_MIN) return Buffer.allocUnsafeSlow(bytes);
+  return bytes <= WITHOUT_BLOCK_MAX ? uncountedMemory(bytes) : takeBlock();
+}
 
 function textsOf(packed: Buffer): string[] {
   const texts: string[] = [];

@@ -176,3 +176,27 @@ test("what is pushed to a long list stays packed, whether a chunk is full of few
     assert.equal(list.size, 0);
   }
 });
+
+test("what deleted lists lay in is used again, and neither a copy nor a list that goes on notices", () => {
+  const filled = (letter: string): List => {
+    const list = new List();
+    for (let i = 0; i < 2000; i++) pushBytes(list, i % 2 === 0 ? "left" : "right", letter.repeat(500));
+    return list;
+  };
+  const all = (list: List, letter: string): boolean => list.size === 2000 && contentOf(list).every((each) => each === letter.repeat(500));
+  const [first, second, third] = [filled("a"), filled("b"), filled("c")];
+  const copy = first.copy();
+  assert.ok(first.release() >= 1_000_000);
+  assert.ok(second.release() >= 1_000_000);
+  assert.deepEqual([first.size, contentOf(first), first.pop("left")], [0, [], undefined]);
+  const later = [filled("d"), filled("e"), filled("f")];
+  assert.deepEqual(
+    [copy, third, ...later].map((list, i) => all(list, "acdef"[i]!)),
+    [true, true, true, true, true],
+  );
+  third.drop("left", 1990);
+  assert.equal(all(filled("g"), "g"), true);
+  assert.deepEqual(contentOf(third), Array(10).fill("c".repeat(500)));
+  pushBytes(first, "left", "again");
+  assert.deepEqual(contentOf(first), ["again"]);
+});

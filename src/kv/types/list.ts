@@ -216,6 +216,14 @@ export class List implements Value {
     for (let chunk = this.#first; chunk !== undefined; chunk = chunk.after) for (const item of chunk.texts()) yield `${place++}:${item}`;
   }
 
+  release(): number {
+    let bytes = 0;
+    for (let chunk = this.#first; chunk !== undefined; chunk = chunk.after) bytes += chunk.release();
+    this.#first = this.#last = undefined;
+    this.#size = this.#characters = this.#chunks = this.#packed = 0;
+    return bytes;
+  }
+
   copy(): List {
     const copy = new List();
     for (let chunk = this.#first; chunk !== undefined; chunk = chunk.after) copy.#link(chunk.copy(), copy.#last, undefined);
