@@ -2,7 +2,7 @@ import { BufferPool } from "../../../base/buffer-pool.ts";
 import type { Clock } from "../../../base/clock.ts";
 import { AnaxError } from "../../../base/errors.ts";
 import type { NativeSocket } from "../../../disk/native-socket.ts";
-import { BlockConnection } from "./block-connection.ts";
+import { BEYOND_BYTES, BlockConnection } from "./block-connection.ts";
 import type { MeshConfig } from "./config.ts";
 
 export interface BlockAddress {
@@ -20,7 +20,7 @@ export interface BlockClientOptions {
 
 /** A buffer of this many sizes at most; a size is that of a task's blocks, so there are few. */
 const POOLS_MAX = 16;
-const BUFFER_BYTES_MIN = 64 * 1024;
+const BLOCK_BYTES_MIN = 64 * 1024;
 const WAITING_MAX = 4096;
 
 /** Our connections to neighbours, one to each, shared by all tasks; and the memory that blocks arrive in. */
@@ -77,16 +77,17 @@ export class BlockClient implements AsyncDisposable {
     await Promise.all(this.#closing);
   }
 
-  /** Buffers of the next power of two. */
+  /** Buffers for blocks up to the next power of two. */
   #poolFor(blockBytes: number): BufferPool {
-    let bufferBytes = BUFFER_BYTES_MIN;
-    while (bufferBytes < blockBytes) bufferBytes *= 2;
-    const known = this.#pools.get(bufferBytes);
+    let upToBytes = BLOCK_BYTES_MIN;
+    while (upToBytes < blockBytes) upToBytes *= 2;
+    const known = this.#pools.get(upToBytes);
     if (known !== undefined) return known;
     if (this.#pools.size >= POOLS_MAX) throw new AnaxError("limit.exceeded", { what: "sizes of blocks", max: POOLS_MAX });
+    const bufferBytes = upToBytes + BEYOND_BYTES;
     const count = Math.max(2, Math.floor(this.#options.config.receiveBytesMax / bufferBytes));
     const pool = new BufferPool({ bufferBytes, count, waitingMax: WAITING_MAX });
-    this.#pools.set(bufferBytes, pool);
+    this.#pools.set(upToBytes, pool);
     return pool;
   }
 }

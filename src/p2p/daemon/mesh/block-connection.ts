@@ -28,12 +28,14 @@ export interface BlockConnectionOptions {
   readonly config: MeshConfig;
   readonly clock: Clock;
   readonly native: NativeSocket | undefined;
-  /** Buffers for blocks of at most this size. */
+  /** Buffers for blocks of at most this size, with `BEYOND_BYTES` besides. */
   readonly poolFor: (blockBytes: number) => BufferPool;
   readonly onClosed: () => void;
 }
 
 const SMALL_BYTES = 64 * 1024;
+/** Read together with the end of a block: the frame that follows, and the beginning of the next block. Fits the small buffer. */
+export const BEYOND_BYTES = 16 * 1024;
 const STREAMS_MAX = 0x1_0000;
 /** News that a neighbour may leave unread before we leave it. */
 const UNREAD_NEWS_BYTES_MAX = 1024 * 1024;
@@ -56,7 +58,7 @@ interface Body {
 
 /**
  * Our connection to one neighbour, over which it sends the pieces of all tasks that we ask it for. Blocks go from the socket straight into a pooled
- * buffer each; the socket is paused while there is none.
+ * buffer each, what follows them by way of a small one; the socket is paused while there is no buffer.
  *
  * Node lets a socket read into our memory (`onread`), but asks where only right after each read. So a buffer that was named is given
  * back only in `#advance`, which runs where that question follows, or once the socket is destroyed.
@@ -180,19 +182,28 @@ export class BlockConnection {
   #received(bytes: number): boolean {
     if (this.#ended) return false;
     this.#pace.count(bytes);
-    if (this.#readingIntoBody) {
-      this.#body!.filled += bytes; // it was named, so it is there
-      this.#body!.receiver.touch();
-    } else this.#smallTo += bytes;
+    if (this.#readingIntoBody)
+      this.#filled(this.#body!, bytes); // it was named, so it is there
+    else this.#smallTo += bytes;
     this.#paused = !this.#tryAdvance();
     return !this.#paused;
+  }
+
+  /** Its memory has got so many bytes more. What is not of this block goes on as if it had been read by itself. */
+  #filled(body: Body, bytes: number): void {
+    const [from, end] = [body.lengthBytes, body.filled + bytes];
+    body.filled = Math.min(from, end);
+    body.receiver.touch();
+    if (end <= from) return;
+    this.#smallFrom = 0; // it is empty while a read goes elsewhere
+    this.#smallTo = body.buffer!.bytes.copy(this.#small, 0, from, end); // likewise named
   }
 
   /** Where the next read goes. Only asked for right after `#received`, and once in the beginning. */
   #target(): Buffer {
     const body = this.#paused || this.#ended ? undefined : this.#body;
     this.#readingIntoBody = body?.buffer !== undefined;
-    return body?.buffer?.bytes.subarray(body.filled, body.lengthBytes) ?? this.#small;
+    return body?.buffer?.bytes.subarray(body.filled, body.lengthBytes + BEYOND_BYTES) ?? this.#small;
   }
 
   #resume(): void {
