@@ -50,7 +50,33 @@ export async function sendFile(
 ): Promise<void> {
   const { socket, native, ...rest } = options;
   if (native === undefined || plainFdOf(socket) === undefined) return pipeFile({ ...rest, writable: socket });
-  await guarded(socket, rest.signal, () => sendNative({ ...rest, socket, native }));
+  await guarded(socket, rest.signal, () => sendNative({ ...rest, socket, native, probe: createProbe(), isFull: false }));
+}
+
+/**
+ * Sends what `sendFileNow` left of a span. The same as `sendFile` for who destroys the socket after a failure, and whose signal says no more than that the
+ * socket is closed: watching it costs as much as sending a block.
+ */
+export async function sendFileRest(
+  options: SendOptions & {
+    readonly socket: Socket;
+    readonly native: NativeSocket | undefined;
+    readonly probe: Probe;
+    /** The socket has just taken less than it was given. */
+    readonly isFull: boolean;
+  },
+): Promise<void> {
+  const { socket, native, ...rest } = options;
+  if (native === undefined || plainFdOf(socket) === undefined) return pipe({ ...rest, writable: socket });
+  await sendNative({ ...rest, socket, native });
+}
+
+/** Memory of one socket for bytes that wait in it, made when first needed. Not from the pool: slow readers must not keep its buffers from the others. */
+export type Probe = () => Buffer;
+
+export function createProbe(): Probe {
+  let made: Buffer | undefined;
+  return () => (made ??= Buffer.allocUnsafeSlow(PROBE_BYTES));
 }
 
 /**
@@ -135,12 +161,15 @@ async function writePaced(writable: Writable, chunk: Buffer, pace: Pace | undefi
 interface NativeOptions extends SendOptions {
   readonly socket: Socket;
   readonly native: NativeSocket;
+  readonly probe: Probe;
+  /** It is known to take nothing now, so that it is not asked. */
+  readonly isFull: boolean;
 }
 
 async function sendNative(options: NativeOptions): Promise<void> {
   const { socket, pace } = options;
-  const probe = lazily(() => Buffer.allocUnsafeSlow(PROBE_BYTES)); // not from the pool: slow readers must not keep its buffers from the others
   const end = options.offsetBytes + options.lengthBytes;
+  let { isFull } = options;
   let turnBytes = TURN_BYTES;
   let paidBytes = pace === undefined ? Infinity : 0;
   for (let at = options.offsetBytes; at < end;) {
@@ -153,10 +182,9 @@ async function sendNative(options: NativeOptions): Promise<void> {
       if (!pace.tryTake(paidBytes)) await pace.take(paidBytes);
     }
     if (socket.writableLength > 0) await writeChunk(socket, EMPTY); // sendfile would overtake what Node still holds
-    const bytes = await sendSome(
-      { ...options, pace: undefined, offsetBytes: at, lengthBytes: Math.min(turnBytes, paidBytes, end - at) },
-      probe,
-    );
+    const lengthBytes = Math.min(turnBytes, paidBytes, end - at);
+    const bytes = await sendSome({ ...options, pace: undefined, isFull, offsetBytes: at, lengthBytes });
+    isFull = false;
     at += bytes;
     turnBytes -= bytes;
     paidBytes -= bytes;
@@ -165,15 +193,15 @@ async function sendNative(options: NativeOptions): Promise<void> {
 }
 
 /** Sends the span or a first part of it; returns how many bytes went. */
-async function sendSome(options: NativeOptions, probe: () => Buffer): Promise<number> {
-  const { socket, native, fd, offsetBytes, lengthBytes } = options;
+async function sendSome(options: NativeOptions): Promise<number> {
+  const { socket, native, fd, offsetBytes, lengthBytes, probe, isFull } = options;
   const throughProcess = async (): Promise<number> => {
     await pipe({ ...options, writable: socket, onProgress: undefined });
     return lengthBytes;
   };
   // A cold file is read in the thread pool, so that a slow disk never stops the loop.
   if (!native.resident(fd, offsetBytes + lengthBytes - 1)) return throughProcess();
-  const sent = native.send(openFdOf(socket), fd, offsetBytes, lengthBytes);
+  const sent = isFull ? EAGAIN : native.send(openFdOf(socket), fd, offsetBytes, lengthBytes);
   if (sent > 0) return sent;
   if (sent === EINTR) return 0;
   if (UNSUPPORTED.has(sent)) return throughProcess();
@@ -186,19 +214,14 @@ async function sendSome(options: NativeOptions, probe: () => Buffer): Promise<nu
 const EMPTY = Buffer.alloc(0);
 
 /**
- * Writes the head of a span that is sent with `sendFile` right after, without a packet of its own where the kernel can be told so. Await it only
- * together with the span.
+ * Writes the head of a span that is sent right after, without a packet of its own where the kernel can be told so: then, and only then, all of it is
+ * gone and nothing is returned. Await it only together with the span.
  */
-export function writeHead(socket: Socket, head: Uint8Array, native: NativeSocket | undefined): Promise<void> {
+export function writeHead(socket: Socket, head: Uint8Array, native: NativeSocket | undefined): Promise<void> | undefined {
   const fd = native === undefined || socket.connecting || socket.writableLength > 0 ? undefined : plainFdOf(socket);
   const closed = socket.destroyed || socket.writableEnded;
   const sent = fd === undefined || closed ? 0 : Math.max(0, native!.sendMore(fd, head)); // where there is a descriptor there is this
-  return sent === head.length ? Promise.resolve() : writeChunk(socket, head.subarray(sent));
-}
-
-function lazily<T>(make: () => T): () => T {
-  let made: T | undefined;
-  return () => (made ??= make());
+  return sent === head.length ? undefined : writeChunk(socket, head.subarray(sent));
 }
 
 /** Resolves when the stream has passed the chunk on, rejects with `socket.closed` when it ends before. */

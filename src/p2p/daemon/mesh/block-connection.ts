@@ -182,8 +182,7 @@ export class BlockConnection {
   #received(bytes: number): boolean {
     if (this.#ended) return false;
     this.#pace.count(bytes);
-    if (this.#readingIntoBody)
-      this.#filled(this.#body!, bytes); // it was named, so it is there
+    if (this.#readingIntoBody) this.#filled(this.#body!, bytes); // it was named, so it is there
     else this.#smallTo += bytes;
     this.#paused = !this.#tryAdvance();
     return !this.#paused;

@@ -4,7 +4,7 @@ import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, errorOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import type { NativeSocket } from "../../../disk/native-socket.ts";
-import { limitUnsent, sendFile, sendFileNow, writeChunk, writeHead } from "../../../disk/send-file.ts";
+import { createProbe, limitUnsent, sendFileNow, sendFileRest, writeChunk, writeHead, type FileSpan } from "../../../disk/send-file.ts";
 import {
   decodeFrameHeader,
   decodeGreeting,
@@ -84,6 +84,8 @@ export class BlockServing {
   #wake: (() => void) | undefined;
   /** The stream that had its turn last. */
   #last = -1;
+  readonly #probe = createProbe();
+  readonly #onProgress = (): void => this.#watchdog.touch();
 
   constructor(options: BlockServingOptions) {
     this.#options = options;
@@ -161,7 +163,7 @@ export class BlockServing {
   }
 
   async #sendRun(sending: Sending): Promise<void> {
-    const { socket, native, buffers, onSent, config } = this.#options;
+    const { socket, native, onSent, config } = this.#options;
     const { stream, outgoing, nextBlock } = sending;
     const { start, stored } = outgoing;
     this.#last = stream;
@@ -169,23 +171,44 @@ export class BlockServing {
     const blocks = Math.min(outgoing.readyBlocks() - nextBlock, Math.max(1, Math.floor(RUN_BYTES / start.blockBytes)));
     const lengthBytes = Math.min(blocks * start.blockBytes, start.lengthBytes - from);
     const offsetBytes = pieceRangeOf(stored.meta, start.piece).start + from;
-    const heads = [...(nextBlock === 0 ? [encodePieceStart({ ...start, stream })] : []), encodeRunHead(stream, lengthBytes)];
+    const runHead = encodeRunHead(stream, lengthBytes);
     sending.nextBlock += blocks;
-    await this.#pay(stored.meta.id, lengthBytes);
+    if (!this.#mayPay(stored.meta.id, lengthBytes)) await this.#pay(stored.meta.id, lengthBytes);
     this.#watchdog.watch("stall", config.uploadStallMs);
-    const head = writeHead(socket, Buffer.concat(heads), native);
-    const onProgress = (): void => this.#watchdog.touch();
+    const head = nextBlock === 0 ? Buffer.concat([encodePieceStart({ ...start, stream }), runHead]) : runHead;
+    const heading = writeHead(socket, head, native);
     const atOnce = sendFileNow({ socket, native, fd: stored.fd, offsetBytes, lengthBytes });
     if (atOnce < lengthBytes) {
       const rest = { fd: stored.fd, offsetBytes: offsetBytes + atOnce, lengthBytes: lengthBytes - atOnce };
-      const body = sendFile({ ...rest, socket, native, buffers, signal: this.#gone.signal, onProgress });
-      const [written, sent] = await Promise.allSettled([head, body]);
-      if (sent.status === "rejected") throw sent.reason;
-      if (written.status === "rejected") throw written.reason;
+      await this.#sendRest(rest, atOnce > 0, heading);
     }
     onSent(lengthBytes);
     stored.addUploadedBytes(lengthBytes);
     if (isLastOnItsWay(sending)) this.#finish(sending, undefined);
+  }
+
+  async #sendRest(rest: FileSpan, isFull: boolean, heading: Promise<void> | undefined): Promise<void> {
+    const { socket, native, buffers } = this.#options;
+    const body = sendFileRest({
+      ...rest,
+      socket,
+      native,
+      buffers,
+      isFull,
+      probe: this.#probe,
+      signal: this.#gone.signal,
+      onProgress: this.#onProgress,
+    });
+    if (heading === undefined) return body;
+    const [written, sent] = await Promise.allSettled([heading, body]);
+    if (sent.status === "rejected") throw sent.reason;
+    if (written.status === "rejected") throw written.reason;
+  }
+
+  /** False: not all at once, or not now. */
+  #mayPay(taskId: TaskId, bytes: number): boolean {
+    const { limits } = this.#options;
+    return bytes <= limits.uploadTurnBytes && limits.tryUpload(taskId, limits.uploadClass, bytes);
   }
 
   async #pay(taskId: TaskId, bytes: number): Promise<void> {
