@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { realClock } from "../../src/base/clock.ts";
+import { IN_DIRECTORY, type VolumeData } from "../../src/volume/data/volume-data.ts";
 import type { VolumeRecord } from "../../src/volume/lifecycle/volume-record.ts";
 import { Volumes } from "../../src/volume/lifecycle/volumes.ts";
 import { exitOf, runAnax, spawnAnax, type Ran } from "./anax.ts";
@@ -57,14 +58,17 @@ const NEW_VOLUME = {
 export const unmountable = (): string | undefined =>
   process.getuid?.() !== 0 ? "only root may mount" : existsSync("/dev/fuse") ? undefined : "there is no /dev/fuse";
 
-export async function aVolumePlace(onDelete: VolumeRecord["onDelete"] = "detach-now"): Promise<VolumePlace> {
+export async function aVolumePlace(
+  onDelete: VolumeRecord["onDelete"] = "detach-now",
+  data: VolumeData = IN_DIRECTORY,
+): Promise<VolumePlace> {
   await using scope = new AsyncDisposableStack();
   const { path } = scope.use(await temporaryDirectory());
   const [dataDir, dir] = [join(path, "data"), join(path, "mnt")];
   await Promise.all([mkdir(dir), mkdir(dataDir), chmod(path, 0o755)]); // other users are to get at the mount
   const env = { ANAX_DATA_DIR: dataDir };
   const volumes = new Volumes(dataDir, realClock);
-  await volumes.create({ ...NEW_VOLUME, onDelete });
+  await volumes.create({ ...NEW_VOLUME, onDelete, data });
   const owned = scope.move();
   return {
     dataDir,

@@ -80,7 +80,7 @@ function answer(response: ServerResponse, status: number, text: string): true {
 const sizeOf = (content: OriginContent): number =>
   typeof content === "object" && "seed" in content ? content.bytes : Buffer.byteLength(content);
 
-function listing(
+export function listing(
   bucket: string,
   keys: Readonly<Record<string, OriginContent>>,
   { query, pageEntriesMax }: { readonly query: URLSearchParams; readonly pageEntriesMax: number },
@@ -109,7 +109,7 @@ function listing(
   return document("ListBucketResult", `${head}${tag("IsTruncated", String(truncated))}${token}${entries.join("")}`);
 }
 
-const errorText = (code: string, path: string): string =>
+export const errorText = (code: string, path: string): string =>
   document("Error", `${tag("Code", code)}${tag("Message", `refused: ${code}`)}${tag("Resource", path)}`);
 
 const document = (name: string, inner: string): string => `<?xml version="1.0" encoding="UTF-8"?>\n<${name}>${inner}</${name}>`;
@@ -118,7 +118,7 @@ const tag = (name: string, text: string): string =>
   `<${name}>${text.replaceAll(/[<>&"]/g, (sign) => `&#${sign.charCodeAt(0)};`)}</${name}>`;
 
 /** AWS Signature Version 4, from the `Authorization` field. The error code that S3 gives, or undefined when the signature is right. */
-function signatureProblem(credentials: S3Credentials, request: IncomingMessage): string | undefined {
+export function signatureProblem(credentials: S3Credentials, request: IncomingMessage): string | undefined {
   const field = request.headers.authorization ?? "";
   const match =
     /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8}\/([^/]+)\/s3\/aws4_request), ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/.exec(

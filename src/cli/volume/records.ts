@@ -1,6 +1,8 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { isoText } from "../../base/clock.ts";
 import { formatBytes, formatDuration } from "../../base/units.ts";
+import { AnaxError } from "../../base/errors.ts";
+import { IN_DIRECTORY, placeText, s3DataOf, type S3Data, type VolumeData } from "../../volume/data/volume-data.ts";
 import type { VolumeRecord } from "../../volume/lifecycle/volume-record.ts";
 import type { VolumeUpdate } from "../../volume/lifecycle/volumes.ts";
 import { bytesOption, countOption, durationOption } from "../options.ts";
@@ -33,6 +35,12 @@ interface CreateOptions extends RecordOptions {
   readonly uid?: number;
   readonly gid?: number;
   readonly mode: number;
+  readonly data?: string;
+  readonly endpoint?: string;
+  readonly region?: string;
+  readonly durability?: S3Data["durability"];
+  readonly cache?: number;
+  readonly backlog?: number;
 }
 
 export function createCommand(): Command {
@@ -41,6 +49,14 @@ export function createCommand(): Command {
     .option("--uid <id>", "owner of its root directory (default: who creates it)", countOption)
     .option("--gid <id>", "group of its root directory", countOption)
     .option("--mode <octal>", "permissions of its root directory", modeOption, 0o755)
+    .option("--data <url>", "s3://bucket/prefix: where its content lies, for good (default: in the data directory)")
+    .option("--endpoint <url>", "with --data: of a store that is not Amazon's")
+    .option("--region <name>", "with --data (default: us-east-1)")
+    .addOption(
+      new Option("--durability <where>", "with --data: what fsync and close wait for (default: remote)").choices(["remote", "local"]),
+    )
+    .option("--cache <size>", "with --data: most that is kept on a machine to be read again (default: 10GiB)", bytesOption)
+    .option("--backlog <size>", "with --data: most that waits on a machine to be uploaded (default: 1GiB)", bytesOption)
     .action(async (name: string, options: CreateOptions) => {
       const { volume, key } = await volumesOf(options).create({
         name,
@@ -53,9 +69,17 @@ export function createCommand(): Command {
         uid: options.uid ?? process.getuid?.() ?? 0,
         gid: options.gid ?? process.getgid?.() ?? 0,
         permissions: options.mode,
+        data: dataOf(options),
       });
       report(options, volume, `created volume ${volume.name} (${volume.uuid})\naccess key ${key.id}\nsecret     ${key.secret}`, { key });
     });
+}
+
+function dataOf({ data, endpoint, region, durability, cache, backlog }: CreateOptions): VolumeData {
+  if (data !== undefined) return s3DataOf({ url: data, endpoint, region, durability, cacheBytesMax: cache, backlogBytesMax: backlog });
+  if ([endpoint, region, durability, cache, backlog].some((given) => given !== undefined))
+    throw new AnaxError("input.invalid", { expected: "--data s3://bucket/prefix, which these options are about" });
+  return IN_DIRECTORY;
 }
 
 export const cloneCommand = (): Command =>
@@ -118,6 +142,7 @@ export function infoCommand(): Command {
       printLine(`owner      ${volume.owner}`);
       printLine(`content    ${formatBytes(usage?.usedBytes ?? 0)} of ${limitText(volume.capacityBytes)}`);
       printLine(`inodes     ${usage?.usedInodes ?? 0} of ${volume.inodesMax === 0 ? "no limit" : volume.inodesMax}`);
+      printLine(`data       ${placeText(volume.data)}`);
       printLine(`deletion   ${formatDuration(volume.undeleteMs)} to undelete; clients: ${volume.onDelete}`);
       printLine(`keys       ${keys.map(({ id }) => id).join(", ") || "none"}`);
       for (const { id, host, pid, mountpoint, seenAt } of clients)

@@ -31,8 +31,22 @@ export interface BlobStore extends AsyncDisposable {
   quarantine(key: string): Promise<void>;
 }
 
+/** Blobs as `LocalFiles` needs them: everything answers at once, or throws `Awaiting`. Failures are those of `BlobStore`. */
+export interface InlineBlobs extends AsyncDisposable {
+  put(blob: Blob, parts: readonly Uint8Array[]): void;
+  sync(blobs: readonly Blob[]): void;
+  read(blob: Blob, offset: number, into: Uint8Array): void;
+  /** They are about to become content of a file: they must be where that promises them to be. */
+  beforeCommit(blobs: readonly Blob[]): void;
+}
+
 /** Name of a blob's object, without the place. */
 export const objectNameOf = ({ sha256, id }: Blob): string => `${sha256}-${id}`;
+
+/** Blobs with neighbouring ids, which are written at one time, share a directory, and so a flush of it. */
+export const directoryOf = (id: number): string => String(Math.floor(id / IDS_PER_DIRECTORY));
+
+const IDS_PER_DIRECTORY = 4096;
 
 /** The id in the name of an object, if it is one. */
 export function blobIdOf(name: string): number | undefined {

@@ -4,10 +4,10 @@ import type { Errno } from "../meta/verbs.ts";
 import type { SyncVerbs } from "../meta/sqlite/sqlite-verbs.ts";
 import type { DirtyRange } from "./dirty-ranges.ts";
 import type { StoredPart } from "./dirty-file.ts";
-import type { LocalBlobs } from "./local-blobs.ts";
+import type { InlineBlobs } from "./blob-store.ts";
 
 /** Puts ranges into blobs, several small ones into one: first into the ledger, then to the disk. What it answers is not yet referred to by anything. */
-export function storeRanges(verbs: SyncVerbs, blobs: LocalBlobs, ranges: readonly DirtyRange[]): readonly StoredPart[] | Errno {
+export function storeRanges(verbs: SyncVerbs, blobs: InlineBlobs, ranges: readonly DirtyRange[]): readonly StoredPart[] | Errno {
   const packs = packsOf(ranges);
   const described = packs.map((pack) => {
     const hash = createHash("sha256");

@@ -1,16 +1,19 @@
 import { createHash } from "node:crypto";
-import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, readSync, writevSync } from "node:fs";
+import { closeSync, fdatasyncSync, fsyncSync, futimesSync, mkdirSync, openSync, readSync, writevSync } from "node:fs";
 import { mkdir, opendir, readFile, rename, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { realClock } from "../../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../../base/errors.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
 import type { Blob } from "../meta/extents.ts";
-import { blobIdOf, objectNameOf, type BlobStore, type StoredObject } from "./blob-store.ts";
+import { blobIdOf, directoryOf, objectNameOf, type BlobStore, type InlineBlobs, type StoredObject } from "./blob-store.ts";
 
-/** Blobs with neighbouring ids, which are written at one time, share a directory, and so a flush of it. */
-const IDS_PER_DIRECTORY = 4096;
-/** Descriptors that stay open. */
-const OPEN_MAX = 256;
+export interface LocalBlobsOptions {
+  /** Descriptors that stay open. */
+  readonly openMax?: number;
+  /** Whether a file's time tells when it was last opened to be read. */
+  readonly touches?: boolean;
+}
 
 interface OpenBlob {
   readonly fd: number;
@@ -20,13 +23,17 @@ interface OpenBlob {
 }
 
 /** Blobs as files below one directory; everything but collection is synchronous. */
-export class LocalBlobs implements BlobStore {
+export class LocalBlobs implements BlobStore, InlineBlobs {
   readonly #dir: string;
+  readonly #openMax: number;
+  readonly #touches: boolean;
   readonly #open = new Map<number, OpenBlob>();
   readonly #made = new Set<string>();
 
-  constructor(dir: string) {
+  constructor(dir: string, { openMax = 256, touches = false }: LocalBlobsOptions = {}) {
     this.#dir = dir;
+    this.#openMax = openMax;
+    this.#touches = touches;
   }
 
   put(blob: Blob, parts: readonly Uint8Array[]): void {
@@ -65,6 +72,15 @@ export class LocalBlobs implements BlobStore {
   read(blob: Blob, offset: number, into: Uint8Array): void {
     const { fd } = this.#open.get(blob.id) ?? this.#verified(blob);
     if (readAll(fd, into, offset) !== into.length) throw new AnaxError("disk.corrupt", { blob: blob.id, reason: "the blob is too short" });
+  }
+
+  beforeCommit(): void {
+    // they lie where they are to stay
+  }
+
+  /** Closes its file, if that is open. */
+  close({ id }: Blob): void {
+    this.#forget(id);
   }
 
   async inspect(blob: Blob, { content }: { readonly content: boolean }): Promise<"good" | "missing" | "damaged"> {
@@ -139,6 +155,7 @@ export class LocalBlobs implements BlobStore {
       const sha256 = createHash("sha256").update(content.subarray(0, count)).digest("hex");
       if (count !== blob.bytes || sha256 !== blob.sha256)
         throw new AnaxError("disk.corrupt", { path, reason: "the digest does not match" });
+      if (this.#touches) futimesSync(fd, realClock.wallMs() / 1000, realClock.wallMs() / 1000);
       const open = { fd, blob, unsynced: false };
       this.#remember(open);
       return open;
@@ -157,7 +174,7 @@ export class LocalBlobs implements BlobStore {
   }
 
   #remember(open: OpenBlob): void {
-    if (this.#open.size >= OPEN_MAX) {
+    if (this.#open.size >= this.#openMax) {
       const [oldest] = this.#open.values(); // the map is not empty
       if (oldest!.unsynced) fdatasyncSync(oldest!.fd);
       this.#forget(oldest!.blob.id);
@@ -175,8 +192,6 @@ export class LocalBlobs implements BlobStore {
 
 /** The file of a blob below the directory for blobs. */
 export const blobPath = (dir: string, blob: Blob): string => join(dir, directoryOf(blob.id), objectNameOf(blob));
-
-const directoryOf = (id: number): string => String(Math.floor(id / IDS_PER_DIRECTORY));
 
 const QUARANTINE = "quarantine";
 

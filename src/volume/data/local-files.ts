@@ -4,10 +4,11 @@ import { AnaxError } from "../../base/errors.ts";
 import { FILE_BYTES_MAX, INLINE_BYTES_MAX, type Blob, type FileMap } from "../meta/extents.ts";
 import type { SqliteVerbs } from "../meta/sqlite/sqlite-verbs.ts";
 import type { Attributes, AttributeChange, Errno, Outcome } from "../meta/verbs.ts";
+import { orIfAwaiting, type Awaiting } from "./awaiting.ts";
+import type { InlineBlobs } from "./blob-store.ts";
 import { storeRanges } from "./blob-writer.ts";
 import { DirtyFile } from "./dirty-file.ts";
 import type { DirtyRange } from "./dirty-ranges.ts";
-import type { LocalBlobs } from "./local-blobs.ts";
 import { SlotBuffers } from "./slot-buffers.ts";
 import type { VolumeFiles } from "./volume-files.ts";
 
@@ -28,7 +29,7 @@ const SYNC_MAX = 64;
 
 interface LocalFilesOptions {
   readonly verbs: SqliteVerbs;
-  readonly blobs: LocalBlobs;
+  readonly blobs: InlineBlobs;
   readonly clock: Clock;
   /** Memory for what is written and lies in no blob yet. */
   readonly bufferBytesMax: number;
@@ -36,10 +37,10 @@ interface LocalFilesOptions {
   readonly onDamage: (ino: number, error: AnaxError) => void;
 }
 
-/** Content over a local engine and a local directory: everything answers at once. */
+/** Content over a local engine and blobs at hand: everything answers at once, or throws `Awaiting` where blobs do. */
 export class LocalFiles implements VolumeFiles {
   readonly #verbs: SqliteVerbs;
-  readonly #blobs: LocalBlobs;
+  readonly #blobs: InlineBlobs;
   readonly #options: LocalFilesOptions;
   /** In order of their oldest write. */
   readonly #dirty = new Map<number, DirtyFile>();
@@ -133,7 +134,10 @@ export class LocalFiles implements VolumeFiles {
   }
 
   close(ino: number): Outcome {
-    const outcome = this.flush(ino);
+    const outcome = orIfAwaiting(
+      () => this.flush(ino),
+      () => 0, // `writeBack` goes on with it
+    );
     const left = (this.#opens.get(ino) ?? 1) - 1;
     if (left > 0) this.#opens.set(ino, left);
     else {
@@ -194,9 +198,13 @@ export class LocalFiles implements VolumeFiles {
   writeBack(olderThanMs: number): Outcome {
     const untilMs = this.#options.clock.nowMs() - olderThanMs;
     let worst = 0;
+    let awaited: Awaiting | undefined;
     for (const { ino, sinceMs } of this.#dirty.values()) {
       if (sinceMs > untilMs) break;
-      const outcome = this.#commit(ino);
+      const outcome = orIfAwaiting(
+        () => this.#commit(ino),
+        (awaiting) => ((awaited = awaiting), 0),
+      );
       if (outcome !== 0) {
         this.#failures.set(ino, outcome);
         worst = outcome;
@@ -211,6 +219,7 @@ export class LocalFiles implements VolumeFiles {
         return 0;
       });
     }
+    if (awaited !== undefined) throw awaited;
     return worst;
   }
 
@@ -243,8 +252,16 @@ export class LocalFiles implements VolumeFiles {
 
   #commitAll(): Outcome {
     let worst = 0;
-    for (const ino of this.#dirty.keys()) worst = this.#commit(ino) || worst;
+    for (const ino of this.#dirty.keys()) worst = this.#commitIfReady(ino) || worst;
     return worst;
+  }
+
+  /** What would have to wait is in blobs then, and needs no memory. */
+  #commitIfReady(ino: number): Outcome {
+    return orIfAwaiting(
+      () => this.#commit(ino),
+      () => 0,
+    );
   }
 
   /** Makes what was written part of the file. What failed stays, to be tried again, unless it can never succeed. */
@@ -273,6 +290,7 @@ export class LocalFiles implements VolumeFiles {
     if (outcome !== 0) return outcome;
     this.#bufferBytes -= ranges.bytes;
     ranges.clear();
+    this.#blobs.beforeCommit(file.stored.map(({ blob }) => blob));
     const extents = file.stored
       .map(({ position, length, blob, blobOffset }) => ({ position, length, blobId: blob.id, blobOffset }))
       .toSorted((a, b) => a.position - b.position);
@@ -290,7 +308,7 @@ export class LocalFiles implements VolumeFiles {
       if (typeof parts === "number") return parts;
       file.stored.push(...parts);
       this.#storedBytes += parts.reduce((sum, { length }) => sum + length, 0);
-      return file.stored.length > STORED_MAX && file.ranges.count === 0 ? this.#commit(file.ino) : 0;
+      return 0;
     });
   }
 
@@ -301,9 +319,12 @@ export class LocalFiles implements VolumeFiles {
     if (full === undefined) return 0;
     this.#bufferBytes += file.ranges.bytes - held;
     const outcome = this.#store(file, [full]);
-    if (outcome === 0) this.#buffers.give(full.buffer);
-    else this.#putBack(file, full);
-    return outcome;
+    if (outcome !== 0) {
+      this.#putBack(file, full);
+      return outcome;
+    }
+    this.#buffers.give(full.buffer);
+    return file.stored.length > STORED_MAX && file.ranges.count === 0 ? this.#commitIfReady(file.ino) : 0;
   }
 
   /** What could not be stored is still to be written. */

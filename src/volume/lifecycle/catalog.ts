@@ -2,12 +2,13 @@ import { existsSync, mkdirSync } from "node:fs";
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
 import { isoText } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
+import { IN_DIRECTORY, parseVolumeData, type VolumeData } from "../data/volume-data.ts";
 import { failureOf } from "../meta/sqlite/failure.ts";
 import { inTransaction } from "../meta/sqlite/transaction.ts";
 import { catalogPath, volumesDir } from "./volume-paths.ts";
 import { VOLUME_NOT_EXIST, type Tombstone, type VolumeRecord, type VolumeState } from "./volume-record.ts";
 
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 /** "ANXC": tells the file from a stranger's. */
 const APPLICATION_ID = 0x41_4e_58_43;
 const BUSY_MS = 5000;
@@ -25,6 +26,7 @@ const STEPS: readonly string[] = [
   CREATE TABLE access_key (
     id TEXT PRIMARY KEY, volume TEXT NOT NULL, secret_sha256 TEXT NOT NULL, created_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;`,
+  "ALTER TABLE volume ADD COLUMN data TEXT",
 ];
 
 export interface AccessKeyRow {
@@ -147,7 +149,7 @@ export class Catalog implements Disposable {
 
   #put(v: VolumeRecord): void {
     this.#database
-      .prepare("INSERT OR REPLACE INTO volume VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .prepare("INSERT OR REPLACE INTO volume VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .run(
         v.uuid,
         v.name,
@@ -163,6 +165,7 @@ export class Catalog implements Disposable {
         v.deletedAtMs ?? null,
         v.purgeAtMs ?? null,
         v.deletedBy ?? null,
+        v.data.kind === "directory" ? null : JSON.stringify(v.data),
       );
   }
 
@@ -197,10 +200,19 @@ function migrate(database: DatabaseSync, path: string, create: boolean): void {
     if (found > SCHEMA_VERSION) throw new AnaxError("disk.newer-format", { path, version: found, supported: SCHEMA_VERSION });
     if (numberOf("application_id") === APPLICATION_ID && found === SCHEMA_VERSION) return; // another process was first
     const empty = database.prepare("SELECT count(*) AS n FROM sqlite_schema").get()?.["n"] === 0;
-    if (!empty || !create) throw new AnaxError("disk.corrupt", { path, reason: "the file is no catalog of volumes" });
+    const older = numberOf("application_id") === APPLICATION_ID && found > 0;
+    if (!older && (!empty || !create)) throw new AnaxError("disk.corrupt", { path, reason: "the file is no catalog of volumes" });
     for (const step of STEPS.slice(found)) database.exec(step);
     database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}; PRAGMA application_id = ${APPLICATION_ID}`);
   });
+}
+
+/** Null: in its directory, as in catalogs that know nothing else. */
+function dataOf(stored: SQLOutputValue | undefined): VolumeData {
+  if (typeof stored !== "string") return IN_DIRECTORY;
+  const data = parseVolumeData(stored);
+  if (data === undefined) throw new AnaxError("disk.corrupt", { reason: "a record names no place for content that is known here" });
+  return data;
 }
 
 const recordOf = (row: Record<string, SQLOutputValue>): VolumeRecord => ({
@@ -218,4 +230,5 @@ const recordOf = (row: Record<string, SQLOutputValue>): VolumeRecord => ({
   deletedAtMs: row["deleted_ms"] === null ? undefined : Number(row["deleted_ms"]),
   purgeAtMs: row["purge_ms"] === null ? undefined : Number(row["purge_ms"]),
   deletedBy: row["deleted_by"] === null ? undefined : String(row["deleted_by"]),
+  data: dataOf(row["data"]),
 });

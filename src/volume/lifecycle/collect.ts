@@ -1,3 +1,4 @@
+import { eachLimited } from "../../base/each-limited.ts";
 import { AnaxError } from "../../base/errors.ts";
 import type { BlobStore } from "../data/blob-store.ts";
 import type { Blob } from "../meta/extents.ts";
@@ -5,6 +6,8 @@ import type { Flaw, VolumeLedger } from "../meta/ledger.ts";
 
 /** Blobs of one transaction. */
 const BATCH = 256;
+/** A store elsewhere takes its time for each of them. */
+const AT_ONCE = 16;
 /** Steps that remove what is large and has no name; each removes some gigabytes. */
 const ORPHAN_STEPS_MAX = 100_000;
 /** More strangers than this share of all objects, and than so many, mean that something else is wrong: a ledger from a backup, another volume's place. */
@@ -41,7 +44,7 @@ export async function collect({ ledger, blobs, graceMs, signal, onProgress = () 
     signal.throwIfAborted();
     const claimed = await ledger.claim({ graceMs, countMax: BATCH });
     if (claimed.length === 0) return { ...done, abandoned };
-    for (const blob of claimed) await blobs.remove(blob);
+    await eachLimited(claimed, { atOnce: AT_ONCE, signal }, (blob) => blobs.remove(blob));
     await ledger.forget(claimed.map(({ id }) => id));
     done.blobs += claimed.length;
     done.bytes += bytesOf(claimed);
@@ -122,11 +125,11 @@ export async function check({ ledger, blobs, data, signal, onProgress = () => un
   for (let after = 0; flaws.length < FLAWS_MAX;) {
     const batch = await ledger.live(after, BATCH);
     if (batch.length === 0) break;
-    for (const blob of batch) {
-      signal.throwIfAborted();
-      const flaw = await flawOf(blobs, blob, data);
-      if (flaw !== undefined) flaws.push(flaw);
-    }
+    const found: (Flaw | undefined)[] = [];
+    await eachLimited(batch, { atOnce: AT_ONCE, signal }, async (blob, _, index) => {
+      found[index] = await flawOf(blobs, blob, data);
+    });
+    flaws.push(...found.filter((flaw) => flaw !== undefined));
     after = batch.at(-1)!.id; // not empty
     done.blobs += batch.length;
     done.bytes += bytesOf(batch);

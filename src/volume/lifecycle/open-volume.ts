@@ -1,11 +1,16 @@
 import { existsSync } from "node:fs";
 import { realClock, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
+import type { InlineBlobs } from "../data/blob-store.ts";
 import { LocalBlobs } from "../data/local-blobs.ts";
+import { RemoteFiles } from "../data/staged/remote-files.ts";
+import { StagedBlobs } from "../data/staged/staged-blobs.ts";
+import type { S3Data, VolumeData } from "../data/volume-data.ts";
 import { LocalFiles } from "../data/local-files.ts";
 import type { VolumeFiles } from "../data/volume-files.ts";
 import { openSqliteVerbs } from "../meta/sqlite/sqlite-verbs.ts";
 import type { VolumeVerbs } from "../meta/verbs.ts";
+import { Catalog, mustFind } from "./catalog.ts";
 import { notifyWatchers } from "./events.ts";
 import { volumePaths } from "./volume-paths.ts";
 
@@ -29,7 +34,10 @@ export interface OpenVolumeOptions {
 
 const BUFFER_BYTES = 64 * 1024 * 1024;
 
-/** Throws `volume.unreachable` when the metadata are not there, `volume.not-exist` when the volume is deleted, `disk.newer-format`, `disk.corrupt`. */
+/**
+ * Content in a bucket is served through this machine's disk, and the bucket is not asked for anything yet. Throws `volume.unreachable` when the metadata are not there,
+ * `volume.not-exist` when the volume is deleted, `disk.newer-format`, `disk.corrupt`.
+ */
 export async function openVolume({
   dataDir,
   volumeUuid,
@@ -41,13 +49,18 @@ export async function openVolume({
   const paths = volumePaths(dataDir, volumeUuid);
   // SQLite would make an empty file; one that is missing is no proof that the volume is gone.
   if (!existsSync(paths.meta)) throw new AnaxError("volume.unreachable", { volume: volumeUuid, path: paths.meta, reason: "not there" });
-  const verbs = openSqliteVerbs({
-    path: paths.meta,
-    sessionId,
-    clock,
-    onChanges: () => notifyWatchers(paths.event, clock.wallMs()),
-  });
-  const files = new LocalFiles({ verbs, blobs: new LocalBlobs(paths.blobs), clock, bufferBytesMax, onDamage });
+  const data = dataOf(dataDir, volumeUuid);
+  await using scope = new AsyncDisposableStack();
+  const verbs = scope.use(
+    openSqliteVerbs({ path: paths.meta, sessionId, clock, onChanges: () => notifyWatchers(paths.event, clock.wallMs()) }),
+  );
+  const localFiles = (blobs: InlineBlobs): LocalFiles => new LocalFiles({ verbs, blobs, clock, bufferBytesMax, onDamage });
+  const remoteFiles = async (place: S3Data): Promise<RemoteFiles> => {
+    const blobs = await StagedBlobs.open({ data: place, volumeUuid, ...paths });
+    return new RemoteFiles({ local: localFiles(blobs), blobs, verbs, clock, onDamage });
+  };
+  const files = data.kind === "directory" ? localFiles(new LocalBlobs(paths.blobs)) : await remoteFiles(data);
+  scope.move();
   return {
     verbs,
     files,
@@ -59,4 +72,9 @@ export async function openVolume({
       }
     },
   };
+}
+
+function dataOf(dataDir: string, volumeUuid: string): VolumeData {
+  using catalog = Catalog.open(dataDir, { create: false });
+  return mustFind(catalog, volumeUuid).data;
 }

@@ -2,12 +2,12 @@ import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { realClock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
-import { LocalBlobs } from "../data/local-blobs.ts";
 import type { Flaw, LedgerCount, VolumeLedger } from "../meta/ledger.ts";
 import { openSqliteLedger } from "../meta/sqlite/sqlite-ledger.ts";
 import { openSqliteVerbs } from "../meta/sqlite/sqlite-verbs.ts";
 import { ROOT_INO, type VolumeVerbs } from "../meta/verbs.ts";
 import { check, collect, findStrangers, type Collected, type Strangers } from "./collect.ts";
+import { openBlobs } from "./open-blobs.ts";
 import { volumePaths } from "./volume-paths.ts";
 import type { VolumeRecord } from "./volume-record.ts";
 
@@ -31,7 +31,7 @@ export async function collectVolume(
 ): Promise<{ readonly collected: Collected; readonly strangers: Strangers | undefined }> {
   const { signal } = new AbortController();
   await using ledger = ledgerOf(dataDir, volume);
-  await using blobs = new LocalBlobs(volumePaths(dataDir, volume.uuid).blobs);
+  await using blobs = await openBlobs(dataDir, volume, realClock);
   const collected = await collect({ ledger, blobs, graceMs, signal, onProgress });
   return { collected, strangers: scan ? await findStrangers({ ledger, blobs, signal }, { quarantine }) : undefined };
 }
@@ -50,7 +50,7 @@ export async function checkVolume(
 ): Promise<{ readonly flaws: readonly Flaw[]; readonly repaired: number }> {
   const { signal } = new AbortController();
   await using ledger = ledgerOf(dataDir, volume);
-  await using blobs = new LocalBlobs(volumePaths(dataDir, volume.uuid).blobs);
+  await using blobs = await openBlobs(dataDir, volume, realClock);
   const flaws = await check({ ledger, blobs, data, signal, onProgress });
   if (!repair || flaws.length === 0) return { flaws, repaired: 0 };
   await ledger.recount();

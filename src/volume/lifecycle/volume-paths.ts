@@ -10,11 +10,21 @@ export interface VolumePaths {
   /** SQLite: names, inodes, extents, ledger, sessions. */
   readonly meta: string;
   readonly blobs: string;
+  /** Of a volume whose content lies elsewhere: blobs that are not there yet, and those that are kept to be read again. */
+  readonly staged: string;
+  readonly cache: string;
   /** Touched whenever clients have something to look at. */
   readonly event: string;
 }
 
 export function volumePaths(dataDir: string, uuid: string): VolumePaths {
   const dir = join(volumesDir(dataDir), uuid);
-  return { dir, meta: join(dir, "meta.sqlite"), blobs: join(dir, "blobs"), event: join(dir, "event") };
+  return {
+    dir,
+    meta: join(dir, "meta.sqlite"),
+    blobs: join(dir, "blobs"),
+    staged: join(dir, "staged"),
+    cache: join(dir, "cache"),
+    event: join(dir, "event"),
+  };
 }

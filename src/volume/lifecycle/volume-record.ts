@@ -1,3 +1,5 @@
+import type { VolumeData } from "../data/volume-data.ts";
+
 /**
  * - `active`: in use.
  * - `deleting`: marked; reads go on and changes get EROFS until `purgeAtMs`; can be undeleted.
@@ -26,6 +28,8 @@ export interface VolumeRecord {
   /** How long it can be undeleted. */
   readonly undeleteMs: number;
   readonly createdAtMs: number;
+  /** Where its content lies; for good. */
+  readonly data: VolumeData;
   /** Of the states after `active`. */
   readonly deletedAtMs: number | undefined;
   readonly purgeAtMs: number | undefined;

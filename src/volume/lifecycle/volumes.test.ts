@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { isoText, realClock, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
@@ -63,6 +64,17 @@ test("a volume is created once under its name, renamed, and found by name and uu
     assert.equal(await codeOf(() => volumes.get("v")), "volume.not-found");
     await using control = volumes.control(renamed);
     assert.deepEqual(await control.readFence(), { state: "active", epoch: 2, readOnly: true, capacityBytes: 1000, inodesMax: 0 });
+  }));
+
+test("a catalog of an earlier version is taken over, with its volumes in their directories", () =>
+  scenario(async (volumes, dataDir) => {
+    const { volume } = await volumes.create(aVolume());
+    {
+      using database = new DatabaseSync(catalogPath(dataDir));
+      database.exec("ALTER TABLE volume DROP COLUMN data; PRAGMA user_version = 1");
+    }
+    assert.deepEqual(volumes.get("v"), volume);
+    assert.deepEqual((await volumes.update("v", { owner: "ben" })).data, { kind: "directory" });
   }));
 
 test("an access key's secret is computed, not stored, and can be withdrawn", () =>

@@ -5,14 +5,15 @@ import { isoText, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { syncDirectory } from "../../disk/descriptor.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
-import { shareBlobs } from "../data/share-blobs.ts";
+import { IN_DIRECTORY, type VolumeData } from "../data/volume-data.ts";
 import type { DirectoryQuota, Session, VolumeControl } from "../meta/control.ts";
-import { cloneSqlite, liveBlobs } from "../meta/sqlite/clone.ts";
+import { cloneSqlite } from "../meta/sqlite/clone.ts";
 import { formatSqlite } from "../meta/sqlite/format.ts";
 import { openSqliteControl } from "../meta/sqlite/sqlite-control.ts";
 import type { VolumeUsage } from "../meta/verbs.ts";
 import { masterKeyOf, newKeyId, secretOf, sha256Of } from "./access-keys.ts";
 import { Catalog, mustFind } from "./catalog.ts";
+import { ContentPlace } from "./content-place.ts";
 import { notifyWatchers } from "./events.ts";
 import { checkVolume, collectVolume, countVolume, inodeOf, withVerbs, type FsckOptions, type GcOptions } from "./upkeep.ts";
 import { volumePaths, volumesDir } from "./volume-paths.ts";
@@ -31,6 +32,8 @@ export interface NewVolumeOptions {
   readonly uid: number;
   readonly gid: number;
   readonly permissions: number;
+  /** Where its content lies. Default: in its directory. */
+  readonly data?: VolumeData;
 }
 
 export interface AccessKey {
@@ -51,27 +54,30 @@ export type VolumeUpdate = Partial<
 export class Volumes {
   readonly dataDir: string;
   readonly #clock: Clock;
+  readonly #content: ContentPlace;
 
   constructor(dataDir: string, clock: Clock) {
     this.dataDir = dataDir;
     this.#clock = clock;
+    this.#content = new ContentPlace(dataDir, clock);
   }
 
-  /** Throws `input.invalid`, `volume.exists`. The metadata are there before the name is. */
+  /** Throws `input.invalid`, `volume.exists`, and `volume.unreachable` where its content cannot be written. The metadata are there before the name is. */
   async create(options: NewVolumeOptions): Promise<{ readonly volume: VolumeRecord; readonly key: AccessKey }> {
     mustBeName(options.name);
     using catalog = Catalog.open(this.dataDir, { create: true });
     const uuid = randomUUID();
     const { dir, meta, blobs } = volumePaths(this.dataDir, uuid);
-    const { name, owner, capacityBytes, inodesMax, readOnly, onDelete, undeleteMs } = options;
+    const { name, owner, capacityBytes, inodesMax, readOnly, onDelete, undeleteMs, data = IN_DIRECTORY } = options;
     mustBeFree(catalog, name);
     try {
+      await this.#content.claim({ uuid, name, data });
       mkdirSync(blobs, { recursive: true, mode: 0o750 });
       formatSqlite(meta, { ...options, uuid }, this.#clock);
       await syncDirectory(dir);
       await syncDirectory(volumesDir(this.dataDir));
       const volume: VolumeRecord = {
-        ...newRecord({ capacityBytes, inodesMax, onDelete, undeleteMs }, this.#clock.wallMs()),
+        ...newRecord({ capacityBytes, inodesMax, onDelete, undeleteMs, data }, this.#clock.wallMs()),
         uuid,
         name,
         owner,
@@ -103,6 +109,7 @@ export class Volumes {
     if (source.state === "purging") throw new AnaxError("volume.wrong-state", { volume: source.name, state: source.state, step: "clone" });
     mustBeFree(catalog, name);
     const uuid = randomUUID();
+    const { data } = source;
     const from = volumePaths(this.dataDir, source.uuid);
     const to = volumePaths(this.dataDir, uuid);
     await using control = this.control(source);
@@ -111,13 +118,15 @@ export class Volumes {
     try {
       mkdirSync(to.blobs, { recursive: true, mode: 0o750 });
       cloneSqlite({ from: from.meta, to: to.meta, uuid, readOnly });
-      const shared = await shareBlobs(from.blobs, to.blobs, liveBlobs(to.meta), new AbortController().signal);
+      await this.#content.claim({ uuid, name, data });
+      const shared = await this.#content.share(source, { uuid, data });
       await syncDirectory(to.dir);
       await syncDirectory(volumesDir(this.dataDir));
       const volume: VolumeRecord = { ...newRecord(source, this.#clock.wallMs()), uuid, name, owner, readOnly };
       catalog.insert(volume);
       return { volume, key: this.#addKey(catalog, uuid), shared };
     } catch (error) {
+      await this.#content.remove({ uuid, data }).catch(() => undefined); // the first failure is the one to tell
       await rm(to.dir, { recursive: true, force: true });
       throw error instanceof AnaxError ? error : diskErrorOf(error, { dir: to.dir });
     } finally {
@@ -284,6 +293,7 @@ export class Volumes {
     const purging = state === volume.state ? volume : await this.#apply(catalog, volume, { ...volume, state });
     if (purging === volume) await this.#fence(volume); // whoever was here before may have been killed in between
     const { dir } = volumePaths(this.dataDir, volume.uuid);
+    await this.#content.remove(volume);
     try {
       await rm(dir, { recursive: true, force: true });
     } catch (error) {
@@ -310,7 +320,13 @@ export class Volumes {
 
 /** What is the same for all that begin. */
 const newRecord = (
-  { capacityBytes, inodesMax, onDelete, undeleteMs }: Pick<VolumeRecord, "capacityBytes" | "inodesMax" | "onDelete" | "undeleteMs">,
+  {
+    capacityBytes,
+    inodesMax,
+    onDelete,
+    undeleteMs,
+    data,
+  }: Pick<VolumeRecord, "capacityBytes" | "inodesMax" | "onDelete" | "undeleteMs" | "data">,
   createdAtMs: number,
 ): Omit<VolumeRecord, "uuid" | "name" | "owner" | "readOnly"> => ({
   state: "active",
@@ -319,6 +335,7 @@ const newRecord = (
   inodesMax,
   onDelete,
   undeleteMs,
+  data,
   createdAtMs,
   deletedAtMs: undefined,
   purgeAtMs: undefined,

@@ -46,6 +46,8 @@ export interface VolumeLedger extends AsyncDisposable {
   known(ids: readonly number[]): Promise<ReadonlySet<number>>;
   /** Blobs that files refer to, in order of their ids, after `afterId`. */
   live(afterId: number, countMax: number): Promise<readonly Blob[]>;
+  /** All blobs that were ever entered and are not forgotten, in whatever state, in order of their ids, after `afterId`. */
+  entered(afterId: number, countMax: number): Promise<readonly Blob[]>;
   /** Removes a part of what is large, has no name and is open nowhere; false when nothing of it is left. */
   removeOrphans(): Promise<boolean>;
   count(): Promise<LedgerCount>;

@@ -71,6 +71,10 @@ class SqliteLedger implements VolumeLedger {
     return this.#read(() => this.#blobs("state = ? AND id > ?", [BLOB_LIVE, afterId], countMax));
   }
 
+  entered(afterId: number, countMax: number): Promise<readonly Blob[]> {
+    return this.#read(() => this.#blobs("id > ?", [afterId], countMax));
+  }
+
   async removeOrphans(): Promise<boolean> {
     this.#verbs ??= openSqliteVerbs({ path: this.#path, sessionId: COLLECTOR, clock: this.#clock });
     return this.#verbs.removeOrphans();
