@@ -1,6 +1,7 @@
 // What is fixed about a download: `anax get` of one byte from start to exit, beside `node -e 0` and curl; and 1,000 files of 16 KiB in one
 // recursive get, beside `cp -r` and curl. The daemon runs already, with a scheduler in the same process (`anax up`); its disk is a real one.
-// Flags: --runs 20 --files 1000 --rounds 3. Prints a table for people on standard error and one line of JSON.
+// A daemon runs for months, so the trees are measured when it has brought some already: --warm says how many of each kind, and what the very first of them
+// took is told as well. Flags: --runs 20 --files 1000 --rounds 3 --warm 2. Prints a table for people on standard error and one line of JSON.
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -19,11 +20,12 @@ const { values: flags } = parseArgs({
     runs: { type: "string", default: "20" },
     files: { type: "string", default: "1000" },
     rounds: { type: "string", default: "3" },
+    warm: { type: "string", default: "2" },
     // Below the home of temporary files, unless another disk is to be measured.
     directory: { type: "string", default: tmpdir() },
   },
 });
-const [runs, files, rounds] = [Number(flags.runs), Number(flags.files), Number(flags.rounds)];
+const [runs, files, rounds, warm] = [Number(flags.runs), Number(flags.files), Number(flags.rounds), Number(flags.warm)];
 const FILE_BYTES = 16 * 1024;
 
 await using scope = new AsyncDisposableStack();
@@ -70,13 +72,21 @@ const s3Flags = [
 ];
 const list = join(directory, "curl-list");
 writeFileSync(list, readdirSync(join(root, "many")).map(curlEntry).join("\n"));
+const anaxTrees = (what: string) => ({
+  anaxFile: (run: number) => get(`file://${root}/many/`, "anaxFile", "--recursive", "--tag", `${what}-file-${run}`),
+  anaxS3: (run: number) => get("s3://bucket/", "anaxS3", "--recursive", "--tag", `${what}-s3-${run}`, ...s3Flags),
+});
+const before = inTurns(warm, anaxTrees("warm"));
 const trees = inTurns(rounds, {
   cp: () => ["cp", "-r", join(root, "many"), tree("cp")],
   curl: () => ["curl", "-s", "-f", "--parallel", "--create-dirs", "-K", list],
-  anaxFile: (run) => get(`file://${root}/many/`, "anaxFile", "--recursive", "--tag", `file-${run}`),
-  anaxS3: (run) => get("s3://bucket/", "anaxS3", "--recursive", "--tag", `s3-${run}`, ...s3Flags),
+  ...anaxTrees("measured"),
 });
-const filesPerSecond = Object.fromEntries(Object.entries(trees).map(([name, all]) => [name, Math.round((files / median(all)) * 1000)]));
+const perSecond = (tookMs: number): number => Math.round((files / tookMs) * 1000);
+const filesPerSecond = Object.fromEntries(Object.entries(trees).map(([name, all]) => [name, perSecond(median(all))]));
+const firstFilesPerSecond = Object.fromEntries(
+  Object.entries(before).flatMap(([name, [first]]) => (first === undefined ? [] : [[name, perSecond(first)]])),
+);
 
 const ratios = {
   /** Of a start: how much longer than Node alone, and than curl. */
@@ -90,9 +100,27 @@ const ratios = {
   s3TreeToCurl: ratio(filesPerSecond["anaxS3"], filesPerSecond["curl"]),
 };
 for (const [name, value] of Object.entries(ms)) console.error(`${name.padEnd(10)} ${value.toFixed(1)} ms`);
-for (const [name, value] of Object.entries(filesPerSecond)) console.error(`${name.padEnd(10)} ${value} files/s`);
+console.error(`${warm} trees of ${files} files of each kind were brought before those that are measured`);
+for (const [name, value] of Object.entries(filesPerSecond)) {
+  const first = firstFilesPerSecond[name];
+  console.error(`${name.padEnd(10)} ${value} files/s${first === undefined ? "" : `, the first of a new daemon ${first}`}`);
+}
 console.error(JSON.stringify(ratios));
-console.log(JSON.stringify({ bench: "cli/get", runs, files, fileBytes: FILE_BYTES, ms, filesPerSecond, ratios, starts, trees }));
+console.log(
+  JSON.stringify({
+    bench: "cli/get",
+    runs,
+    files,
+    fileBytes: FILE_BYTES,
+    warm,
+    ms,
+    filesPerSecond,
+    firstFilesPerSecond,
+    ratios,
+    starts,
+    trees,
+  }),
+);
 
 /** Milliseconds of each run of each command, a busy neighbour hitting all of them alike. */
 function inTurns(count: number, commands: Readonly<Record<string, (run: number) => readonly string[]>>): Record<string, number[]> {

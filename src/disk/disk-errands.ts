@@ -2,6 +2,7 @@ import {
   chmodSync,
   closeSync,
   constants,
+  fchmodSync,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -25,8 +26,11 @@ export interface DiskErrands {
   make: { readonly of: { readonly path: string; readonly lengthBytes: number; readonly mode: number }; readonly gives: number };
   /** Makes a file that was not there, with all of its content, and its directory where that is missing. */
   keep: { readonly of: { readonly path: string; readonly bytes: Uint8Array; readonly mode: number }; readonly gives: undefined };
-  /** Makes the content and the name of a file durable, and gives the file its mode. Without `fd` it is opened for that. */
-  seal: { readonly of: { readonly path: string; readonly fd: number | undefined; readonly mode: number }; readonly gives: undefined };
+  /** Makes the content and the name of a file durable, and gives the file its mode, unless it has it. Without `fd` it is opened for that. */
+  seal: {
+    readonly of: { readonly path: string; readonly fd: number | undefined; readonly mode: number | undefined };
+    readonly gives: undefined;
+  };
   link: { readonly of: { readonly from: string; readonly to: string }; readonly gives: undefined };
   /** Reads a whole regular file of at most `bytesMax` that really lies below one of the directories `below`. Returns undefined for anything else. */
   read: {
@@ -61,6 +65,7 @@ export const DISK_ERRANDS: { readonly [Name in DiskErrandName]: (of: DiskErrands
   keep({ path, bytes, mode }) {
     const fd = openFresh(path, mode);
     try {
+      if ((mode & process.umask()) !== 0) fchmodSync(fd, mode);
       for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at, at);
     } catch (error) {
       unlinkSync(path);
@@ -73,7 +78,7 @@ export const DISK_ERRANDS: { readonly [Name in DiskErrandName]: (of: DiskErrands
     if (fd === undefined) flush(path, fdatasyncSync);
     else fdatasyncSync(fd);
     flush(dirname(path), fsyncSync);
-    chmodSync(path, mode);
+    if (mode !== undefined) chmodSync(path, mode);
   },
   link({ from, to }) {
     linkSync(from, to);

@@ -37,8 +37,10 @@ test("a file is kept with its content, once, and sealed without being open", asy
   const bytes = Buffer.from("content");
   keep({ path, bytes, mode: MODE });
   assert.throws(() => keep({ path, bytes: Buffer.from("other"), mode: MODE }), { code: "EEXIST" });
-  seal({ path, fd: undefined, mode: 0o444 });
   assert.equal(readFileSync(path, "utf8"), "content");
+  seal({ path, fd: undefined, mode: undefined });
+  assert.equal(statSync(path).mode & 0o777, MODE);
+  seal({ path, fd: undefined, mode: 0o444 });
   assert.equal(statSync(path).mode & 0o777, 0o444);
   assert.throws(() => seal({ path: `${path}-2`, fd: undefined, mode: 0o444 }), { code: "ENOENT", syscall: "open" });
 });

@@ -1,4 +1,4 @@
-import { close, openSync, constants } from "node:fs";
+import { chmodSync, close, openSync, constants } from "node:fs";
 import { chmod, mkdir, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { openDescriptor, preparedOrGone, resize, readFully, syncData, syncDirectory } from "../../disk/descriptor.ts";
@@ -19,8 +19,8 @@ export class OpenFiles {
   /** How all of them are written to: they lie on one disk. */
   readonly writes: QuickWrites;
   readonly thread: DiskThread | undefined;
-  /** Where files are made durable, which takes the disk's time and not the processor's, so that others need not wait for it. */
-  readonly flusher: DiskThread | undefined;
+  readonly #flushers: readonly DiskThread[];
+  #turns = 0;
   readonly #max: number;
   readonly #files = new Set<ContentFile>(); // in order of use
 
@@ -28,16 +28,24 @@ export class OpenFiles {
     readonly max: number;
     readonly clock: Clock;
     readonly thread: DiskThread | undefined;
-    readonly flusher: DiskThread | undefined;
+    readonly flushers: readonly DiskThread[];
   }) {
     this.#max = options.max;
-    this.flusher = options.flusher;
+    this.#flushers = options.flushers;
     this.writes = new QuickWrites(options.clock);
     this.thread = options.thread;
   }
 
   get size(): number {
     return this.#files.size;
+  }
+
+  /**
+   * Where the next file is made durable. That takes the disk's time and not the processor's, so nobody else waits for it; and of those who wait side by
+   * side, one commit of the file system's journal serves all.
+   */
+  get flusher(): DiskThread | undefined {
+    return this.#flushers[this.#turns++ % this.#flushers.length];
   }
 
   used(file: ContentFile): void {
@@ -88,14 +96,20 @@ export class ContentFile {
     this.#open.used(this);
   }
 
-  /** Makes the file with all of its content, as `create` and `write` do. Throws `disk.full`, `disk.io`. */
+  /**
+   * Makes the file with all of its content, as `create` and `write` do. With its last mode from the start: to change that after a flush takes a file system
+   * as long as to make a file. Throws `disk.full`, `disk.io`.
+   */
   async fill(bytes: Uint8Array): Promise<void> {
-    const keeping = this.#open.thread?.tryRun("keep", { path: this.path, bytes, mode: WRITABLE_MODE });
+    const keeping = this.#open.thread?.tryRun("keep", { path: this.path, bytes, mode: FINISHED_MODE });
     const kept = await keeping?.then(
       () => true,
       () => false, // whatever is in its way, the long way finds out and says
     );
-    if (kept === true) return;
+    if (kept === true) {
+      this.#writable = false;
+      return;
+    }
     await this.create(bytes.length);
     await this.write(bytes, 0);
   }
@@ -118,12 +132,23 @@ export class ContentFile {
   /** Valid as long as the file is held. Throws `disk.io`. */
   get fd(): number {
     try {
-      this.#fd ??= openSync(this.path, this.#writable ? "r+" : "r"); // one short call on a local disk; waiting would make `fd` a promise for all
+      this.#fd ??= this.#opened();
     } catch (error) {
       throw diskErrorOf(error, { path: this.path });
     }
     this.#open.used(this);
     return this.#fd;
+  }
+
+  /** One short call on a local disk; waiting would make `fd` a promise for all. */
+  #opened(): number {
+    try {
+      return openSync(this.path, this.#writable ? "r+" : "r");
+    } catch (error) {
+      if (systemCodeOf(error) !== "EACCES" || !this.#writable) throw error;
+      chmodSync(this.path, WRITABLE_MODE); // it was complete once, which was not recorded any more
+      return openSync(this.path, "r+");
+    }
   }
 
   get busy(): boolean {
@@ -168,7 +193,7 @@ export class ContentFile {
   async seal(): Promise<void> {
     using _ = this.hold();
     if (this.#lost !== undefined) throw this.#lost;
-    const sealing = this.#open.flusher?.tryRun("seal", { path: this.path, fd: this.#fd, mode: FINISHED_MODE });
+    const sealing = this.#open.flusher?.tryRun("seal", { path: this.path, fd: this.#fd, mode: this.#writable ? FINISHED_MODE : undefined });
     try {
       if (sealing !== undefined) await sealing;
       else await this.#sealed();
@@ -196,7 +221,7 @@ export class ContentFile {
   async #sealed(): Promise<void> {
     const ends = await Promise.allSettled([this.#flush(), syncDirectory(dirname(this.path))]); // the descriptor is held until both are through
     for (const end of ends) if (end.status === "rejected") throw end.reason;
-    await chmod(this.path, FINISHED_MODE);
+    if (this.#writable) await chmod(this.path, FINISHED_MODE);
   }
 
   async #flush(): Promise<void> {
