@@ -1,10 +1,10 @@
 import type { Log } from "../../base/log.ts";
 import type { Register } from "../../register/register.ts";
 import type { Client } from "../clients/client.ts";
-import { admissionOf, type Admission, type Fence } from "../slots/admission.ts";
+import { admissionOf, type Admission, type Arrival, type Fence } from "../slots/admission.ts";
 import { withinCluster } from "../slots/ownership.ts";
 import { SLOT_COUNT } from "../keyspace/key-slot.ts";
-import { EMPTY_MAP, type SlotMap, type SlotRange } from "../slots/slot-map.ts";
+import { EMPTY_MAP, type SlotMap } from "../slots/slot-map.ts";
 import type { Store } from "../store.ts";
 import { NO_MEMBERS, type Introduction, type Member, type Members } from "./members.ts";
 
@@ -49,7 +49,7 @@ export class ClusterNode {
   /** Resolves when what has to survive is on disk. */
   persist: () => Promise<void> = () => Promise.resolve();
   #fences: readonly Fence[] = [];
-  #arriving: readonly SlotRange[] = [];
+  #arriving: readonly Arrival[] = [];
   /** Numbers of owners by slot; 0: nobody. */
   #owners = new Uint16Array(SLOT_COUNT);
   #names: string[] = [""];
@@ -127,8 +127,8 @@ export class ClusterNode {
   }
 
   /** Slots that the register gave to this node, and that are not in place yet. */
-  setArriving(ranges: readonly SlotRange[]): void {
-    this.#arriving = ranges;
+  setArriving(arrivals: readonly Arrival[]): void {
+    this.#arriving = arrivals;
     this.settle();
   }
 

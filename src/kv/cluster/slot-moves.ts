@@ -54,7 +54,7 @@ const sideOf = (node: ClusterNode, keeper: ClusterKeeper): ClusterSide => ({
     if (node.map.epoch > epoch) void keeper.tellNews();
   },
   setFences: (fences) => node.setFences(fences),
-  setArriving: (ranges) => node.setArriving(ranges),
+  setArriving: (arrivals) => node.setArriving(arrivals),
 });
 
 /** Keys of slots that a job of this node has given away before it ended: the map that was just read says so. */

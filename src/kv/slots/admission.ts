@@ -8,13 +8,18 @@ export interface Fence extends SlotRange {
   readonly readsToo: boolean;
 }
 
+/** Slots that the register gave, or may give, to this node, and that are not in place yet. */
+export interface Arrival extends SlotRange {
+  /** Commands wait; or get TRYAGAIN. */
+  readonly waits: boolean;
+}
+
 export interface AdmissionFacts {
   readonly self: string;
   readonly map: SlotMap;
   readonly fences: readonly Fence[];
   readonly leaseHolds: boolean;
-  /** Slots that the register gave to this node, and that are not in place yet. */
-  readonly arriving: readonly SlotRange[];
+  readonly arriving: readonly Arrival[];
 }
 
 export type Admission =
@@ -28,7 +33,8 @@ export function admissionOf(facts: AdmissionFacts, slot: number, writes: boolean
   if (owner !== facts.self) return { kind: "moved", owner };
   if (!facts.leaseHolds) return { kind: "clusterDown" };
   const here = { start: slot, end: slot };
-  if (facts.arriving.some((range) => overlaps(range, here))) return { kind: "tryAgain" };
+  const arrival = facts.arriving.find((range) => overlaps(range, here));
+  if (arrival !== undefined) return { kind: arrival.waits ? "wait" : "tryAgain" };
   const fence = facts.fences.find((range) => overlaps(range, here) && (writes || range.readsToo));
   if (fence === undefined) return { kind: "serve" };
   return { kind: fence.waits ? "wait" : "tryAgain" };

@@ -205,7 +205,9 @@ export class NodeModel {
         map: this.map,
         leaseHolds: this.leaseHolds(),
         fences: this.#fenceList(),
-        arriving: [...this.targets.values()].filter(({ state }) => "deadlineMs" in state).flatMap(({ move }) => move.ranges),
+        arriving: [...this.targets.values()]
+          .filter(({ state }) => "deadlineMs" in state)
+          .flatMap(({ move }) => move.ranges.map((range) => ({ ...range, waits: false }))),
       },
       slot,
       writes,

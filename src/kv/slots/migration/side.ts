@@ -1,9 +1,9 @@
 import type { Log } from "../../../base/log.ts";
 import type { Register } from "../../../register/register.ts";
 import type { Store } from "../../store.ts";
-import type { Fence } from "../admission.ts";
+import type { Arrival, Fence } from "../admission.ts";
 import { claimSlots, readSlotMap } from "../ownership.ts";
-import { piecesOf, type SlotMap, type SlotRange } from "../slot-map.ts";
+import { piecesOf, type SlotMap } from "../slot-map.ts";
 import type { Failpoints } from "./failpoints.ts";
 import type { LinkTarget } from "./link.ts";
 import type { Records, StoredRecord } from "./records.ts";
@@ -21,7 +21,7 @@ export interface ClusterSide {
   addressOf(node: string): LinkTarget | undefined;
   learnMap(map: SlotMap): void;
   setFences(fences: readonly Fence[]): void;
-  setArriving(ranges: readonly SlotRange[]): void;
+  setArriving(arrivals: readonly Arrival[]): void;
 }
 
 /** What both sides of a migration have at hand. */

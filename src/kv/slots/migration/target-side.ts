@@ -43,6 +43,10 @@ export class TargetSide {
   readonly #staged = new Map<string, Staged>();
   /** Files of attempts that were given up; they go once no record names them. */
   readonly #trash = new Map<string, readonly StagingFile[]>();
+  /** By job, since when the register says that the slots are this node's. */
+  readonly #decidedMs = new Map<string, number>();
+  /** Jobs for whose slots commands do not wait any more. */
+  #late: ReadonlySet<string> = new Set();
   /** Slots of other jobs, which cannot be moved now. */
   readonly #busy: (ranges: readonly SlotRange[], but: string) => boolean;
 
@@ -131,6 +135,35 @@ export class TargetSide {
 
   tick(): void {
     for (const [job, one] of this.jobs) if (isOpen(one)) this.step(job, { kind: "tick" });
+    const late = this.#lateJobs();
+    if (late.size === this.#late.size && [...late].every((job) => this.#late.has(job))) return;
+    this.#late = late;
+    this.#tellArrivals();
+  }
+
+  /** Commands for slots that are this node's wait until they are in place, as long as they wait for a fence. */
+  #lateJobs(): ReadonlySet<string> {
+    const { cluster, limits } = this.#parts;
+    const [nowMs, late] = [this.#nowMs(), new Set<string>()];
+    for (const [job, one] of this.jobs) {
+      const isDecided = isOpen(one) && one.move.ranges.some(({ start }) => cluster.ownerOf(start) === cluster.id);
+      if (!isDecided) {
+        this.#decidedMs.delete(job);
+        continue;
+      }
+      const sinceMs = this.#decidedMs.get(job) ?? nowMs;
+      this.#decidedMs.set(job, sinceMs);
+      if (nowMs - sinceMs >= limits.pauseMs) late.add(job);
+    }
+    return late;
+  }
+
+  #tellArrivals(): void {
+    const open = [...this.jobs.values()].filter(isOpen);
+    const arrivals = open.flatMap(({ move: { job, ranges } }) =>
+      ranges.map(({ start, end }) => ({ start, end, waits: !this.#late.has(job) })),
+    );
+    this.#parts.cluster.setArriving(arrivals);
   }
 
   statuses(): MigrationStatus[] {
@@ -145,14 +178,14 @@ export class TargetSide {
   }
 
   #take({ next, effects }: TargetStep, before?: string): void {
-    const { failpoints, log, changed, cluster } = this.#parts;
+    const { failpoints, log, changed } = this.#parts;
     const { job } = next.move;
     const { kind } = next.state;
     this.jobs.set(job, next);
     if (before !== kind) {
       log.info("slots.target", { job, attempt: next.attempt, state: kind, from: next.move.from, error: next.lastError });
       failpoints.pass(`target.${kind}.before`);
-      cluster.setArriving([...this.jobs.values()].filter(isOpen).flatMap(({ move }) => move.ranges));
+      this.#tellArrivals();
     }
     for (const effect of effects) this.#do(next, effect);
     if (before === kind) return;
