@@ -1,7 +1,10 @@
+import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { loadStreamedWrites } from "../../disk/streamed-writes.ts";
 import { temporaryDirectory } from "../../../test/kit/temporary-directory.ts";
-import { blobStoreConformance } from "./blob-store.conformance.ts";
+import { aBlob, blobStoreConformance } from "./blob-store.conformance.ts";
 import { LocalBlobs } from "./local-blobs.ts";
 
 blobStoreConformance("a directory", async () => {
@@ -14,4 +17,23 @@ blobStoreConformance("a directory", async () => {
     },
     [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose](),
   };
+});
+
+test("many large blobs that were passed on to the disk are read back, also by who did not write them", async () => {
+  await using dir = await temporaryDirectory();
+  await using writer = new LocalBlobs(dir.path, { streamed: await loadStreamedWrites() });
+  const written = Array.from({ length: 12 }, (_, index) => {
+    const bytes = Buffer.alloc(1 << 20, index + 1);
+    const blob = aBlob(100 + index, bytes);
+    writer.put(blob, [bytes]);
+    return { blob, bytes };
+  });
+  writer.sync(written.map(({ blob }) => blob));
+  await using other = new LocalBlobs(dir.path);
+  for (const store of [writer, other])
+    for (const { blob, bytes } of written) {
+      const into = Buffer.alloc(blob.bytes);
+      store.read(blob, 0, into);
+      assert.ok(into.equals(bytes));
+    }
 });

@@ -5,14 +5,22 @@ import { dirname, join } from "node:path";
 import { realClock } from "../../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../../base/errors.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
+import type { StreamedWrites } from "../../disk/streamed-writes.ts";
 import type { Blob } from "../meta/extents.ts";
 import { blobIdOf, directoryOf, objectNameOf, type BlobStore, type InlineBlobs, type StoredObject } from "./blob-store.ts";
+
+/** Smaller ones the kernel writes better together, some seconds later. */
+const STREAMED_BYTES_MIN = 1024 * 1024;
+/** By then the disk has mostly got the oldest of them. */
+const FRESH_MAX = 8;
 
 export interface LocalBlobsOptions {
   /** Descriptors that stay open. */
   readonly openMax?: number;
   /** Whether a file's time tells when it was last opened to be read. */
   readonly touches?: boolean;
+  /** Large blobs go on to the disk, and out of memory, while more are written. */
+  readonly streamed?: StreamedWrites | undefined;
 }
 
 interface OpenBlob {
@@ -29,11 +37,15 @@ export class LocalBlobs implements BlobStore, InlineBlobs {
   readonly #touches: boolean;
   readonly #open = new Map<number, OpenBlob>();
   readonly #made = new Set<string>();
+  readonly #streamed: StreamedWrites | undefined;
+  /** Large blobs that were written last, and whose memory is not given up yet. */
+  readonly #fresh: number[] = [];
 
-  constructor(dir: string, { openMax = 256, touches = false }: LocalBlobsOptions = {}) {
+  constructor(dir: string, { openMax = 256, touches = false, streamed }: LocalBlobsOptions = {}) {
     this.#dir = dir;
     this.#openMax = openMax;
     this.#touches = touches;
+    this.#streamed = streamed;
   }
 
   put(blob: Blob, parts: readonly Uint8Array[]): void {
@@ -44,6 +56,7 @@ export class LocalBlobs implements BlobStore, InlineBlobs {
       this.#forget(blob.id);
       this.#remember({ fd, blob, unsynced: true });
       writeAll(fd, parts);
+      if (blob.bytes >= STREAMED_BYTES_MIN) this.#passOn(blob.id, fd);
     } catch (error) {
       this.#forget(blob.id);
       throw diskErrorOf(error, { path });
@@ -163,6 +176,16 @@ export class LocalBlobs implements BlobStore, InlineBlobs {
       closeSync(fd);
       throw error;
     }
+  }
+
+  /** Who writes much is not to wait for all of it at the end; and the kernel caches the content of a mounted file in the mount, so that a second copy is only in the way. */
+  #passOn(id: number, fd: number): void {
+    if (this.#streamed === undefined) return;
+    this.#streamed.begin(fd);
+    this.#fresh.push(id);
+    if (this.#fresh.length <= FRESH_MAX) return;
+    const oldest = this.#open.get(this.#fresh.shift()!); // not empty
+    if (oldest !== undefined) this.#streamed.drop(oldest.fd);
   }
 
   #make(dir: string): void {

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { realClock, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
+import { loadStreamedWrites } from "../../disk/streamed-writes.ts";
 import type { InlineBlobs } from "../data/blob-store.ts";
 import { LocalBlobs } from "../data/local-blobs.ts";
 import { RemoteFiles } from "../data/staged/remote-files.ts";
@@ -59,7 +60,8 @@ export async function openVolume({
     const blobs = await StagedBlobs.open({ data: place, volumeUuid, ...paths });
     return new RemoteFiles({ local: localFiles(blobs), blobs, verbs, clock, onDamage });
   };
-  const files = data.kind === "directory" ? localFiles(new LocalBlobs(paths.blobs)) : await remoteFiles(data);
+  const files =
+    data.kind === "directory" ? localFiles(new LocalBlobs(paths.blobs, { streamed: await loadStreamedWrites() })) : await remoteFiles(data);
   scope.move();
   return {
     verbs,
