@@ -5,6 +5,7 @@ import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { BodyChunks } from "./body.ts";
 import type { SourceConfig } from "./config.ts";
+import { escape } from "./s3-get.ts";
 import type { Exchange, Transport } from "./transport.ts";
 import type { ObjectStorage, SourceRequest } from "./types.ts";
 
@@ -57,7 +58,7 @@ export class S3Clients {
 const CLIENTS_MAX = 64;
 
 /** What the request says, completed by the settings; keys of the settings never go to an endpoint that a request chose. */
-function storageOf(config: SourceConfig, given: ObjectStorage): ObjectStorage {
+export function storageOf(config: SourceConfig, given: ObjectStorage): ObjectStorage {
   const ours = given.endpoint === undefined || given.endpoint === config.s3Endpoint;
   const located = { ...given, endpoint: given.endpoint ?? config.s3Endpoint };
   if (given.accessKeyId !== undefined || !ours) return located;
@@ -112,10 +113,6 @@ function urlOf(request: LibraryRequest): URL {
   );
   return new URL(`${request.protocol}//${request.hostname}${port}${request.path}${query.length === 0 ? "" : `?${query.join("&")}`}`);
 }
-
-/** As the signature counts it: everything but the unreserved characters of RFC 3986. */
-const escape = (text: string): string =>
-  encodeURIComponent(text).replaceAll(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
 
 /** Listings and errors, which the library collects in memory, within a limit. */
 async function* document(parts: S3Parts, request: LibraryRequest, body: Readable, signal: AbortSignal): AsyncGenerator<Uint8Array> {

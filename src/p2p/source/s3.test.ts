@@ -51,6 +51,23 @@ test("a wrong secret and an unknown key are source.forbidden with the service's 
 
 const request = (s3: { readonly endpoint: string }, url: string) => aRequest(url, { objectStorage: { endpoint: s3.endpoint, ...KEYS } });
 
+test("an object, or a range of it, takes one request that is signed right, whatever its key looks like", async () => {
+  const keys = ["a b", "ü+(1)*'!", "x/y//z~", "50%&=?"];
+  const content = "0123456789";
+  await using s3 = await startS3Origin({
+    buckets: { bucket: Object.fromEntries(keys.map((key) => [key, content])) },
+    credentials: { ...KEYS, sessionToken: "token" },
+  });
+  await using sources = aSources();
+  for (const [place, key] of keys.entries()) {
+    const url = `s3://bucket/${key.split("/").map(encodeURIComponent).join("/")}`;
+    const wanted = aRequest(url, { objectStorage: { endpoint: s3.endpoint, ...KEYS, sessionToken: "token" } });
+    const body = await sources.read(place % 2 === 0 ? wanted : { ...wanted, range: { start: 2, length: 3 } });
+    assert.equal((await bytesOf(body)).toString(), place % 2 === 0 ? content : "234");
+    assert.equal(s3.origin.requests.length, place + 1, key);
+  }
+});
+
 test("a missing bucket is source.not-found and named", async () => {
   await using s3 = await startBucket();
   await using sources = aSources();

@@ -4,8 +4,9 @@ import { AnaxError } from "../../base/errors.ts";
 import { formatHttpDate } from "../../base/http-date.ts";
 import { formatRange, type ByteRange } from "../../wire/http/range.ts";
 import { BodyChunks } from "./body.ts";
-import { lengthsOf, shownUrl, statusError } from "./failures.ts";
-import { S3Clients, type S3Parts } from "./s3-client.ts";
+import { lengthsOf, shownUrl, statusError, type ReplyHead } from "./failures.ts";
+import { S3Clients, storageOf, type S3Parts } from "./s3-client.ts";
+import { getObject } from "./s3-get.ts";
 import type { Source, SourceBody, SourceEntry, SourceRequest, SourceStat } from "./types.ts";
 
 /** `s3://bucket/key` (percent-encoded; `?versionId=` selects a version) of Amazon S3 and what speaks its interface. */
@@ -55,16 +56,25 @@ async function read(s3: S3, request: SourceRequest & { readonly range?: ByteRang
   const place = parseS3Url(request.url);
   if (isDirectory(place)) throw new AnaxError("source.refused", { url: shownUrl(request.url), reason: "a directory has no content" });
   const { range } = request;
+  const storage = storageOf(s3.parts.config, request.objectStorage ?? {});
+  const direct = place.versionId === undefined ? await getObject(s3.parts, { ...place, range, storage, request }) : undefined;
+  if (direct !== undefined) return bodyOf(s3, request, { ...direct, headers: namedOf(direct.headers) });
   const { GetObjectCommand } = await import("@aws-sdk/client-s3");
   const reply = await send(s3, request, (client, options) =>
     client.send(new GetObjectCommand({ ...objectOf(place), ...(range !== undefined && { Range: formatRange(range) }) }), options),
   );
   const body = reply.Body;
   if (!(body instanceof Readable)) throw new AnaxError("internal", { reason: "the S3 library gave no stream" });
+  return bodyOf(s3, request, { status: reply.$metadata.httpStatusCode ?? 200, headers: headersOf(reply), body });
+}
+
+function bodyOf(
+  s3: S3,
+  request: SourceRequest & { readonly range?: ByteRange | undefined },
+  { status, headers: responseHeader, body }: ReplyHead & { readonly body: Readable },
+): SourceBody {
   try {
-    const responseHeader = headersOf(reply);
-    const status = reply.$metadata.httpStatusCode ?? 200;
-    const { contentLength, totalLength } = lengthsOf(request.url, range, { status, headers: responseHeader });
+    const { contentLength, totalLength } = lengthsOf(request.url, request.range, { status, headers: responseHeader });
     const { clock, config, onBytes } = s3.parts;
     const watched = { clock, idleTimeoutMs: config.idleTimeoutMs, onBytes, signal: request.signal };
     const chunks = new BodyChunks(body, { ...watched, url: request.url, expectedBytes: contentLength });
@@ -149,8 +159,26 @@ function s3Error(url: string, thrown: unknown): unknown {
   return new AnaxError(code, { ...details, reason }, { cause: thrown });
 }
 
+/** Headers that say what content is; the others are about the reply. */
+const CONTENT_HEADERS = [
+  "cache-control",
+  "content-disposition",
+  "content-encoding",
+  "content-language",
+  "content-length",
+  "content-range",
+  "content-type",
+  "etag",
+  "last-modified",
+  "x-amz-version-id",
+] as const;
+
+function namedOf(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(CONTENT_HEADERS.flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]]])));
+}
+
 function headersOf(reply: HeadObjectCommandOutput | GetObjectCommandOutput): Readonly<Record<string, string>> {
-  const headers: Record<string, string | undefined> = {
+  const headers: Record<(typeof CONTENT_HEADERS)[number], string | undefined> = {
     "cache-control": reply.CacheControl,
     "content-disposition": reply.ContentDisposition,
     "content-encoding": reply.ContentEncoding,

@@ -1,0 +1,89 @@
+import { createHash, createHmac } from "node:crypto";
+import { isoText } from "../../base/clock.ts";
+import type { ByteRange } from "../model/types.ts";
+import { formatRange } from "../../wire/http/range.ts";
+import { statusError } from "./failures.ts";
+import type { S3Parts } from "./s3-client.ts";
+import type { Reply } from "./transport.ts";
+import type { ObjectStorage, SourceRequest } from "./types.ts";
+
+/** An object at a service whose address and keys are known. */
+interface Wanted {
+  readonly bucket: string;
+  readonly key: string;
+  readonly range: ByteRange | undefined;
+  readonly storage: ObjectStorage;
+  readonly request: SourceRequest;
+}
+
+/** Of an empty body. */
+const NO_CONTENT = createHash("sha256").digest("hex");
+
+/**
+ * GetObject with one signed request, for the many small objects of a tree: the library's way there and back costs a multiple of that. Undefined: this one
+ * is the library's, which also knows what to make of a service that refuses (another region, another clock) and why. Throws as the transport does, and
+ * `source.bad-status`.
+ */
+export async function getObject({ transport, clock, config }: S3Parts, wanted: Wanted): Promise<Reply | undefined> {
+  const { bucket, key, range, storage, request } = wanted;
+  const { endpoint, accessKeyId, accessKeySecret } = storage;
+  if (endpoint === undefined || accessKeyId === undefined || accessKeySecret === undefined || !URL.canParse(endpoint)) return undefined;
+  const path = `/${[bucket, ...key.split("/")].map(escape).join("/")}`;
+  const url = new URL(path, endpoint);
+  // What `URL` folds (`..`) or an address with a path of its own would be signed as something else.
+  if (url.pathname !== path || new URL(endpoint).pathname !== "/") return undefined;
+  const headers = signed({
+    url,
+    region: storage.region ?? config.s3Region,
+    keys: { accessKeyId, accessKeySecret, sessionToken: storage.sessionToken },
+    date: isoText(clock.wallMs()).replaceAll(/[-:]|\.\d+/g, ""),
+  });
+  const reply = await transport.exchange({
+    url,
+    method: "GET",
+    headers: range === undefined ? headers : { ...headers, range: formatRange(range) },
+    certificates: request.certificateChain,
+    insecure: storage.insecureSkipVerify,
+    signal: request.signal,
+  });
+  if (reply.status === 200 || reply.status === 206) return reply;
+  await reply.discard();
+  // The library would be told the same, of a service that is busy already.
+  if (reply.status >= 500 || reply.status === 429 || reply.status === 408) throw statusError(request.url, reply);
+  return undefined;
+}
+
+interface Signing {
+  readonly url: URL;
+  readonly region: string;
+  readonly keys: { readonly accessKeyId: string; readonly accessKeySecret: string; readonly sessionToken: string | undefined };
+  /** As in `20260131T235959Z`. */
+  readonly date: string;
+}
+
+/** Signature Version 4 of a GET without a query (Amazon S3 API Reference, "Authenticating Requests: Using the Authorization Header"). */
+function signed({ url, region, keys, date }: Signing): Readonly<Record<string, string>> {
+  const { accessKeyId, accessKeySecret, sessionToken } = keys;
+  const own = {
+    "x-amz-content-sha256": NO_CONTENT,
+    "x-amz-date": date,
+    ...(sessionToken !== undefined && { "x-amz-security-token": sessionToken }),
+  };
+  const fields = Object.entries({ host: url.host, ...own }); // in order of their names
+  const names = fields.map(([name]) => name).join(";");
+  const canonical = ["GET", url.pathname, "", ...fields.map(([name, value]) => `${name}:${value.trim()}`), "", names, NO_CONTENT].join(
+    "\n",
+  );
+  const day = date.slice(0, 8);
+  const scope = `${day}/${region}/s3/aws4_request`;
+  const text = ["AWS4-HMAC-SHA256", date, scope, createHash("sha256").update(canonical).digest("hex")].join("\n");
+  let key: Buffer | string = `AWS4${accessKeySecret}`;
+  for (const part of [day, region, "s3", "aws4_request"]) key = createHmac("sha256", key).update(part).digest();
+  const signature = createHmac("sha256", key).update(text).digest("hex");
+  const authorization = `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}`;
+  return { ...own, authorization };
+}
+
+/** As the signature counts it: everything but the unreserved characters of RFC 3986. */
+export const escape = (text: string): string =>
+  encodeURIComponent(text).replaceAll(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
