@@ -26,7 +26,7 @@ import { transferConfig, transferMetrics } from "./transfer.ts";
 // The data plane of the mesh between real stores over real sockets, without the control streams that would lead it.
 
 /** Four pieces of four blocks each; the last piece and its last block are shorter. */
-export const meshContent = (): TestContent => aContent({ seed: 5, bytes: 1_000_001, pieceBytes: 262_144 });
+export const meshContent = (): TestContent => aContent({ seed: 5, bytes: 2_000_002, pieceBytes: 524_288 });
 
 /** Content of these bytes. */
 export const contentOf = (bytes: Buffer, pieceLength: number): TestContent => {

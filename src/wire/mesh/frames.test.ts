@@ -55,7 +55,7 @@ function aProof(blocks: number): NonNullable<PieceStart["proof"]> {
 
 suite("frames are written byte for byte as the format says", () => {
   const rows: readonly (readonly [string, Buffer, string])[] = [
-    ["greeting", encodeGreeting("host-1"), "00a000000014" + Buffer.from("anax-blocks/1\nhost-1").toString("hex")],
+    ["greeting", encodeGreeting("host-1"), "00a000000014" + Buffer.from("anax-blocks/2\nhost-1").toString("hex")],
     ["request", encodeRequest({ stream: 0x102, taskId: TASK_ID, piece: 7, orAnother: false }), `0100010200000024${TASK_ID}00000007`],
     ["request, or another", encodeRequest({ stream: 1, taskId: TASK_ID, piece: 7, orAnother: true }), `0101000100000024${TASK_ID}00000007`],
     ["cancel", encodeCancel(0xfffe), "0200fffe00000000"],
@@ -158,7 +158,7 @@ suite("a greeting", () => {
     ["too long by one", withLength(13 + 1 + 1024 + 1)],
     ["of 4 GiB", withLength(0xffff_ffff)],
     ["shorter than the name of the protocol", withLength(13)],
-    ["of another version", Buffer.from(greeting.toString("latin1").replace("/1\n", "/2\n"), "latin1")],
+    ["of another version", Buffer.from(greeting.toString("latin1").replace("/2\n", "/1\n"), "latin1")],
     ["with another tag", Buffer.concat([Buffer.from([0, 161]), greeting.subarray(2)])],
     ["that is one of Vortex", Buffer.from("fe0000000044", "hex")],
   ];

@@ -6,7 +6,7 @@ import { AnaxError, invariant } from "../../base/errors.ts";
 /** `id 0 | tag 160 | length u32`, in the form of a Vortex packet. */
 const GREETING_TAG = 160;
 const GREETING_HEADER_BYTES = 6;
-const MAGIC = Buffer.from("anax-blocks/1\n");
+const MAGIC = Buffer.from("anax-blocks/2\n");
 const HOST_ID_BYTES_MAX = 1024;
 export const GREETING_BYTES_MAX = GREETING_HEADER_BYTES + MAGIC.length + HOST_ID_BYTES_MAX;
 
@@ -105,7 +105,7 @@ export function decodeGreeting(bytes: Buffer): { readonly hostId: string; readon
   const end = GREETING_HEADER_BYTES + lengthBytes;
   if (bytes.length < end) return undefined;
   const name = GREETING_HEADER_BYTES + MAGIC.length;
-  if (!bytes.subarray(GREETING_HEADER_BYTES, name).equals(MAGIC)) throw malformedFrame("another protocol than blocks, version 1");
+  if (!bytes.subarray(GREETING_HEADER_BYTES, name).equals(MAGIC)) throw malformedFrame("another protocol than blocks, version 2");
   return { hostId: bytes.toString("utf8", name, end), consumedBytes: end };
 }
 

@@ -83,8 +83,8 @@ suite("a neighbour that answers with", () => {
     ],
     ["a piece for nobody", "vortex.malformed", write((stream) => startOf(stream + 1))],
     ["an end for nobody", "vortex.malformed", write((stream) => encodeEnd(stream + 1, "busy"))],
-    ["blocks for nobody", "vortex.malformed", write((stream) => encodeRunHead(stream + 1, 65_536))],
-    ["blocks before their piece", "vortex.malformed", write(run(65_536))],
+    ["blocks for nobody", "vortex.malformed", write((stream) => encodeRunHead(stream + 1, 131_072))],
+    ["blocks before their piece", "vortex.malformed", write(run(131_072))],
     ["half a block", "vortex.malformed", write((stream) => startOf(stream), run(1000))],
     [
       "a block and a half",
@@ -175,7 +175,7 @@ test("random answers end every request, and none is taken for a piece", async ()
   await using scope = new AsyncDisposableStack();
   const random = createRandom(29);
   const neighbour = await aNeighbour(scope, (socket, stream) => {
-    const bytes = Buffer.concat([startOf(stream), encodeRunHead(stream, 65_536), blocksOf(content, 1)[0]!]);
+    const bytes = Buffer.concat([startOf(stream), encodeRunHead(stream, 131_072), blocksOf(content, 1)[0]!]);
     for (let i = 0; i < 3; i++) bytes[random.below(40)] = random.below(256);
     socket.end(bytes);
   });
@@ -193,21 +193,21 @@ test("a request that is given up is cancelled there, and what still comes of it 
       socketOf = socket;
       onFrames(socket, (type, stream) => {
         heard.push(`${type} ${stream}`);
-        if (type === "request") socket.write(Buffer.concat([startOf(stream), encodeRunHead(stream, 65_536), BODY.subarray(0, 65_536)]));
+        if (type === "request") socket.write(Buffer.concat([startOf(stream), encodeRunHead(stream, 131_072), BODY.subarray(0, 131_072)]));
       });
     }),
   );
   const neighbour = { ip: "127.0.0.1", port: played.port };
   const child = await aMeshNode(scope, { content });
   const { receiver, done } = fetchBlocks(child, neighbour, 1);
-  await turnsUntil(() => receiver.receivedBytes === 65_536);
+  await turnsUntil(() => receiver.receivedBytes === 131_072);
   receiver.ended("done");
   await done;
   await turnsUntil(() => heard.length === 2);
   assert.deepEqual(heard, ["request 0", "cancel 0"]);
-  socketOf!.write(Buffer.concat([encodeRunHead(0, BODY.length - 65_536), BODY.subarray(65_536)])); // all of it all the same
+  socketOf!.write(Buffer.concat([encodeRunHead(0, BODY.length - 131_072), BODY.subarray(131_072)])); // all of it all the same
   const again = fetchBlocks(child, neighbour, 1);
-  await turnsUntil(() => again.receiver.receivedBytes === 65_536);
+  await turnsUntil(() => again.receiver.receivedBytes === 131_072);
   socketOf!.write(encodeEnd(1, "gone"));
   assert.deepEqual(await again.done, { kind: "ended", end: "gone" });
 });
