@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { fsckCommand, gcCommand, statsCommand } from "../volume/collection.ts";
 import { deleteCommand, purgeCommand, undeleteCommand } from "../volume/deletion.ts";
+import { dumpCommand, loadCommand } from "../volume/dump.ts";
 import { keyCommand } from "../volume/keys.ts";
 import { quotaCommand } from "../volume/quota.ts";
 import { cloneCommand, snapshotCommand, createCommand, infoCommand, listCommand, updateCommand } from "../volume/records.ts";
@@ -24,6 +25,8 @@ export function command(): Command {
     statsCommand,
     gcCommand,
     fsckCommand,
+    dumpCommand,
+    loadCommand,
   ])
     volume.addCommand(make());
   return volume;

@@ -19,7 +19,7 @@ const S3Place = z.strictObject({
 });
 
 /** Where the content of a volume lies: in its own directory, or in a bucket. */
-const VolumeDataShape = z.discriminatedUnion("kind", [z.strictObject({ kind: z.literal("directory") }), S3Place]);
+export const VolumeDataShape = z.discriminatedUnion("kind", [z.strictObject({ kind: z.literal("directory") }), S3Place]);
 
 export type S3Data = Readonly<z.infer<typeof S3Place>>;
 export type VolumeData = Readonly<z.infer<typeof VolumeDataShape>>;

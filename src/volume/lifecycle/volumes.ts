@@ -14,6 +14,8 @@ import type { VolumeUsage } from "../meta/verbs.ts";
 import { masterKeyOf, newKeyId, secretOf, sha256Of } from "./access-keys.ts";
 import { Catalog, mustFind } from "./catalog.ts";
 import { ContentPlace } from "./content-place.ts";
+import { readDump } from "./dump-lines.ts";
+import { dumpVolume, loadMetadata } from "./dump-volume.ts";
 import { notifyWatchers } from "./events.ts";
 import { checkVolume, collectVolume, countVolume, inodeOf, withVerbs, type FsckOptions, type GcOptions } from "./upkeep.ts";
 import { volumePaths, volumesDir } from "./volume-paths.ts";
@@ -132,6 +134,32 @@ export class Volumes {
     } finally {
       await control.endSession(session);
     }
+  }
+
+  /** Writes the metadata to a file; content stays where it is. */
+  dump(nameOrUuid: string, file: string): Promise<void> {
+    return dumpVolume(this.dataDir, this.get(nameOrUuid), { file, clock: this.#clock });
+  }
+
+  /**
+   * Makes the volume of a dump anew, under its uuid, so that its content is found where it was. Throws `disk.corrupt`, `disk.newer-format`, `volume.exists` where it is
+   * still there, and `volume.not-exist` where it was deleted for good.
+   */
+  async load(file: string, name?: string): Promise<{ readonly volume: VolumeRecord; readonly key: AccessKey }> {
+    if (name !== undefined) mustBeName(name);
+    const { head } = await readDump(file);
+    const { uuid } = head.volume;
+    using catalog = Catalog.open(this.dataDir, { create: true });
+    if (catalog.find(uuid) !== undefined || catalog.tombstone(uuid) !== undefined) {
+      const { name: taken, state } = mustFind(catalog, uuid);
+      throw new AnaxError("volume.exists", { volume: taken, uuid, state });
+    }
+    mustBeName(name ?? head.volume.name);
+    mustBeFree(catalog, name ?? head.volume.name);
+    const dumped = await loadMetadata(this.dataDir, file, this.#clock);
+    const volume: VolumeRecord = { ...newRecord(dumped, this.#clock.wallMs()), ...dumped, name: name ?? dumped.name };
+    catalog.insert(volume);
+    return { volume, key: this.#addKey(catalog, uuid) };
   }
 
   /** No volume was ever made here: none. */

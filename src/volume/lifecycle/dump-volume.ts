@@ -1,0 +1,67 @@
+import { randomUUID } from "node:crypto";
+import { createWriteStream, existsSync } from "node:fs";
+import { mkdir, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGzip } from "node:zlib";
+import { isoText, type Clock } from "../../base/clock.ts";
+import { AnaxError } from "../../base/errors.ts";
+import { syncDirectory } from "../../disk/descriptor.ts";
+import { diskErrorOf } from "../../disk/disk-error.ts";
+import { cloneSqlite } from "../meta/sqlite/clone.ts";
+import { dumpedRows, loadRows } from "../meta/sqlite/dump.ts";
+import { openSqliteLedger } from "../meta/sqlite/sqlite-ledger.ts";
+import { DUMP_VERSION, dumpLines, readDump } from "./dump-lines.ts";
+import { volumePaths } from "./volume-paths.ts";
+import type { VolumeRecord } from "./volume-record.ts";
+
+/** What a dump says of its volume. */
+export type DumpedVolume = Omit<VolumeRecord, "state" | "epoch" | "deletedAtMs" | "purgeAtMs" | "deletedBy">;
+
+/** Writes the metadata, as they are committed at one moment, to a file that is there as a whole or not at all. Throws `disk.full`, `disk.io`, `volume.unreachable`. */
+export async function dumpVolume(
+  dataDir: string,
+  volume: VolumeRecord,
+  { file, clock }: { readonly file: string; readonly clock: Clock },
+): Promise<void> {
+  const { meta } = volumePaths(dataDir, volume.uuid);
+  if (!existsSync(meta)) throw new AnaxError("volume.unreachable", { volume: volume.name, path: meta, reason: "not there" });
+  const { uuid, name, owner, readOnly, capacityBytes, inodesMax, onDelete, undeleteMs, createdAtMs, data } = volume;
+  const described = { uuid, name, owner, readOnly, capacityBytes, inodesMax, onDelete, undeleteMs, createdAtMs, data };
+  const [copy, part] = [`${meta}.dump-${randomUUID()}`, `${file}.${process.pid}.part`];
+  try {
+    cloneSqlite({ from: meta, to: copy, uuid, readOnly });
+    const head = { format: "anax-volume" as const, version: DUMP_VERSION, at: isoText(clock.wallMs()), volume: described };
+    const out = createWriteStream(part, { flags: "wx", mode: 0o600, flush: true });
+    await pipeline(Readable.from(dumpLines(head, dumpedRows(copy))), createGzip(), out);
+    await rename(part, file);
+    await syncDirectory(dirname(file));
+  } catch (error) {
+    await rm(part, { force: true }).catch(() => undefined); // the first failure is the one to tell
+    throw error instanceof AnaxError ? error : diskErrorOf(error, { file });
+  } finally {
+    for (const end of ["", "-wal", "-shm"]) await rm(`${copy}${end}`, { force: true });
+  }
+}
+
+/** Makes metadata from a dump in the place of its volume, where there must be none; what was wrong with the file leaves nothing behind. Throws `disk.corrupt`, `disk.newer-format`, `volume.exists`. */
+export async function loadMetadata(dataDir: string, file: string, clock: Clock): Promise<DumpedVolume> {
+  const { head, rows } = await readDump(file);
+  const { dir, meta } = volumePaths(dataDir, head.volume.uuid);
+  if (existsSync(meta)) throw new AnaxError("volume.exists", { volume: head.volume.name, uuid: head.volume.uuid });
+  const part = `${meta}.load-${randomUUID()}`;
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o750 });
+    await loadRows(part, rows);
+    await using ledger = openSqliteLedger(part, clock);
+    const [flaw] = await ledger.check(1);
+    if (flaw !== undefined) throw new AnaxError("disk.corrupt", { file, reason: flaw.kind, id: flaw.id });
+  } catch (error) {
+    for (const end of ["", "-wal", "-shm"]) await rm(`${part}${end}`, { force: true });
+    throw error instanceof AnaxError ? error : diskErrorOf(error, { file });
+  }
+  await rename(part, meta);
+  await syncDirectory(dir);
+  return head.volume;
+}
