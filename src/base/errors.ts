@@ -145,6 +145,7 @@ export const ERRORS = {
   "volume.mount-failed": { http: 500, grpc: "failed_precondition", exit: 3, retry: "never", text: "the volume cannot be mounted there" },
   "volume.not-exist": { http: 404, grpc: "not_found", exit: 4, retry: "never", text: "the volume is deleted" },
   "volume.not-found": { http: 404, grpc: "not_found", exit: 4, retry: "never", text: "there is no volume of this name" },
+  "volume.path-taken": { http: 409, grpc: "already_exists", exit: 6, retry: "never", text: "something else is there now" },
   "volume.too-many-strangers": {
     http: 409,
     grpc: "failed_precondition",

@@ -4,6 +4,7 @@ import { deleteCommand, purgeCommand, undeleteCommand } from "../volume/deletion
 import { dumpCommand, loadCommand } from "../volume/dump.ts";
 import { keyCommand } from "../volume/keys.ts";
 import { quotaCommand } from "../volume/quota.ts";
+import { trashCommand } from "../volume/trash.ts";
 import { cloneCommand, snapshotCommand, createCommand, infoCommand, listCommand, updateCommand } from "../volume/records.ts";
 
 export function command(): Command {
@@ -17,6 +18,7 @@ export function command(): Command {
     updateCommand,
     keyCommand,
     quotaCommand,
+    trashCommand,
     cloneCommand,
     snapshotCommand,
     deleteCommand,

@@ -28,6 +28,7 @@ export function gcCommand(): Command {
       });
       if (options.json === true) return printJson({ ...collected, ...(strangers !== undefined && { strangers }) });
       printLine(`deleted ${collected.blobs} blobs, ${formatBytes(collected.bytes)}`);
+      if (collected.expired > 0) printLine(`${collected.expired} files and directories had been in the trash for long enough`);
       if (collected.abandoned > 0) printLine(`${collected.abandoned} blobs of clients that died will go with a later run`);
       if (strangers === undefined) return;
       const what = strangers.quarantined > 0 ? "moved aside" : "left where they are";

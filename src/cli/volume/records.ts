@@ -18,6 +18,7 @@ interface RecordOptions extends VolumeOptions {
   readonly inodes?: number;
   readonly undeleteWindow?: number;
   readonly onDelete?: VolumeRecord["onDelete"];
+  readonly trash?: number;
 }
 
 /** Attributes that are given at creation, or changed later. */
@@ -27,6 +28,11 @@ function withAttributes(command: Command): Command {
     .option("--capacity <size>", "most bytes of content, such as 500GiB; 0: no limit", bytesOption)
     .option("--inodes <count>", "most files and directories; 0: no limit", countOption)
     .option("--undelete-window <duration>", "how long it can be undeleted (default: 48h)", durationOption)
+    .option(
+      "--trash <duration>",
+      "how long files that are deleted in it can be restored, such as 24h; 0, the default: not at all",
+      durationOption,
+    )
     .addOption(new Option("--on-delete <policy>", "when its clients leave (default: detach-now)").choices(["detach-now", "at-purge"]));
 }
 
@@ -66,6 +72,7 @@ export function createCommand(): Command {
         readOnly: options.readOnly === true,
         onDelete: options.onDelete ?? "detach-now",
         undeleteMs: options.undeleteWindow ?? 48 * HOUR_MS,
+        trashMs: options.trash ?? 0,
         uid: options.uid ?? process.getuid?.() ?? 0,
         gid: options.gid ?? process.getgid?.() ?? 0,
         permissions: options.mode,
@@ -144,6 +151,7 @@ export function infoCommand(): Command {
       printLine(`inodes     ${usage?.usedInodes ?? 0} of ${volume.inodesMax === 0 ? "no limit" : volume.inodesMax}`);
       printLine(`data       ${placeText(volume.data)}`);
       printLine(`deletion   ${formatDuration(volume.undeleteMs)} to undelete; clients: ${volume.onDelete}`);
+      printLine(`trash      ${volume.trashMs === 0 ? "off" : formatDuration(volume.trashMs)}`);
       printLine(`keys       ${keys.map(({ id }) => id).join(", ") || "none"}`);
       for (const { id, host, pid, mountpoint, seenAt } of clients)
         printLine(`client     ${id}: ${mountpoint} on ${host}, pid ${pid}, last seen ${seenAt}`);
@@ -170,6 +178,7 @@ export function updateCommand(): Command {
         capacityBytes: options.capacity,
         inodesMax: options.inodes,
         undeleteMs: options.undeleteWindow,
+        trashMs: options.trash,
         onDelete: options.onDelete,
         readOnly,
       });

@@ -8,7 +8,7 @@ import { inTransaction } from "../meta/sqlite/transaction.ts";
 import { catalogPath, volumesDir } from "./volume-paths.ts";
 import { VOLUME_NOT_EXIST, type Tombstone, type VolumeRecord, type VolumeState } from "./volume-record.ts";
 
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 /** "ANXC": tells the file from a stranger's. */
 const APPLICATION_ID = 0x41_4e_58_43;
 const BUSY_MS = 5000;
@@ -27,6 +27,7 @@ const STEPS: readonly string[] = [
     id TEXT PRIMARY KEY, volume TEXT NOT NULL, secret_sha256 TEXT NOT NULL, created_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;`,
   "ALTER TABLE volume ADD COLUMN data TEXT",
+  "ALTER TABLE volume ADD COLUMN trash_ms INTEGER NOT NULL DEFAULT 0",
 ];
 
 export interface AccessKeyRow {
@@ -149,7 +150,7 @@ export class Catalog implements Disposable {
 
   #put(v: VolumeRecord): void {
     this.#database
-      .prepare("INSERT OR REPLACE INTO volume VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .prepare("INSERT OR REPLACE INTO volume VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .run(
         v.uuid,
         v.name,
@@ -166,6 +167,7 @@ export class Catalog implements Disposable {
         v.purgeAtMs ?? null,
         v.deletedBy ?? null,
         v.data.kind === "directory" ? null : JSON.stringify(v.data),
+        v.trashMs,
       );
   }
 
@@ -226,6 +228,7 @@ const recordOf = (row: Record<string, SQLOutputValue>): VolumeRecord => ({
   inodesMax: Number(row["inodes_max"]),
   onDelete: row["on_delete"] as VolumeRecord["onDelete"], // as above
   undeleteMs: Number(row["undelete_ms"]),
+  trashMs: Number(row["trash_ms"]),
   createdAtMs: Number(row["created_ms"]),
   deletedAtMs: row["deleted_ms"] === null ? undefined : Number(row["deleted_ms"]),
   purgeAtMs: row["purge_ms"] === null ? undefined : Number(row["purge_ms"]),

@@ -61,11 +61,11 @@ test("what nothing refers to is deleted after its grace, and what something refe
   const { ledger, blobs, later } = collecting(volume);
   await using _ledger = ledger;
   const run = () => collect({ ledger, blobs, graceMs: 10 * MINUTE_MS, signal });
-  assert.deepEqual(await run(), { blobs: 0, bytes: 0, abandoned: 0 });
+  assert.deepEqual(await run(), { blobs: 0, bytes: 0, abandoned: 0, expired: 0 });
   later(11 * MINUTE_MS);
   assert.equal((await run()).blobs, 0, "a session that has not been heard of since may still read");
   await beat(volume, 11 * MINUTE_MS);
-  assert.deepEqual(await run(), { blobs: 1, bytes: 9000, abandoned: 0 });
+  assert.deepEqual(await run(), { blobs: 1, bytes: 9000, abandoned: 0, expired: 0 });
   assert.equal(objectsOf(volume).length, 1);
   const into = Buffer.alloc(9000);
   assert.equal((await volume.mount()).files.read(kept, 0, into), 9000);
@@ -82,7 +82,7 @@ test("what a client wrote and never committed goes once its session has ended", 
   const { ledger, blobs, later } = collecting(volume);
   await using _ledger = ledger;
   later(60 * MINUTE_MS);
-  assert.deepEqual(await collect({ ledger, blobs, graceMs: MINUTE_MS, signal }), { blobs: 0, bytes: 0, abandoned: 0 });
+  assert.deepEqual(await collect({ ledger, blobs, graceMs: MINUTE_MS, signal }), { blobs: 0, bytes: 0, abandoned: 0, expired: 0 });
   await volume.control.endSession(mount.verbs.sessionId);
   later(60 * MINUTE_MS);
   assert.equal((await collect({ ledger, blobs, graceMs: MINUTE_MS, signal })).blobs, 1);

@@ -30,6 +30,8 @@ export interface Collected {
   readonly bytes: number;
   /** Written by clients that died before they committed them; the next run deletes them. */
   readonly abandoned: number;
+  /** Files and directories that were in the trash for long enough; what only they used goes with a later run. */
+  readonly expired: number;
 }
 
 /**
@@ -37,18 +39,28 @@ export interface Collected {
  * Objects are never looked for: see `findStrangers`.
  */
 export async function collect({ ledger, blobs, graceMs, signal, onProgress = () => undefined }: CollectOptions): Promise<Collected> {
+  const expired = await expire(ledger, signal);
   for (let step = 0; step < ORPHAN_STEPS_MAX && (await ledger.removeOrphans()); step++) signal.throwIfAborted();
   const abandoned = await ledger.doomAbandoned(graceMs);
   const done = { blobs: 0, bytes: 0 };
   for (;;) {
     signal.throwIfAborted();
     const claimed = await ledger.claim({ graceMs, countMax: BATCH });
-    if (claimed.length === 0) return { ...done, abandoned };
+    if (claimed.length === 0) return { ...done, abandoned, expired };
     await eachLimited(claimed, { atOnce: AT_ONCE, signal }, (blob) => blobs.remove(blob));
     await ledger.forget(claimed.map(({ id }) => id));
     done.blobs += claimed.length;
     done.bytes += bytesOf(claimed);
     onProgress(done);
+  }
+}
+
+async function expire(ledger: VolumeLedger, signal: AbortSignal): Promise<number> {
+  for (let all = 0, step = 0; ; step++) {
+    signal.throwIfAborted();
+    const some = step < ORPHAN_STEPS_MAX ? await ledger.expireTrash() : 0;
+    if (some === 0) return all;
+    all += some;
   }
 }
 

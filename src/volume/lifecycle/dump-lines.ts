@@ -6,7 +6,7 @@ import { AnaxError } from "../../base/errors.ts";
 import { VolumeDataShape } from "../data/volume-data.ts";
 import { DUMPED, type DumpedRow, type DumpedTable } from "../meta/sqlite/dump.ts";
 
-export const DUMP_VERSION = 1;
+export const DUMP_VERSION = 2;
 /** A row has at most one extended attribute of 64 KiB, in base64. */
 const LINE_BYTES_MAX = 1024 * 1024;
 
@@ -25,6 +25,8 @@ const Head = z.strictObject({
     inodesMax: count,
     onDelete: z.enum(["detach-now", "at-purge"]),
     undeleteMs: count,
+    /** Since version 2. */
+    trashMs: count.default(0),
     createdAtMs: count,
     data: VolumeDataShape,
   }),

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -97,7 +98,7 @@ test("a dump that is cut, changed, longer, newer or something else makes nothing
       ["disk.corrupt", gzipSync(`${text}{}\n`)],
       ["disk.corrupt", gzipSync(`${text.slice(0, text.indexOf("\n") + 1)}["sqlite_schema",1]\n`)],
       ["disk.corrupt", gzipSync("x".repeat(3_000_000))],
-      ["disk.newer-format", gzipSync(text.replace('"version":1', '"version":2'))],
+      ["disk.newer-format", gzipSync(text.replace('"version":2', '"version":3'))],
     ];
     for (const [code, bytes] of cases) {
       writeFileSync(file, bytes);
@@ -106,6 +107,18 @@ test("a dump that is cut, changed, longer, newer or something else makes nothing
     }
     writeFileSync(file, zipped);
     assert.equal((await volumes.load(file, "w")).volume.name, "w");
+  }));
+
+test("a dump of version 1, which knows nothing of a trash, is loaded", () =>
+  aDump(async ({ volumes, dataDir, file }) => {
+    const text = gunzipSync(readFileSync(file)).toString().replace('"version":2', '"version":1').replace('"trashMs":0,', "");
+    const lines = text.slice(0, text.lastIndexOf("\n", text.length - 2) + 1);
+    const rows = lines.split("\n").length - 2;
+    const sha256 = createHash("sha256").update(lines).digest("hex");
+    writeFileSync(file, gzipSync(`${lines}${JSON.stringify({ rows, sha256 })}\n`));
+    assert.doesNotMatch(lines, /trash/i);
+    rmSync(volumesDir(dataDir), { recursive: true });
+    assert.equal((await volumes.load(file)).volume.trashMs, 0);
   }));
 
 test("what was deleted for good is not brought back, and a dump that fails leaves no file", () =>

@@ -27,8 +27,8 @@ export async function dumpVolume(
 ): Promise<void> {
   const { meta } = volumePaths(dataDir, volume.uuid);
   if (!existsSync(meta)) throw new AnaxError("volume.unreachable", { volume: volume.name, path: meta, reason: "not there" });
-  const { uuid, name, owner, readOnly, capacityBytes, inodesMax, onDelete, undeleteMs, createdAtMs, data } = volume;
-  const described = { uuid, name, owner, readOnly, capacityBytes, inodesMax, onDelete, undeleteMs, createdAtMs, data };
+  const { uuid, name, owner, readOnly, capacityBytes, inodesMax, onDelete, undeleteMs, trashMs, createdAtMs, data } = volume;
+  const described = { uuid, name, owner, readOnly, capacityBytes, inodesMax, onDelete, undeleteMs, trashMs, createdAtMs, data };
   const [copy, part] = [`${meta}.dump-${randomUUID()}`, `${file}.${process.pid}.part`];
   try {
     cloneSqlite({ from: meta, to: copy, uuid, readOnly });

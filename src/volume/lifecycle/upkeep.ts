@@ -14,7 +14,7 @@ import type { VolumeRecord } from "./volume-record.ts";
 type OnProgress = (done: { readonly blobs: number; readonly bytes: number }) => void;
 
 /** Verbs of nobody: to look at a volume without being one of its clients. */
-const NOBODY = -1;
+export const NOBODY = -1;
 const SYMLINK_LIKE = new Set(["", "."]);
 
 export interface GcOptions {

@@ -27,6 +27,8 @@ export interface VolumeRecord {
   readonly onDelete: "detach-now" | "at-purge";
   /** How long it can be undeleted. */
   readonly undeleteMs: number;
+  /** How long what is deleted in it can be restored; zero: not at all. */
+  readonly trashMs: number;
   readonly createdAtMs: number;
   /** Where its content lies; for good. */
   readonly data: VolumeData;

@@ -63,7 +63,14 @@ test("a volume is created once under its name, renamed, and found by name and uu
     assert.deepEqual([renamed.name, renamed.epoch], ["w", 2]);
     assert.equal(await codeOf(() => volumes.get("v")), "volume.not-found");
     await using control = volumes.control(renamed);
-    assert.deepEqual(await control.readFence(), { state: "active", epoch: 2, readOnly: true, capacityBytes: 1000, inodesMax: 0 });
+    assert.deepEqual(await control.readFence(), {
+      state: "active",
+      epoch: 2,
+      readOnly: true,
+      capacityBytes: 1000,
+      inodesMax: 0,
+      trashMs: 0,
+    });
   }));
 
 test("a catalog of an earlier version is taken over, with its volumes in their directories", () =>
@@ -71,7 +78,7 @@ test("a catalog of an earlier version is taken over, with its volumes in their d
     const { volume } = await volumes.create(aVolume());
     {
       using database = new DatabaseSync(catalogPath(dataDir));
-      database.exec("ALTER TABLE volume DROP COLUMN data; PRAGMA user_version = 1");
+      database.exec("ALTER TABLE volume DROP COLUMN data; ALTER TABLE volume DROP COLUMN trash_ms; PRAGMA user_version = 1");
     }
     assert.deepEqual(volumes.get("v"), volume);
     assert.deepEqual((await volumes.update("v", { owner: "ben" })).data, { kind: "directory" });

@@ -17,6 +17,7 @@ import { ContentPlace } from "./content-place.ts";
 import { readDump } from "./dump-lines.ts";
 import { dumpVolume, loadMetadata } from "./dump-volume.ts";
 import { notifyWatchers } from "./events.ts";
+import { TrashOf } from "./trash.ts";
 import { checkVolume, collectVolume, countVolume, inodeOf, withVerbs, type FsckOptions, type GcOptions } from "./upkeep.ts";
 import { volumePaths, volumesDir } from "./volume-paths.ts";
 import type { VolumeRecord } from "./volume-record.ts";
@@ -30,6 +31,8 @@ export interface NewVolumeOptions {
   readonly readOnly: boolean;
   readonly onDelete: VolumeRecord["onDelete"];
   readonly undeleteMs: number;
+  /** How long what is deleted in it can be restored. Default: zero, not at all. */
+  readonly trashMs?: number;
   /** Of the root directory. */
   readonly uid: number;
   readonly gid: number;
@@ -49,7 +52,7 @@ export interface PathQuota extends DirectoryQuota {
 }
 
 export type VolumeUpdate = Partial<
-  Pick<VolumeRecord, "name" | "owner" | "capacityBytes" | "inodesMax" | "readOnly" | "onDelete" | "undeleteMs">
+  Pick<VolumeRecord, "name" | "owner" | "capacityBytes" | "inodesMax" | "readOnly" | "onDelete" | "undeleteMs" | "trashMs">
 >;
 
 /** What is done to the volumes of a data directory, by whatever process: each call opens the catalog for itself. */
@@ -70,7 +73,7 @@ export class Volumes {
     using catalog = Catalog.open(this.dataDir, { create: true });
     const uuid = randomUUID();
     const { dir, meta, blobs } = volumePaths(this.dataDir, uuid);
-    const { name, owner, capacityBytes, inodesMax, readOnly, onDelete, undeleteMs, data = IN_DIRECTORY } = options;
+    const { name, owner, capacityBytes, inodesMax, readOnly, onDelete, undeleteMs, trashMs = 0, data = IN_DIRECTORY } = options;
     mustBeFree(catalog, name);
     try {
       await this.#content.claim({ uuid, name, data });
@@ -79,7 +82,7 @@ export class Volumes {
       await syncDirectory(dir);
       await syncDirectory(volumesDir(this.dataDir));
       const volume: VolumeRecord = {
-        ...newRecord({ capacityBytes, inodesMax, onDelete, undeleteMs, data }, this.#clock.wallMs()),
+        ...newRecord({ capacityBytes, inodesMax, onDelete, undeleteMs, trashMs, data }, this.#clock.wallMs()),
         uuid,
         name,
         owner,
@@ -159,6 +162,7 @@ export class Volumes {
     const dumped = await loadMetadata(this.dataDir, file, this.#clock);
     const volume: VolumeRecord = { ...newRecord(dumped, this.#clock.wallMs()), ...dumped, name: name ?? dumped.name };
     catalog.insert(volume);
+    await this.#fence(volume); // what a dump says of it that its rows do not
     return { volume, key: this.#addKey(catalog, uuid) };
   }
 
@@ -288,6 +292,11 @@ export class Volumes {
     return checkVolume(this.dataDir, this.get(nameOrUuid), options);
   }
 
+  /** What is in its trash: see `TrashOf`. */
+  trash(nameOrUuid: string): TrashOf {
+    return new TrashOf(this.dataDir, this.get(nameOrUuid), this.#clock);
+  }
+
   stats(nameOrUuid: string): ReturnType<typeof countVolume> {
     return countVolume(this.dataDir, this.get(nameOrUuid));
   }
@@ -353,8 +362,9 @@ const newRecord = (
     inodesMax,
     onDelete,
     undeleteMs,
+    trashMs,
     data,
-  }: Pick<VolumeRecord, "capacityBytes" | "inodesMax" | "onDelete" | "undeleteMs" | "data">,
+  }: Pick<VolumeRecord, "capacityBytes" | "inodesMax" | "onDelete" | "undeleteMs" | "trashMs" | "data">,
   createdAtMs: number,
 ): Omit<VolumeRecord, "uuid" | "name" | "owner" | "readOnly"> => ({
   state: "active",
@@ -363,6 +373,7 @@ const newRecord = (
   inodesMax,
   onDelete,
   undeleteMs,
+  trashMs,
   data,
   createdAtMs,
   deletedAtMs: undefined,

@@ -42,6 +42,8 @@ export interface VolumeFence {
   readonly readOnly: boolean;
   readonly capacityBytes: number;
   readonly inodesMax: number;
+  /** How long what is deleted can be restored; zero: not at all. */
+  readonly trashMs: number;
 }
 
 export interface DirectoryQuota {

@@ -22,7 +22,9 @@ export interface Flaw {
     | "allocated-bytes"
     | "used-bytes"
     | "used-inodes"
-    | "quota-usage";
+    | "quota-usage"
+    | "trash-entry"
+    | "trash-place";
   /** Inode, blob, or another number that it is about. */
   readonly id: number;
   readonly found: number;
@@ -48,6 +50,8 @@ export interface VolumeLedger extends AsyncDisposable {
   live(afterId: number, countMax: number): Promise<readonly Blob[]>;
   /** All blobs that were ever entered and are not forgotten, in whatever state, in order of their ids, after `afterId`. */
   entered(afterId: number, countMax: number): Promise<readonly Blob[]>;
+  /** Removes a part of what has been in the trash for longer than the volume keeps it; how much of it, zero when nothing is left. */
+  expireTrash(): Promise<number>;
   /** Removes a part of what is large, has no name and is open nowhere; false when nothing of it is left. */
   removeOrphans(): Promise<boolean>;
   count(): Promise<LedgerCount>;
@@ -69,4 +73,7 @@ export interface LedgerCount {
   readonly extents: number;
   /** Without a name, open or waiting to be removed. */
   readonly nameless: number;
+  /** What can be restored. */
+  readonly trash: number;
+  readonly trashBytes: number;
 }

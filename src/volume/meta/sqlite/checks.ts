@@ -23,6 +23,11 @@ export const CHECKS: Readonly<Partial<Record<Flaw["kind"], string>>> = {
       SELECT ino, allocated, (SELECT coalesce(sum(length), 0) FROM extent WHERE extent.ino = node.ino)
         + (SELECT coalesce(sum(length(data)), 0) FROM inline_data WHERE inline_data.ino = node.ino) AS n FROM node
     ) WHERE allocated <> n`,
+  "trash-entry": `SELECT trash.ino AS id, coalesce(nlink, -1) AS found, 0 AS expected FROM trash LEFT JOIN node ON node.ino = trash.ino
+    WHERE nlink IS NOT 0 OR trash.ino NOT IN (SELECT ino FROM open_unlinked WHERE session = -2)
+    UNION ALL SELECT ino, session, 0 FROM open_unlinked WHERE session = -2 AND ino NOT IN (SELECT ino FROM trash)`,
+  "trash-place": `SELECT ino AS id, parent AS found, 0 AS expected FROM trash WHERE parent NOT IN (
+      SELECT ino FROM node WHERE (mode & 61440) = 16384 AND (nlink > 0 OR ino IN (SELECT ino FROM trash)))`,
   "used-bytes":
     "SELECT 0 AS id, used_bytes AS found, n AS expected FROM volume, (SELECT coalesce(sum(allocated), 0) AS n FROM node) WHERE used_bytes <> n",
   "used-inodes":
@@ -39,6 +44,9 @@ export const RECOUNTS: readonly string[] = [
   "UPDATE node SET nlink = 2 + (SELECT count(*) FROM edge WHERE parent = node.ino AND type = 4) WHERE (mode & 61440) = 16384 AND nlink > 0",
   `UPDATE node SET nlink = (SELECT count(*) FROM edge WHERE edge.ino = node.ino) WHERE (mode & 61440) <> 16384 AND nlink > 0
      AND ino IN (SELECT ino FROM edge)`,
+  "DELETE FROM trash WHERE ino NOT IN (SELECT ino FROM node WHERE nlink = 0)",
+  "DELETE FROM open_unlinked WHERE session = -2 AND ino NOT IN (SELECT ino FROM trash)",
+  "INSERT OR IGNORE INTO open_unlinked (ino, session) SELECT ino, -2 FROM trash",
   "INSERT OR IGNORE INTO open_unlinked (ino, session) SELECT ino, 0 FROM node WHERE nlink = 0 AND ino NOT IN (SELECT ino FROM open_unlinked)",
   `UPDATE volume SET used_bytes = (SELECT coalesce(sum(allocated), 0) FROM node), used_inodes = (SELECT count(*) FROM node WHERE nlink > 0)`,
 ];

@@ -3,6 +3,7 @@ import type { Blob } from "../extents.ts";
 import { RECOUNTS } from "./checks.ts";
 import { BLOB_LIVE } from "./extent-table.ts";
 import { failureOf } from "./failure.ts";
+import { RECOUNT_QUOTA } from "./quotas.ts";
 import { openDatabase } from "./schema.ts";
 import { inTransaction } from "./transaction.ts";
 
@@ -28,11 +29,15 @@ export function cloneSqlite({ from, to, uuid, readOnly }: CloneOptions): void {
     database.exec("PRAGMA synchronous = FULL");
     inTransaction(database, to, () => {
       database.prepare("UPDATE volume SET uuid = ?, state = 'active', epoch = 1, read_only = ?, sessions = 0").run(uuid, readOnly ? 1 : 0);
-      // Who uses the other one does not use this one; what has no name there goes here with the first collection.
-      database.exec("DELETE FROM session; DELETE FROM lock; DELETE FROM changelog; DELETE FROM open_unlinked");
+      // Who uses the other one does not use this one; what has no name there, deleted or open, does not come along.
+      database.exec("DELETE FROM session; DELETE FROM lock; DELETE FROM changelog; DELETE FROM open_unlinked; DELETE FROM trash");
+      for (const table of ["extent", "inline_data", "symlink", "xattr", "quota", "node"])
+        database.exec(`DELETE FROM ${table} WHERE ino IN (SELECT ino FROM node WHERE nlink = 0)`);
+      for (const sql of RECOUNTS) database.exec(sql);
+      database.exec("UPDATE volume SET quotas = (SELECT count(*) FROM quota)");
+      for (const { ino } of database.prepare("SELECT ino FROM quota").all()) database.prepare(RECOUNT_QUOTA).run(ino!);
       // Only what files refer to comes along; the rest has no object here.
       database.prepare("DELETE FROM blob WHERE state <> ?").run(BLOB_LIVE);
-      for (const sql of RECOUNTS) database.exec(sql);
     });
     database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   } catch (error) {

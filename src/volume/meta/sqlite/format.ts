@@ -16,6 +16,8 @@ export interface NewVolume {
   readonly uid: number;
   readonly gid: number;
   readonly permissions: number;
+  /** How long what is deleted can be restored; zero, the default: not at all. */
+  readonly trashMs?: number;
 }
 
 /** Ids of inodes, cookies and blobs start here; what is below is the root, and for numbers that a mount gives itself. */
@@ -29,10 +31,10 @@ export function formatSqlite(path: string, volume: NewVolume, clock: Clock): voi
     database.exec("PRAGMA synchronous = FULL; BEGIN IMMEDIATE");
     const { changes } = database
       .prepare(
-        `INSERT OR IGNORE INTO volume (one, uuid, state, epoch, read_only, capacity_bytes, inodes_max, used_bytes, used_inodes, next_id, quotas, sessions)
-         VALUES (1, ?, 'active', 1, ?, ?, ?, 0, 1, ?, 0, 0)`,
+        `INSERT OR IGNORE INTO volume (one, uuid, state, epoch, read_only, capacity_bytes, inodes_max, used_bytes, used_inodes, next_id, quotas, sessions, trash_ms)
+         VALUES (1, ?, 'active', 1, ?, ?, ?, 0, 1, ?, 0, 0, ?)`,
       )
-      .run(volume.uuid, volume.readOnly ? 1 : 0, volume.capacityBytes, volume.inodesMax, FIRST_ID);
+      .run(volume.uuid, volume.readOnly ? 1 : 0, volume.capacityBytes, volume.inodesMax, FIRST_ID, volume.trashMs ?? 0);
     if (changes === 1)
       database
         .prepare("INSERT INTO node VALUES (?, ?, ?, ?, 0, 2, 0, 0, ?, ?, ?, ?, ?, ?, ?)")

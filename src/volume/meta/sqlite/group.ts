@@ -37,6 +37,8 @@ export interface VolumeRow {
   quotas: number;
   /** Living sessions; with more than one, changes are told to the others. */
   sessions: number;
+  /** How long what is deleted can be restored; zero: not at all. */
+  trashMs: number;
 }
 
 interface GroupOptions {
@@ -83,7 +85,7 @@ export class Group {
     this.#dataVersion = database.prepare("PRAGMA data_version");
     this.#dataVersion.setReturnArrays(true);
     this.#readVolume = database.prepare(
-      "SELECT uuid, state, epoch, read_only, capacity_bytes, inodes_max, used_bytes, used_inodes, next_id, quotas, sessions FROM volume",
+      "SELECT uuid, state, epoch, read_only, capacity_bytes, inodes_max, used_bytes, used_inodes, next_id, quotas, sessions, trash_ms FROM volume",
     );
     this.#writeVolume = database.prepare("UPDATE volume SET used_bytes = ?, used_inodes = ?, next_id = ?, quotas = ?");
     this.#begin = database.prepare("BEGIN IMMEDIATE");
@@ -265,6 +267,7 @@ export class Group {
       nextId: Number(row["next_id"]),
       quotas: Number(row["quotas"]),
       sessions: Number(row["sessions"]),
+      trashMs: Number(row["trash_ms"]),
     };
   }
 

@@ -56,12 +56,18 @@ export class Quotas {
     return before.length !== after.length || before.some((quota) => !after.includes(quota));
   }
 
-  /** Moves what a file counts for to another directory; EDQUOT where that has no room. */
-  move(from: number, to: number, bytes: number): Outcome {
+  /** Moves what a file counts for to another directory; EDQUOT where that has no room. For the volume it is as much as before. */
+  move(from: number, to: number, bytes: number, inodes = 1): Outcome {
     if (!this.differ(from, to)) return 0;
-    const outcome = this.charge(to, bytes, 1);
-    if (outcome !== 0) return outcome;
-    return this.charge(from, -bytes, -1);
+    const { volume } = this.#group;
+    const { usedBytes, usedInodes } = volume;
+    volume.usedBytes -= bytes;
+    volume.usedInodes -= inodes;
+    const outcome = this.charge(to, bytes, inodes);
+    if (outcome === 0) this.charge(from, -bytes, -inodes);
+    volume.usedBytes = usedBytes;
+    volume.usedInodes = usedInodes;
+    return outcome;
   }
 
   /** Before the group is committed. */
@@ -114,3 +120,17 @@ export class Quotas {
 
 /** Deepest directory: more than a path of 4,096 bytes can name. */
 export const DEPTH_MAX = 4096;
+
+/**
+ * What lies below the directory of a quota, each inode once, and with it what is in the trash: its bytes count until they are gone. The directory itself counts for
+ * the one above.
+ */
+export const RECOUNT_QUOTA = `UPDATE quota SET (used_bytes, used_inodes) = (
+    WITH RECURSIVE below (ino) AS (
+      SELECT ino FROM edge WHERE parent = ?1 UNION SELECT ino FROM trash WHERE parent = ?1
+      UNION SELECT edge.ino FROM below JOIN edge ON edge.parent = below.ino
+      UNION SELECT trash.ino FROM below JOIN trash ON trash.parent = below.ino
+    )
+    SELECT coalesce(sum(allocated), 0), coalesce(sum(nlink > 0), 0) FROM node
+    WHERE ino IN (SELECT ino FROM below) AND (parent = ?1 OR parent IN (SELECT ino FROM below))
+  ) WHERE ino = ?1`;

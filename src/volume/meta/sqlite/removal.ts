@@ -1,4 +1,4 @@
-import type { Outcome } from "../verbs.ts";
+import type { FileKind, Outcome } from "../verbs.ts";
 import type { Content } from "./content.ts";
 import { touched, type Engine, type Stamp } from "./engine.ts";
 import type { Node } from "./nodes.ts";
@@ -8,9 +8,19 @@ const { ENOENT } = constants.errno;
 
 /** In place of a session: the file is open nowhere, and too large to be removed within one verb. */
 const COLLECTOR = 0;
+/** In place of a session: the inode is in the trash. */
+const TRASH = -2;
+/** What can be restored; of devices, pipes and sockets nothing is lost. */
+const RESTORABLE: ReadonlySet<FileKind> = new Set(["file", "directory", "symlink"]);
 /** Extents that one step removes. */
 const STEP_EXTENTS = 512;
 const STEP_EVERY_MS = 1000;
+
+/** Where a name was. */
+interface Place {
+  readonly parent: number;
+  readonly name: string;
+}
 
 /** Inodes without names: kept while they are open in any session, then removed with all they have. */
 export class Removal {
@@ -29,6 +39,9 @@ export class Removal {
       letGo: database.prepare("DELETE FROM open_unlinked WHERE ino = ? AND session = ?"),
       kept: database.prepare("SELECT 1 FROM open_unlinked WHERE ino = ? LIMIT 1"),
       mine: database.prepare("SELECT ino FROM open_unlinked WHERE session = ? LIMIT 256"),
+      trash: database.prepare("INSERT INTO trash (ino, parent, name, deleted_ms) VALUES (?, ?, ?, ?)"),
+      untrash: database.prepare("DELETE FROM trash WHERE ino = ?"),
+      hadTrash: database.prepare("SELECT 1 FROM trash WHERE parent = ? LIMIT 1"),
       symlink: database.prepare("DELETE FROM symlink WHERE ino = ?"),
       xattrs: database.prepare("DELETE FROM xattr WHERE ino = ?"),
       locks: database.prepare("DELETE FROM lock WHERE ino = ?"),
@@ -60,8 +73,8 @@ export class Removal {
     return 0;
   }
 
-  /** One name less; without any, the inode goes as soon as nobody has it open. */
-  dropName(node: Node, stamp: Stamp): void {
+  /** One name less; without any, the inode goes to the trash of the volume, or as soon as nobody has it open. */
+  dropName(node: Node, from: Place, stamp: Stamp): void {
     const { nodes, changes, quotas } = this.#engine;
     changes.inode(node.ino);
     const nlink = node.kind === "directory" ? 0 : node.nlink - 1;
@@ -70,9 +83,31 @@ export class Removal {
       return;
     }
     quotas.charge(node.parent, 0, -1);
-    const left = nodes.put({ ...touched(node, stamp), nlink: 0 });
-    if (this.#keep(node.ino)) return;
+    const trashed = this.#isRestorable(node);
+    const left = nodes.put({ ...touched(node, stamp), nlink: 0, parent: trashed ? from.parent : node.parent });
+    if (trashed) {
+      this.#statements.trash.run(node.ino, from.parent, from.name, stamp.sec * 1000 + Math.floor(stamp.nsec / 1e6));
+      this.#statements.keep.run(node.ino, TRASH);
+    }
+    if (this.#keep(node.ino) || trashed) return;
     this.#remove(left);
+  }
+
+  /** Out of the trash, because it has a name again. */
+  untrash(ino: number): void {
+    this.#statements.untrash.run(ino);
+    this.#statements.letGo.run(ino, TRASH);
+  }
+
+  /** Out of the trash, and gone unless it is open. */
+  removeTrashed(ino: number): void {
+    this.#statements.untrash.run(ino);
+    this.#letGo(ino, TRASH);
+  }
+
+  /** Whether something in the trash was in this directory. */
+  hasTrash(ino: number): boolean {
+    return this.#statements.hadTrash.get(ino) !== undefined;
   }
 
   /** Now and then, or `now`: what other sessions unlinked and nobody here has open, and a part of what is too large for one verb. False when there was none. */
@@ -87,6 +122,12 @@ export class Removal {
     for (const ino of unopened) this.#letGo(ino);
     for (const ino of large) this.#letGo(ino, COLLECTOR);
     return true;
+  }
+
+  /** A directory also when what was in it before still is, as that would not know any more where it belongs. */
+  #isRestorable({ ino, kind }: Node): boolean {
+    if (this.#engine.group.volume.trashMs > 0) return RESTORABLE.has(kind);
+    return kind === "directory" && this.hasTrash(ino);
   }
 
   #keep(ino: number): boolean {

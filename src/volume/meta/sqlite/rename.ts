@@ -63,7 +63,7 @@ export class Rename {
     this.#edges.remove(source.parent, source.name);
     if (target !== undefined) {
       this.#edges.remove(newParent, newName);
-      this.#removal.dropName(target.node, stamp);
+      this.#removal.dropName(target.node, target, stamp);
       if (target.node.kind === "directory") this.#countLinks(newParent, -1);
     }
     this.#edges.add(newParent, newName, { ...source.edge, cookie: group.takeId() });

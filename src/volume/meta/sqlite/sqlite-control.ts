@@ -6,7 +6,7 @@ import type { DirectoryQuota, ForeignChanges, Pulse, Session, SessionInfo, Volum
 import { EVERYTHING, UNLOCKED } from "./changes.ts";
 import { ROOT_INO } from "../verbs.ts";
 import { failureOf } from "./failure.ts";
-import { DEPTH_MAX } from "./quotas.ts";
+import { DEPTH_MAX, RECOUNT_QUOTA } from "./quotas.ts";
 import { openDurable } from "./schema.ts";
 import { Sessions } from "./sessions.ts";
 import { inTransaction } from "./transaction.ts";
@@ -44,15 +44,16 @@ class SqliteControl implements VolumeControl {
         readOnly: row["read_only"] !== 0,
         capacityBytes: Number(row["capacity_bytes"]),
         inodesMax: Number(row["inodes_max"]),
+        trashMs: Number(row["trash_ms"]),
       };
     });
   }
 
-  writeFence({ state, epoch, readOnly, capacityBytes, inodesMax }: VolumeFence): Promise<boolean> {
+  writeFence({ state, epoch, readOnly, capacityBytes, inodesMax, trashMs }: VolumeFence): Promise<boolean> {
     return this.#change(() => {
       const { changes } = this.#database
-        .prepare("UPDATE volume SET state = ?, epoch = ?, read_only = ?, capacity_bytes = ?, inodes_max = ? WHERE epoch <= ?")
-        .run(state, epoch, readOnly ? 1 : 0, capacityBytes, inodesMax, epoch);
+        .prepare("UPDATE volume SET state = ?, epoch = ?, read_only = ?, capacity_bytes = ?, inodes_max = ?, trash_ms = ? WHERE epoch <= ?")
+        .run(state, epoch, readOnly ? 1 : 0, capacityBytes, inodesMax, trashMs, epoch);
       return changes === 1;
     });
   }
@@ -124,18 +125,10 @@ class SqliteControl implements VolumeControl {
       if (mode === undefined) return ENOENT;
       if ((Number(mode) & 0o170000) !== DIRECTORY) return ENOTDIR;
       this.#database.prepare("DELETE FROM quota WHERE ino = ?").run(ino);
-      if (bytesMax > 0 || inodesMax > 0)
-        // Everything below it, each inode once; the directory itself counts for the one above.
-        this.#database
-          .prepare(
-            `WITH RECURSIVE below (ino) AS (
-               SELECT ino FROM edge WHERE parent = ?1
-               UNION SELECT edge.ino FROM below JOIN edge ON edge.parent = below.ino
-             )
-             INSERT INTO quota SELECT ?1, ?2, ?3, coalesce(sum(allocated), 0), count(*) FROM node
-             WHERE ino IN (SELECT ino FROM below) AND (parent = ?1 OR parent IN (SELECT ino FROM below))`,
-          )
-          .run(ino, bytesMax, inodesMax);
+      if (bytesMax > 0 || inodesMax > 0) {
+        this.#database.prepare("INSERT INTO quota VALUES (?, ?, ?, 0, 0)").run(ino, bytesMax, inodesMax);
+        this.#database.prepare(RECOUNT_QUOTA).run(ino);
+      }
       this.#database.exec("UPDATE volume SET quotas = (SELECT count(*) FROM quota)");
       const row = this.#database.prepare("SELECT * FROM quota WHERE ino = ?").get(ino);
       return row === undefined ? undefined : quotaOf(row);

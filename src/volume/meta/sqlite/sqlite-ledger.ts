@@ -75,9 +75,12 @@ class SqliteLedger implements VolumeLedger {
     return this.#read(() => this.#blobs("id > ?", [afterId], countMax));
   }
 
+  async expireTrash(): Promise<number> {
+    return this.#collector().trash.expire();
+  }
+
   async removeOrphans(): Promise<boolean> {
-    this.#verbs ??= openSqliteVerbs({ path: this.#path, sessionId: COLLECTOR, clock: this.#clock });
-    return this.#verbs.removeOrphans();
+    return this.#collector().removeOrphans();
   }
 
   count(): Promise<LedgerCount> {
@@ -94,7 +97,9 @@ class SqliteLedger implements VolumeLedger {
         inodes: number("SELECT count(*) FROM node WHERE nlink > 0"),
         directories: number("SELECT count(*) FROM node WHERE (mode & 61440) = 16384 AND nlink > 0"),
         extents: number("SELECT count(*) FROM extent"),
-        nameless: number("SELECT count(*) FROM node WHERE nlink = 0"),
+        nameless: number("SELECT count(*) FROM node WHERE nlink = 0 AND ino NOT IN (SELECT ino FROM trash)"),
+        trash: number("SELECT count(*) FROM trash"),
+        trashBytes: number("SELECT sum(allocated) FROM trash JOIN node ON node.ino = trash.ino"),
       };
     });
   }
@@ -125,6 +130,10 @@ class SqliteLedger implements VolumeLedger {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#verbs?.[Symbol.asyncDispose]();
     if (this.#database.isOpen) this.#database.close();
+  }
+
+  #collector(): SqliteVerbs {
+    return (this.#verbs ??= openSqliteVerbs({ path: this.#path, sessionId: COLLECTOR, clock: this.#clock }));
   }
 
   #blobs(where: string, values: readonly number[], countMax: number): readonly Blob[] {

@@ -11,6 +11,7 @@ import { LockTable } from "./lock-table.ts";
 import { Removal } from "./removal.ts";
 import { Rename } from "./rename.ts";
 import { openDatabase } from "./schema.ts";
+import { Trash, type TrashVerbs } from "./trash.ts";
 import { Tree } from "./tree.ts";
 import { Xattrs } from "./xattrs.ts";
 
@@ -37,6 +38,7 @@ export function openSqliteVerbs({ path, sessionId, clock, onChanges = () => unde
   const renaming = new Rename(engine, edges, removal);
   const xattrs = new Xattrs(engine, database);
   const locks = new LockTable(engine, database);
+  const trash = new Trash(engine, edges, removal);
   const { group } = engine;
   /** At most five arguments, by name: a rest parameter would be an array for each call. */
   const guarded = <A extends readonly unknown[], R>(verb: (...args: A) => R): ((...args: A) => R) => {
@@ -86,6 +88,16 @@ export function openSqliteVerbs({ path, sessionId, clock, onChanges = () => unde
       removal.step(false);
       group.settle(durable);
     }),
+    trash: {
+      list: guarded((afterIno, countMax) => trash.list(afterIno, countMax)),
+      restore: guarded((ino, parent, name) => trash.restore(ino, parent, name)),
+      remove: guarded((ino) => trash.remove(ino)),
+      expire: guarded(() => {
+        const expired = trash.expire();
+        group.settle(false);
+        return expired;
+      }),
+    },
     foreignBlobs: guarded((ino) => content.foreignBlobs(ino)),
     removeOrphans: guarded(() => {
       const left = removal.step(true);
@@ -114,6 +126,7 @@ export type SyncVerbs = {
 };
 
 export interface SqliteVerbs extends SyncVerbs {
+  readonly trash: TrashVerbs;
   /** Blobs of a file that other sessions committed so lately that the disk may not have them yet. */
   foreignBlobs(ino: number): readonly Blob[];
   /** Removes a part of what is large and has no name; false when nothing of it was there. */

@@ -168,7 +168,7 @@ export class Tree {
     this.#engine.nodes.put({ ...modified(directory, stamp), nlink: directory.nlink - (node.kind === "directory" ? 1 : 0) });
     this.#engine.changes.entry(parent, name);
     this.#engine.changes.inode(parent);
-    this.#removal.dropName(node, stamp);
+    this.#removal.dropName(node, { parent, name }, stamp);
   }
 }
 
