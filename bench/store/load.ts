@@ -45,6 +45,9 @@ export function loadOf(command: string): Kind {
 /** The core that the load has. */
 const LOAD_CORE = "0";
 
+/** Moves this process, which is the load itself then, to the load's core. */
+export const pinToLoadCore = (): Promise<string> => must("taskset", ["-apc", LOAD_CORE, String(process.pid)]);
+
 /** Sends so many requests. Before a GET all keys are set, before a LPUSH the list is emptied, so that each run finds the same. */
 export async function runLoad(server: Server, load: Load): Promise<Ran> {
   const kind = loadOf(load.command);
@@ -55,7 +58,8 @@ export async function runLoad(server: Server, load: Load): Promise<Ran> {
   return { perSecond, cpuUsPerRequest: ((cpuSecondsOf(server.pid) - before) * 1e6) / load.requests };
 }
 
-async function benchmark(server: Server, load: Load, kind: Kind): Promise<number> {
+/** Requests per second that redis-benchmark gets. */
+export async function benchmark(server: Server, load: Load, kind: Kind): Promise<number> {
   const value = "x".repeat(load.valueBytes);
   const args = ["-p", server.port, "-c", load.clients, "-n", load.requests, "-P", load.pipeline, "-r", load.keys, "--csv"].map(String);
   const command = kind.arguments.map((argument) => (argument === "VALUE" ? value : argument));
