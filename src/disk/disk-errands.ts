@@ -1,11 +1,8 @@
 import {
-  chmodSync,
   closeSync,
   constants,
   fchmodSync,
-  fdatasyncSync,
   fstatSync,
-  fsyncSync,
   ftruncateSync,
   linkSync,
   mkdirSync,
@@ -19,6 +16,7 @@ import {
 import { dirname } from "node:path";
 import { systemCodeOf } from "../base/errors.ts";
 import { isBelow } from "./below.ts";
+import { sealTogether, type Seal } from "./seal-together.ts";
 
 /** Calls to a disk that belong together, by what they do. */
 export interface DiskErrands {
@@ -27,10 +25,7 @@ export interface DiskErrands {
   /** Makes a file that was not there, with all of its content, and its directory where that is missing. */
   keep: { readonly of: { readonly path: string; readonly bytes: Uint8Array; readonly mode: number }; readonly gives: undefined };
   /** Makes the content and the name of a file durable, and gives the file its mode, unless it has it. Without `fd` it is opened for that. */
-  seal: {
-    readonly of: { readonly path: string; readonly fd: number | undefined; readonly mode: number | undefined };
-    readonly gives: undefined;
-  };
+  seal: { readonly of: Seal; readonly gives: undefined };
   link: { readonly of: { readonly from: string; readonly to: string }; readonly gives: undefined };
   /** Reads a whole regular file of at most `bytesMax` that really lies below one of the directories `below`. Returns undefined for anything else. */
   read: {
@@ -74,11 +69,8 @@ export const DISK_ERRANDS: { readonly [Name in DiskErrandName]: (of: DiskErrands
       closeSync(fd);
     }
   },
-  seal({ path, fd, mode }) {
-    if (fd === undefined) flush(path, fdatasyncSync);
-    else fdatasyncSync(fd);
-    flush(dirname(path), fsyncSync);
-    if (mode !== undefined) chmodSync(path, mode);
+  seal(seal) {
+    for (const error of sealTogether([seal], undefined).values()) throw error;
   },
   link({ from, to }) {
     linkSync(from, to);
@@ -108,16 +100,6 @@ export const DISK_ERRANDS: { readonly [Name in DiskErrandName]: (of: DiskErrands
     }
   },
 };
-
-/** An error of an earlier write that nobody has heard of is told to who opens the file next. */
-function flush(path: string, sync: (fd: number) => void): void {
-  const fd = openSync(path, "r");
-  try {
-    sync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
 
 /** Directories are few and stay, so that one is looked for only when it is missing. */
 function openFresh(path: string, mode: number): number {

@@ -11,6 +11,7 @@ import { DiskThread } from "./disk-thread.ts";
 
 const { make, keep, seal, read, link } = DISK_ERRANDS;
 const MODE = 0o644;
+const isMissing = (place: number): boolean => place % 7 === 3;
 
 /** Errands that close nothing, until they go to the thread. */
 async function busy(thread: DiskThread): Promise<void> {
@@ -88,6 +89,26 @@ test("a few errands are no work for a thread, many are, and each has its own ans
   assert.deepEqual([code, syscall], ["EEXIST", "open"]);
   await thread.tryRun("close", { fds: [first.status === "fulfilled" ? first.value! : -1] });
   assert.throws(() => fstatSync((first as PromiseFulfilledResult<number>).value), { code: "EBADF" });
+});
+
+test("files that wait to be made durable are taken together, and each has its own answer", async () => {
+  await using directory = await temporaryDirectory();
+  await using thread = new DiskThread(new VirtualClock());
+  await busy(thread);
+  const at = (place: number): string => join(directory.path, `file-${place}`);
+  const places = Array.from({ length: 300 }, (_, place) => place);
+  for (const place of places) if (!isMissing(place)) writeFileSync(at(place), "content");
+  const sealed = await Promise.allSettled(
+    places.map(async (place) => {
+      const sealing = thread.tryRun("seal", { path: at(place), fd: undefined, mode: 0o444 });
+      if (place % 50 === 9 && !isMissing(place)) await thread.tryRun("link", { from: at(place), to: `${at(place)}-2` });
+      return sealing;
+    }),
+  );
+  for (const [place, { status }] of sealed.entries()) {
+    assert.equal(status, isMissing(place) ? "rejected" : "fulfilled", `file ${place}`);
+    if (!isMissing(place)) assert.equal(statSync(at(place)).mode & 0o777, 0o444);
+  }
 });
 
 test("what was asked for is done before it is disposed of, and nothing afterwards", async () => {

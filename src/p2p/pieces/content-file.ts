@@ -11,6 +11,8 @@ import { QuickWrites } from "../../disk/quick-writes.ts";
 const WRITABLE_MODE = 0o644;
 /** Nobody writes to finished content: a hard link that was handed out shares the inode, and editing it would edit the cache. */
 const FINISHED_MODE = 0o444;
+/** To flush more takes the disk so long that small files are not to wait for it. */
+const TOGETHER_BYTES_MAX = 1024 * 1024;
 /** Calls that follow when the content of a file is on the disk, to make the rest so. */
 const AFTER_FLUSH: ReadonlySet<string> = new Set(["open", "fsync", "close", "chmod"]);
 
@@ -41,7 +43,7 @@ export class OpenFiles {
   }
 
   /**
-   * Where the next file is made durable. That takes the disk's time and not the processor's, so nobody else waits for it; and of those who wait side by
+   * Where the next small file is made durable. That takes the disk's time and not the processor's, so nobody else waits for it; and of those who wait side by
    * side, one commit of the file system's journal serves all.
    */
   get flusher(): DiskThread | undefined {
@@ -72,6 +74,8 @@ export class ContentFile {
   readonly #open: OpenFiles;
   #fd: number | undefined;
   #writable: boolean;
+  /** Of files made here; after a restart nobody knows. */
+  #lengthBytes: number | undefined;
   #holders = 0;
   /** Descriptors that were replaced while somebody was reading through them. */
   #retired: number[] = [];
@@ -92,6 +96,7 @@ export class ContentFile {
     this.#retire();
     this.#writable = true;
     this.#lost = undefined;
+    this.#lengthBytes = lengthBytes;
     this.#fd = fd; // it is about to be written
     this.#open.used(this);
   }
@@ -108,6 +113,7 @@ export class ContentFile {
     );
     if (kept === true) {
       this.#writable = false;
+      this.#lengthBytes = bytes.length;
       return;
     }
     await this.create(bytes.length);
@@ -193,7 +199,8 @@ export class ContentFile {
   async seal(): Promise<void> {
     using _ = this.hold();
     if (this.#lost !== undefined) throw this.#lost;
-    const sealing = this.#open.flusher?.tryRun("seal", { path: this.path, fd: this.#fd, mode: this.#writable ? FINISHED_MODE : undefined });
+    const flusher = (this.#lengthBytes ?? Infinity) <= TOGETHER_BYTES_MAX ? this.#open.flusher : undefined;
+    const sealing = flusher?.tryRun("seal", { path: this.path, fd: this.#fd, mode: this.#writable ? FINISHED_MODE : undefined });
     try {
       if (sealing !== undefined) await sealing;
       else await this.#sealed();

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { chownSync } from "node:fs";
 import {
   chmod,
   link,
@@ -39,6 +40,7 @@ import {
 import { openPieceStore, type PieceStoreOptions } from "./store.ts";
 import { PINNED_FOR_GOOD, type PieceStore } from "./types.ts";
 
+const NOBODY = 65_534;
 type Settings = Partial<Omit<PieceStoreOptions, "dir" | "config">> & { readonly config?: Readonly<Record<string, unknown>> };
 
 async function aDirectory(): Promise<AsyncDisposable & { readonly dir: string }> {
@@ -503,6 +505,38 @@ test("many small tasks at once are as durable and as complete as a few", async (
     assert.ok((await readAll(task)).equals(content.bytes));
   }
 });
+
+test("a small file that nobody may write to is taken up again after a restart, by who owns it", async () => {
+  await using place = await aDirectory();
+  using _ = asOrdinaryUser(place.dir);
+  await using disk = new DiskThread(realClock);
+  await untilBusy(disk);
+  const content = aContent();
+  let path: string;
+  {
+    await using store = await openIn(place.dir, { disk });
+    path = (await store.keep(content.meta, content.bytes, never()))!.path;
+  }
+  assert.equal((await stat(path)).mode & 0o777, 0o444);
+  await chmod(path, 0o644);
+  await writeFile(path, Buffer.alloc(content.bytes.length));
+  await chmod(path, 0o444);
+  await using store = await openIn(place.dir, { disk });
+  const task = await store.open(content.meta);
+  assert.equal(task.finished.count, 0);
+  await storeAll(task, content);
+  await task.finish(never());
+  assert.ok((await readFile(path)).equals(content.bytes));
+  assert.equal((await stat(path)).mode & 0o777, 0o444);
+});
+
+/** The superuser may write to everything: until disposed, this process is somebody else, who owns `dir`. */
+function asOrdinaryUser(dir: string): Disposable {
+  if (process.geteuid?.() !== 0) return { [Symbol.dispose]: () => undefined };
+  chownSync(dir, NOBODY, NOBODY);
+  process.seteuid?.(NOBODY);
+  return { [Symbol.dispose]: () => process.seteuid?.(0) };
+}
 
 const busyDisk = new DiskThread(realClock);
 after(() => busyDisk[Symbol.asyncDispose]());
