@@ -9,7 +9,10 @@ while [ -L "$file" ]; do
     *) file=${file%/*}/$to ;;
   esac
 done
-here=${file%/*}
+case $file in
+  */*) here=${file%/*} ;;
+  *) here=. ;; # as `sh anax`
+esac
 # npm installs none that is for another machine.
 for node in "$here"/../../node_modules/node-linux-*/bin/node "$here"/../../../node-linux-*/bin/node; do
   [ -x "$node" ] && exec "$node" --disable-warning=ExperimentalWarning "$here/anax.js" "$@"

@@ -80,10 +80,12 @@ export class Turns implements Disposable {
     if (count === 0) return false;
     this.#outbox.expect();
     this.#store.beginBatch();
+    let done = 0;
     try {
       // One that a command has closed is not there any more.
-      for (let i = 0; i < count; i++) this.#readers[this.#poller.ready[i]!]?.readReady();
+      while (done < count) this.#readers[this.#poller.ready[done++]!]?.readReady();
     } finally {
+      while (done < count) this.#poller.watchAgain(this.#poller.ready[done++]!); // one has thrown, and these are named but once
       this.#store.endBatch();
       this.#outbox.flush();
     }

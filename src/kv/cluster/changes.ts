@@ -89,13 +89,16 @@ export class ClusterChanges {
     });
   }
 
-  /** One after the other; the others know before it is said to be done. */
+  /** One after the other; the others know before it is said to be done, also of the part of it that was done before it failed. */
   async #change(work: () => Promise<void>): Promise<void> {
     const { known, map, members } = this.#node;
-    await this.#keeper.inTurn(work);
-    const { known: now, map: mapNow, members: membersNow } = this.#node;
-    const concerned = new Map([...known, ...now].map((member) => [member.id, member]));
-    if (map !== mapNow || members !== membersNow) await this.#keeper.tellNews(concerned.values());
+    try {
+      await this.#keeper.inTurn(work);
+    } finally {
+      const { known: now, map: mapNow, members: membersNow } = this.#node;
+      const concerned = new Map([...known, ...now].map((member) => [member.id, member]));
+      if (map !== mapNow || members !== membersNow) await this.#keeper.tellNews(concerned.values());
+    }
   }
 
   #claim(slots: readonly number[], owner: string, kind: string, check: (piece: OwnedRange) => void): Promise<void> {

@@ -40,20 +40,21 @@ export class PeerLinks implements Disposable {
     const { self, failed, store } = this.#node;
     const bytes = commandBytes("CLUSTER", "NEWS");
     const answers: Promise<void>[] = [];
-    const asked: PeerLink[] = [];
+    const asked: { readonly link: PeerLink; readonly number: number }[] = [];
     for (const member of members) {
       if (member.id === self.id || failed.has(member.id)) continue;
       const link = this.#linkTo(member);
-      const isLate = link.isLate;
-      const answer = link.ask(bytes);
-      if (isLate) continue;
-      asked.push(link);
-      answers.push(answer);
+      if (link.isLate) {
+        link.send(bytes);
+        continue;
+      }
+      answers.push(link.ask(bytes));
+      asked.push({ link, number: link.sent });
     }
     if (answers.length === 0) return;
     const { promise: over, resolve } = Promise.withResolvers<void>();
     using limit = store.clock.timer(ANSWER_MS, () => {
-      for (const link of asked) link.noteLate();
+      for (const { link, number } of asked) link.noteLate(number);
       resolve();
     });
     await Promise.race([Promise.all(answers), over]);
@@ -96,9 +97,14 @@ class PeerLink implements Disposable {
     return this.#answered < this.#lateUntil;
   }
 
-  /** Its time is over. */
-  noteLate(): void {
-    this.#lateUntil = this.#waiting.at(-1)?.number ?? 0;
+  /** Commands sent, and so the number of the last one. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** The time of this command is over. */
+  noteLate(number: number): void {
+    if (this.#waiting.some((each) => each.number === number)) this.#lateUntil = Math.max(this.#lateUntil, number);
   }
 
   isTo({ host, port, tlsPort }: Member): boolean {

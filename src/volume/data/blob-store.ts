@@ -41,7 +41,7 @@ export interface InlineBlobs extends AsyncDisposable {
 }
 
 /** Name of a blob's object, without the place. */
-export const objectNameOf = ({ sha256, id }: Blob): string => `${sha256}-${id}`;
+export const objectNameOf = ({ sha256, id }: Pick<Blob, "sha256" | "id">): string => `${sha256}-${id}`;
 
 /** Blobs with neighbouring ids, which are written at one time, share a directory, and so a flush of it. */
 export const directoryOf = (id: number): string => String(Math.floor(id / IDS_PER_DIRECTORY));

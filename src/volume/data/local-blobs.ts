@@ -127,10 +127,11 @@ export class LocalBlobs implements BlobStore, InlineBlobs {
         }
         for await (const file of await opendir(join(this.#dir, directory.name))) {
           const key = join(directory.name, file.name);
-          const { size } = await stat(join(this.#dir, key));
+          const bytes = await bytesOf(join(this.#dir, key));
+          if (bytes === undefined) continue; // uploaded or deleted meanwhile
           const id = file.isFile() ? blobIdOf(file.name) : undefined;
           // A blob in a place where nobody would look for it is none of ours.
-          yield { key, blobId: id !== undefined && directoryOf(id) === directory.name ? id : undefined, bytes: size };
+          yield { key, blobId: id !== undefined && directoryOf(id) === directory.name ? id : undefined, bytes };
         }
       }
     } catch (error) {
@@ -234,6 +235,16 @@ function syncPath(path: string): void {
     fsyncSync(fd);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Undefined where it has gone. */
+async function bytesOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (systemCodeOf(error) === "ENOENT") return undefined;
+    throw error;
   }
 }
 

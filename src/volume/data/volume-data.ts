@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { AnaxError } from "../../base/errors.ts";
 
+/** A record, its dumps and its messages are no place for credentials. */
+function hasNoSecret(address: string): boolean {
+  if (!URL.canParse(address)) return true;
+  const { username, password, search } = new URL(address);
+  return username === "" && password === "" && search === "";
+}
+
 /** A place in a bucket of an S3-compatible store. Credentials are no part of it: who opens it takes them from its environment, or the usual files of AWS. */
 const S3Place = z.strictObject({
   kind: z.literal("s3"),
@@ -8,7 +15,10 @@ const S3Place = z.strictObject({
   /** Before every key; empty, or ends with a slash. */
   prefix: z.string().max(512),
   /** Undefined: Amazon's, of the region. */
-  endpoint: z.url({ protocol: /^https?$/ }).optional(),
+  endpoint: z
+    .url({ protocol: /^https?$/ })
+    .refine(hasNoSecret, "credentials come from the environment")
+    .optional(),
   region: z.string().min(1).max(64),
   /** What `fsync` and `close` wait for: the store, or this machine's disk, from which it is uploaded later. */
   durability: z.enum(["remote", "local"]),
@@ -49,7 +59,7 @@ export function s3DataOf(options: S3DataOptions): S3Data {
   const match = /^s3:\/\/([^/?#@]+)(?:\/([^?#]*))?$/.exec(options.url);
   if (match === null) throw new AnaxError("input.invalid", { data: options.url, expected: "s3://bucket/prefix" });
   const { endpoint } = options;
-  if (endpoint !== undefined && /^[a-z]+:\/\/[^/]*@/.test(endpoint))
+  if (endpoint !== undefined && !hasNoSecret(endpoint))
     throw new AnaxError("input.invalid", { expected: "an endpoint without credentials: those come from the environment" });
   const [, bucket, path = ""] = match;
   const prefix = path.replace(/\/+$/, "");

@@ -188,6 +188,11 @@ test("strangers are reported, moved aside when asked, and too many of them are t
   assert.equal((await find(true)).quarantined, 1);
   assert.deepEqual(readdirSync(join(volume.dir, "blobs/quarantine")), [`0_${stranger}`]);
   assert.deepEqual(await find(true), { objects: 1, strangers: 0, keys: [], quarantined: 0 });
+  const [live] = readdirSync(dir);
+  const namesake = `${"00".repeat(32)}-${live?.split("-")[1]}`;
+  writeFileSync(join(dir, namesake), "its row was lost, and its id given again");
+  assert.deepEqual((await find(true)).keys, [`0/${namesake}`]);
+  assert.deepEqual(readdirSync(dir), [live]);
   mkdirSync(join(volume.dir, "blobs/1"));
   for (let index = 0; index < 17; index++) writeFileSync(join(volume.dir, "blobs/1", `${"ef".repeat(32)}-${5000 + index}`), "x");
   await assert.rejects(() => find(true), { code: "volume.too-many-strangers" });

@@ -1,6 +1,6 @@
 import { eachLimited } from "../../base/each-limited.ts";
 import { AnaxError } from "../../base/errors.ts";
-import type { BlobStore } from "../data/blob-store.ts";
+import { objectNameOf, type BlobStore } from "../data/blob-store.ts";
 import type { Blob } from "../meta/extents.ts";
 import type { Flaw, VolumeLedger } from "../meta/ledger.ts";
 
@@ -105,20 +105,23 @@ async function scan(
 ): Promise<{ readonly objects: number; readonly strangers: ReadonlySet<string> }> {
   const strangers = new Set<string>();
   let objects = 0;
-  let batch = new Map<number, string>();
-  // A blob has a row before it has an object: what is listed and has none now is none of ours.
+  let batch: { readonly id: number; readonly key: string }[] = [];
+  // A blob has a row before it has an object: what is listed and has none now is none of ours. After a loss of power an id may have been given twice, and only
+  // one of the two objects is what its row means.
   const flush = async (): Promise<void> => {
-    const known = await ledger.known([...batch.keys()]);
-    for (const [id, key] of batch) if (!known.has(id)) strangers.add(key);
-    batch = new Map();
+    const known = await ledger.known(batch.map(({ id }) => id));
+    for (const { id, key } of batch) {
+      const sha256 = known.get(id);
+      if (sha256 === undefined || !key.endsWith(`/${objectNameOf({ id, sha256 })}`)) strangers.add(key);
+    }
+    batch = [];
   };
   for await (const { key, blobId } of blobs.list()) {
     signal.throwIfAborted();
     objects++;
     if (blobId === undefined) strangers.add(key);
-    else if (batch.has(blobId)) strangers.add(key);
-    else batch.set(blobId, key);
-    if (batch.size >= BATCH) await flush();
+    else batch.push({ id: blobId, key });
+    if (batch.length >= BATCH) await flush();
   }
   await flush();
   return { objects, strangers };

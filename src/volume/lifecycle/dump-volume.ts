@@ -13,7 +13,7 @@ import { cloneSqlite } from "../meta/sqlite/clone.ts";
 import { dumpedRows, loadRows } from "../meta/sqlite/dump.ts";
 import { openSqliteLedger } from "../meta/sqlite/sqlite-ledger.ts";
 import { DUMP_VERSION, dumpLines, readDump } from "./dump-lines.ts";
-import { volumePaths } from "./volume-paths.ts";
+import { volumePaths, volumesDir } from "./volume-paths.ts";
 import type { VolumeRecord } from "./volume-record.ts";
 
 /** What a dump says of its volume. */
@@ -61,7 +61,9 @@ export async function loadMetadata(dataDir: string, file: string, clock: Clock):
     for (const end of ["", "-wal", "-shm"]) await rm(`${part}${end}`, { force: true });
     throw error instanceof AnaxError ? error : diskErrorOf(error, { file });
   }
+  for (const end of ["-wal", "-shm"]) await rm(`${meta}${end}`, { force: true }); // of metadata that were here before, which SQLite would play back
   await rename(part, meta);
   await syncDirectory(dir);
+  await syncDirectory(volumesDir(dataDir));
   return head.volume;
 }

@@ -353,6 +353,25 @@ test("bytes in the trash count for capacity and quotas, inodes do not; restoring
   await isClean(scene);
 });
 
+test("a file of several directories counts in the trash where its last name was", async () => {
+  await using scene = await aScene();
+  const client = await scene.client();
+  await client.make("/d1", DIRECTORY);
+  await client.make("/d2", DIRECTORY);
+  const ino = await client.make("/d1/a", FILE, LARGE);
+  assert.ok(!failed(await client.verbs.link(ino, await client.parentOf("/d2/b"), "b")));
+  await client.verbs.settle(false);
+  for (const path of ["/d1", "/d2"]) await scene.volumes.setQuota("v", path, { bytesMax: 200_000, inodesMax: 10 });
+  await client.remove("/d1/a");
+  await client.remove("/d2/b");
+  await client.verbs.settle(false);
+  const usedBytes = async () => (await scene.volumes.quotas("v")).map((quota) => quota.usedBytes);
+  assert.deepEqual(await usedBytes(), [0, LARGE.length]);
+  await scene.volumes.trash("v").empty("/");
+  assert.deepEqual(await usedBytes(), [0, 0]);
+  await isClean(scene);
+});
+
 test("a volume that may not change keeps its trash, and a copy or a dump of it has none", async () => {
   await using scene = await aScene();
   const client = await scene.client();

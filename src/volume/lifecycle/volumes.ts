@@ -161,7 +161,12 @@ export class Volumes {
     mustBeFree(catalog, name ?? head.volume.name);
     const dumped = await loadMetadata(this.dataDir, file, this.#clock);
     const volume: VolumeRecord = { ...newRecord(dumped, this.#clock.wallMs()), ...dumped, name: name ?? dumped.name };
-    catalog.insert(volume);
+    try {
+      catalog.insert(volume);
+    } catch (error) {
+      await rm(volumePaths(this.dataDir, uuid).meta, { force: true }); // nobody knows of it, and it would be in the way of the next
+      throw error;
+    }
     await this.#fence(volume); // what a dump says of it that its rows do not
     return { volume, key: this.#addKey(catalog, uuid) };
   }

@@ -44,8 +44,8 @@ export interface VolumeLedger extends AsyncDisposable {
   claim(rule: CollectRule): Promise<readonly Blob[]>;
   /** Their objects are gone: so are their rows. */
   forget(ids: readonly number[]): Promise<void>;
-  /** Those of `ids` that the ledger has, in whatever state. */
-  known(ids: readonly number[]): Promise<ReadonlySet<number>>;
+  /** Those of `ids` that the ledger has, in whatever state, with their digests. */
+  known(ids: readonly number[]): Promise<ReadonlyMap<number, string>>;
   /** Blobs that files refer to, in order of their ids, after `afterId`. */
   live(afterId: number, countMax: number): Promise<readonly Blob[]>;
   /** All blobs that were ever entered and are not forgotten, in whatever state, in order of their ids, after `afterId`. */

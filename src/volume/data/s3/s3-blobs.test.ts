@@ -99,6 +99,6 @@ test("places are taken apart, and none holds a secret", () => {
   assert.equal(s3DataOf({ url: "s3://my-bucket" }).prefix, "");
   for (const url of ["s3://", "my-bucket", "s3://AK:SK@my-bucket/x", "s3://B_/x", "http://x/y", "s3://my-bucket/x?secret=1"])
     assert.throws(() => s3DataOf({ url }), { code: "input.invalid" }, url);
-  for (const endpoint of ["http://user:pass@127.0.0.1", "ftp://x", "nonsense"])
+  for (const endpoint of ["http://user:pass@127.0.0.1", "HTTPS://key:secret@127.0.0.1", "http://127.0.0.1?token=x", "ftp://x", "nonsense"])
     assert.throws(() => s3DataOf({ url: "s3://my-bucket", endpoint }), { code: "input.invalid" }, endpoint);
 });

@@ -59,7 +59,8 @@ export class RemoteFiles implements VolumeFiles {
   }
 
   write(ino: number, offset: number, bytes: Uint8Array): Answer<Outcome> {
-    const busy = this.#committing.get(ino) ?? this.#blobs.room();
+    const committed = this.#committing.get(ino)?.catch(() => undefined); // its failure is told to whoever committed
+    const busy = committed ?? this.#blobs.room();
     if (busy !== undefined) return this.#writeLater(busy, { ino, offset, bytes });
     return this.#whenReady(() => this.#local.write(ino, offset, bytes));
   }
@@ -122,7 +123,7 @@ export class RemoteFiles implements VolumeFiles {
     busy: Promise<unknown>,
     { ino, offset, bytes }: { readonly ino: number; readonly offset: number; readonly bytes: Uint8Array },
   ): Promise<Outcome> {
-    await this.#inTime(busy.catch(() => undefined)); // its failure is told to whoever committed
+    await this.#inTime(busy);
     return this.write(ino, offset, bytes);
   }
 

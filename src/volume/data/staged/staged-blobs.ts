@@ -1,4 +1,4 @@
-import { unlinkSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { AnaxError } from "../../../base/errors.ts";
 import type { Blob } from "../../meta/extents.ts";
 import { Awaiting } from "../awaiting.ts";
@@ -61,7 +61,7 @@ export class StagedBlobs implements InlineBlobs {
       if (orMissing(() => this.#cache.read(blob, offset, into))) return;
     } catch (error) {
       if (!(error instanceof AnaxError) || error.code !== "disk.corrupt") throw error;
-      unlinkSync(blobPath(this.#start.cache, blob)); // the bucket has a good one
+      rmSync(blobPath(this.#start.cache, blob), { force: true }); // the bucket has a good one
     }
     if (orMissing(() => this.#staged.read(blob, offset, into))) return; // another process's
     throw new Awaiting(this.#mover.fetch(blob));

@@ -83,7 +83,8 @@ export class Removal {
       return;
     }
     quotas.charge(node.parent, 0, -1);
-    const trashed = this.#isRestorable(node);
+    // In the trash it counts where it was removed; what has no room there is not kept.
+    const trashed = this.#isRestorable(node) && quotas.move(node.parent, from.parent, node.allocated, 0) === 0;
     const left = nodes.put({ ...touched(node, stamp), nlink: 0, parent: trashed ? from.parent : node.parent });
     if (trashed) {
       this.#statements.trash.run(node.ino, from.parent, from.name, stamp.sec * 1000 + Math.floor(stamp.nsec / 1e6));

@@ -60,10 +60,11 @@ class SqliteLedger implements VolumeLedger {
     });
   }
 
-  known(ids: readonly number[]): Promise<ReadonlySet<number>> {
+  known(ids: readonly number[]): Promise<ReadonlyMap<number, string>> {
     return this.#read(() => {
-      const has = this.#database.prepare("SELECT 1 FROM blob WHERE id = ?");
-      return new Set(ids.filter((id) => has.get(id) !== undefined));
+      const of = this.#database.prepare("SELECT sha256 FROM blob WHERE id = ?");
+      const rows = ids.map((id) => ({ id, row: of.get(id) }));
+      return new Map(rows.flatMap(({ id, row }) => (row === undefined ? [] : [[id, String(row["sha256"])] as const])));
     });
   }
 
