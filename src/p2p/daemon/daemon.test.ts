@@ -142,6 +142,17 @@ test("a download that nobody holds any more stops; what came is kept", async () 
   assert.equal((await again.done).bytesFrom["local-peer"], 9 * MIB);
 });
 
+test("small content that comes slowly is a task before all of it is here", async () => {
+  const small = { bytes: 100_000, seed: 5 };
+  await using origin = await startOrigin({ content: { "/small": small }, faults: { "/small": { bytesPerSecond: 20_000 } } });
+  await using alone = await startTestDaemon({ name: "alone" });
+  using download = alone.daemon.downloads.start(aDownload(origin.url("/small")));
+  const stored = await download.stored;
+  assert.equal(stored.finished.full, false);
+  assert.equal(await sha256Of(download), sha256OfGenerated(small));
+  assert.equal(origin.stats("/small").gets, 1);
+});
+
 test("each holder has its own deadline", async () => {
   await using origin = await startOrigin({ content: { "/file": CONTENT }, faults: { "/file": { stallAfterBytes: 5 * MIB } } });
   await using alone = await startTestDaemon({ name: "alone" });

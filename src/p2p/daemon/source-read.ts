@@ -120,12 +120,15 @@ async function readSmall(
 ): Promise<StoredTask | undefined> {
   const startedMs = job.clock.nowMs();
   const content = await contentOf(job, body.chunks, meta);
-  const stored = await job.store.keep(meta, content, job.signal);
+  const stored = content instanceof Uint8Array ? await job.store.keep(meta, content, job.signal) : undefined;
   if (stored === undefined) {
-    // Peers began to bring it meanwhile.
+    // Peers began to bring it meanwhile, or it comes slowly: then all see what is there of it.
     state.stored = await job.store.open(meta, job.signal);
     state.opened = true;
-    return readRest(job, state, { body: { ...body, chunks: onlyChunk(content) }, run: undefined });
+    return readRest(job, state, {
+      body: { ...body, chunks: content instanceof Uint8Array ? onlyChunk(content) : content },
+      run: undefined,
+    });
   }
   state.stored = stored;
   state.opened = true;
@@ -138,18 +141,36 @@ async function readSmall(
   return stored.finished.full ? stored : undefined; // a reader may have found one damaged already
 }
 
-async function contentOf(job: SourceJob, chunks: AsyncIterable<Uint8Array>, meta: TaskMeta): Promise<Uint8Array> {
+/** The whole content; or, where it takes long, the chunks of it, those that have come and those that will. */
+async function contentOf(
+  job: SourceJob,
+  chunks: AsyncIterable<Uint8Array>,
+  meta: TaskMeta,
+): Promise<Uint8Array | AsyncIterable<Uint8Array>> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
   const pace = paceOf(job);
-  for await (const chunk of job.meter.count(chunks)) {
-    await pace.pay(chunk.length);
-    parts.push(chunk);
-    bytes += chunk.length;
+  const untilMs = job.clock.nowMs() + SILENCE_MS;
+  const coming = chunks[Symbol.asyncIterator]();
+  const counted = job.meter.count({ [Symbol.asyncIterator]: () => coming });
+  for (let next = await counted.next(); next.done !== true; next = await counted.next()) {
+    await pace.pay(next.value.length);
+    parts.push(next.value);
+    bytes += next.value.length;
+    if (bytes < meta.contentLength && job.clock.nowMs() >= untilMs) return resumed(parts, coming);
   }
   if (bytes < meta.contentLength) throw new AnaxError("source.truncated", { url: meta.url, pieceIndex: 0 });
   if (bytes > meta.contentLength) throw new AnaxError("source.bad-status", { reason: "more bytes than announced", url: meta.url });
   return parts.length === 1 ? parts[0]! : Buffer.concat(parts, bytes); // just counted
+}
+
+async function* resumed(parts: readonly Uint8Array[], coming: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* parts;
+    for (let next = await coming.next(); next.done !== true; next = await coming.next()) yield next.value;
+  } finally {
+    await coming.return?.();
+  }
 }
 
 async function* onlyChunk(chunk: Uint8Array): AsyncGenerator<Uint8Array> {
