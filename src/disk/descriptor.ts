@@ -1,4 +1,4 @@
-import { close, fdatasync, fsync, ftruncate, open, read, write } from "node:fs";
+import { close, closeSync, fdatasync, fsync, fsyncSync, ftruncate, open, openSync, read, write } from "node:fs";
 import { unlink } from "node:fs/promises";
 import { promisify } from "node:util";
 import { diskErrorOf } from "./disk-error.ts";
@@ -64,5 +64,15 @@ export async function syncDirectory(path: string): Promise<void> {
     await syncAll(fd);
   } finally {
     await closeDescriptor(fd);
+  }
+}
+
+/** Makes a file or a directory durable; blocks until it is. */
+export function syncPathNow(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }

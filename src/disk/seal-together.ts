@@ -1,5 +1,6 @@
-import { chmodSync, closeSync, fdatasyncSync, fsyncSync, openSync } from "node:fs";
+import { chmodSync, closeSync, fdatasyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
+import { syncPathNow } from "./descriptor.ts";
 import type { StreamedWrites } from "./streamed-writes.ts";
 
 /** A file to be made durable, content and name. */
@@ -44,7 +45,7 @@ export function sealTogether(seals: readonly Seal[], writes: Pick<StreamedWrites
   const flushed = seals.filter((seal) => !failed.has(seal));
   for (const [directory, names] of Map.groupBy(flushed, ({ path }) => dirname(path))) {
     try {
-      flushDirectory(directory);
+      syncPathNow(directory);
     } catch (error) {
       for (const seal of names) failed.set(seal, error);
     }
@@ -53,13 +54,4 @@ export function sealTogether(seals: readonly Seal[], writes: Pick<StreamedWrites
     if (mode !== undefined) chmodSync(path, mode);
   });
   return failed;
-}
-
-function flushDirectory(path: string): void {
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

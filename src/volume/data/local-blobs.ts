@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import { closeSync, fdatasyncSync, fsyncSync, futimesSync, mkdirSync, openSync, readSync, writevSync } from "node:fs";
+import { closeSync, fdatasyncSync, futimesSync, mkdirSync, openSync, readSync, writevSync } from "node:fs";
 import { mkdir, opendir, readFile, rename, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { realClock } from "../../base/clock.ts";
 import { AnaxError, systemCodeOf } from "../../base/errors.ts";
+import { syncPathNow } from "../../disk/descriptor.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
 import type { StreamedWrites } from "../../disk/streamed-writes.ts";
 import type { Blob } from "../meta/extents.ts";
@@ -69,7 +70,7 @@ export class LocalBlobs implements BlobStore, InlineBlobs {
       const path = blobPath(this.#dir, blob);
       try {
         const open = this.#open.get(blob.id);
-        if (open === undefined) syncPath(path);
+        if (open === undefined) syncPathNow(path);
         else if (open.unsynced) {
           fdatasyncSync(open.fd);
           open.unsynced = false;
@@ -79,7 +80,7 @@ export class LocalBlobs implements BlobStore, InlineBlobs {
       }
       dirs.add(dirname(path));
     }
-    for (const dir of dirs) syncPath(dir);
+    for (const dir of dirs) syncPathNow(dir);
   }
 
   read(blob: Blob, offset: number, into: Uint8Array): void {
@@ -192,7 +193,7 @@ export class LocalBlobs implements BlobStore, InlineBlobs {
   #make(dir: string): void {
     if (this.#made.has(dir)) return;
     if (mkdirSync(dir, { recursive: true }) !== undefined) {
-      syncPath(this.#dir);
+      syncPathNow(this.#dir);
     }
     this.#made.add(dir);
   }
@@ -226,15 +227,6 @@ async function exists(path: string): Promise<boolean> {
   } catch (error) {
     if (systemCodeOf(error) === "ENOENT") return false;
     throw error;
-  }
-}
-
-function syncPath(path: string): void {
-  const fd = openSync(path, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
 

@@ -2,12 +2,12 @@ import { existsSync } from "node:fs";
 import { isoText, type Clock } from "../../base/clock.ts";
 import { eachLimited } from "../../base/each-limited.ts";
 import { AnaxError } from "../../base/errors.ts";
-import { RemoteBlobs } from "../data/staged/remote-blobs.ts";
+import type { RemoteBlobs } from "../data/staged/remote-blobs.ts";
 import { shareBlobs } from "../data/share-blobs.ts";
 import type { Blob } from "../meta/extents.ts";
 import { liveBlobs } from "../meta/sqlite/clone.ts";
 import { openSqliteLedger } from "../meta/sqlite/sqlite-ledger.ts";
-import { openBlobs } from "./open-blobs.ts";
+import { openRemoteBlobs } from "./open-blobs.ts";
 import { volumePaths } from "./volume-paths.ts";
 import type { VolumeRecord } from "./volume-record.ts";
 
@@ -74,10 +74,10 @@ export class ContentPlace {
     });
   }
 
-  async #remote(place: Place, use: (blobs: RemoteBlobs) => Promise<void>): Promise<void> {
-    if (place.data.kind === "directory") return;
-    await using blobs = await openBlobs(this.#dataDir, place, this.#clock);
-    if (blobs instanceof RemoteBlobs) await use(blobs);
+  async #remote({ uuid, data }: Place, use: (blobs: RemoteBlobs) => Promise<void>): Promise<void> {
+    if (data.kind === "directory") return;
+    await using blobs = await openRemoteBlobs(this.#dataDir, { uuid, data }, this.#clock);
+    await use(blobs);
   }
 }
 

@@ -82,11 +82,17 @@ export class Volumes {
       await syncDirectory(dir);
       await syncDirectory(volumesDir(this.dataDir));
       const volume: VolumeRecord = {
-        ...newRecord({ capacityBytes, inodesMax, onDelete, undeleteMs, trashMs, data }, this.#clock.wallMs()),
+        ...begun(this.#clock.wallMs()),
         uuid,
         name,
         owner,
         readOnly,
+        capacityBytes,
+        inodesMax,
+        onDelete,
+        undeleteMs,
+        trashMs,
+        data,
       };
       catalog.insert(volume);
       return { volume, key: this.#addKey(catalog, uuid) };
@@ -127,7 +133,7 @@ export class Volumes {
       const shared = await this.#content.share(source, { uuid, data });
       await syncDirectory(to.dir);
       await syncDirectory(volumesDir(this.dataDir));
-      const volume: VolumeRecord = { ...newRecord(source, this.#clock.wallMs()), uuid, name, owner, readOnly };
+      const volume: VolumeRecord = { ...source, ...begun(this.#clock.wallMs()), uuid, name, owner, readOnly };
       catalog.insert(volume);
       return { volume, key: this.#addKey(catalog, uuid), shared };
     } catch (error) {
@@ -160,7 +166,7 @@ export class Volumes {
     mustBeName(name ?? head.volume.name);
     mustBeFree(catalog, name ?? head.volume.name);
     const dumped = await loadMetadata(this.dataDir, file, this.#clock);
-    const volume: VolumeRecord = { ...newRecord(dumped, this.#clock.wallMs()), ...dumped, name: name ?? dumped.name };
+    const volume: VolumeRecord = { ...begun(this.#clock.wallMs()), ...dumped, name: name ?? dumped.name };
     try {
       catalog.insert(volume);
     } catch (error) {
@@ -361,25 +367,9 @@ export class Volumes {
 }
 
 /** What is the same for all that begin. */
-const newRecord = (
-  {
-    capacityBytes,
-    inodesMax,
-    onDelete,
-    undeleteMs,
-    trashMs,
-    data,
-  }: Pick<VolumeRecord, "capacityBytes" | "inodesMax" | "onDelete" | "undeleteMs" | "trashMs" | "data">,
-  createdAtMs: number,
-): Omit<VolumeRecord, "uuid" | "name" | "owner" | "readOnly"> => ({
+const begun = (createdAtMs: number): Pick<VolumeRecord, "state" | "epoch" | "createdAtMs" | "deletedAtMs" | "purgeAtMs" | "deletedBy"> => ({
   state: "active",
   epoch: 1,
-  capacityBytes,
-  inodesMax,
-  onDelete,
-  undeleteMs,
-  trashMs,
-  data,
   createdAtMs,
   deletedAtMs: undefined,
   purgeAtMs: undefined,

@@ -20,7 +20,8 @@ export interface BlockClientOptions {
 
 /** A buffer of this many sizes at most; a size is that of a task's blocks, so there are few. */
 const POOLS_MAX = 16;
-const BLOCK_BYTES_MIN = 64 * 1024;
+/** Blocks that are shorter, as the last of a piece may be, share the smallest buffers. */
+const UP_TO_BYTES_MIN = 64 * 1024;
 const WAITING_MAX = 4096;
 
 /** Our connections to neighbours, one to each, shared by all tasks; and the memory that blocks arrive in. */
@@ -79,7 +80,7 @@ export class BlockClient implements AsyncDisposable {
 
   /** Buffers for blocks up to the next power of two. */
   #poolFor(blockBytes: number): BufferPool {
-    let upToBytes = BLOCK_BYTES_MIN;
+    let upToBytes = UP_TO_BYTES_MIN;
     while (upToBytes < blockBytes) upToBytes *= 2;
     const known = this.#pools.get(upToBytes);
     if (known !== undefined) return known;

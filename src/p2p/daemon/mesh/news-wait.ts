@@ -5,7 +5,7 @@ const PATIENT_TICKS_MAX = 10;
 const LAZY_TICKS = 6;
 
 /**
- * How long news wait for others, so that they go together: each goes to all neighbours, and a message costs as much as a quarter of a block of 64 KiB.
+ * How long news wait for others, so that they go together: each goes to all neighbours, and a message costs as much as a good part of a block.
  * In simulation 20, 80, 160 and 320 ms are equal (100 hosts, pieces that take 1.3 s: 1.059, 1.052, 1.053 and 1.055 times the bound).
  */
 export function newsWaitMs({ tickMs, pieceMs }: { readonly tickMs: number; readonly pieceMs: number }): number {

@@ -88,7 +88,7 @@ export class TaskMesh implements AsyncDisposable {
   /** Who is believed to be busy is not asked for anything, and then has no news with which to say that it is not. */
   readonly #onLighter = (): void => {
     this.#isLighter = true;
-    this.#flushIn(newsWaitMs(this.#newsPace));
+    this.#flushIn(this.#soonMs);
   };
   readonly #stop = new AbortController();
   readonly #work = new Set<Promise<void>>();
@@ -210,7 +210,7 @@ export class TaskMesh implements AsyncDisposable {
   #arriving(piece: number): void {
     this.#announced.add(piece);
     this.#news.started(piece);
-    this.#flushIn(newsWaitMs(this.#newsPace));
+    this.#flushIn(this.#soonMs);
   }
 
   /** The store has another piece, from wherever. */
@@ -223,7 +223,7 @@ export class TaskMesh implements AsyncDisposable {
     }
     this.#news.held(piece);
     // Who knows that it was on its way asks for it all the same.
-    this.#flushIn(this.#announced.delete(piece) ? lazyNewsWaitMs(this.#newsPace) : newsWaitMs(this.#newsPace));
+    this.#flushIn(this.#announced.delete(piece) ? this.#lazyMs : this.#soonMs);
   }
 
   /** The store has a piece no more: it was damaged. It is fetched again, and given to nobody until then. */
@@ -234,7 +234,7 @@ export class TaskMesh implements AsyncDisposable {
     this.#unique.sent(piece);
     this.#announced.delete(piece);
     this.#news.dropped(piece);
-    this.#flushIn(newsWaitMs(this.#newsPace));
+    this.#flushIn(this.#soonMs);
     this.#fetch?.pump();
   }
 
@@ -550,6 +550,14 @@ export class TaskMesh implements AsyncDisposable {
     return !this.#unique.active || (!this.#unique.has(piece) && this.#offers.isOffered(piece));
   }
 
+  get #soonMs(): number {
+    return newsWaitMs(this.#newsPace);
+  }
+
+  get #lazyMs(): number {
+    return lazyNewsWaitMs(this.#newsPace);
+  }
+
   get #newsPace(): { readonly tickMs: number; readonly pieceMs: number } {
     return { tickMs: this.#parts.config.tickMs, pieceMs: this.#swarm?.pieceMs ?? 0 };
   }
@@ -686,14 +694,14 @@ export class TaskMesh implements AsyncDisposable {
     this.#unique.sent(piece);
     this.#offers.sent(piece, nowMs);
     this.#news.dropped(piece);
-    this.#flushIn(newsWaitMs(this.#newsPace));
+    this.#flushIn(this.#soonMs);
     this.#reoffer ??= this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());
   }
 
   #offerAgain(): void {
     this.#reoffer = undefined;
     for (const piece of this.#offers.due(this.#parts.clock.nowMs(), (one) => this.isThere(one))) this.#news.held(piece);
-    this.#flushIn(lazyNewsWaitMs(this.#newsPace));
+    this.#flushIn(this.#lazyMs);
     if (this.#offers.heldBack.size > 0 && !this.#stop.signal.aborted)
       this.#reoffer = this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());
   }

@@ -62,7 +62,7 @@ export class RemoteBlobs implements BlobStore {
     return this.remote.quarantine(key);
   }
 
-  /** Uploads what is still only here of `blobs`. */
+  /** Uploads one that is still only here. False: it is not here. */
   async upload(blob: Blob): Promise<boolean> {
     if ((await this.#staged.inspect(blob, { content: true })) !== "good") return false;
     const content = Buffer.allocUnsafe(blob.bytes);

@@ -1,4 +1,5 @@
 import type { Flaw } from "../ledger.ts";
+import { TRASH } from "./removal.ts";
 
 /** Each finds flaws of one kind as (id, found, expected). */
 export const CHECKS: Readonly<Partial<Record<Flaw["kind"], string>>> = {
@@ -24,8 +25,8 @@ export const CHECKS: Readonly<Partial<Record<Flaw["kind"], string>>> = {
         + (SELECT coalesce(sum(length(data)), 0) FROM inline_data WHERE inline_data.ino = node.ino) AS n FROM node
     ) WHERE allocated <> n`,
   "trash-entry": `SELECT trash.ino AS id, coalesce(nlink, -1) AS found, 0 AS expected FROM trash LEFT JOIN node ON node.ino = trash.ino
-    WHERE nlink IS NOT 0 OR trash.ino NOT IN (SELECT ino FROM open_unlinked WHERE session = -2)
-    UNION ALL SELECT ino, session, 0 FROM open_unlinked WHERE session = -2 AND ino NOT IN (SELECT ino FROM trash)`,
+    WHERE nlink IS NOT 0 OR trash.ino NOT IN (SELECT ino FROM open_unlinked WHERE session = ${TRASH})
+    UNION ALL SELECT ino, session, 0 FROM open_unlinked WHERE session = ${TRASH} AND ino NOT IN (SELECT ino FROM trash)`,
   "trash-place": `SELECT ino AS id, parent AS found, 0 AS expected FROM trash WHERE parent NOT IN (
       SELECT ino FROM node WHERE (mode & 61440) = 16384 AND (nlink > 0 OR ino IN (SELECT ino FROM trash)))`,
   "used-bytes":
@@ -45,8 +46,8 @@ export const RECOUNTS: readonly string[] = [
   `UPDATE node SET nlink = (SELECT count(*) FROM edge WHERE edge.ino = node.ino) WHERE (mode & 61440) <> 16384 AND nlink > 0
      AND ino IN (SELECT ino FROM edge)`,
   "DELETE FROM trash WHERE ino NOT IN (SELECT ino FROM node WHERE nlink = 0)",
-  "DELETE FROM open_unlinked WHERE session = -2 AND ino NOT IN (SELECT ino FROM trash)",
-  "INSERT OR IGNORE INTO open_unlinked (ino, session) SELECT ino, -2 FROM trash",
+  `DELETE FROM open_unlinked WHERE session = ${TRASH} AND ino NOT IN (SELECT ino FROM trash)`,
+  `INSERT OR IGNORE INTO open_unlinked (ino, session) SELECT ino, ${TRASH} FROM trash`,
   "INSERT OR IGNORE INTO open_unlinked (ino, session) SELECT ino, 0 FROM node WHERE nlink = 0 AND ino NOT IN (SELECT ino FROM open_unlinked)",
   `UPDATE volume SET used_bytes = (SELECT coalesce(sum(allocated), 0) FROM node), used_inodes = (SELECT count(*) FROM node WHERE nlink > 0)`,
 ];

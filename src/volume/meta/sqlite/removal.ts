@@ -9,7 +9,7 @@ const { ENOENT } = constants.errno;
 /** In place of a session: the file is open nowhere, and too large to be removed within one verb. */
 const COLLECTOR = 0;
 /** In place of a session: the inode is in the trash. */
-const TRASH = -2;
+export const TRASH = -2;
 /** What can be restored; of devices, pipes and sockets nothing is lost. */
 const RESTORABLE: ReadonlySet<FileKind> = new Set(["file", "directory", "symlink"]);
 /** Extents that one step removes. */
