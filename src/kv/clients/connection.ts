@@ -195,7 +195,8 @@ export class Connection implements ClientOutput, Reader, Sender {
         const { hardBytes } = outputLimitOf(this.client);
         if (hardBytes > 0 && waiting > hardBytes) return this.drop();
       }
-      const { statistics, hold } = this.#shared.store;
+      const { statistics, hold, tracking } = this.#shared.store;
+      tracking.announce();
       statistics.outputBytes += reply.length;
       statistics.writesProcessed++;
       if (hold !== undefined && (hold.mustWait(this.client) || this.#heldBytes > 0)) this.#hold(takenFrom(reply, 0), hold);

@@ -21,7 +21,8 @@ export class TrackingTable {
   count = 0;
   readonly #readers = new Map<string, Set<number>>();
   readonly #prefixes = new Map<string, Prefix>();
-  #announcing = false;
+  /** Keys with prefixes have changed since. */
+  #unannounced = false;
 
   constructor(store: Store) {
     this.#store = store;
@@ -108,16 +109,18 @@ export class TrackingTable {
 
   #rememberPrefixed(key: string, by: Client | undefined): void {
     for (const [prefix, { changed }] of this.#prefixes) if (key.startsWith(prefix)) changed.set(key, by);
-    if (this.#announcing) return;
-    this.#announcing = true;
-    // Many changes at once make one message.
-    queueMicrotask(() => {
-      this.#announcing = false;
-      this.#announce();
-    });
+    if (this.#unannounced) return;
+    this.#unannounced = true;
+    queueMicrotask(() => this.announce());
   }
 
-  #announce(): void {
+  /**
+   * Tells of keys with prefixes that have changed: many changes at once make one message. To be called before whoever changed them is answered, who may tell others;
+   * where nobody is, it is called by itself.
+   */
+  announce(): void {
+    if (!this.#unannounced) return;
+    this.#unannounced = false;
     for (const prefix of this.#prefixes.values()) {
       const { changed } = prefix;
       if (changed.size === 0) continue;
