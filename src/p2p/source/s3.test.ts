@@ -68,6 +68,17 @@ test("an object, or a range of it, takes one request that is signed right, whate
   }
 });
 
+test("a bucket that takes the library's requests only is not asked by ours again", async () => {
+  await using s3 = await startBucket({ faults: { "/bucket/key": { status: 400, times: 1 } } });
+  await using sources = aSources();
+  const counts: number[] = [];
+  for (let read = 0; read < 3; read++) {
+    await bytesOf(await sources.read(request(s3, "s3://bucket/key")));
+    counts.push(s3.origin.requests.length);
+  }
+  assert.deepEqual(counts, [2, 3, 4]);
+});
+
 test("a missing bucket is source.not-found and named", async () => {
   await using s3 = await startBucket();
   await using sources = aSources();

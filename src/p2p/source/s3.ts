@@ -11,7 +11,7 @@ import type { Source, SourceBody, SourceEntry, SourceRequest, SourceStat } from 
 
 /** `s3://bucket/key` (percent-encoded; `?versionId=` selects a version) of Amazon S3 and what speaks its interface. */
 export function createS3Source(parts: S3Parts): Source {
-  const s3: S3 = { parts, clients: new S3Clients(parts) };
+  const s3: S3 = { parts, clients: new S3Clients(parts), refusing: new Set() };
   return {
     schemes: ["s3"],
     stat: (request) => stat(s3, request),
@@ -23,7 +23,11 @@ export function createS3Source(parts: S3Parts): Source {
 interface S3 {
   readonly parts: S3Parts;
   readonly clients: S3Clients;
+  /** Endpoints with buckets that take what the library asks and not what we do: another region, say. */
+  readonly refusing: Set<string>;
 }
+
+const REFUSING_MAX = 1000;
 
 /** What a URL names. A key that is empty or ends with a slash is a directory, as in every S3 browser. */
 interface Place {
@@ -57,13 +61,16 @@ async function read(s3: S3, request: SourceRequest & { readonly range?: ByteRang
   if (isDirectory(place)) throw new AnaxError("source.refused", { url: shownUrl(request.url), reason: "a directory has no content" });
   const { range } = request;
   const storage = storageOf(s3.parts.config, request.objectStorage ?? {});
-  const direct = place.versionId === undefined ? await getObject(s3.parts, { ...place, range, storage, request }) : undefined;
+  const service = JSON.stringify([storage.endpoint, storage.region, storage.accessKeyId, place.bucket]);
+  const asks = place.versionId === undefined && !s3.refusing.has(service);
+  const direct = asks ? await getObject(s3.parts, { ...place, range, storage, request }) : undefined;
   if (direct !== undefined) return bodyOf(s3, request, { ...direct, headers: namedOf(direct.headers) });
   const { GetObjectCommand } = await import("@aws-sdk/client-s3");
   const reply = await send(s3, request, (client, options) =>
     client.send(new GetObjectCommand({ ...objectOf(place), ...(range !== undefined && { Range: formatRange(range) }) }), options),
   );
   const body = reply.Body;
+  if (asks && s3.refusing.size < REFUSING_MAX) s3.refusing.add(service);
   if (!(body instanceof Readable)) throw new AnaxError("internal", { reason: "the S3 library gave no stream" });
   return bodyOf(s3, request, { status: reply.$metadata.httpStatusCode ?? 200, headers: headersOf(reply), body });
 }
