@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { BLOB_BYTES_MAX, type Blob } from "../meta/extents.ts";
 import type { Errno } from "../meta/verbs.ts";
-import type { SyncVerbs } from "../meta/sqlite/sqlite-verbs.ts";
+import type { SyncVerbs } from "../meta/rules/verbs-on.ts";
 import type { DirtyRange } from "./dirty-ranges.ts";
 import type { StoredPart } from "./dirty-file.ts";
 import type { InlineBlobs } from "./blob-store.ts";

@@ -2,7 +2,7 @@ import { constants } from "node:os";
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { FILE_BYTES_MAX, INLINE_BYTES_MAX, type Blob, type FileMap } from "../meta/extents.ts";
-import type { SqliteVerbs } from "../meta/sqlite/sqlite-verbs.ts";
+import type { EngineVerbs } from "../meta/rules/verbs-on.ts";
 import type { Attributes, AttributeChange, Errno, Outcome } from "../meta/verbs.ts";
 import { orIfAwaiting, type Awaiting } from "./awaiting.ts";
 import type { InlineBlobs } from "./blob-store.ts";
@@ -28,7 +28,7 @@ const RANGES_MAX = 4096;
 const SYNC_MAX = 64;
 
 interface LocalFilesOptions {
-  readonly verbs: SqliteVerbs;
+  readonly verbs: EngineVerbs;
   readonly blobs: InlineBlobs;
   readonly clock: Clock;
   /** Memory for what is written and lies in no blob yet. */
@@ -39,7 +39,7 @@ interface LocalFilesOptions {
 
 /** Content over a local engine and blobs at hand: everything answers at once, or throws `Awaiting` where blobs do. */
 export class LocalFiles implements VolumeFiles {
-  readonly #verbs: SqliteVerbs;
+  readonly #verbs: EngineVerbs;
   readonly #blobs: InlineBlobs;
   readonly #options: LocalFilesOptions;
   /** In order of their oldest write. */

@@ -4,14 +4,15 @@ import { join } from "node:path";
 import { realClock } from "../../base/clock.ts";
 import { formatSqlite, type NewVolume } from "../meta/sqlite/format.ts";
 import { openSqliteControl } from "../meta/sqlite/sqlite-control.ts";
-import { openSqliteVerbs, type SqliteVerbs } from "../meta/sqlite/sqlite-verbs.ts";
+import type { EngineVerbs } from "../meta/rules/verbs-on.ts";
+import { openSqliteVerbs } from "../meta/sqlite/sqlite-verbs.ts";
 import type { VolumeControl } from "../meta/control.ts";
 import { LocalBlobs } from "./local-blobs.ts";
 import { LocalFiles } from "./local-files.ts";
 
 /** A mount's half of a local volume, for tests. */
 export interface LocalMount extends AsyncDisposable {
-  readonly verbs: SqliteVerbs;
+  readonly verbs: EngineVerbs;
   readonly files: LocalFiles;
   readonly damaged: readonly number[];
 }

@@ -3,7 +3,8 @@ import { constants } from "node:os";
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { openSqliteControl } from "../meta/sqlite/sqlite-control.ts";
-import { openSqliteVerbs, type SqliteVerbs } from "../meta/sqlite/sqlite-verbs.ts";
+import type { EngineVerbs } from "../meta/rules/verbs-on.ts";
+import { openSqliteVerbs } from "../meta/sqlite/sqlite-verbs.ts";
 import type { TrashEntry } from "../meta/trash.ts";
 import { failed, ROOT_INO } from "../meta/verbs.ts";
 import { notifyWatchers } from "./events.ts";
@@ -104,7 +105,7 @@ export class TrashOf {
   }
 
   /** As a client, so that the others hear of it. */
-  async #change<T>(work: (verbs: SqliteVerbs) => T): Promise<T> {
+  async #change<T>(work: (verbs: EngineVerbs) => T): Promise<T> {
     await using control = openSqliteControl(this.#meta(), this.#clock);
     const session = await control.beginSession({ host: "", pid: process.pid, mountpoint: "trash", readOnly: false });
     try {
@@ -117,7 +118,7 @@ export class TrashOf {
     }
   }
 
-  #open(sessionId: number): SqliteVerbs {
+  #open(sessionId: number): EngineVerbs {
     const { event } = volumePaths(this.#dataDir, this.#volume.uuid);
     const onChanges = (): void => notifyWatchers(event, this.#clock.wallMs());
     return openSqliteVerbs({ path: this.#meta(), sessionId, clock: this.#clock, onChanges });
@@ -141,7 +142,7 @@ export class TrashOf {
 }
 
 /** Ordered so that directories come before what is in them: those above `from`, and what is at it and below. */
-function newestByPath(verbs: SqliteVerbs, from: string, ino: number | undefined): readonly TrashEntry[] {
+function newestByPath(verbs: EngineVerbs, from: string, ino: number | undefined): readonly TrashEntry[] {
   const newest = new Map<string, TrashEntry>();
   for (const entry of entriesBelow(verbs, "")) {
     const { path, kind } = entry;
@@ -155,7 +156,7 @@ function newestByPath(verbs: SqliteVerbs, from: string, ino: number | undefined)
   return [...newest.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-function* entriesBelow(verbs: SqliteVerbs, path: string): Generator<TrashEntry> {
+function* entriesBelow(verbs: EngineVerbs, path: string): Generator<TrashEntry> {
   for (let after = 0; ;) {
     const page = verbs.trash.list(after, PAGE);
     for (const entry of page) if (isBelow(entry.path, path)) yield entry;
@@ -164,13 +165,13 @@ function* entriesBelow(verbs: SqliteVerbs, path: string): Generator<TrashEntry> 
   }
 }
 
-function restoreTo(verbs: SqliteVerbs, ino: number, path: string): number {
+function restoreTo(verbs: EngineVerbs, ino: number, path: string): number {
   const parent = directoryAt(verbs, parentOf(path));
   return parent === undefined ? ENOENT : verbs.trash.restore(ino, parent, path.slice(path.lastIndexOf("/") + 1));
 }
 
 /** The inode of a directory that is there. */
-function directoryAt(verbs: SqliteVerbs, path: string): number | undefined {
+function directoryAt(verbs: EngineVerbs, path: string): number | undefined {
   let ino = ROOT_INO;
   for (const name of partsOf(path)) {
     const found = verbs.lookup(ino, name);

@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import type { Clock } from "../../../base/clock.ts";
 import { AnaxError } from "../../../base/errors.ts";
-import type { SqliteVerbs } from "../../meta/sqlite/sqlite-verbs.ts";
+import type { EngineVerbs } from "../../meta/rules/verbs-on.ts";
 import { BLOB_BYTES_MAX } from "../../meta/extents.ts";
 import { isPending, type Answer, type Attributes, type AttributeChange, type Errno, type Outcome } from "../../meta/verbs.ts";
 import { Awaiting, orIfAwaiting } from "../awaiting.ts";
@@ -23,7 +23,7 @@ const FOLLOWED_MAX = 1024;
 export interface RemoteFilesOptions {
   readonly local: LocalFiles;
   readonly blobs: StagedBlobs;
-  readonly verbs: SqliteVerbs;
+  readonly verbs: EngineVerbs;
   readonly clock: Clock;
   readonly onDamage: (ino: number, error: AnaxError) => void;
 }

@@ -1,5 +1,5 @@
 import type { Flaw } from "../ledger.ts";
-import { TRASH } from "./removal.ts";
+import { TRASH } from "../rules/removal.ts";
 
 /** Each finds flaws of one kind as (id, found, expected). */
 export const CHECKS: Readonly<Partial<Record<Flaw["kind"], string>>> = {

@@ -1,9 +1,9 @@
 import { DatabaseSync } from "node:sqlite";
 import type { Blob } from "../extents.ts";
 import { RECOUNTS } from "./checks.ts";
-import { BLOB_LIVE } from "./extent-table.ts";
+import { BLOB_LIVE } from "../rules/tables.ts";
 import { failureOf } from "./failure.ts";
-import { RECOUNT_QUOTA } from "./quotas.ts";
+import { RECOUNT_QUOTA } from "./recount-quota.ts";
 import { openDatabase } from "./schema.ts";
 import { inTransaction } from "./transaction.ts";
 

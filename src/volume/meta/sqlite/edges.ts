@@ -1,27 +1,14 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { constants } from "node:os";
-import { NAME_BYTES_MAX, type Outcome } from "../verbs.ts";
-
-const { EINVAL, ENAMETOOLONG } = constants.errno;
-
-export interface Edge {
-  readonly ino: number;
-  /** Type bits of the mode, without the permissions: `mode >> 12`. */
-  readonly type: number;
-  readonly cookie: number;
-}
-
-export interface NamedEdge extends Edge {
-  readonly name: string;
-}
+import type { Edge, EdgeTable, NamedEdge } from "../rules/tables.ts";
 
 /** Entries of directories. */
-export class Edges {
+export class Edges implements EdgeTable {
   readonly #select: StatementSync;
   readonly #insert: StatementSync;
   readonly #delete: StatementSync;
   readonly #any: StatementSync;
   readonly #list: StatementSync;
+  readonly #nameOf: StatementSync;
 
   constructor(database: DatabaseSync) {
     this.#select = database.prepare("SELECT ino, type, cookie FROM edge WHERE parent = ? AND name = ?");
@@ -31,6 +18,7 @@ export class Edges {
     this.#any = database.prepare("SELECT 1 FROM edge WHERE parent = ? LIMIT 1");
     this.#list = database.prepare("SELECT name, ino, type, cookie FROM edge WHERE parent = ? AND cookie > ? ORDER BY cookie LIMIT ?");
     this.#list.setReturnArrays(true);
+    this.#nameOf = database.prepare("SELECT name FROM edge WHERE parent = ? AND ino = ? LIMIT 1");
   }
 
   get(parent: number, name: string): Edge | undefined {
@@ -55,10 +43,8 @@ export class Edges {
     const rows = this.#list.all(parent, cookie, countMax) as unknown as [string, number, number, number][]; // columns of the statement
     return rows.map(([name, ino, type, at]) => ({ name, ino, type, cookie: at }));
   }
-}
 
-/** What is wrong with the name of an entry that is to be made, or looked for. */
-export function nameError(name: string): Outcome {
-  if (name.length > NAME_BYTES_MAX) return ENAMETOOLONG;
-  return name === "" || name === "." || name === ".." || name.includes("/") || name.includes("\0") ? EINVAL : 0;
+  nameOf(parent: number, ino: number): string | undefined {
+    return this.#nameOf.get(parent, ino)?.["name"] as string | undefined; // a TEXT column
+  }
 }

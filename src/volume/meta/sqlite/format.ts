@@ -1,6 +1,6 @@
 import type { Clock } from "../../../base/clock.ts";
 import { ROOT_INO } from "../verbs.ts";
-import { stampOf } from "./engine.ts";
+import { stampOf } from "../rules/engine.ts";
 import { failureOf } from "./failure.ts";
 import { openDatabase } from "./schema.ts";
 

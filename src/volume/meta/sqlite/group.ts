@@ -5,6 +5,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Clock } from "../../../base/clock.ts";
 import { AnaxError } from "../../../base/errors.ts";
 import { VOLUME_NOT_EXIST } from "../../lifecycle/volume-record.ts";
+import type { Turn, VolumeRow } from "../rules/tables.ts";
 import type { Outcome } from "../verbs.ts";
 import { beginImmediate, pause } from "./begin.ts";
 import type { Nodes } from "./nodes.ts";
@@ -22,23 +23,8 @@ const PAUSE_MS = 3;
 const RESERVE_BYTES = 32 * 1024 * 1024;
 const RESERVE_CHECK_MS = 1000;
 
-/** The row of the volume, as far as verbs need it. */
-export interface VolumeRow {
-  readonly uuid: string;
-  state: string;
-  epoch: number;
-  readOnly: boolean;
-  capacityBytes: number;
-  inodesMax: number;
-  usedBytes: number;
-  usedInodes: number;
+interface OpenRow extends VolumeRow {
   nextId: number;
-  /** Directories with a quota. */
-  quotas: number;
-  /** Living sessions; with more than one, changes are told to the others. */
-  sessions: number;
-  /** How long what is deleted can be restored; zero: not at all. */
-  trashMs: number;
 }
 
 interface GroupOptions {
@@ -57,14 +43,14 @@ interface GroupOptions {
  * Group commit for one connection. The first verb of a *turn* looks whether other connections have committed something; the first change begins a
  * transaction, and `settle`, so many changes, or so many milliseconds end it. Within a transaction the volume's row is ours, so its counters are plain fields.
  */
-export class Group {
+export class Group implements Turn {
   readonly #options: GroupOptions;
   readonly #dataVersion: StatementSync;
   readonly #readVolume: StatementSync;
   readonly #writeVolume: StatementSync;
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
-  #volume: VolumeRow;
+  #volume: OpenRow;
   #version: number;
   #open = false;
   #turnEndsMs = 0;
@@ -95,7 +81,7 @@ export class Group {
   }
 
   /** As of the begin of the turn; inside of a group exact, and ours to change. */
-  get volume(): VolumeRow {
+  get volume(): OpenRow {
     return this.#volume;
   }
 
@@ -252,7 +238,7 @@ export class Group {
     throw new AnaxError("volume.not-exist", { wireCode: VOLUME_NOT_EXIST, volume: uuid, epoch });
   }
 
-  #volumeRow(): VolumeRow {
+  #volumeRow(): OpenRow {
     const row = this.#readVolume.get();
     if (row === undefined) throw new AnaxError("disk.corrupt", { path: this.#options.path, reason: "the volume has no record" });
     return {

@@ -1,13 +1,6 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { kindOfMode, type Attributes } from "../attributes.ts";
-
-/** A row of `node`. Immutable: a change puts another one in its place, so that answers may be handed out as they are. */
-export interface Node extends Attributes {
-  /** Bytes of content that count for capacity and quotas. */
-  readonly allocated: number;
-  /** The directory that holds it; of a file with several names, that whose quota it counts for. */
-  readonly parent: number;
-}
+import { kindOfMode } from "../attributes.ts";
+import { blocksOf, type NamedEdge, type Node, type NodeTable } from "../rules/tables.ts";
 
 /** More than this are forgotten between turns. */
 const CACHED_MAX = 65_536;
@@ -15,7 +8,7 @@ const CACHED_MAX = 65_536;
 const COLUMNS = "ino, mode, uid, gid, rdev, nlink, size, allocated, atime, atime_ns, mtime, mtime_ns, ctime, ctime_ns, parent";
 
 /** The inodes that this connection has seen, and those that it changed in the open group and that are not in the database yet. */
-export class Nodes {
+export class Nodes implements NodeTable {
   readonly #cached = new Map<number, Node>();
   readonly #changed = new Set<number>();
   readonly #select: StatementSync;
@@ -30,7 +23,7 @@ export class Nodes {
     this.#delete = database.prepare("DELETE FROM node WHERE ino = ?");
     const columns = COLUMNS.split(", ").map((column) => `node.${column}`);
     this.#children = database.prepare(
-      `SELECT ${columns.join(", ")} FROM edge JOIN node ON node.ino = edge.ino WHERE edge.parent = ? AND cookie > ? AND cookie <= ?`,
+      `SELECT ${columns.join(", ")} FROM edge JOIN node ON node.ino = edge.ino WHERE edge.parent = ? AND cookie >= ? AND cookie <= ?`,
     );
     this.#children.setReturnArrays(true);
   }
@@ -58,8 +51,10 @@ export class Nodes {
   }
 
   /** Reads what entries with these cookies name, in one go. */
-  readChildren(parent: number, after: number, last: number): void {
-    for (const row of this.#children.all(parent, after, last) as unknown as Row[])
+  expect(parent: number, entries: readonly NamedEdge[]): void {
+    const [first, last] = [entries[0], entries.at(-1)];
+    if (first === undefined || last === undefined) return;
+    for (const row of this.#children.all(parent, first.cookie, last.cookie) as unknown as Row[])
       if (!this.#cached.has(row[0])) this.#cached.set(row[0], nodeOf(row));
   }
 
@@ -128,5 +123,3 @@ function nodeOf(row: Row): Node {
 }
 
 type Numbers15 = [number, number, number, number, number, number, number, number, number, number, number, number, number, number, number];
-
-export const blocksOf = (allocated: number): number => Math.ceil(allocated / 512);

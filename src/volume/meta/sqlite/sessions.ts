@@ -1,7 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../../base/clock.ts";
 import { SESSION_TTL_MS, type Session, type SessionInfo } from "../control.ts";
-import { BLOB_DOOMED, BLOB_PENDING } from "./extent-table.ts";
+import { BLOB_DOOMED, BLOB_PENDING } from "../rules/tables.ts";
 
 /** Who uses the volume. Every call is made inside of a transaction. */
 export class Sessions {

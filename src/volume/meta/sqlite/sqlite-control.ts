@@ -3,10 +3,12 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../../base/clock.ts";
 import { AnaxError } from "../../../base/errors.ts";
 import type { DirectoryQuota, ForeignChanges, Pulse, Session, SessionInfo, VolumeControl, VolumeFence } from "../control.ts";
-import { EVERYTHING, UNLOCKED } from "./changes.ts";
+import { EVERYTHING, UNLOCKED } from "./changelog.ts";
 import { ROOT_INO } from "../verbs.ts";
 import { failureOf } from "./failure.ts";
-import { DEPTH_MAX, RECOUNT_QUOTA } from "./quotas.ts";
+import { DEPTH_MAX } from "../rules/quotas.ts";
+import { RECOUNT_QUOTA } from "./recount-quota.ts";
+import { quotaRowOf } from "./small-tables.ts";
 import { openDurable } from "./schema.ts";
 import { Sessions } from "./sessions.ts";
 import { inTransaction } from "./transaction.ts";
@@ -113,7 +115,7 @@ class SqliteControl implements VolumeControl {
   }
 
   quotas(): Promise<readonly DirectoryQuota[]> {
-    return this.#read(() => this.#database.prepare("SELECT * FROM quota ORDER BY ino LIMIT 10000").all().map(quotaOf));
+    return this.#read(() => this.#database.prepare("SELECT * FROM quota ORDER BY ino LIMIT 10000").all().map(quotaRowOf));
   }
 
   setQuota(
@@ -131,7 +133,7 @@ class SqliteControl implements VolumeControl {
       }
       this.#database.exec("UPDATE volume SET quotas = (SELECT count(*) FROM quota)");
       const row = this.#database.prepare("SELECT * FROM quota WHERE ino = ?").get(ino);
-      return row === undefined ? undefined : quotaOf(row);
+      return row === undefined ? undefined : quotaRowOf(row);
     });
   }
 
@@ -161,11 +163,3 @@ class SqliteControl implements VolumeControl {
     return inTransaction(this.#database, this.#path, work, waitMs);
   }
 }
-
-const quotaOf = (row: Record<string, unknown>): DirectoryQuota => ({
-  ino: Number(row["ino"]),
-  bytesMax: Number(row["bytes_max"]),
-  inodesMax: Number(row["inodes_max"]),
-  usedBytes: Number(row["used_bytes"]),
-  usedInodes: Number(row["used_inodes"]),
-});

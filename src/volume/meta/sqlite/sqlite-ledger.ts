@@ -3,10 +3,11 @@ import type { Clock } from "../../../base/clock.ts";
 import type { Blob } from "../extents.ts";
 import type { CollectRule, Flaw, LedgerCount, VolumeLedger } from "../ledger.ts";
 import { CHECKS, RECOUNTS } from "./checks.ts";
-import { BLOB_DELETING, BLOB_DOOMED, BLOB_LIVE, BLOB_PENDING } from "./extent-table.ts";
+import { BLOB_DELETING, BLOB_DOOMED, BLOB_LIVE, BLOB_PENDING } from "../rules/tables.ts";
 import { failureOf } from "./failure.ts";
 import { openDurable } from "./schema.ts";
-import { openSqliteVerbs, type SqliteVerbs } from "./sqlite-verbs.ts";
+import type { EngineVerbs } from "../rules/verbs-on.ts";
+import { openSqliteVerbs } from "./sqlite-verbs.ts";
 import { inTransaction } from "./transaction.ts";
 
 /** The collector's session: it opens nothing, so that whatever it is left with can go. */
@@ -20,7 +21,7 @@ class SqliteLedger implements VolumeLedger {
   readonly #database: DatabaseSync;
   readonly #path: string;
   readonly #clock: Clock;
-  #verbs: SqliteVerbs | undefined;
+  #verbs: EngineVerbs | undefined;
 
   constructor(database: DatabaseSync, path: string, clock: Clock) {
     this.#database = database;
@@ -133,7 +134,7 @@ class SqliteLedger implements VolumeLedger {
     if (this.#database.isOpen) this.#database.close();
   }
 
-  #collector(): SqliteVerbs {
+  #collector(): EngineVerbs {
     return (this.#verbs ??= openSqliteVerbs({ path: this.#path, sessionId: COLLECTOR, clock: this.#clock }));
   }
 

@@ -1,6 +1,5 @@
 import { constants } from "node:os";
-import type { DatabaseSync } from "node:sqlite";
-import { afterRequest, conflictWith, type HeldLock } from "../lock-ranges.ts";
+import { afterRequest, conflictWith } from "../lock-ranges.ts";
 import { LOCK_END, type LockRange, type LockRequest } from "../locks.ts";
 import type { Errno, Outcome } from "../verbs.ts";
 import type { Engine } from "./engine.ts";
@@ -11,24 +10,18 @@ const { EAGAIN, EINVAL, ENOENT, ENOLCK, EROFS } = constants.errno;
 const LOCKS_MAX = 4096;
 
 /** POSIX and flock locks of all sessions. */
-export class LockTable {
+export class Locks {
   readonly #engine: Engine;
-  readonly #statements;
 
-  constructor(engine: Engine, database: DatabaseSync) {
+  constructor(engine: Engine) {
     this.#engine = engine;
-    this.#statements = {
-      all: database.prepare("SELECT session, owner, start, end, type, pid FROM lock WHERE ino = ? AND family = ? ORDER BY start"),
-      drop: database.prepare("DELETE FROM lock WHERE ino = ? AND family = ? AND session = ? AND owner = ?"),
-      add: database.prepare("INSERT INTO lock (ino, family, session, owner, start, end, type, pid) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"),
-    };
   }
 
   get(ino: number, request: LockRequest): LockRange | Errno {
     this.#engine.group.read();
     if (this.#engine.nodes.get(ino) === undefined) return ENOENT;
     const { sessionId } = this.#engine;
-    const other = conflictWith(this.#held(ino, request.family), request, sessionId);
+    const other = conflictWith(this.#engine.locks.held(ino, request.family), request, sessionId);
     if (other === undefined) return { type: "unlock", start: 0, end: LOCK_END, pid: 0 };
     return { type: other.type, start: other.start, end: other.end, pid: other.session === sessionId ? other.pid : 0 };
   }
@@ -43,22 +36,16 @@ export class LockTable {
   }
 
   #set(ino: number, request: LockRequest): Outcome {
-    const { nodes, sessionId, changes } = this.#engine;
+    const { nodes, sessionId, changes, locks } = this.#engine;
     if (nodes.get(ino) === undefined) return ENOENT;
     if (request.start > request.end || request.start < 0) return EINVAL;
-    const held = this.#held(ino, request.family);
+    const held = locks.held(ino, request.family);
     if (conflictWith(held, request, sessionId) !== undefined) return EAGAIN;
     const own = held.filter((lock) => lock.session === sessionId && lock.owner === request.owner);
     const next = afterRequest(own, request, sessionId);
     if (held.length - own.length + next.length > LOCKS_MAX) return ENOLCK;
-    if (own.length > 0) this.#statements.drop.run(ino, request.family, sessionId, request.owner);
-    for (const { owner, start, end, type, pid } of next)
-      this.#statements.add.run(ino, request.family, sessionId, owner, start, end, type, pid);
+    locks.replace(ino, request, sessionId, next);
     if (request.type === "unlock" && own.length > 0) changes.unlocked(ino);
     return 0;
-  }
-
-  #held(ino: number, family: string): readonly HeldLock[] {
-    return this.#statements.all.all(ino, family) as unknown as HeldLock[]; // the columns are STRICT and named like its fields
   }
 }

@@ -1,8 +1,8 @@
 import { constants } from "node:os";
 import type { Outcome } from "../verbs.ts";
-import { nameError, type Edge, type Edges } from "./edges.ts";
+import { nameError } from "./names.ts";
 import { modified, stampOf, touched, type Engine, type Stamp } from "./engine.ts";
-import type { Node } from "./nodes.ts";
+import type { Edge, Node } from "./tables.ts";
 import { DEPTH_MAX } from "./quotas.ts";
 import type { Removal } from "./removal.ts";
 
@@ -21,12 +21,10 @@ interface Side {
 
 export class Rename {
   readonly #engine: Engine;
-  readonly #edges: Edges;
   readonly #removal: Removal;
 
-  constructor(engine: Engine, edges: Edges, removal: Removal) {
+  constructor(engine: Engine, removal: Removal) {
     this.#engine = engine;
-    this.#edges = edges;
     this.#removal = removal;
   }
 
@@ -54,19 +52,19 @@ export class Rename {
   #move(source: Side, newParent: number, newName: string, target: Side | undefined): Outcome {
     const refused = this.#mayReplace(source.node, target) || this.#mayMove(source.node, source.parent, newParent);
     if (refused !== 0) return refused;
-    const { group, nodes, quotas } = this.#engine;
+    const { group, nodes, usage } = this.#engine;
     if (source.node.kind !== "directory") {
-      const full = quotas.move(source.node.parent, newParent, source.node.allocated);
+      const full = usage.move(source.node.parent, newParent, source.node.allocated);
       if (full !== 0) return full;
     }
     const stamp = stampOf(this.#engine.clock);
-    this.#edges.remove(source.parent, source.name);
+    this.#engine.edges.remove(source.parent, source.name);
     if (target !== undefined) {
-      this.#edges.remove(newParent, newName);
+      this.#engine.edges.remove(newParent, newName);
       this.#removal.dropName(target.node, target, stamp);
       if (target.node.kind === "directory") this.#countLinks(newParent, -1);
     }
-    this.#edges.add(newParent, newName, { ...source.edge, cookie: group.takeId() });
+    this.#engine.edges.add(newParent, newName, { ...source.edge, cookie: group.takeId() });
     const moved = nodes.get(source.node.ino)!; // it was there, and only its target was dropped
     nodes.put({ ...touched(moved, stamp), parent: newParent });
     if (source.node.kind === "directory" && source.parent !== newParent) {
@@ -81,13 +79,13 @@ export class Rename {
     const refused = this.#mayMove(a.node, a.parent, b.parent) || this.#mayMove(b.node, b.parent, a.parent);
     if (refused !== 0) return refused;
     // A file across directories with quotas would have to count elsewhere, and so might not fit: as a copy it is asked.
-    if (this.#engine.quotas.differ(a.parent, b.parent)) return EXDEV;
+    if (this.#engine.usage.differ(a.parent, b.parent)) return EXDEV;
     const { nodes, group } = this.#engine;
     const stamp = stampOf(this.#engine.clock);
-    this.#edges.remove(a.parent, a.name);
-    this.#edges.remove(b.parent, b.name);
-    this.#edges.add(b.parent, b.name, { ...a.edge, cookie: group.takeId() });
-    this.#edges.add(a.parent, a.name, { ...b.edge, cookie: group.takeId() });
+    this.#engine.edges.remove(a.parent, a.name);
+    this.#engine.edges.remove(b.parent, b.name);
+    this.#engine.edges.add(b.parent, b.name, { ...a.edge, cookie: group.takeId() });
+    this.#engine.edges.add(a.parent, a.name, { ...b.edge, cookie: group.takeId() });
     nodes.put({ ...touched(a.node, stamp), parent: b.parent });
     nodes.put({ ...touched(b.node, stamp), parent: a.parent });
     const difference = (a.node.kind === "directory" ? 1 : 0) - (b.node.kind === "directory" ? 1 : 0);
@@ -104,20 +102,20 @@ export class Rename {
     if (target === undefined) return 0;
     if (source.kind !== "directory") return target.node.kind === "directory" ? EISDIR : 0;
     if (target.node.kind !== "directory") return ENOTDIR;
-    return this.#edges.hasAny(target.node.ino) ? ENOTEMPTY : 0;
+    return this.#engine.edges.hasAny(target.node.ino) ? ENOTEMPTY : 0;
   }
 
   /** EINVAL for a directory into itself, EXDEV into another quota: what is below it would have to be counted anew. */
   #mayMove(node: Node, from: number, to: number): Outcome {
     if (node.kind !== "directory" || from === to) return 0;
-    const { nodes, quotas } = this.#engine;
+    const { nodes, usage } = this.#engine;
     for (let ino = to, depth = 0; depth < DEPTH_MAX; depth++) {
       if (ino === node.ino) return EINVAL;
       const parent = nodes.get(ino)?.parent;
       if (parent === undefined || parent === ino) break;
       ino = parent;
     }
-    return quotas.differ(from, to) ? EXDEV : 0;
+    return usage.differ(from, to) ? EXDEV : 0;
   }
 
   #countLinks(ino: number, by: number): void {
@@ -137,7 +135,7 @@ export class Rename {
   }
 
   #sideOf(parent: number, name: string): Side | undefined {
-    const edge = this.#edges.get(parent, name);
+    const edge = this.#engine.edges.get(parent, name);
     const node = edge === undefined ? undefined : this.#engine.nodes.get(edge.ino);
     return edge === undefined || node === undefined ? undefined : { parent, name, edge, node };
   }

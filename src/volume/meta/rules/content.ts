@@ -3,8 +3,8 @@ import type { AttributeChange, Attributes, TimeValue } from "../attributes.ts";
 import { FILE_BYTES_MAX, INLINE_BYTES_MAX, type Blob, type FileMap, type NewBlob } from "../extents.ts";
 import type { Errno, Outcome, WrittenContent } from "../verbs.ts";
 import { modified, stampOf, touched, type Engine, type Stamp } from "./engine.ts";
-import { BLOB_PENDING, type ExtentTable } from "./extent-table.ts";
-import { blocksOf, type Node } from "./nodes.ts";
+import type { Extents } from "./extents.ts";
+import { blocksOf, type Node } from "./tables.ts";
 
 const { EFBIG, EINVAL, EIO, EISDIR, ENOENT } = constants.errno;
 
@@ -14,19 +14,11 @@ const SYNCED_AFTER_MS = 60_000;
 /** Sizes, attributes, and where content lies. */
 export class Content {
   readonly #engine: Engine;
-  readonly #extents: ExtentTable;
-  readonly #statements;
+  readonly #extents: Extents;
 
-  constructor(engine: Engine, extents: ExtentTable) {
-    const { database } = engine;
+  constructor(engine: Engine, extents: Extents) {
     this.#engine = engine;
     this.#extents = extents;
-    this.#statements = {
-      readInline: database.prepare("SELECT data FROM inline_data WHERE ino = ?"),
-      writeInline: database.prepare("REPLACE INTO inline_data (ino, data) VALUES (?, ?)"),
-      dropInline: database.prepare("DELETE FROM inline_data WHERE ino = ?"),
-      reserve: database.prepare("INSERT INTO blob (id, sha256, bytes, refs, state, session, since_ms) VALUES (?, ?, ?, 0, ?, ?, ?)"),
-    };
   }
 
   extents(ino: number, offset: number, length: number): FileMap | Errno {
@@ -41,9 +33,9 @@ export class Content {
 
   /** Blobs that other sessions committed so lately that the disk may not have them yet. */
   foreignBlobs(ino: number): readonly Blob[] {
-    const { group, clock, sessionId } = this.#engine;
+    const { group, clock, sessionId, blobs } = this.#engine;
     group.read();
-    return group.volume.sessions > 1 ? this.#extents.foreign(ino, sessionId, clock.wallMs() - SYNCED_AFTER_MS) : [];
+    return group.volume.sessions > 1 ? blobs.foreign(ino, sessionId, clock.wallMs() - SYNCED_AFTER_MS) : [];
   }
 
   setattr(ino: number, change: AttributeChange): Attributes | Errno {
@@ -70,13 +62,13 @@ export class Content {
   }
 
   reserveBlobs(blobs: readonly NewBlob[]): readonly number[] | Errno {
-    const { group, clock, sessionId } = this.#engine;
+    const { group, clock, sessionId, blobs: ledger } = this.#engine;
     const refused = group.change(true);
     if (refused !== 0) return refused;
     const nowMs = clock.wallMs();
-    const ids = blobs.map(({ sha256, bytes }) => {
+    const ids = blobs.map((blob) => {
       const id = group.takeId();
-      this.#statements.reserve.run(id, sha256, bytes, BLOB_PENDING, sessionId, nowMs);
+      ledger.reserve(id, blob, sessionId, nowMs);
       return id;
     });
     group.settle(false);
@@ -84,7 +76,7 @@ export class Content {
   }
 
   commit(ino: number, written: WrittenContent): Attributes | Errno {
-    const { group, nodes, quotas, changes, clock } = this.#engine;
+    const { group, nodes, usage, changes, clock } = this.#engine;
     const refused = group.change(true);
     if (refused !== 0) return refused;
     const node = nodes.get(ino);
@@ -98,7 +90,7 @@ export class Content {
       inline !== undefined || this.#isInline(node)
         ? node.allocated
         : extents.reduce((sum, { position, length }) => sum + this.#extents.covered(ino, position, position + length), 0);
-    const full = quotas.charge(node.parent, added - replaced, 0);
+    const full = usage.charge(node.parent, added - replaced, 0);
     if (full !== 0) return full;
     this.#replace(node, written, clock.wallMs());
     changes.inode(ino);
@@ -113,7 +105,7 @@ export class Content {
   }
 
   punch(ino: number, offset: number, length: number): Attributes | Errno {
-    const { group, nodes, quotas, changes, clock } = this.#engine;
+    const { group, nodes, usage, changes, clock } = this.#engine;
     const refused = group.change(false);
     if (refused !== 0) return refused;
     const node = nodes.get(ino);
@@ -121,15 +113,15 @@ export class Content {
     const wrong = sizeError(node, 0);
     if (wrong !== 0) return wrong;
     const data = this.#isInline(node) ? this.#inlineOf(ino) : undefined;
-    if (data !== undefined) this.#statements.writeInline.run(ino, data.fill(0, offset, offset + length));
+    if (data !== undefined) this.#engine.inline.put(ino, data.fill(0, offset, offset + length));
     const freed = data === undefined ? this.#extents.clear(ino, offset, offset + length, clock.wallMs()) : 0;
-    quotas.charge(node.parent, -freed, 0);
+    usage.charge(node.parent, -freed, 0);
     changes.inode(ino);
     return nodes.put(withAllocated(modified(node, stampOf(clock)), node.allocated - freed));
   }
 
   allocate(ino: number, offset: number, length: number, keepSize: boolean): Attributes | Errno {
-    const { group, nodes, quotas, changes, clock } = this.#engine;
+    const { group, nodes, usage, changes, clock } = this.#engine;
     const refused = group.change(true);
     if (refused !== 0) return refused;
     const node = nodes.get(ino);
@@ -137,7 +129,7 @@ export class Content {
     const wrong = sizeError(node, offset + length);
     if (wrong !== 0) return wrong;
     const missing = length - (this.#isInline(node) ? 0 : this.#extents.covered(ino, offset, offset + length));
-    const full = quotas.charge(node.parent, missing, 0) || quotas.charge(node.parent, -missing, 0);
+    const full = usage.charge(node.parent, missing, 0) || usage.charge(node.parent, -missing, 0);
     if (full !== 0) return full;
     changes.inode(ino);
     const size = keepSize ? node.size : Math.max(node.size, offset + length);
@@ -147,7 +139,7 @@ export class Content {
   /** Removes at most so many extents of a file without names, and its inline data; true when nothing is left. */
   removeSome(node: Node, extentsMax: number): boolean {
     if (node.allocated === 0) return true;
-    if (this.#isInline(node) && this.#statements.dropInline.run(node.ino).changes === 1) {
+    if (this.#isInline(node) && this.#engine.inline.remove(node.ino)) {
       this.#freed(node, node.allocated);
       return true;
     }
@@ -157,17 +149,17 @@ export class Content {
   }
 
   #freed(node: Node, bytes: number): void {
-    this.#engine.quotas.charge(node.parent, -bytes, 0);
+    this.#engine.usage.charge(node.parent, -bytes, 0);
     this.#engine.nodes.put(withAllocated(node, node.allocated - bytes));
   }
 
   #replace(node: Node, { inline, extents = [] }: WrittenContent, nowMs: number): void {
     if (inline !== undefined) {
       if (!this.#isInline(node)) this.#extents.clear(node.ino, 0, FILE_BYTES_MAX, nowMs);
-      this.#statements.writeInline.run(node.ino, inline);
+      this.#engine.inline.put(node.ino, inline);
       return;
     }
-    if (extents.length > 0 && this.#isInline(node)) this.#statements.dropInline.run(node.ino);
+    if (extents.length > 0 && this.#isInline(node)) this.#engine.inline.remove(node.ino);
     for (const extent of extents) {
       this.#extents.clear(node.ino, extent.position, extent.position + extent.length, nowMs);
       this.#extents.add(node.ino, extent, nowMs);
@@ -181,10 +173,10 @@ export class Content {
     if (data === undefined) freed = this.#extents.clear(node.ino, size, FILE_BYTES_MAX, this.#engine.clock.wallMs());
     else {
       freed = Math.max(0, data.length - size);
-      if (freed === data.length) this.#statements.dropInline.run(node.ino);
-      else if (freed > 0) this.#statements.writeInline.run(node.ino, data.subarray(0, size));
+      if (freed === data.length) this.#engine.inline.remove(node.ino);
+      else if (freed > 0) this.#engine.inline.put(node.ino, data.subarray(0, size));
     }
-    this.#engine.quotas.charge(node.parent, -freed, 0);
+    this.#engine.usage.charge(node.parent, -freed, 0);
     return withAllocated({ ...node, size }, node.allocated - freed);
   }
 
@@ -193,7 +185,7 @@ export class Content {
   }
 
   #inlineOf(ino: number): Uint8Array | undefined {
-    return this.#statements.readInline.get(ino)?.["data"] as Uint8Array | undefined; // a BLOB column
+    return this.#engine.inline.get(ino);
   }
 }
 

@@ -1,5 +1,4 @@
 import { constants } from "node:os";
-import type { DatabaseSync } from "node:sqlite";
 import type { Errno, Outcome } from "../verbs.ts";
 import { stampOf, touched, type Engine } from "./engine.ts";
 
@@ -14,23 +13,15 @@ const TOTAL_MAX = 1024 * 1024;
 
 export class Xattrs {
   readonly #engine: Engine;
-  readonly #statements;
 
-  constructor(engine: Engine, database: DatabaseSync) {
+  constructor(engine: Engine) {
     this.#engine = engine;
-    this.#statements = {
-      get: database.prepare("SELECT value FROM xattr WHERE ino = ? AND name = ?"),
-      list: database.prepare("SELECT name FROM xattr WHERE ino = ? ORDER BY name"),
-      put: database.prepare("REPLACE INTO xattr (ino, name, value) VALUES (?, ?, ?)"),
-      remove: database.prepare("DELETE FROM xattr WHERE ino = ? AND name = ?"),
-      total: database.prepare("SELECT coalesce(sum(length(name) + length(value)), 0) AS bytes FROM xattr WHERE ino = ?"),
-    };
   }
 
   get(ino: number, name: string): Uint8Array | Errno {
     this.#engine.group.read();
-    const row = this.#statements.get.get(ino, name);
-    if (row !== undefined) return row["value"] as Uint8Array; // a BLOB column
+    const value = this.#engine.xattrs.get(ino, name);
+    if (value !== undefined) return value;
     return this.#engine.nodes.get(ino) === undefined ? ENOENT : ENODATA;
   }
 
@@ -41,11 +32,11 @@ export class Xattrs {
     if (name === "" || flags > XATTR_REPLACE) return EINVAL;
     if (name.length > NAME_MAX) return ERANGE;
     if (value.length > VALUE_MAX) return E2BIG;
-    const before = this.#statements.get.get(ino, name);
+    const before = this.#engine.xattrs.get(ino, name);
     if (flags === XATTR_CREATE && before !== undefined) return EEXIST;
     if (flags === XATTR_REPLACE && before === undefined) return ENODATA;
-    if (Number(this.#statements.total.get(ino)?.["bytes"]) + name.length + value.length > TOTAL_MAX) return ENOSPC;
-    this.#statements.put.run(ino, name, value);
+    if (this.#engine.xattrs.total(ino) + name.length + value.length > TOTAL_MAX) return ENOSPC;
+    this.#engine.xattrs.put(ino, name, value);
     this.#touch(ino);
     return 0;
   }
@@ -53,14 +44,14 @@ export class Xattrs {
   list(ino: number): readonly string[] | Errno {
     this.#engine.group.read();
     if (this.#engine.nodes.get(ino) === undefined) return ENOENT;
-    return this.#statements.list.all(ino).map((row) => String(row["name"]));
+    return this.#engine.xattrs.list(ino);
   }
 
   remove(ino: number, name: string): Outcome {
     const refused = this.#engine.group.change(false);
     if (refused !== 0) return refused;
     if (this.#engine.nodes.get(ino) === undefined) return ENOENT;
-    if (this.#statements.remove.run(ino, name).changes !== 1) return ENODATA;
+    if (!this.#engine.xattrs.remove(ino, name)) return ENODATA;
     this.#touch(ino);
     return 0;
   }

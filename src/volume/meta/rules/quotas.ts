@@ -1,8 +1,6 @@
 import { constants } from "node:os";
-import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Outcome } from "../verbs.ts";
-import type { Group } from "./group.ts";
-import type { Nodes } from "./nodes.ts";
+import type { Tables, Turn } from "./tables.ts";
 
 const { EDQUOT, ENOSPC } = constants.errno;
 
@@ -15,19 +13,15 @@ interface Quota {
 
 /** Counts what is occupied: for the whole volume, and for directories that have a quota together with everything below them. */
 export class Quotas {
-  readonly #group: Group;
-  readonly #nodes: Nodes;
-  readonly #all: StatementSync;
-  readonly #update: StatementSync;
-  /** Of the open group; undefined: not read yet. */
+  readonly #group: Turn;
+  readonly #tables: Pick<Tables, "nodes" | "quotas">;
+  /** Of the open transaction; undefined: not read yet. */
   #quotas: Map<number, Quota> | undefined;
   #changed = false;
 
-  constructor(database: DatabaseSync, group: Group, nodes: Nodes) {
+  constructor(tables: Pick<Tables, "nodes" | "quotas">, group: Turn) {
+    this.#tables = tables;
     this.#group = group;
-    this.#nodes = nodes;
-    this.#all = database.prepare("SELECT ino, bytes_max, inodes_max, used_bytes, used_inodes FROM quota");
-    this.#update = database.prepare("UPDATE quota SET used_bytes = ?, used_inodes = ? WHERE ino = ?");
   }
 
   /** Adds to what lies in `directory`, unless that is too much: ENOSPC for the volume, EDQUOT for a directory. */
@@ -70,9 +64,10 @@ export class Quotas {
     return outcome;
   }
 
-  /** Before the group is committed. */
+  /** Before the transaction is committed. */
   write(): void {
-    if (this.#changed) for (const [ino, { usedBytes, usedInodes }] of this.#quotas ?? []) this.#update.run(usedBytes, usedInodes, ino);
+    if (this.#changed)
+      for (const [ino, { usedBytes, usedInodes }] of this.#quotas ?? []) this.#tables.quotas.update(ino, usedBytes, usedInodes);
     this.forget();
   }
 
@@ -88,7 +83,7 @@ export class Quotas {
     for (let ino = directory, depth = 0; depth < DEPTH_MAX; depth++) {
       const quota = this.#quotas.get(ino);
       if (quota !== undefined) found.push(quota);
-      const parent = this.#nodes.get(ino)?.parent;
+      const parent = this.#tables.nodes.get(ino)?.parent;
       if (parent === undefined || parent === ino) break;
       ino = parent;
     }
@@ -104,33 +99,9 @@ export class Quotas {
   }
 
   #read(): Map<number, Quota> {
-    return new Map(
-      this.#all.all().map((row) => [
-        Number(row["ino"]),
-        {
-          bytesMax: Number(row["bytes_max"]),
-          inodesMax: Number(row["inodes_max"]),
-          usedBytes: Number(row["used_bytes"]),
-          usedInodes: Number(row["used_inodes"]),
-        },
-      ]),
-    );
+    return new Map(this.#tables.quotas.all().map((row) => [row.ino, { ...row }]));
   }
 }
 
 /** Deepest directory: more than a path of 4,096 bytes can name. */
 export const DEPTH_MAX = 4096;
-
-/**
- * What lies below the directory of a quota, each inode once, and with it what is in the trash: its bytes count until they are gone. The directory itself counts for
- * the one above.
- */
-export const RECOUNT_QUOTA = `UPDATE quota SET (used_bytes, used_inodes) = (
-    WITH RECURSIVE below (ino) AS (
-      SELECT ino FROM edge WHERE parent = ?1 UNION SELECT ino FROM trash WHERE parent = ?1
-      UNION SELECT edge.ino FROM below JOIN edge ON edge.parent = below.ino
-      UNION SELECT trash.ino FROM below JOIN trash ON trash.parent = below.ino
-    )
-    SELECT coalesce(sum(allocated), 0), coalesce(sum(nlink > 0), 0) FROM node
-    WHERE ino IN (SELECT ino FROM below) AND (parent = ?1 OR parent IN (SELECT ino FROM below))
-  ) WHERE ino = ?1`;

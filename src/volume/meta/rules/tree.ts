@@ -1,9 +1,9 @@
 import { constants } from "node:os";
 import { kindOfMode, typeBitsOf, type Attributes } from "../attributes.ts";
 import { TARGET_BYTES_MAX, type DirectoryEntry, type Errno, type NewNode, type Outcome } from "../verbs.ts";
-import { nameError, type Edge, type Edges } from "./edges.ts";
+import { nameError } from "./names.ts";
 import { modified, stampOf, touched, type Engine } from "./engine.ts";
-import type { Node } from "./nodes.ts";
+import type { Edge, Node } from "./tables.ts";
 import type { Removal } from "./removal.ts";
 
 const { EEXIST, EINVAL, EISDIR, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV } = constants.errno;
@@ -16,23 +16,17 @@ const ENTRIES_MAX = 4096;
 /** Names and what they lead to, but renaming. */
 export class Tree {
   readonly #engine: Engine;
-  readonly #edges: Edges;
   readonly #removal: Removal;
-  readonly #insertTarget;
-  readonly #selectTarget;
 
-  constructor(engine: Engine, edges: Edges, removal: Removal) {
+  constructor(engine: Engine, removal: Removal) {
     this.#engine = engine;
-    this.#edges = edges;
     this.#removal = removal;
-    this.#insertTarget = engine.database.prepare("INSERT INTO symlink (ino, target) VALUES (?, ?)");
-    this.#selectTarget = engine.database.prepare("SELECT target FROM symlink WHERE ino = ?");
   }
 
   lookup(parent: number, name: string): Attributes | Errno {
     this.#engine.group.read();
     if (name.length > 255) return ENAMETOOLONG;
-    const edge = this.#edges.get(parent, name);
+    const edge = this.#engine.edges.get(parent, name);
     if (edge !== undefined) return this.#engine.nodes.get(edge.ino) ?? ENOENT;
     const directory = this.#engine.nodes.get(parent);
     return directory !== undefined && directory.kind !== "directory" ? ENOTDIR : ENOENT;
@@ -44,7 +38,7 @@ export class Tree {
   }
 
   create(parent: number, name: string, made: NewNode): Attributes | Errno {
-    const { group, nodes, quotas, clock } = this.#engine;
+    const { group, nodes, usage, clock } = this.#engine;
     const refused = group.change(true) || nameError(name);
     if (refused !== 0) return refused;
     if (made.target !== undefined && made.target.length > TARGET_BYTES_MAX) return ENAMETOOLONG;
@@ -56,15 +50,15 @@ export class Tree {
     if (isDirectory && directory.nlink >= LINKS_MAX) return EMLINK;
     const ino = group.takeId();
     const type = typeBitsOf(made.kind) >> 12;
-    if (!this.#edges.add(parent, name, { ino, type, cookie: ino })) return EEXIST;
-    const full = quotas.charge(parent, 0, 1);
+    if (!this.#engine.edges.add(parent, name, { ino, type, cookie: ino })) return EEXIST;
+    const full = usage.charge(parent, 0, 1);
     if (full !== 0) {
-      this.#edges.remove(parent, name);
+      this.#engine.edges.remove(parent, name);
       return full;
     }
     const stamp = stampOf(clock);
     const inherits = (directory.mode & SETGID) !== 0;
-    if (made.target !== undefined) this.#insertTarget.run(ino, made.target);
+    if (made.target !== undefined) this.#engine.targets.add(ino, made.target);
     nodes.put({ ...modified(directory, stamp), nlink: directory.nlink + (isDirectory ? 1 : 0) });
     this.#engine.changes.entry(parent, name);
     this.#engine.changes.inode(parent);
@@ -90,7 +84,7 @@ export class Tree {
   }
 
   link(ino: number, newParent: number, newName: string): Attributes | Errno {
-    const { group, nodes, quotas, clock } = this.#engine;
+    const { group, nodes, usage, clock } = this.#engine;
     const refused = group.change(true) || nameError(newName);
     if (refused !== 0) return refused;
     const node = nodes.get(ino);
@@ -99,9 +93,9 @@ export class Tree {
     if (node.kind === "directory") return EPERM;
     if (directory.kind !== "directory") return ENOTDIR;
     if (node.nlink >= LINKS_MAX) return EMLINK;
-    if (quotas.differ(node.parent, newParent)) return this.#edges.get(newParent, newName) === undefined ? EXDEV : EEXIST;
+    if (usage.differ(node.parent, newParent)) return this.#engine.edges.get(newParent, newName) === undefined ? EXDEV : EEXIST;
     const edge: Edge = { ino, type: node.mode >> 12, cookie: group.takeId() };
-    if (!this.#edges.add(newParent, newName, edge)) return EEXIST;
+    if (!this.#engine.edges.add(newParent, newName, edge)) return EEXIST;
     const stamp = stampOf(clock);
     nodes.put(modified(directory, stamp));
     this.#engine.changes.entry(newParent, newName);
@@ -121,15 +115,15 @@ export class Tree {
     const found = this.#toRemove(parent, name);
     if (typeof found === "number") return found;
     if (found.node.kind !== "directory") return ENOTDIR;
-    if (this.#edges.hasAny(found.node.ino)) return ENOTEMPTY;
+    if (this.#engine.edges.hasAny(found.node.ino)) return ENOTEMPTY;
     this.#detach(parent, name, found);
     return 0;
   }
 
   readlink(ino: number): string | Errno {
     this.#engine.group.read();
-    const row = this.#selectTarget.get(ino);
-    if (row !== undefined) return String(row["target"]);
+    const target = this.#engine.targets.get(ino);
+    if (target !== undefined) return target;
     return this.#engine.nodes.get(ino) === undefined ? ENOENT : EINVAL;
   }
 
@@ -139,8 +133,8 @@ export class Tree {
     const directory = nodes.get(ino);
     if (directory === undefined) return ENOENT;
     if (directory.kind !== "directory") return ENOTDIR;
-    const edges = this.#edges.list(ino, cookie, Math.min(countMax, ENTRIES_MAX));
-    if (attributes && edges.length > 0) nodes.readChildren(ino, cookie, edges.at(-1)!.cookie); // there is one
+    const edges = this.#engine.edges.list(ino, cookie, Math.min(countMax, ENTRIES_MAX));
+    if (attributes) nodes.expect(ino, edges);
     return edges.map((edge) => ({
       name: edge.name,
       ino: edge.ino,
@@ -157,14 +151,14 @@ export class Tree {
     const directory = nodes.get(parent);
     if (directory === undefined) return ENOENT;
     if (directory.kind !== "directory") return ENOTDIR;
-    const edge = this.#edges.get(parent, name);
+    const edge = this.#engine.edges.get(parent, name);
     const node = edge === undefined ? undefined : nodes.get(edge.ino);
     return node === undefined ? ENOENT : { directory, node };
   }
 
   #detach(parent: number, name: string, { directory, node }: Found): void {
     const stamp = stampOf(this.#engine.clock);
-    this.#edges.remove(parent, name);
+    this.#engine.edges.remove(parent, name);
     this.#engine.nodes.put({ ...modified(directory, stamp), nlink: directory.nlink - (node.kind === "directory" ? 1 : 0) });
     this.#engine.changes.entry(parent, name);
     this.#engine.changes.inode(parent);

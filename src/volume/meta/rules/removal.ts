@@ -1,7 +1,7 @@
 import type { FileKind, Outcome } from "../verbs.ts";
 import type { Content } from "./content.ts";
 import { touched, type Engine, type Stamp } from "./engine.ts";
-import type { Node } from "./nodes.ts";
+import type { Node } from "./tables.ts";
 import { constants } from "node:os";
 
 const { ENOENT } = constants.errno;
@@ -26,27 +26,11 @@ interface Place {
 export class Removal {
   readonly #engine: Engine;
   readonly #content: Content;
-  readonly #statements;
   #steppedMs = 0;
 
   constructor(engine: Engine, content: Content) {
-    const { database } = engine;
     this.#engine = engine;
     this.#content = content;
-    this.#statements = {
-      keepForOthers: database.prepare("INSERT OR IGNORE INTO open_unlinked (ino, session) SELECT ?, id FROM session WHERE id <> ?"),
-      keep: database.prepare("INSERT OR IGNORE INTO open_unlinked (ino, session) VALUES (?, ?)"),
-      letGo: database.prepare("DELETE FROM open_unlinked WHERE ino = ? AND session = ?"),
-      kept: database.prepare("SELECT 1 FROM open_unlinked WHERE ino = ? LIMIT 1"),
-      mine: database.prepare("SELECT ino FROM open_unlinked WHERE session = ? LIMIT 256"),
-      trash: database.prepare("INSERT INTO trash (ino, parent, name, deleted_ms) VALUES (?, ?, ?, ?)"),
-      untrash: database.prepare("DELETE FROM trash WHERE ino = ?"),
-      hadTrash: database.prepare("SELECT 1 FROM trash WHERE parent = ? LIMIT 1"),
-      symlink: database.prepare("DELETE FROM symlink WHERE ino = ?"),
-      xattrs: database.prepare("DELETE FROM xattr WHERE ino = ?"),
-      locks: database.prepare("DELETE FROM lock WHERE ino = ?"),
-      quota: database.prepare("DELETE FROM quota WHERE ino = ?"),
-    };
   }
 
   open(ino: number): Outcome {
@@ -75,20 +59,20 @@ export class Removal {
 
   /** One name less; without any, the inode goes to the trash of the volume, or as soon as nobody has it open. */
   dropName(node: Node, from: Place, stamp: Stamp): void {
-    const { nodes, changes, quotas } = this.#engine;
+    const { nodes, changes, usage } = this.#engine;
     changes.inode(node.ino);
     const nlink = node.kind === "directory" ? 0 : node.nlink - 1;
     if (nlink > 0) {
       nodes.put({ ...touched(node, stamp), nlink });
       return;
     }
-    quotas.charge(node.parent, 0, -1);
+    usage.charge(node.parent, 0, -1);
     // In the trash it counts where it was removed; what has no room there is not kept.
-    const trashed = this.#isRestorable(node) && quotas.move(node.parent, from.parent, node.allocated, 0) === 0;
+    const trashed = this.#isRestorable(node) && usage.move(node.parent, from.parent, node.allocated, 0) === 0;
     const left = nodes.put({ ...touched(node, stamp), nlink: 0, parent: trashed ? from.parent : node.parent });
     if (trashed) {
-      this.#statements.trash.run(node.ino, from.parent, from.name, stamp.sec * 1000 + Math.floor(stamp.nsec / 1e6));
-      this.#statements.keep.run(node.ino, TRASH);
+      this.#engine.trash.add({ ...from, ino: node.ino, deletedMs: stamp.sec * 1000 + Math.floor(stamp.nsec / 1e6) });
+      this.#engine.kept.add(node.ino, TRASH);
     }
     if (this.#keep(node.ino) || trashed) return;
     this.#remove(left);
@@ -96,29 +80,34 @@ export class Removal {
 
   /** Out of the trash, because it has a name again. */
   untrash(ino: number): void {
-    this.#statements.untrash.run(ino);
-    this.#statements.letGo.run(ino, TRASH);
+    this.#engine.trash.remove(ino);
+    this.#engine.kept.remove(ino, TRASH);
   }
 
   /** Out of the trash, and gone unless it is open. */
   removeTrashed(ino: number): void {
-    this.#statements.untrash.run(ino);
+    this.#engine.trash.remove(ino);
     this.#letGo(ino, TRASH);
   }
 
   /** Whether something in the trash was in this directory. */
   hasTrash(ino: number): boolean {
-    return this.#statements.hadTrash.get(ino) !== undefined;
+    return this.#engine.trash.hasAnyOf(ino);
   }
 
   /** Now and then, or `now`: what other sessions unlinked and nobody here has open, and a part of what is too large for one verb. False when there was none. */
   step(now: boolean): boolean {
-    const { clock, group, opens, sessionId } = this.#engine;
-    const nowMs = clock.nowMs();
+    const nowMs = this.#engine.clock.nowMs();
     if (!now && nowMs - this.#steppedMs < STEP_EVERY_MS) return false;
+    const left = this.#step();
     this.#steppedMs = nowMs;
-    const unopened = this.#inosOf(sessionId).filter((ino) => !opens.has(ino));
-    const large = this.#inosOf(COLLECTOR);
+    return left;
+  }
+
+  #step(): boolean {
+    const { group, opens, kept, sessionId } = this.#engine;
+    const unopened = kept.of(sessionId).filter((ino) => !opens.has(ino));
+    const large = kept.of(COLLECTOR);
     if (unopened.length + large.length === 0 || group.change(false) !== 0) return false;
     for (const ino of unopened) this.#letGo(ino);
     for (const ino of large) this.#letGo(ino, COLLECTOR);
@@ -132,36 +121,32 @@ export class Removal {
   }
 
   #keep(ino: number): boolean {
-    const { opens, group, sessionId } = this.#engine;
-    const others = group.volume.sessions > 1 ? Number(this.#statements.keepForOthers.run(ino, sessionId).changes) : 0;
+    const { opens, group, kept, sessionId } = this.#engine;
+    const others = group.volume.sessions > 1 ? kept.addForOthers(ino, sessionId) : 0;
     const here = opens.has(ino);
-    if (here) this.#statements.keep.run(ino, sessionId);
+    if (here) kept.add(ino, sessionId);
     return here || others > 0;
   }
 
   #letGo(ino: number, session = this.#engine.sessionId): void {
-    const { nodes, group } = this.#engine;
+    const { nodes, group, kept } = this.#engine;
     if (group.change(false) !== 0) return; // the collector finds it later
     const node = nodes.get(ino);
-    this.#statements.letGo.run(ino, session);
-    if (node === undefined || node.nlink > 0 || this.#statements.kept.get(ino) !== undefined) return;
+    kept.remove(ino, session);
+    if (node === undefined || node.nlink > 0 || kept.has(ino)) return;
     this.#remove(node);
   }
 
   #remove(node: Node): void {
-    const { nodes } = this.#engine;
+    const { nodes, kept, targets, quotas, xattrs, locks } = this.#engine;
     if (node.kind === "file" && !this.#content.removeSome(node, STEP_EXTENTS)) {
-      this.#statements.keep.run(node.ino, COLLECTOR);
+      kept.add(node.ino, COLLECTOR);
       return;
     }
-    if (node.kind === "symlink") this.#statements.symlink.run(node.ino);
-    if (node.kind === "directory") this.#statements.quota.run(node.ino);
-    this.#statements.xattrs.run(node.ino);
-    this.#statements.locks.run(node.ino);
+    if (node.kind === "symlink") targets.remove(node.ino);
+    if (node.kind === "directory") quotas.remove(node.ino);
+    xattrs.clear(node.ino);
+    locks.clear(node.ino);
     nodes.remove(node.ino);
-  }
-
-  #inosOf(session: number): readonly number[] {
-    return this.#statements.mine.all(session).map((row) => Number(row["ino"]));
   }
 }
