@@ -61,6 +61,7 @@ export const ERRORS = {
     retry: "same",
     text: "no memory was free in time (p2p.memory.maxBytes)",
   },
+  "migration.failed": { http: 502, grpc: "aborted", exit: 1, retry: "same", text: "a move of slots has come to nothing" },
   "migration.malformed": {
     http: 502,
     grpc: "internal",

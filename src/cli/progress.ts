@@ -37,8 +37,25 @@ export const formatPayload = (state: ProgressState, elapsedMs: number): string =
 };
 
 async function startBar(title: string, clock: Clock): Promise<Progress> {
-  const { default: cliProgress } = await import("cli-progress");
   const startedMs = clock.nowMs();
+  const bar = await openBar(title);
+  return {
+    update(state) {
+      const done = state.totalBytes === 0 ? 1 : state.doneBytes;
+      bar.update(done, state.totalBytes ?? state.doneBytes, formatPayload(state, clock.nowMs() - startedMs));
+    },
+    stop: () => bar.stop(),
+  };
+}
+
+/** A bar on standard error with a line of text behind it. */
+export interface Bar {
+  update(done: number, total: number, line: string): void;
+  stop(): void;
+}
+
+export async function openBar(title: string): Promise<Bar> {
+  const { default: cliProgress } = await import("cli-progress");
   const bar = new cliProgress.SingleBar({
     stream: process.stderr,
     hideCursor: true,
@@ -50,9 +67,9 @@ async function startBar(title: string, clock: Clock): Promise<Progress> {
   });
   bar.start(1, 0, {});
   return {
-    update(state) {
-      bar.setTotal(Math.max(1, state.totalBytes ?? state.doneBytes));
-      bar.update(state.totalBytes === 0 ? 1 : state.doneBytes, { line: formatPayload(state, clock.nowMs() - startedMs) });
+    update(done, total, line) {
+      bar.setTotal(Math.max(1, total));
+      bar.update(done, { line });
     },
     stop: () => bar.stop(),
   };

@@ -5,6 +5,7 @@ import { loadHugeMemory, plainMemory } from "../disk/huge-pages.ts";
 import { loadNativeConnections } from "../disk/native-connections.ts";
 import { RequestBatch } from "../wire/resp/request-parser.ts";
 import { admissionRefusal } from "./clients/admission.ts";
+import { Rebalancer } from "./cluster/rebalance/rebalancer.ts";
 import { openSlotMoves } from "./cluster/slot-moves.ts";
 import { openCluster } from "./cluster/start-cluster.ts";
 import { COMMANDS } from "./commands/all.ts";
@@ -120,6 +121,7 @@ export async function startStore(options: StoreOptions = {}): Promise<RunningSto
   if (store.cluster !== undefined) {
     store.migrations = scope.use(await openSlotMoves(store.cluster));
     await store.cluster.start();
+    scope.use(new Rebalancer(store.cluster, store.migrations));
   }
   const owned = scope.move();
   return {

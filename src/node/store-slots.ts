@@ -1,59 +1,56 @@
-import { createClient, ErrorReply } from "@redis/client";
 import { AnaxError } from "../base/errors.ts";
+import { connectNode } from "../kv/cluster/node-client.ts";
 import { parseRange, rangesOf, rangesText, slotsIn } from "../kv/slots/slot-text.ts";
-
-const CONNECT_MS = 3000;
-/** Of a call to a node. */
-const ANSWER_MS = 10_000;
 
 /** A primary of a cluster of stores. */
 export interface StoreNode {
   readonly id: string;
   readonly address: string;
   readonly slots: readonly number[];
+  /** Its lease has run out: it is not asked. */
+  readonly failed: boolean;
   readonly call: (...parts: readonly string[]) => Promise<unknown>;
 }
 
-/** All primaries that can be reached, by what one node says of them. */
+/** All primaries, by what one node says of them. Throws `socket.closed` where one that is not known to have failed cannot be reached. */
 export async function withCluster(url: string, work: (nodes: readonly StoreNode[]) => Promise<void>): Promise<void> {
   await using scope = new AsyncDisposableStack();
-  const first = await connect(url, scope);
-  const lines = String(await first("CLUSTER", "NODES"))
-    .trim()
-    .split("\n");
+  const { call: first } = scope.use(await connectNode({ url }));
   const nodes: StoreNode[] = [];
-  for (const line of lines) {
-    const [id = "", at = "", flags = "", ...rest] = line.split(" ");
-    if (!flags.includes("master")) continue;
-    const address = at.split("@")[0]!; // a split has a first part
-    const own = Object.assign(new URL(url), { host: address }).href;
-    const call = flags.includes("myself") ? first : await connect(own, scope);
-    nodes.push({ id, address, call, slots: slotsIn(rest.slice(5).flatMap((text) => parseRange(text) ?? [])) });
+  for (const { isAsked, ...node } of await primariesBy(first)) {
+    const { address, failed } = node;
+    const call = async (): Promise<StoreNode["call"]> =>
+      scope.use(await connectNode({ url: Object.assign(new URL(url), { host: address }).href })).call;
+    const refuse: StoreNode["call"] = () => Promise.reject(new AnaxError("socket.closed", { address, reason: "its lease has run out" }));
+    nodes.push({ ...node, call: isAsked ? first : failed ? refuse : await call() });
   }
   await work(nodes);
 }
 
-async function connect(url: string, scope: AsyncDisposableStack): Promise<StoreNode["call"]> {
-  const client = createClient({
-    RESP: 2, // maps come as lists
-    url,
-    socket: { connectTimeout: CONNECT_MS, reconnectStrategy: false },
-    commandOptions: { timeout: ANSWER_MS },
+/** Who has which slots now. */
+export async function slotsNow(nodes: readonly StoreNode[]): Promise<readonly Omit<StoreNode, "call">[]> {
+  const asked = nodes.find(({ failed }) => !failed);
+  return asked === undefined ? [] : primariesBy(asked.call);
+}
+
+async function primariesBy(call: StoreNode["call"]): Promise<readonly (Omit<StoreNode, "call"> & { readonly isAsked: boolean })[]> {
+  const lines = String(await call("CLUSTER", "NODES"))
+    .trim()
+    .split("\n");
+  return lines.flatMap((line) => {
+    const [id = "", at = "", flags = "", ...rest] = line.split(" ");
+    const words = flags.split(",");
+    if (!words.includes("master")) return [];
+    const slots = slotsIn(rest.slice(5).flatMap((text) => parseRange(text) ?? []));
+    return [{ id, address: at.split("@")[0]!, slots, failed: words.includes("fail"), isAsked: words.includes("myself") }]; // a split has a first part
   });
-  client.on("error", () => {}); // each call says so itself
-  const address = new URL(url).host;
-  await client.connect().catch((cause: unknown) => {
-    throw new AnaxError("socket.closed", { address, reason: (cause as Error).message }, { cause });
-  });
-  scope.defer(() => client.destroy());
-  return async (...parts) => {
-    try {
-      return await client.sendCommand([...parts]);
-    } catch (cause) {
-      if (!(cause instanceof ErrorReply)) throw new AnaxError("socket.closed", { address, reason: (cause as Error).message }, { cause });
-      throw new AnaxError("input.invalid", { address, reason: cause.message }, { cause });
-    }
-  };
+}
+
+/** By its id, the beginning of it, or host:port. Throws `input.invalid`. */
+export function nodeAt(nodes: readonly StoreNode[], text: string): StoreNode {
+  const found = nodes.filter(({ id, address }) => id.startsWith(text) || address === text);
+  if (text === "" || found.length !== 1) throw new AnaxError("input.invalid", { node: text, reason: "it names no node, or several" });
+  return found[0]!; // just counted
 }
 
 /** As CLUSTER GETSLOTMIGRATIONS names its fields. */
@@ -64,6 +61,8 @@ export interface SlotMove {
   readonly slot_ranges: string;
   readonly source_node: string;
   readonly target_node: string;
+  /** Seconds since 1970. */
+  readonly create_time: number;
   readonly phase: string;
   readonly message: string;
   readonly waiting_for: string;
@@ -81,7 +80,7 @@ export const isOpen = ({ deadline_in_ms: left, phase }: SlotMove): boolean =>
   left !== -1 || !["finished", "cancelled", "failed", "dropped"].includes(phase);
 
 export async function movesOf(nodes: readonly StoreNode[]): Promise<readonly SlotMove[]> {
-  const lists = await Promise.all(nodes.map(({ call }) => call("CLUSTER", "GETSLOTMIGRATIONS")));
+  const lists = await Promise.all(nodes.filter(({ failed }) => !failed).map(({ call }) => call("CLUSTER", "GETSLOTMIGRATIONS")));
   return lists.flatMap((reply) =>
     (reply as readonly (readonly (string | number)[])[]).map((fields) => {
       const pairs: [string, string | number][] = [];
@@ -91,27 +90,31 @@ export async function movesOf(nodes: readonly StoreNode[]): Promise<readonly Slo
   );
 }
 
+/** What a node has. */
+export interface SlotsOfNode {
+  readonly id: string;
+  readonly address: string;
+  readonly slots: number;
+  readonly ranges: string;
+  /** Null: it cannot be asked. */
+  readonly keys: number | null;
+}
+
 /** Who has which slots, and how many keys. */
-export const slotsOf = (
-  nodes: readonly StoreNode[],
-): Promise<
-  readonly { readonly id: string; readonly address: string; readonly slots: number; readonly ranges: string; readonly keys: number }[]
-> =>
+export const slotsOf = (nodes: readonly StoreNode[]): Promise<readonly SlotsOfNode[]> =>
   Promise.all(
-    nodes.map(async ({ id, address, slots, call }) => ({
+    nodes.map(async ({ id, address, slots, failed, call }) => ({
       id,
       address,
       slots: slots.length,
       ranges: rangesText(rangesOf(slots)),
-      keys: Number(await call("DBSIZE")),
+      keys: failed ? null : Number(await call("DBSIZE")),
     })),
   );
 
 /** Begins to move slots, `0-99` or `4711`, from whoever has them; the moves. `to`: the id of a node, its beginning, or host:port. Throws `input.invalid`, `socket.closed`. */
 export async function moveSlots(nodes: readonly StoreNode[], texts: readonly string[], to: string): Promise<readonly SlotMove[]> {
-  const targets = nodes.filter(({ id, address }) => id.startsWith(to) || address === to);
-  const [target] = targets;
-  if (target === undefined || targets.length > 1) throw new AnaxError("input.invalid", { to, reason: "it names no node, or several" });
+  const target = nodeAt(nodes, to);
   const wanted = new Set(slotsIn(texts.map(rangeIn)));
   const begun: StoreNode[] = [];
   for (const source of nodes) {

@@ -91,6 +91,16 @@ const bothFinished = (a: Node, b: Node): Promise<void> => waitFor(async () => a.
 const sizes = async (...nodes: readonly Node[]): Promise<number[]> =>
   Promise.all(nodes.map(async (node) => Number(await node.call("DBSIZE"))));
 
+/** As a control plane of DragonflyDB writes it: all slots are the first node's, of which some are to move. */
+const dragonflyConfig = (a: Node, b: Node, moves: readonly object[]): string => {
+  const [from, to] = [a, b].map(({ id, port }) => ({ id, ip: "127.0.0.1", port }));
+  const { id, ...address } = to!;
+  return JSON.stringify([
+    { slot_ranges: [{ start: 0, end: 16_383 }], master: from, replicas: [], migrations: [{ node_id: id, ...address, slot_ranges: moves }] },
+    { slot_ranges: [], master: to, replicas: [] },
+  ]);
+};
+
 const isMoving = (key: string): boolean => slotOfKey(key) <= 8000;
 
 test("slots move with all kinds of keys while they are written, there and back", async () => {
@@ -145,14 +155,7 @@ test("what has moved is there after both were stopped and started", async () => 
   await using scope = new AsyncDisposableStack();
   const [a, b] = await twoNodes(scope);
   await Promise.all(Array.from({ length: 1000 }, (_, i) => a.call("SET", `key:${i}`, String(i))));
-  assert.equal(
-    await a.call(
-      "DFLYCLUSTER",
-      "CONFIG",
-      JSON.stringify([{ slot_ranges: [], master: { id: a.id }, migrations: [{ node_id: b.id, slot_ranges: [{ start: 0, end: 4000 }] }] }]),
-    ),
-    "OK",
-  );
+  assert.equal(await a.call("DFLYCLUSTER", "CONFIG", dragonflyConfig(a, b, [{ start: 0, end: 4000 }])), "OK");
   await bothFinished(a, b);
   await b.call("SET", "{key:4}after", "1");
   await waitFor(async () => (await sizes(a, b)).reduce((sum, size) => sum + size) <= 1001);
@@ -193,6 +196,35 @@ test("anax slots says who has what, and moves it", async () => {
   assert.match(refused.stderr, /no such move is under way/);
 });
 
+test("a control plane made for DragonflyDB moves slots, and sees how", async () => {
+  await using scope = new AsyncDisposableStack();
+  const [a, b] = await twoNodes(scope);
+  for (const key of ["{key:4}a", "{key:4}b"]) await a.call("SET", key, "1");
+  await a.call("GET", "{key:4}a");
+  const slot = slotOfKey("key:4");
+  const [info] = (await a.call("DFLYCLUSTER", "GETSLOTINFO", "SLOTS", String(slot))) as Reply[][];
+  assert.deepEqual(info!.slice(0, 8), [slot, "key_count", 2, "total_reads", 1, "total_writes", 2, "memory_bytes"]);
+  assert.ok(Number(info![8]) > 0);
+  assert.equal(((await a.call("DFLYCLUSTER", "GETSLOTINFO", "SLOTS", "5-9", "11")) as Reply[]).length, 6);
+
+  const flow = async (): Promise<string> => String(await b.call("DFLYMIGRATE", "FLOW", a.id, "0"));
+  const init = (): Promise<Reply> => b.call("DFLYMIGRATE", "INIT", a.id, "2", "0", "4000", "16000", "16000");
+  assert.deepEqual(await init(), new Error("UNKNOWN_MIGRATION"));
+  assert.deepEqual(await b.call("DFLYMIGRATE", "ACK", a.id, "1"), new Error("UNKNOWN_MIGRATION"));
+  assert.match(await flow(), /UNKNOWN_MIGRATION/);
+  assert.match(String(await a.call("DFLYCLUSTER", "CONFIG", "[]")), /^Error: ERR Invalid cluster configuration\.$/);
+  const wanted = dragonflyConfig(a, b, [{ start: 0, end: 4000 }, { start: 16_000, end: 16_000 }]); // prettier-ignore
+  for (const node of [b, a]) assert.equal(await node.call("DFLYCLUSTER", "CONFIG", wanted), "OK");
+  await bothFinished(a, b);
+  assert.deepEqual(await a.call("DFLYCLUSTER", "SLOT-MIGRATION-STATUS"), [["out", b.id, "FINISHED", 0, "0", "[0, 4000], [16000, 16000]"]]);
+  assert.deepEqual(await b.call("DFLYCLUSTER", "SLOT-MIGRATION-STATUS", "nobody"), []);
+  assert.equal(await init(), "OK");
+  assert.equal(await b.call("DFLYMIGRATE", "ACK", a.id, "1"), 1);
+  assert.match(await flow(), /DFLYMIGRATE FLOW is not taken/);
+  await b.call("CONFIG", "SET", "maxmemory", "1");
+  assert.deepEqual(await init(), new Error("INCOMING_MIGRATION_OOM"));
+});
+
 test("a move that is cancelled leaves everything where it was", async () => {
   await using scope = new AsyncDisposableStack();
   const [a, b] = await twoNodes(scope);
@@ -203,6 +235,7 @@ test("a move that is cancelled leaves everything where it was", async () => {
   while (a.phase !== "copying") await new Promise((resolve) => setImmediate(resolve));
   assert.equal(await a.call("CLUSTER", "CANCELSLOTMIGRATIONS"), "OK");
   assert.equal(a.phase, "cancelled");
+  assert.deepEqual(await a.call("DFLYCLUSTER", "SLOT-MIGRATION-STATUS"), []);
   await waitFor(async () => b.phase === "dropped" && b.usedBytes === used);
   assert.deepEqual([await b.call("DBSIZE"), await a.call("DEBUG", "DIGEST")], [0, digest]);
 });

@@ -1,8 +1,12 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { setTimeout as sleep } from "node:timers/promises";
-import { formatBytes } from "../../base/units.ts";
-import { cancelMoves, isOpen, moveSlots, movesOf, slotsOf, withCluster, type SlotMove, type StoreNode } from "../../node/store-slots.ts";
+import { rebalanceState } from "../../node/store-rebalance.ts";
+import { cancelMoves, isOpen, moveSlots, movesOf, slotsOf, withCluster, type StoreNode } from "../../node/store-slots.ts";
+import { collect, countOption } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
+import { drain, rebalance, type DrainFlags, type RebalanceFlags } from "../slots/rebalance.ts";
+import { moveLine } from "../slots/spread.ts";
+import { showMoves } from "../slots/status.ts";
 import { printTable } from "../table.ts";
 
 interface SlotsOptions {
@@ -27,14 +31,26 @@ export function command(): Command {
     .requiredOption("--to <node>", "the node's id, its beginning, or host:port")
     .option("--no-wait", "only begin it")
     .action(async (ranges: readonly string[], options: MoveOptions) => withCluster(options.url, (nodes) => move(nodes, ranges, options)));
+  shared(slots.command("rebalance"))
+    .description("Move slots until each node has its share, and say how it goes.")
+    .option("--dry-run", "only say what would move")
+    .option("--weight <node=number>", "a node's part of the slots beside the others' (default 1; 0: none); kept (repeatable)", collect, [])
+    .addOption(new Option("--by <what>", "what is shared out (default: cluster-rebalance-by)").choices(["slots", "bytes"]))
+    .option("--threshold <percent>", "how far from its share a node may be (default: cluster-rebalance-threshold)", countOption)
+    .option("--moves <count>", "how many moves at once (default: cluster-rebalance-moves)", countOption)
+    .action(async (flags: RebalanceFlags & SlotsOptions) => withCluster(flags.url, (nodes) => rebalance(nodes, flags)));
+  shared(slots.command("drain <node>"))
+    .description("Move all slots of a node to the others, as it is to leave; it gets none again until it has another weight.")
+    .option("--forget", "have it leave the cluster then")
+    .action(async (node: string, flags: DrainFlags & SlotsOptions) => withCluster(flags.url, (nodes) => drain(nodes, node, flags)));
   shared(slots.command("cancel [jobs...]"))
     .description("End moves that are under way: all, or those named. What the register has decided stays so.")
     .action(async (jobs: readonly string[], options: SlotsOptions) =>
-      withCluster(options.url, async (nodes) => showAll(await cancelMoves(nodes, jobs), options)),
+      withCluster(options.url, async (nodes) => showMoves(nodes, await cancelMoves(nodes, jobs), options.json === true)),
     );
   shared(slots.command("status"))
     .description("Say how moves are: phase, keys, bytes, lag, pauses, attempt, deadline, last error.")
-    .action(async (options: SlotsOptions) => withCluster(options.url, async (nodes) => showAll(await movesOf(nodes), options)));
+    .action(async (options: SlotsOptions) => withCluster(options.url, (nodes) => status(nodes, options)));
   return slots;
 }
 
@@ -48,14 +64,20 @@ async function list(nodes: readonly StoreNode[], { json }: SlotsOptions): Promis
   if (json === true) return rows.forEach((row) => printJson(row));
   printTable(
     ["NODE", "ADDRESS", "SLOTS", "KEYS", "RANGES"],
-    rows.map(({ id, address, slots, keys, ranges }) => [id.slice(0, 12), address, String(slots), String(keys), ranges]),
+    rows.map(({ id, address, slots, keys, ranges }) => [
+      id.slice(0, 12),
+      address,
+      String(slots),
+      keys === null ? "gone" : String(keys),
+      ranges || "-",
+    ]),
     [2, 3],
   );
 }
 
 async function move(nodes: readonly StoreNode[], ranges: readonly string[], options: MoveOptions): Promise<void> {
   const begun = await moveSlots(nodes, ranges, options.to);
-  if (!options.wait) return showAll(begun, options);
+  if (!options.wait) return showMoves(nodes, begun, options.json === true);
   await follow(nodes, new Set(begun.map(({ name }) => name)), options);
 }
 
@@ -65,7 +87,7 @@ async function follow(nodes: readonly StoreNode[], names: ReadonlySet<string>, {
   for (;;) {
     const jobs = (await movesOf(nodes)).filter(({ name, operation }) => names.has(name) && operation === "EXPORT");
     for (const job of jobs) {
-      const line = `${job.name.slice(0, 12)} ${job.slot_ranges}: ${job.phase}, ${job.keys} keys, ${formatBytes(job.bytes)}${job.message === "" ? "" : ` (${job.message})`}`;
+      const line = moveLine(job);
       if (shown.get(job.name) === line) continue;
       shown.set(job.name, line);
       if (json === true) printJson(job);
@@ -79,27 +101,11 @@ async function follow(nodes: readonly StoreNode[], names: ReadonlySet<string>, {
   }
 }
 
-function showAll(jobs: readonly SlotMove[], { json }: SlotsOptions): void {
-  if (json === true) return jobs.forEach((job) => printJson(job));
-  if (jobs.length === 0) return printLine("No slots have moved.");
-  printTable(
-    ["JOB", "SIDE", "SLOTS", "PEER", "PHASE", "TRY", "KEYS", "BYTES", "LAG", "PAUSED", "LONGEST", "LEFT", "WAITS FOR", "LAST ERROR"],
-    jobs.map((job) => [
-      job.name.slice(0, 12),
-      job.operation === "EXPORT" ? "from here" : "to here",
-      job.slot_ranges,
-      (job.operation === "EXPORT" ? job.target_node : job.source_node).slice(0, 12),
-      job.phase,
-      String(job.attempt),
-      String(job.keys),
-      formatBytes(job.bytes),
-      formatBytes(job.remaining_repl_size),
-      `${job.paused_ms} ms`,
-      `${job.pause_max_ms} ms`,
-      job.deadline_in_ms === -1 ? "-" : `${job.deadline_in_ms} ms`,
-      job.waiting_for || "-",
-      job.message || "-",
-    ]),
-    [5, 6, 7, 8, 9, 10, 11],
-  );
+async function status(nodes: readonly StoreNode[], { json = false }: SlotsOptions): Promise<void> {
+  showMoves(nodes, await movesOf(nodes), json);
+  const { enabled, runner, state } = await rebalanceState(nodes);
+  if (json || !enabled) return;
+  const planner = nodes.find(({ id }) => id === runner)?.address ?? runner.slice(0, 12);
+  printLine();
+  printLine(runner === "" ? "Rebalancing: no node does it yet." : `Rebalancing, by ${planner}: ${state}.`);
 }

@@ -48,6 +48,9 @@ export class ClusterNode {
   floor = { cluster: "", epoch: 0 };
   /** Resolves when what has to survive is on disk. */
   persist: () => Promise<void> = () => Promise.resolve();
+  /** Commands that it has taken since its start, by slot. */
+  readonly reads = new Float64Array(SLOT_COUNT);
+  readonly writes = new Float64Array(SLOT_COUNT);
   #fences: readonly Fence[] = [];
   #arriving: readonly Arrival[] = [];
   /** Numbers of owners by slot; 0: nobody. */

@@ -16,7 +16,7 @@ export const DOWN_READ_ONLY = "CLUSTERDOWN The cluster is down and only accepts 
 export const UNBOUND = "CLUSTERDOWN Hash slot not served";
 
 /** How a command's keys are found; made once for each command. */
-type Plan = { readonly kind: "none" | "many" | "queued" } | { readonly kind: "one"; readonly index: number };
+type Plan = { readonly kind: "none" | "many" | "queued" } | { readonly kind: "one"; readonly index: number; readonly writes: boolean };
 
 const plans = new Map<Command, Plan>();
 
@@ -36,7 +36,7 @@ function newPlan(command: Command): Plan {
   const [spec] = keys;
   const isOne = !finds && keys.length === 1 && typeof spec!.begin === "object" && "index" in spec!.begin;
   if (isOne && typeof spec!.find === "object" && "last" in spec!.find && spec!.find.last === 0)
-    return { kind: "one", index: (spec!.begin as { index: number }).index };
+    return { kind: "one", index: (spec!.begin as { index: number }).index, writes: command.flags.includes("write") };
   return { kind: "many" };
 }
 
@@ -64,13 +64,21 @@ export function routeOf(node: ClusterNode, client: Client, command: Command, req
   if (plan.kind === "none") return undefined;
   if (plan.kind === "one") {
     const { bytes, offsets, lengths } = request;
-    if (plan.index < request.count && node.isOpen(slotOfBytes(bytes, offsets[plan.index]!, lengths[plan.index]!))) return undefined;
+    if (plan.index < request.count) {
+      const slot = slotOfBytes(bytes, offsets[plan.index]!, lengths[plan.index]!);
+      if (node.isOpen(slot)) {
+        (plan.writes ? node.writes : node.reads)[slot]!++; // there is one for each slot
+        return undefined;
+      }
+    }
   }
   const calls = plan.kind === "queued" ? (client.transaction?.queue ?? []) : [{ command, request }];
   const found = slotOf(node, client, calls);
   if (found !== undefined && found !== CROSS_SLOT && node.isSettling) return WAITS;
   if (typeof found !== "object") return found;
-  return decide(node, client, { ...found, command, calls });
+  const refusal = decide(node, client, { ...found, command, calls });
+  if (refusal === undefined) for (const call of calls) (call.command.flags.includes("write") ? node.writes : node.reads)[found.slot]!++; // as above
+  return refusal;
 }
 
 /** What a slot's keys are like here. */

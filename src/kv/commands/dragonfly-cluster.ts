@@ -1,36 +1,18 @@
-import { z } from "zod";
 import type { Client } from "../clients/client.ts";
 import { CommandError, syntaxError } from "../command-error.ts";
-import { SLOT_COUNT } from "../keyspace/key-slot.ts";
-import { integerAt } from "../numbers.ts";
 import { dropSlotsNow } from "../slots/drop-slots.ts";
 import type { ShownMigration } from "../slots/migration/migrations.ts";
-import { rangesOf, rangesText, slotsIn } from "../slots/slot-text.ts";
+import { parseRange, rangesOf, rangesText, slotsIn } from "../slots/slot-text.ts";
 import type { SlotRange } from "../slots/slot-map.ts";
 import { REPLICATE } from "../replicate.ts";
 import { migrationsOf } from "./cluster/slot-migration.ts";
 import { clusterOf, orders } from "./cluster/subcommand.ts";
 import type { Command } from "./command.ts";
+import { parseDragonflyConfig } from "./dragonfly-config.ts";
+import { DFLYMIGRATE } from "./dragonfly-migrate.ts";
+import { rangesAt } from "./dragonfly-ranges.ts";
 
 // What tools written for DragonflyDB ask (https://github.com/dragonflydb/dragonfly/blob/main/docs/cluster-mode.md): who owns slots is the register's to decide here, so CONFIG moves, and decides nothing.
-
-const slot = z
-  .int()
-  .min(0)
-  .max(SLOT_COUNT - 1);
-const Ranges = z.array(z.object({ start: slot, end: slot })).max(SLOT_COUNT);
-const Config = z
-  .array(
-    z.object({
-      slot_ranges: Ranges,
-      master: z.object({ id: z.string() }),
-      migrations: z
-        .array(z.object({ node_id: z.string(), slot_ranges: Ranges }))
-        .max(1024)
-        .default([]),
-    }),
-  )
-  .max(1024);
 
 const subcommand = orders("dflycluster");
 
@@ -38,9 +20,9 @@ const subcommand = orders("dflycluster");
 const config = subcommand("config", 3, "Moves slots as a configuration in JSON says.", (client, request) => {
   const { node } = clusterOf(client);
   const migrations = migrationsOf(client);
-  const parsed = Config.safeParse(jsonOf(request.text(2)));
-  if (!parsed.success) throw new CommandError("ERR Invalid cluster configuration.");
-  const own = parsed.data.find(({ master }) => master.id === node.id);
+  const shards = parseDragonflyConfig(request.text(2));
+  if (shards === undefined) throw new CommandError("ERR Invalid cluster configuration.");
+  const own = shards.find(({ master }) => master.id === node.id);
   const foreign = slotsIn(own?.slot_ranges ?? []).find((one) => node.ownerOf(one) !== node.id);
   if (foreign !== undefined) throw new CommandError(`ERR Slot ${foreign} is not this node's by the register`);
   const wanted = own?.migrations ?? [];
@@ -56,17 +38,9 @@ const config = subcommand("config", 3, "Moves slots as a configuration in JSON s
 
 const textOf = (to: string, ranges: readonly SlotRange[]): string => `${to} ${rangesText(rangesOf(slotsIn(ranges)))}`;
 
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-const getSlotInfo = subcommand("getslotinfo", -4, "Keys and bytes of slots.", (client, request) => {
+const getSlotInfo = subcommand("getslotinfo", -4, "Keys, reads, writes and bytes of slots.", (client, request) => {
   if (request.word(2) !== "slots") throw syntaxError();
-  clusterOf(client);
+  const { node } = clusterOf(client);
   const db = client.store.databases[0]!; // a cluster has one
   const slots = slotsAt(request.texts(3));
   client.reply.array(slots.length);
@@ -75,30 +49,32 @@ const getSlotInfo = subcommand("getslotinfo", -4, "Keys and bytes of slots.", (c
     let cursor = 0;
     do cursor = db.scanSlot(one, cursor, (address) => (bytes += db.bytesOf(address)));
     while (cursor !== 0);
-    client.reply.array(5);
+    client.reply.array(9);
     client.reply.integer(one);
     client.reply.bulk("key_count");
     client.reply.integer(db.slotCount(one));
+    client.reply.bulk("total_reads");
+    client.reply.integer(node.reads[one]!); // there is one for each slot
+    client.reply.bulk("total_writes");
+    client.reply.integer(node.writes[one]!); // as above
     client.reply.bulk("memory_bytes");
     client.reply.integer(bytes);
   }
 });
 
+/** `1` or `5-9`. */
 function slotsAt(texts: readonly string[]): readonly number[] {
-  return texts.map((text) => {
-    const one = /^\d{1,5}$/.test(text) ? Number(text) : SLOT_COUNT;
-    if (one >= SLOT_COUNT) throw new CommandError("ERR Invalid slot id");
-    return one;
+  const ranges = texts.map((text) => {
+    const range = parseRange(text);
+    if (range === undefined) throw new CommandError("ERR Invalid slot id");
+    return range;
   });
+  return slotsIn(ranges);
 }
 
 const flushSlots = subcommand("flushslots", -4, "Removes all keys of ranges of slots: start, end, start, end, …", (client, request) => {
   clusterOf(client);
-  if (request.count % 2 !== 0) throw syntaxError();
-  const bound = { min: 0, max: SLOT_COUNT - 1 };
-  const ranges: SlotRange[] = [];
-  for (let at = 2; at < request.count; at += 2)
-    ranges.push({ start: integerAt(request, at, bound), end: integerAt(request, at + 1, bound) });
+  const ranges = rangesAt(request, 2);
   if (migrationsOf(client).isBusy(ranges)) throw new CommandError("ERR Some of these slots are being moved");
   const slots = slotsIn(ranges);
   dropSlotsNow(client.store, slots);
@@ -109,21 +85,31 @@ const flushSlots = subcommand("flushslots", -4, "Removes all keys of ranges of s
 
 const status = subcommand("slot-migration-status", -2, "How moves of slots are, of all nodes or with one.", (client, request) => {
   const peer = request.count > 2 ? request.text(2) : undefined;
-  const shown = migrationsOf(client)
-    .statuses()
-    .filter((one) => peer === undefined || one.peer === peer);
+  const shown = current(migrationsOf(client).statuses()).filter((one) => peer === undefined || one.peer === peer);
   client.reply.array(shown.length);
   for (const one of shown) replyRow(client, one);
 });
 
-function replyRow({ reply }: Client, { role, peer, phase, keys, lastError, ranges }: ShownMigration): void {
+/** Those that are under way, else the last one with each node in each direction: there a configuration has one, until the next takes it away. Nor does it have one that somebody has ended. */
+const current = (all: readonly ShownMigration[]): readonly ShownMigration[] => {
+  const isSame = (a: ShownMigration, b: ShownMigration): boolean => a.role === b.role && a.peer === b.peer;
+  return all.filter(
+    (one, at) =>
+      isOpen(one) || (one.phase !== "cancelled" && !all.some((other, place) => isSame(one, other) && (isOpen(other) || place > at))),
+  );
+};
+
+const isOpen = ({ deadlineInMs }: ShownMigration): boolean => deadlineInMs !== undefined;
+
+function replyRow({ reply }: Client, shown: ShownMigration): void {
+  const { role, peer, phase, keys, keysTotal, lastError, ranges } = shown;
   reply.array(6);
   reply.bulk(role === "source" ? "out" : "in");
   reply.bulk(peer);
   reply.bulk(STATES[phase] ?? "SYNC");
-  reply.integer(keys);
+  reply.integer(role === "source" && isOpen(shown) ? keysTotal : keys);
   reply.bulk(lastError ?? "0");
-  reply.bulk(rangesText(ranges));
+  reply.bulk(`[${ranges.map(({ start, end }) => `${start}, ${end}`).join("], [")}]`);
 }
 
 const STATES: Readonly<Record<string, string>> = {
@@ -133,7 +119,6 @@ const STATES: Readonly<Record<string, string>> = {
   accepting: "CONNECTING",
   resting: "ERROR",
   finished: "FINISHED",
-  cancelled: "FINISHED",
   failed: "FATAL",
   dropped: "ERROR",
 };
@@ -141,6 +126,7 @@ const STATES: Readonly<Record<string, string>> = {
 const myId = subcommand("myid", 2, "This node's name.", (client) => client.reply.bulk(clusterOf(client).node.id));
 
 export const DRAGONFLY_COMMANDS: readonly Command[] = [
+  DFLYMIGRATE,
   {
     name: "dflycluster",
     arity: -2,

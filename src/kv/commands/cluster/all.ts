@@ -2,6 +2,7 @@ import type { Client } from "../../clients/client.ts";
 import type { Command } from "../command.ts";
 import { helpOf } from "../help.ts";
 import { MEMBERSHIP } from "./membership.ts";
+import { REBALANCE, REBALANCE_HELP } from "./rebalance.ts";
 import { SLOT_MIGRATION, SLOT_MIGRATION_HELP } from "./slot-migration.ts";
 import { SLOTS } from "./slots.ts";
 import { clusterOf } from "./subcommand.ts";
@@ -61,6 +62,7 @@ const help = helpOf("cluster", "cluster", "5.0.0", [
   "SLOTS",
   "    Tell ranges of slots and where they are.",
   ...SLOT_MIGRATION_HELP,
+  ...REBALANCE_HELP,
 ]);
 
 const CLUSTER: Command = {
@@ -70,7 +72,7 @@ const CLUSTER: Command = {
   group: "cluster",
   summary: "Servers that share the keys.",
   since: "3.0.0",
-  subcommands: [...VIEWS, ...SLOTS, ...MEMBERSHIP, ...SLOT_MIGRATION, help],
+  subcommands: [...VIEWS, ...SLOTS, ...MEMBERSHIP, ...SLOT_MIGRATION, ...REBALANCE, help],
 };
 
 const mode = (name: "asking" | "readonly" | "readwrite", summary: string, set: (client: Client) => void): Command => ({

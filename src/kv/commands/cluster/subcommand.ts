@@ -35,7 +35,7 @@ const subcommand = (name: string, arity: number, flags: readonly CommandFlag[], 
 
 /** Orders about slots that move, which only who administers the store gives. */
 export const orders =
-  (family: "cluster" | "dflycluster") =>
+  (family: "cluster" | "dflycluster" | "dflymigrate") =>
   (name: string, arity: number, summary: string, run: NonNullable<Command["run"]>): Command => ({
     name: `${family}|${name}`,
     arity,

@@ -1,0 +1,81 @@
+import { z } from "zod";
+import { AnaxError } from "../../../base/errors.ts";
+import type { Database } from "../../keyspace/database.ts";
+import { SLOT_COUNT } from "../../keyspace/key-slot.ts";
+import type { Migrations } from "../../slots/migration/migrations.ts";
+import { parseRange, rangesText } from "../../slots/slot-text.ts";
+import type { ClusterNode } from "../cluster-node.ts";
+import type { PlannedMove } from "./plan.ts";
+
+/** What a node says of its slots to whoever plans; CLUSTER REBALANCE REPORT. */
+export interface Report {
+  /** Slot, keys, and bytes as some of the keys let guess them; of slots that have keys. */
+  readonly loads: readonly (readonly [slot: number, keys: number, bytes: number])[];
+  /** Under way from here. */
+  readonly moves: readonly { readonly to: string; readonly ranges: string }[];
+  /** Slots are on their way by CLUSTER SETSLOT. */
+  readonly classic: boolean;
+}
+
+/** Keys of a slot that are looked at: all nodes are asked from time to time. */
+const SAMPLE_KEYS = 4;
+const SAMPLE_STEPS_MAX = 16;
+
+export function reportOf(node: ClusterNode, migrations: Migrations): Report {
+  const db = node.store.databases[0]!; // a cluster has one
+  const loads = node
+    .slotsOf(node.id)
+    .filter((slot) => db.slotCount(slot) > 0)
+    .map((slot) => [slot, db.slotCount(slot), guessedBytes(db, slot)] as const);
+  const moves = migrations
+    .statuses()
+    .filter(({ role, deadlineInMs }) => role === "source" && deadlineInMs !== undefined)
+    .map(({ peer, ranges }) => ({ to: peer, ranges: rangesText(ranges) }));
+  return { loads, moves, classic: node.migrating.size + node.importing.size > 0 };
+}
+
+function guessedBytes(db: Database, slot: number): number {
+  let [bytes, seen, cursor] = [0, 0, 0];
+  for (let step = 0; step < SAMPLE_STEPS_MAX && seen < SAMPLE_KEYS; step++) {
+    cursor = db.scanSlot(slot, cursor, (address) => {
+      bytes += db.bytesOf(address);
+      seen++;
+    });
+    if (cursor === 0) break;
+  }
+  return seen === 0 ? 0 : Math.round((bytes / seen) * db.slotCount(slot));
+}
+
+const slot = z.int().min(0).max(SLOT_COUNT - 1); // prettier-ignore
+const count = z.int().min(0);
+const ReportForm = z.object({
+  loads: z.array(z.tuple([slot, count, count])).max(SLOT_COUNT),
+  moves: z.array(z.object({ to: z.string(), ranges: z.string() })).max(1024),
+  classic: z.boolean(),
+});
+
+/** Of what a node has answered. Throws `input.invalid`. */
+export function parseReport(text: string): Report {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  const parsed = ReportForm.safeParse(value);
+  if (!parsed.success) throw new AnaxError("input.invalid", { report: text.slice(0, 100), reason: "it is no report of a node" });
+  return parsed.data;
+}
+
+/** What is under way, of all reports. */
+export const movesOf = (reports: ReadonlyMap<string, Report>): readonly PlannedMove[] =>
+  [...reports].flatMap(([from, { moves }]) =>
+    moves.map(({ to, ranges }) => ({ from, to, ranges: ranges.split(" ").flatMap((text) => parseRange(text) ?? []) })),
+  );
+
+/** By slot. */
+export function bytesOf(reports: ReadonlyMap<string, Report>): Float64Array {
+  const bytes = new Float64Array(SLOT_COUNT);
+  for (const { loads } of reports.values()) for (const [at, , size] of loads) bytes[at] = size;
+  return bytes;
+}
