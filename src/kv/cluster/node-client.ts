@@ -11,7 +11,7 @@ export interface NodeAddress {
 export interface NodeClient extends Disposable {
   readonly address: string;
   /** Throws `socket.closed`; `input.invalid` for an error that the node answers with. */
-  call(...parts: readonly string[]): Promise<unknown>;
+  readonly call: (...parts: readonly string[]) => Promise<unknown>;
 }
 
 const CONNECT_MS = 3000;
@@ -34,7 +34,7 @@ export async function connectNode({ url, tls }: NodeAddress): Promise<NodeClient
   });
   return {
     address,
-    async call(...parts) {
+    call: async (...parts) => {
       try {
         return await client.sendCommand([...parts]);
       } catch (cause) {

@@ -91,13 +91,13 @@ const status = subcommand("slot-migration-status", -2, "How moves of slots are, 
 });
 
 /** Those that are under way, else the last one with each node in each direction: there a configuration has one, until the next takes it away. Nor does it have one that somebody has ended. */
-const current = (all: readonly ShownMigration[]): readonly ShownMigration[] => {
-  const isSame = (a: ShownMigration, b: ShownMigration): boolean => a.role === b.role && a.peer === b.peer;
-  return all.filter(
+const current = (all: readonly ShownMigration[]): readonly ShownMigration[] =>
+  all.filter(
     (one, at) =>
-      isOpen(one) || (one.phase !== "cancelled" && !all.some((other, place) => isSame(one, other) && (isOpen(other) || place > at))),
+      isOpen(one) || (one.phase !== "cancelled" && !all.some((other, place) => isBetweenSame(one, other) && (isOpen(other) || place > at))),
   );
-};
+
+const isBetweenSame = (a: ShownMigration, b: ShownMigration): boolean => a.role === b.role && a.peer === b.peer;
 
 const isOpen = ({ deadlineInMs }: ShownMigration): boolean => deadlineInMs !== undefined;
 

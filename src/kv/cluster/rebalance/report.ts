@@ -35,15 +35,14 @@ export function reportOf(node: ClusterNode, migrations: Migrations): Report {
 }
 
 function guessedBytes(db: Database, slot: number): number {
-  let [bytes, seen, cursor] = [0, 0, 0];
-  for (let step = 0; step < SAMPLE_STEPS_MAX && seen < SAMPLE_KEYS; step++) {
-    cursor = db.scanSlot(slot, cursor, (address) => {
-      bytes += db.bytesOf(address);
-      seen++;
-    });
-    if (cursor === 0) break;
+  const sizes: number[] = [];
+  let cursor = 0;
+  for (let step = 0; step < SAMPLE_STEPS_MAX; step++) {
+    cursor = db.scanSlot(slot, cursor, (address) => sizes.push(db.bytesOf(address)));
+    if (cursor === 0 || sizes.length >= SAMPLE_KEYS) break;
   }
-  return seen === 0 ? 0 : Math.round((bytes / seen) * db.slotCount(slot));
+  const sum = sizes.reduce((all, size) => all + size, 0);
+  return sizes.length === 0 ? 0 : Math.round((sum / sizes.length) * db.slotCount(slot));
 }
 
 const slot = z.int().min(0).max(SLOT_COUNT - 1); // prettier-ignore
