@@ -60,10 +60,8 @@ export async function runLoad(server: Server, load: Load): Promise<Ran> {
 
 /** Requests per second that redis-benchmark gets. */
 export async function benchmark(server: Server, load: Load, kind: Kind): Promise<number> {
-  const value = "x".repeat(load.valueBytes);
-  const args = ["-p", server.port, "-c", load.clients, "-n", load.requests, "-P", load.pipeline, "-r", load.keys, "--csv"].map(String);
-  const command = kind.arguments.map((argument) => (argument === "VALUE" ? value : argument));
-  const printed = await must("taskset", ["-c", LOAD_CORE, "redis-benchmark", ...args, ...command], { timeoutMs: 300_000 });
+  const [program, ...args] = benchmarkCommand(server, load, kind);
+  const printed = await must(program, args, { timeoutMs: 300_000 });
   const fields = printed
     .trim()
     .split("\n")
@@ -72,4 +70,12 @@ export async function benchmark(server: Server, load: Load, kind: Kind): Promise
   const perSecond = Number(fields?.[1]?.replaceAll('"', ""));
   if (!(perSecond > 0)) throw new Error(`redis-benchmark said: ${printed}`);
   return perSecond;
+}
+
+/** The command line of redis-benchmark, on the load's core. */
+export function benchmarkCommand(server: Server, load: Load, kind: Kind): readonly [string, ...string[]] {
+  const value = "x".repeat(load.valueBytes);
+  const args = ["-p", server.port, "-c", load.clients, "-n", load.requests, "-P", load.pipeline, "-r", load.keys, "--csv"].map(String);
+  const command = kind.arguments.map((argument) => (argument === "VALUE" ? value : argument));
+  return ["taskset", "-c", LOAD_CORE, "redis-benchmark", ...args, ...command];
 }

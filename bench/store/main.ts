@@ -8,16 +8,18 @@ import { installStoreBenchPackages } from "../../scripts/setup.ts";
 import { median } from "../kit/process.ts";
 import { measureMemory, type MemoryOf } from "./memory.ts";
 import { startServer, type Server, type ServerName } from "./servers.ts";
-import { COMMANDS, loadOf, runLoad, type Load } from "./load.ts";
+import { COMMANDS, loadOf, type Load } from "./load.ts";
+import { startSlices, type Slice, type SlicedLoad } from "./slices.ts";
 
 const { values: flags } = parseArgs({
   options: {
     commands: { type: "string", default: COMMANDS.join(",") },
     pipelines: { type: "string", default: "1,16,64" },
     values: { type: "string", default: "3,512" },
-    rounds: { type: "string", default: "5" },
-    /** Of one run of one server, about; the number of requests follows from a first try. */
-    seconds: { type: "string", default: "2" },
+    /** Of four slices each: Redis, Anax, Anax, Redis. */
+    rounds: { type: "string", default: "10" },
+    /** Of a slice. */
+    seconds: { type: "string", default: "0.1" },
     clients: { type: "string", default: "50" },
     keys: { type: "string", default: "100000" },
     "memory-keys": { type: "string", default: "1000000" },
@@ -31,16 +33,19 @@ interface Row {
   readonly valueBytes: number;
   readonly rpsRatio: number;
   readonly cpuRatio: number;
-  /** Of the first run, before those that count: of the first cell, a fresh server's. */
+  /** Between which the ratios of half of the rounds lie. */
+  readonly cpuRatioSpread: readonly [number, number];
+  /** Of the first slices, before those that count: of the first cell, a fresh server's. */
   readonly firstCpuRatio: number;
 }
 
+/** One of both servers. */
+type Round = Readonly<Record<ServerName, Slice>>;
+
 const SERVERS = ["redis", "anax"] as const;
-/** A server that needs less than this part of what it needed in the run before gets quicker still. */
-const STEADY = 0.9;
-const WARM_UPS_MAX = 4;
-/** To know how quick a server is, about. */
-const TRIED_REQUESTS = 20_000;
+/** While the ratio of a round is so many times that of any round before, one of the servers gets quicker still. */
+const STEADY = 1.03;
+const WARM_UPS_MAX = 12;
 
 const numbers = (text: string): readonly number[] => text.split(",").map(Number);
 const [rounds, seconds, clients, keys] = [flags.rounds, flags.seconds, flags.clients, flags.keys].map(Number) as [
@@ -59,11 +64,11 @@ const servers: Record<ServerName, Server> = {
   redis: scope.use(await startServer("redis", join(directory, "redis"))),
   anax: scope.use(await startServer("anax", join(directory, "anax"))),
 };
-console.error(`redis-server ${servers.redis.version}; ${clients} clients, ${keys} keys, ${rounds} rounds of about ${seconds} s, medians`);
 console.error(
-  'A server runs all the time: before what counts each has done a run of the same length, whose CPU ratio stands under "first".',
+  `redis-server ${servers.redis.version}; ${clients} clients, ${keys} keys, ${rounds} rounds of 4 slices of ${seconds} s, medians`,
 );
-console.error("command  pipeline  bytes    redis/s     anax/s   rps    CPU  first");
+console.error("spread: half of the rounds lie there; first: of the first slice, before what counts");
+console.error("command  pipeline  bytes    redis/s     anax/s  us redis   anax    rps    CPU     spread  first");
 
 const rows: Row[] = [];
 for (const command of flags.commands.split(",").map((name) => name.toUpperCase()))
@@ -74,61 +79,65 @@ const memory = Number(flags["memory-keys"]) === 0 ? undefined : await compareMem
 if (flags.json) console.log(JSON.stringify({ rows, ...(memory !== undefined && { memory }) }));
 
 async function compare(load: Omit<Load, "requests">): Promise<Row> {
-  const requests: Record<ServerName, number> = { redis: 0, anax: 0 };
-  const firstUs: Record<ServerName, number> = { redis: 0, anax: 0 };
-  for (const name of SERVERS) {
-    const tried = await runLoad(servers[name], { ...load, requests: TRIED_REQUESTS });
-    requests[name] = Math.max(TRIED_REQUESTS, Math.round(tried.perSecond * seconds));
-    const first = await runLoad(servers[name], { ...load, requests: requests[name] });
-    firstUs[name] = (tried.cpuUsPerRequest * TRIED_REQUESTS + first.cpuUsPerRequest * requests[name]) / (TRIED_REQUESTS + requests[name]);
-  }
-  await warmUp(load, requests, firstUs);
-  const perSecond: Record<ServerName, number[]> = { redis: [], anax: [] };
-  const cpuUs: Record<ServerName, number[]> = { redis: [], anax: [] };
-  for (let round = 0; round < rounds; round++)
-    for (const name of round % 2 === 0 ? SERVERS : SERVERS.toReversed()) {
-      const ran = await runLoad(servers[name], { ...load, requests: requests[name] });
-      perSecond[name].push(ran.perSecond);
-      cpuUs[name].push(ran.cpuUsPerRequest);
-    }
-  const [redis, anax] = [median(perSecond.redis), median(perSecond.anax)];
+  await using loads = new AsyncDisposableStack();
+  const sliced = {
+    redis: loads.use(await startSlices(servers.redis, load, seconds)),
+    anax: loads.use(await startSlices(servers.anax, load, seconds)),
+  };
+  await warmUp(sliced);
+  const counted: Round[] = [];
+  for (let round = 0; round < rounds; round++) counted.push(await runRound(sliced));
+  const cpuRatios = counted.map(cpuRatioOf);
   const row = {
     command: load.command,
     pipeline: load.pipeline,
     valueBytes: load.valueBytes,
-    rpsRatio: ratio(anax, redis),
-    cpuRatio: ratio(median(cpuUs.redis), median(cpuUs.anax)),
-    firstCpuRatio: ratio(firstUs.redis, firstUs.anax),
+    rpsRatio: rounded(median(counted.map(({ redis, anax }) => anax.perSecond / redis.perSecond))),
+    cpuRatio: rounded(median(cpuRatios)),
+    cpuRatioSpread: [rounded(quantile(cpuRatios, 0.25)), rounded(quantile(cpuRatios, 0.75))] as const,
+    firstCpuRatio: rounded(cpuRatioOf({ redis: sliced.redis.first, anax: sliced.anax.first })),
   };
   const cells = [
     row.command.padEnd(8),
     String(row.pipeline).padStart(8),
     String(row.valueBytes).padStart(6),
-    redis.toFixed(0).padStart(10),
-    anax.toFixed(0).padStart(10),
-    row.rpsRatio.toFixed(2).padStart(5),
+    ...SERVERS.map((name) =>
+      median(counted.map((round) => round[name].perSecond))
+        .toFixed(0)
+        .padStart(10),
+    ),
+    ...SERVERS.map((name) =>
+      median(counted.map((round) => round[name].cpuUsPerRequest))
+        .toFixed(2)
+        .padStart(7),
+    ),
+    row.rpsRatio.toFixed(2).padStart(6),
     row.cpuRatio.toFixed(2).padStart(6),
+    row.cpuRatioSpread
+      .map((ratio) => ratio.toFixed(2))
+      .join("-")
+      .padStart(11),
     row.firstCpuRatio.toFixed(2).padStart(6),
   ];
   console.error(cells.join(" "));
   return row;
 }
 
-/** Runs both until neither gets quicker, or a few times. */
-async function warmUp(
-  load: Omit<Load, "requests">,
-  requests: Record<ServerName, number>,
-  firstUs: Record<ServerName, number>,
-): Promise<void> {
-  const before = { ...firstUs };
-  for (let left = WARM_UPS_MAX, quicker = true; quicker && left > 0; left--) {
-    quicker = false;
-    for (const name of SERVERS) {
-      const { cpuUsPerRequest } = await runLoad(servers[name], { ...load, requests: requests[name] });
-      quicker ||= cpuUsPerRequest < STEADY * before[name];
-      before[name] = cpuUsPerRequest;
-    }
-  }
+/** One server, the other one twice, and the first again: what changes on the machine meanwhile meets both. */
+async function runRound(sliced: Record<ServerName, SlicedLoad>): Promise<Round> {
+  const [a, b, c, d] = [await sliced.redis.slice(), await sliced.anax.slice(), await sliced.anax.slice(), await sliced.redis.slice()];
+  return { redis: mean(a, d), anax: mean(b, c) };
+}
+
+function mean(a: Slice, b: Slice): Slice {
+  return { perSecond: (a.perSecond + b.perSecond) / 2, cpuUsPerRequest: (a.cpuUsPerRequest + b.cpuUsPerRequest) / 2 };
+}
+
+/** Runs both until the ratio goes up no more, or for a while. */
+async function warmUp(sliced: Record<ServerName, SlicedLoad>): Promise<void> {
+  let [before, last] = [0, cpuRatioOf(await runRound(sliced))];
+  for (let left = WARM_UPS_MAX; last > STEADY * before && left > 0; left--)
+    [before, last] = [Math.max(before, last), cpuRatioOf(await runRound(sliced))];
 }
 
 /** Bytes that a key takes, of 16 bytes with a value of 32: in fresh servers, by what the process has more of in memory afterwards. */
@@ -140,9 +149,18 @@ async function compareMemory(count: number): Promise<MemoryOf & { readonly ratio
   }
   const bytesPerKey = { redis: Math.round(measured.redis), anax: Math.round(measured.anax) };
   console.error(`memory: ${bytesPerKey.redis} bytes per key in Redis, ${bytesPerKey.anax} here`);
-  return { bytesPerKey, ratio: ratio(measured.redis, measured.anax) };
+  return { bytesPerKey, ratio: rounded(measured.redis / measured.anax) };
 }
 
-function ratio(a: number, b: number): number {
-  return Number((a / b).toFixed(3));
+function cpuRatioOf({ redis, anax }: Round): number {
+  return redis.cpuUsPerRequest / anax.cpuUsPerRequest;
+}
+
+function rounded(ratio: number): number {
+  return Number(ratio.toFixed(3));
+}
+
+/** Of so many values, the one that this part of them lies below. */
+function quantile(values: readonly number[], part: number): number {
+  return values.toSorted((a, b) => a - b)[Math.round(part * (values.length - 1))]!; // there are some
 }
