@@ -1,7 +1,7 @@
 import { AnaxError } from "../base/errors.ts";
 import { beginMove, MOVE_LIMITS } from "../kv/cluster/rebalance/limits.ts";
 import { planMoves, wholePlan, type Placement, type PlanLimits, type PlannedMove, type Share } from "../kv/cluster/rebalance/plan.ts";
-import { bytesOf, movesOf, parseReport, type Report } from "../kv/cluster/rebalance/report.ts";
+import { bytesOf, closedBy, movesOf, parseReport, type Report } from "../kv/cluster/rebalance/report.ts";
 import { SLOT_COUNT } from "../kv/keyspace/key-slot.ts";
 import { rangesText, slotsIn } from "../kv/slots/slot-text.ts";
 import { nodeAt, slotsNow, type StoreNode } from "./store-slots.ts";
@@ -86,6 +86,8 @@ export interface Begun {
   readonly refused: number;
   /** Under way, whoever has begun them. */
   readonly moving: number;
+  /** Nothing can begin before replicas of a node have got everything. */
+  readonly held: boolean;
   /** By slot, as it was seen: empty: nobody. */
   readonly owners: readonly string[];
 }
@@ -95,7 +97,8 @@ export async function beginMoves(nodes: readonly StoreNode[], options: Rebalance
   const { placement, limits } = await look(nodes, options);
   const begun: PlannedMove[] = [];
   let refused = 0;
-  for (const move of planMoves(placement, limits, goesOn).moves.filter(isWanted(options))) {
+  const { moves, held } = planMoves(placement, limits, goesOn);
+  for (const move of moves.filter(isWanted(options))) {
     const { call } = nodes.find(({ id }) => id === move.from)!; // a plan is of these nodes
     try {
       await beginMove(call, move);
@@ -105,7 +108,7 @@ export async function beginMoves(nodes: readonly StoreNode[], options: Rebalance
       refused++;
     }
   }
-  return { begun, refused, moving: placement.moving.length + begun.length, owners: placement.owners };
+  return { begun, refused, moving: placement.moving.length + begun.length, held, owners: placement.owners };
 }
 
 const isWanted =
@@ -135,7 +138,13 @@ async function look(nodes: readonly StoreNode[], options: RebalanceOptions): Pro
   const weightOf = (id: string): number => options.weights.get(id) ?? Number(kept.get(id) ?? 1);
   return {
     reports,
-    placement: { owners, bytes: bytesOf(reports), weights: new Map(takers.map(({ id }) => [id, weightOf(id)])), moving: movesOf(reports) },
+    placement: {
+      owners,
+      bytes: bytesOf(reports),
+      weights: new Map(takers.map(({ id }) => [id, weightOf(id)])),
+      moving: movesOf(reports),
+      closed: closedBy(reports),
+    },
     limits: {
       by: options.by ?? (settings.get("by") === "bytes" ? "bytes" : "slots"),
       thresholdPercent: options.thresholdPercent ?? Number(settings.get("threshold")),
@@ -163,12 +172,19 @@ export interface RebalanceState {
   /** The id of the node that does it. */
   readonly runner: string;
   readonly state: string;
+  /** By id. */
+  readonly weights: ReadonlyMap<string, string>;
 }
 
 /** Throws `input.invalid`, `socket.closed`. */
 export async function rebalanceState(nodes: readonly StoreNode[]): Promise<RebalanceState> {
   const said = pairsOf(await asked(nodes)("CLUSTER", "REBALANCE"));
-  return { enabled: said.get("enabled") === "yes", runner: String(said.get("runner")), state: String(said.get("state")) };
+  return {
+    enabled: said.get("enabled") === "yes",
+    runner: String(said.get("runner")),
+    state: String(said.get("state")),
+    weights: new Map([...pairsOf(said.get("weights"))].map(([id, weight]) => [id, String(weight)])),
+  };
 }
 
 /** Has a node without slots leave. Throws `input.invalid`, `socket.closed`. */

@@ -85,7 +85,8 @@ class Writers implements Disposable {
 
 async function fill({ nodes }: StoreCluster): Promise<void> {
   using caller = new ClusterCaller(nodes.map(({ port }) => port), () => false); // prettier-ignore
-  for (let n = 0; n < KEYS; n++) assert.equal((await caller.call(`key:${n}`, ["SET", `key:${n}`, String(n)])).kind, "answer");
+  const set = async (key: string, value: string): Promise<boolean> => (await caller.call(key, ["SET", key, value])).kind === "answer";
+  for (let n = 0; n < KEYS; n++) await waitFor(() => set(`key:${n}`, String(n))); // a busy machine may answer late
 }
 
 async function join(cluster: StoreCluster): Promise<TestNode> {

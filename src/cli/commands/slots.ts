@@ -24,7 +24,7 @@ const LOOK_MS = 200;
 export function command(): Command {
   const slots = new Command("slots").description("Slots of a cluster of stores: who has them, and moving them while clients write.");
   shared(slots.command("list"))
-    .description("Say which node has which slots, and how many keys.")
+    .description("Say which node has which slots, how many keys, and what part it is to have.")
     .action(async (options: SlotsOptions) => withCluster(options.url, (nodes) => list(nodes, options)));
   shared(slots.command("move <ranges...>"))
     .description("Move slots, such as 0-99 4711, from whoever has them to a node, and say how it goes.")
@@ -60,18 +60,20 @@ const shared = (one: Command): Command =>
     .option("--json", "JSON lines");
 
 async function list(nodes: readonly StoreNode[], { json }: SlotsOptions): Promise<void> {
-  const rows = await slotsOf(nodes);
-  if (json === true) return rows.forEach((row) => printJson(row));
+  const [rows, { weights }] = [await slotsOf(nodes), await rebalanceState(nodes)];
+  const weightOf = (id: string): string => weights.get(id) ?? "1";
+  if (json === true) return rows.forEach((row) => printJson({ ...row, weight: Number(weightOf(row.id)) }));
   printTable(
-    ["NODE", "ADDRESS", "SLOTS", "KEYS", "RANGES"],
+    ["NODE", "ADDRESS", "SLOTS", "KEYS", "WEIGHT", "RANGES"],
     rows.map(({ id, address, slots, keys, ranges }) => [
       id.slice(0, 12),
       address,
       String(slots),
       keys === null ? "gone" : String(keys),
+      weightOf(id),
       ranges || "-",
     ]),
-    [2, 3],
+    [2, 3, 4],
   );
 }
 

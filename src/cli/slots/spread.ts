@@ -10,6 +10,8 @@ import { printTable } from "../table.ts";
 const LOOK_MS = 200;
 /** What a node refuses somebody else has begun, or the map was old: it is looked again. */
 const REFUSED_MAX = 50;
+/** Until replicas have got everything. */
+const HELD_MS_MAX = 600_000;
 
 export interface SpreadOptions extends RebalanceOptions {
   readonly json: boolean;
@@ -58,9 +60,10 @@ export async function spread(nodes: readonly StoreNode[], options: SpreadOptions
   const progress = await startProgress(total, options.json);
   const mine = new Map<string, SlotMove>();
   let before: readonly string[] | undefined;
+  let heldMs = 0;
   try {
     for (let [goesOn, refusals] = [false, 0]; refusals < REFUSED_MAX; goesOn = true) {
-      const { begun, refused, moving, owners } = await beginMoves(nodes, options, goesOn);
+      const { begun, refused, moving, held, owners } = await beginMoves(nodes, options, goesOn);
       before ??= owners;
       const moved = owners.filter((owner, slot) => owner !== before![slot]).length; // just set; others move slots, too
       const exports = (await movesOf(nodes)).filter(({ operation }) => operation === "EXPORT");
@@ -72,7 +75,10 @@ export async function spread(nodes: readonly StoreNode[], options: SpreadOptions
       progress.update([...mine.values()], moved);
       const failed = [...mine.values()].find((one) => !isOpen(one) && one.phase !== "finished");
       if (failed !== undefined) throw failure(failed);
-      if (moving === 0 && refused === 0) return moved;
+      if (moving === 0 && refused === 0 && !held) return moved;
+      heldMs = held ? heldMs + LOOK_MS : 0;
+      if (heldMs > HELD_MS_MAX)
+        throw new AnaxError("limit.exceeded", { heldMs, reason: "replicas of a node do not get everything, so no slots go there" });
       refusals = refused > 0 && begun.length === 0 ? refusals + 1 : 0;
       await sleep(LOOK_MS);
     }

@@ -2,7 +2,7 @@ import type { ParameterValues } from "../../parameters/parameters.ts";
 import type { PlanLimits, PlannedMove } from "./plan.ts";
 
 /** A move that fails begins from nothing: it is to be small. */
-export const MOVE_LIMITS = { moveSlotsMax: 512, moveBytesMax: 1024 ** 3 };
+export const MOVE_LIMITS = { moveSlotsMax: 2048, moveBytesMax: 1024 ** 3 };
 
 export const limitsOf = (parameters: ParameterValues): PlanLimits => ({
   by: parameters["cluster-rebalance-by"] === "bytes" ? "bytes" : "slots",

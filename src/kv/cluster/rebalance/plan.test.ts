@@ -166,3 +166,17 @@ test("a node that is new gets its share in few ranges, and one that is to leave 
     [5462, 5461, 5461, 0],
   );
 });
+
+test("nothing begins to a node that takes nothing now, or after a failure; it goes on where it was", () => {
+  const owners = Array.from({ length: 100 }, (_, slot) => (slot < 52 ? "a" : "b"));
+  const placement: Placement = { owners, bytes: owners.map(() => 0), weights: new Map([["a", 1], ["b", 1]]), moving: [] }; // prettier-ignore
+  assert.deepEqual(planMoves(placement, LIMITS, false).moves, []); // below the threshold
+  for (const held of [{ closed: new Set(["b"]) }, { resting: new Set(["a b"]) }]) {
+    const plan = planMoves({ ...placement, ...held }, LIMITS, true);
+    assert.deepEqual([plan.active, plan.held, plan.moves], [true, true, []]);
+  }
+  const plan = planMoves({ ...placement, closed: new Set(["a"]) }, LIMITS, true);
+  assert.deepEqual(plan.moves, [{ from: "a", to: "b", ranges: [{ start: 50, end: 51 }] }]);
+  const after = planMoves(moved(placement, plan.moves[0]!), LIMITS, true);
+  assert.deepEqual([after.active, after.held, after.moves], [false, false, []]);
+});

@@ -14,6 +14,8 @@ export interface Placement {
   readonly moving: readonly PlannedMove[];
   /** Between these nothing begins for the time being, as it has failed: `pairOf`. */
   readonly resting?: ReadonlySet<string>;
+  /** Nodes that take nothing for the time being. */
+  readonly closed?: ReadonlySet<string>;
 }
 
 export interface PlannedMove {
@@ -45,6 +47,8 @@ export interface Share {
 export interface Plan {
   /** It has begun, and is not over. */
   readonly active: boolean;
+  /** Nothing is under way or can begin, though something would, were it not for `resting` and `closed`. */
+  readonly held: boolean;
   /** What can begin now. */
   readonly moves: readonly PlannedMove[];
   readonly shares: readonly Share[];
@@ -63,16 +67,25 @@ export function planMoves(placement: Placement, limits: PlanLimits, wasActive: b
   const shares = sharesOf(state);
   const moves: PlannedMove[] = [];
   const begins = wasActive || shares.some((share) => distanceOf(share) > limits.thresholdPercent / 100);
-  if (!begins) return { active: false, moves, shares };
-  while (placement.moving.length + moves.length < limits.movesMax) {
-    const busy = [...placement.moving, ...moves].map(pairOf);
-    const move = nextMove(state, limits, new Set([...busy, ...(placement.resting ?? [])]));
+  if (!begins) return { active: false, held: false, moves, shares };
+  const { resting = NONE, closed = NONE, moving } = placement;
+  while (moving.length + moves.length < limits.movesMax) {
+    const busy = [...moving, ...moves].map(pairOf);
+    const move = nextMove(
+      state,
+      limits,
+      ({ from, to }) => busy.includes(pairOf({ from, to })) || resting.has(pairOf({ from, to })) || closed.has(to),
+    );
     if (move === undefined) break;
     apply(state, move);
     moves.push(move);
   }
-  return { active: placement.moving.length + moves.length > 0, moves, shares };
+  const goesOn = moving.length + moves.length > 0;
+  const held = !goesOn && nextMove(state, limits, () => false) !== undefined;
+  return { active: goesOn || held, held, moves, shares };
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 /** All that will move, one move for each two nodes, if nothing else changes. */
 export function wholePlan(
@@ -84,7 +97,7 @@ export function wholePlan(
   const owners = [...placement.owners];
   for (const { to, ranges } of placement.moving) for (const slot of slotsIn(ranges)) owners[slot] = to;
   for (let active = false; ; active = true) {
-    const plan = planMoves({ ...placement, owners, moving: [] }, limits, active);
+    const plan = planMoves({ ...placement, owners, moving: [], resting: NONE, closed: NONE }, limits, active);
     if (plan.moves.length === 0)
       return { moves: [...slots.values()].map((one) => ({ from: one.from, to: one.to, ranges: rangesOf(one.slots) })), after: plan.shares };
     for (const { from, to, ranges } of plan.moves) {
@@ -150,7 +163,7 @@ const sharesOf = ({ have, want }: State): readonly Share[] =>
   [...want].map(([node, wanted]) => ({ node, have: have.get(node)!, want: wanted })); // both have all nodes
 
 /** From who has most above its share to who has most below it; between two nodes one move at a time. */
-function nextMove(state: State, limits: PlanLimits, busy: ReadonlySet<string>): PlannedMove | undefined {
+function nextMove(state: State, limits: PlanLimits, isBusy: (pair: Pick<PlannedMove, "from" | "to">) => boolean): PlannedMove | undefined {
   const shares = sharesOf(state);
   const above = shares
     .filter(({ have, want }) => have > want)
@@ -158,7 +171,7 @@ function nextMove(state: State, limits: PlanLimits, busy: ReadonlySet<string>): 
   const below = shares.filter(({ have, want }) => want > 0 && have < want).toSorted((a, b) => b.want - b.have - (a.want - a.have));
   for (const source of above)
     for (const target of below) {
-      if (busy.has(pairOf({ from: source.node, to: target.node }))) continue;
+      if (isBusy({ from: source.node, to: target.node })) continue;
       const pair = [source, target];
       if (limits.by === "bytes" && pair.every((share) => distanceOf(share) <= limits.thresholdPercent / 200)) continue;
       const slots = pickSlots({

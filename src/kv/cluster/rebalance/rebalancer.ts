@@ -9,7 +9,7 @@ import type { Cluster } from "../start-cluster.ts";
 import { FailedMoves } from "./failed-moves.ts";
 import { beginMove, limitsOf } from "./limits.ts";
 import { planMoves, type PlannedMove } from "./plan.ts";
-import { bytesOf, movesOf, parseReport, reportOf, type Report } from "./report.ts";
+import { bytesOf, closedBy, movesOf, parseReport, reportOf, type Report } from "./report.ts";
 import { Turn, type TurnRecord } from "./turn.ts";
 import { readWeights, WEIGHT_DEFAULT } from "./weights.ts";
 
@@ -118,7 +118,7 @@ export class Rebalancer implements AsyncDisposable {
     await keeper.look(); // what has moved is in the map
     const weights = await readWeights(node.register, node.self.cluster);
     const moving = movesOf(reports);
-    const resting = this.#failures.after(moving, this.#nowMs);
+    const [resting, closed] = [this.#failures.after(moving, this.#nowMs), closedBy(reports)];
     const plan = planMoves(
       {
         owners: Array.from({ length: SLOT_COUNT }, (_, slot) => node.ownerOf(slot)),
@@ -126,6 +126,7 @@ export class Rebalancer implements AsyncDisposable {
         weights: new Map(takers.map(({ id, shard }) => [id, weights[shard] ?? WEIGHT_DEFAULT])),
         moving,
         resting,
+        closed,
       },
       limitsOf(node.store.parameters),
       active,
@@ -133,8 +134,11 @@ export class Rebalancer implements AsyncDisposable {
     for (const move of plan.moves) await this.#begin(move);
     const count = moving.length + plan.moves.length;
     if (count > 0) return { active: true, state: `moves under way: ${count}` };
-    if (resting.size > 0) return waits("a move has failed, and is tried again later");
-    return { active: false, state: "balanced" };
+    if (!plan.held) return { active: false, state: "balanced" };
+    const [behind] = closed;
+    const reason =
+      resting.size > 0 ? "a move has failed, and is tried again later" : `replicas of node ${behind} have not got everything yet`;
+    return { active: true, state: `waits: ${reason}` };
   }
 
   /** Of each of them; or why there are none. */

@@ -15,6 +15,8 @@ export interface Report {
   readonly moves: readonly { readonly to: string; readonly ranges: string }[];
   /** Slots are on their way by CLUSTER SETSLOT. */
   readonly classic: boolean;
+  /** Replicas that live and have not got everything: each move that comes has them begin anew. */
+  readonly behind: number;
 }
 
 /** Keys of a slot that are looked at: all nodes are asked from time to time. */
@@ -31,7 +33,9 @@ export function reportOf(node: ClusterNode, migrations: Migrations): Report {
     .statuses()
     .filter(({ role, deadlineInMs }) => role === "source" && deadlineInMs !== undefined)
     .map(({ peer, ranges }) => ({ to: peer, ranges: rangesText(ranges) }));
-  return { loads, moves, classic: node.migrating.size + node.importing.size > 0 };
+  const replicas = node.known.filter(({ id, primary }) => primary === node.id && !node.failed.has(id)).length;
+  const behind = Math.max(0, replicas - (node.store.replication?.primary.online.length ?? 0));
+  return { loads, moves, classic: node.migrating.size + node.importing.size > 0, behind };
 }
 
 function guessedBytes(db: Database, slot: number): number {
@@ -51,6 +55,7 @@ const ReportForm = z.object({
   loads: z.array(z.tuple([slot, count, count])).max(SLOT_COUNT),
   moves: z.array(z.object({ to: z.string(), ranges: z.string() })).max(1024),
   classic: z.boolean(),
+  behind: count,
 });
 
 /** Of what a node has answered. Throws `input.invalid`. */
@@ -71,6 +76,10 @@ export const movesOf = (reports: ReadonlyMap<string, Report>): readonly PlannedM
   [...reports].flatMap(([from, { moves }]) =>
     moves.map(({ to, ranges }) => ({ from, to, ranges: ranges.split(" ").flatMap((text) => parseRange(text) ?? []) })),
   );
+
+/** Whoever has replicas that are behind takes nothing: they would never get everything, and until then what has come is there once. */
+export const closedBy = (reports: ReadonlyMap<string, Report>): ReadonlySet<string> =>
+  new Set([...reports].filter(([, { behind }]) => behind > 0).map(([id]) => id));
 
 /** By slot. */
 export function bytesOf(reports: ReadonlyMap<string, Report>): Float64Array {
