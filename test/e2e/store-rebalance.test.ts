@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { slotOfKey } from "../../src/kv/keyspace/key-slot.ts";
 import { ClusterCaller } from "../chaos/cluster-caller.ts";
 import { runAnax } from "../kit/anax.ts";
 import { jsonLines } from "../kit/cli.ts";
 import { missingPrograms, waitFor } from "../kit/process.ts";
-import { startStoreCluster, type StoreCluster, type TestNode } from "../kit/store-cluster.ts";
+import { startStoreCluster, startStoreNodes, type StoreCluster, type TestNode } from "../kit/store-cluster.ts";
 
 const [missing] = missingPrograms(["redis-cli"]);
 const KEYS = 3000;
@@ -138,6 +139,36 @@ test("anax slots rebalance gives a new node its share while clients write, and d
   assert.match(String(await fourth.call("CLUSTER", "INFO")), /cluster_known_nodes:1\r/);
   const refused = await runAnax(["slots", "drain", "nobody", ...url]);
   assert.deepEqual([refused.code, /names no node/.test(refused.stderr)], [2, true]);
+  const ids = [...left.keys()];
+  await first.call("CLUSTER", "REBALANCE", "WEIGHT", ids[1]!, "0", ids[2]!, "0");
+  const alone = await runAnax(["slots", "drain", ids[0]!, ...url]);
+  assert.deepEqual([alone.code, /no other node may have its slots/.test(alone.stderr)], [2, true]);
+});
+
+test("by bytes, the node with the heavy slots gets fewer of them", async () => {
+  await using cluster = await startStoreNodes(2);
+  const [first, second] = cluster.nodes as [TestNode, TestNode];
+  await first.call("CLUSTER", "ADDSLOTSRANGE", "0", String(ALL_SLOTS - 1));
+  await second.call("CLUSTER", "MEET", "127.0.0.1", String(first.port));
+  const value = "x".repeat(200_000);
+  for (let n = 0, heavy = 0; heavy < 300; n++) {
+    if (slotOfKey(`key:${n}`) >= 2000) continue;
+    assert.equal(await first.call("SET", `key:${n}`, value), "OK");
+    heavy++;
+  }
+  const { code, stderr } = await runAnax(["slots", "rebalance", "--by", "bytes", "--url", `redis://${first.address}`]);
+  assert.equal(code, 0, stderr);
+  const loads: number[] = [];
+  for (const node of [first, second]) {
+    const { loads: filled } = JSON.parse(String(await node.call("CLUSTER", "REBALANCE", "REPORT"))) as {
+      loads: [number, number, number][];
+    };
+    const slots = (await slotsBy(first)).get(await idOf(node)) ?? 0;
+    loads.push(filled.reduce((sum, [, , bytes]) => sum + bytes, 4096 * slots));
+    assert.ok(Math.abs(slots - ALL_SLOTS / 2) > 2000, `${slots} slots`);
+  }
+  const [one = 0, other = 0] = loads;
+  assert.ok(Math.abs(one - other) / (one + other) <= 0.05, `${one} and ${other} bytes`);
 });
 
 test(

@@ -1,4 +1,5 @@
-import { forgetNode, keepWeights, planOf, weightsIn } from "../../node/store-rebalance.ts";
+import { AnaxError } from "../../base/errors.ts";
+import { forgetNode, keepWeights, planOf, rebalanceState, weightsIn } from "../../node/store-rebalance.ts";
 import { nodeAt, type StoreNode } from "../../node/store-slots.ts";
 import { printJson, printLine } from "../output.ts";
 import { showPlan, spread } from "./spread.ts";
@@ -39,6 +40,9 @@ export interface DrainFlags {
 /** A node without slots that gets none by itself, and that leaves if it is told so. */
 export async function drain(nodes: readonly StoreNode[], name: string, { json = false, forget }: DrainFlags): Promise<void> {
   const { id, address } = nodeAt(nodes, name);
+  const kept = (await rebalanceState(nodes)).weights;
+  if (!nodes.some((other) => other.id !== id && !other.failed && kept.get(other.id) !== "0"))
+    throw new AnaxError("input.invalid", { node: name, reason: "no other node may have its slots: each has weight 0, or no lease" });
   const weights = new Map([[id, 0]]);
   await keepWeights(nodes, weights);
   const moved = await spread(nodes, { json, weights, only: id });

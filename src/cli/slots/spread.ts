@@ -55,6 +55,7 @@ export function showPlan({ by, nodes, moves }: ShownPlan, json: boolean): void {
 
 /** Moves what has to, and says how it goes; how many slots have moved. Throws `input.invalid`, `socket.closed`; `migration.failed` for a move that has come to nothing. */
 export async function spread(nodes: readonly StoreNode[], options: SpreadOptions): Promise<number> {
+  const { only } = options;
   const { moves } = await planOf(nodes, options);
   const total = moves.reduce((sum, { slots }) => sum + slots, 0);
   const progress = await startProgress(total, options.json);
@@ -75,8 +76,10 @@ export async function spread(nodes: readonly StoreNode[], options: SpreadOptions
       progress.update([...mine.values()], moved);
       const failed = [...mine.values()].find((one) => !isOpen(one) && one.phase !== "finished");
       if (failed !== undefined) throw failure(failed);
-      if (moving === 0 && refused === 0 && !held) return moved;
-      heldMs = held ? heldMs + LOOK_MS : 0;
+      const isIdle = moving === 0 && refused === 0;
+      const isDone = only === undefined ? isIdle && !held : !owners.includes(only);
+      if (isDone) return moved;
+      heldMs = isIdle ? heldMs + LOOK_MS : 0;
       if (heldMs > HELD_MS_MAX)
         throw new AnaxError("limit.exceeded", { heldMs, reason: "replicas of a node do not get everything, so no slots go there" });
       refusals = refused > 0 && begun.length === 0 ? refusals + 1 : 0;
