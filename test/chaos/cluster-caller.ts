@@ -24,6 +24,8 @@ export class ClusterCaller implements Disposable {
   waits = 0;
   /** Other errors, which no client should see. */
   readonly errors: string[] = [];
+  /** What was answered last that was no answer. */
+  lastReply = "";
 
   constructor(ports: readonly number[], stops: () => boolean) {
     this.#ports = ports;
@@ -47,6 +49,7 @@ export class ClusterCaller implements Disposable {
       const reply = await this.#send(port, connection, commands);
       if (reply === undefined) return { kind: "unknown", callMs };
       if (!(reply instanceof Error)) return { kind: "answer", reply, callMs, returnMs: performance.now() };
+      this.lastReply = `${port}: ${reply.message}`;
       const moved = /^(?:EXECABORT .*)?MOVED \d+ [^:]*:(\d+)/.exec(reply.message)?.[1];
       if (moved !== undefined) {
         this.redirections++;

@@ -6,7 +6,6 @@ import { slotOfKey } from "../../src/kv/keyspace/key-slot.ts";
 import type { Migrations } from "../../src/kv/slots/migration/migrations.ts";
 import { startStore, type RunningStore } from "../../src/kv/start-store.ts";
 import { openRegister } from "../../src/register/open-register.ts";
-import { chaosRound } from "../chaos/round.ts";
 import { runAnax } from "../kit/anax.ts";
 import { waitFor } from "../kit/process.ts";
 import { temporaryDirectory } from "../kit/temporary-directory.ts";
@@ -239,11 +238,3 @@ test("a move that is cancelled leaves everything where it was", async () => {
   await waitFor(async () => b.phase === "dropped" && b.usedBytes === used);
   assert.deepEqual([await b.call("DBSIZE"), await a.call("DEBUG", "DIGEST")], [0, digest]);
 });
-
-// A few rounds of `npm run test:chaos`, each with its own faults.
-for (const seed of [1, 2])
-  test(`slots move while clients write, nodes are killed and links fail: seed ${seed}`, async () => {
-    const { violations, answered } = await chaosRound(seed, { ms: 5000, verbose: false });
-    assert.deepEqual(violations, []);
-    assert.ok(answered > 0);
-  });

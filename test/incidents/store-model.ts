@@ -11,7 +11,7 @@ import type { Use } from "../../src/p2p/pieces/in-use.ts";
 import { openPieceStore } from "../../src/p2p/pieces/store.ts";
 import { PINNED_FOR_GOOD, type PieceStore, type StoredTask } from "../../src/p2p/pieces/types.ts";
 import { waitFor } from "../kit/process.ts";
-import { aFaultyDisk, type FaultyDisk } from "./faulty-disk.ts";
+import { aFaultyDisk, type FaultyDisk } from "../kit/faulty-disk.ts";
 
 /** Pieces are whole blocks of the disk, so that what is counted does not change when it is compared with the disk. */
 const UNIT_BYTES = 40_960;

@@ -33,7 +33,7 @@ export async function crashOnce(round: CrashRound): Promise<number> {
   const written: Written[] = [];
   {
     using _ = startBusyProcesses(starvedBy);
-    await using store = await startStoreProcess({ dataDir, parameters }, starvedBy > 0);
+    await using store = await startStoreProcess({ dataDir, parameters }, { confined: starvedBy > 0 });
     using control = await RespClient.connect(store.port);
     await control.call("FLUSHALL");
     const connections = await Promise.all(Array.from({ length: clients }, () => RespClient.connect(store.port)));

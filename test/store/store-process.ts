@@ -9,6 +9,9 @@ export interface StoreProcess extends AsyncDisposable {
   readonly port: number;
   /** 0: none. */
   readonly tlsPort: number;
+  readonly pid: number;
+  /** A line to its standard input. */
+  tell(line: string): void;
   /** Stops it where it is, or lets it go on. */
   signal(signal: "SIGSTOP" | "SIGCONT"): void;
   /** As a power cut to the process: nothing of it runs any more when this resolves. */
@@ -26,11 +29,24 @@ const SERVER = fileURLToPath(new URL("store-server.ts", import.meta.url));
 /** A store dies with whoever started it, in the middle of a script, too: no signal of the loop would reach it there. */
 const WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"] as const;
 
-/** Rejects where it does not start, with what it wrote. `confined`: it runs as `CONFINED` says. */
-export async function startStoreProcess(options: StoreProcessOptions, confined = false): Promise<StoreProcess> {
-  const node = [...WITH_PARENT, process.execPath, "--disable-warning=ExperimentalWarning", SERVER, JSON.stringify(options)];
+export interface StoreProcessKind {
+  /** It runs as `CONFINED` says. */
+  readonly confined?: boolean;
+  /** The program, where it is another: it takes options and prints ports alike. */
+  readonly server?: string;
+  /** Where packages are that are not found from there. */
+  readonly packages?: string;
+}
+
+/** Rejects where it does not start, with what it wrote. */
+export async function startStoreProcess(
+  options: StoreProcessOptions,
+  { confined = false, server = SERVER, packages = "" }: StoreProcessKind = {},
+): Promise<StoreProcess> {
+  const node = [...WITH_PARENT, process.execPath, "--disable-warning=ExperimentalWarning", server, JSON.stringify(options)];
   const [program, ...words] = confined ? [...CONFINED, ...node] : node; // each of them becomes the next
-  const child = spawn(program!, words, { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(program!, words, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, NODE_PATH: packages } });
+  child.stdin.on("error", () => undefined); // it may be gone
   let errors = "";
   child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));
   const [port = 0, tlsPort = 0] = await Promise.race([firstLine(child), once(child, "exit").then(() => [])]);
@@ -41,7 +57,15 @@ export async function startStoreProcess(options: StoreProcessOptions, confined =
     child.kill("SIGKILL");
     await exited;
   };
-  return { port, tlsPort, signal: (signal) => void child.kill(signal), kill, [Symbol.asyncDispose]: kill };
+  return {
+    port,
+    tlsPort,
+    pid: child.pid!, // it has printed its ports
+    tell: (line) => void child.stdin.write(`${line}\n`),
+    signal: (signal) => void child.kill(signal),
+    kill,
+    [Symbol.asyncDispose]: kill,
+  };
 }
 
 async function firstLine(child: ChildProcess): Promise<readonly number[]> {

@@ -1,11 +1,13 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { slotOfKey } from "../../../src/kv/keyspace/key-slot.ts";
-import { RespClient, type Reply } from "../../../test/store/resp-client.ts";
-import type { Pair } from "./pair.ts";
+import { RespClient } from "../../../test/store/resp-client.ts";
+import type { WriterOrder, Written } from "./writer-process.ts";
 
-const TURN_MS = 10;
+const WRITER = fileURLToPath(new URL("writer-process.ts", import.meta.url));
 const FILL_BATCH = 500;
-const REDIRECTIONS_MAX = 100;
 
 /** So many keys whose slots are in this range. */
 export function keysIn(count: number, from: number, below: number): readonly string[] {
@@ -40,57 +42,19 @@ export async function probe(port: number, keys: readonly string[], ends: Promise
   return took.toSorted((a, b) => a - b)[Math.floor(took.length * 0.99)] ?? 0;
 }
 
-/** What a writer has seen. */
-export interface Written {
-  readonly perSecond: number;
-  readonly redirected: number;
-  /** Anything else than OK, MOVED and ASK. */
-  readonly errors: number;
-}
-
-/** Writes keys that move, so many a second as long as the servers keep up, wherever they are, until `ends`. */
-export async function write(
-  pair: Pair,
-  keys: readonly string[],
-  options: { readonly perSecond: number; readonly valueBytes: number; readonly ends: Promise<unknown> },
-): Promise<Written> {
-  using scope = new DisposableStack();
-  const clients = new Map<number, RespClient>();
-  for (const port of pair.ports) clients.set(port, scope.use(await RespClient.connect(port)));
-  const owners = new Map<string, number>();
-  const value = "y".repeat(options.valueBytes);
-  const over = overWith(options.ends);
-  let [count, redirected, errors] = [0, 0, 0];
-  const one = async (key: string): Promise<void> => {
-    let port = owners.get(key) ?? pair.ports[0];
-    for (let tries = 0; tries < REDIRECTIONS_MAX; tries++) {
-      const client = clients.get(port)!; // there are two
-      const reply: Reply = await client.call("SET", key, value);
-      if (!(reply instanceof Error)) return void count++;
-      const to = /^(?<kind>MOVED|ASK) \d+ \S*:(?<port>\d+)$/.exec(reply.message)?.groups;
-      if (to === undefined) {
-        errors++;
-        continue;
-      }
-      redirected++;
-      port = Number(to["port"]);
-      if (to["kind"] === "MOVED") owners.set(key, port);
-      else {
-        const other = clients.get(port)!;
-        const [, asked] = await Promise.all([other.call("ASKING"), other.call("SET", key, value)]);
-        if (!(asked instanceof Error)) return void count++;
-        errors++;
-      }
-    }
-  };
-  const beganMs = performance.now();
-  for (let sent = 0; !over.aborted;) {
-    const due = Math.min(((performance.now() - beganMs) / 1000) * options.perSecond - sent, options.perSecond / 10);
-    const batch = Array.from({ length: Math.max(0, Math.floor(due)) }, (_, n) => one(keys[(sent + n) % keys.length]!));
-    sent += batch.length;
-    await Promise.all([...batch, sleep(TURN_MS)]);
-  }
-  return { perSecond: Math.round((count * 1000) / (performance.now() - beganMs)), redirected, errors };
+/** Has a process of its own write keys that move, so many a second as long as the servers keep up, until `ends`. */
+export async function write(order: WriterOrder, ends: Promise<unknown>): Promise<Written> {
+  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", WRITER], {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  const exit = once(child, "exit").then(() => []);
+  const answer = once(child, "message");
+  child.send(order);
+  await Promise.race([ends, exit]);
+  child.send("stop");
+  const [written] = (await Promise.race([answer, exit])) as readonly Written[];
+  if (written === undefined) throw new Error("the writer has ended before its time");
+  return written;
 }
 
 function overWith(ends: Promise<unknown>): AbortSignal {

@@ -9,6 +9,7 @@ import { installStoreBenchPackages } from "../../../scripts/setup.ts";
 import type { ServerName } from "../servers.ts";
 import { fill, keysIn, probe, write } from "./clients.ts";
 import { startPair } from "./pair.ts";
+import type { Written } from "./writer-process.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -44,7 +45,7 @@ interface Row {
 if (!installStoreBenchPackages()) process.exit(1);
 const directory = mkdtempSync(join(tmpdir(), "anax-bench-migration-"));
 await using scope = new AsyncDisposableStack();
-scope.defer(() => rmSync(directory, { recursive: true }));
+scope.defer(() => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
 const moving = keysIn(Math.floor((mib * 1024 * 1024) / valueBytes), 0, slots);
 const staying = keysIn(PROBED_KEYS, slots, 16_384);
 const rows: Row[] = [];
@@ -57,10 +58,10 @@ async function measure(name: ServerName): Promise<void> {
     [1, 0],
     [0, writes],
   ] as const) {
-    const during = async <T>(work: Promise<T>): Promise<{ readonly p99Ms: number; readonly seen: Awaited<ReturnType<typeof write>> }> => {
+    const during = async <T>(work: Promise<T>): Promise<{ readonly p99Ms: number; readonly seen: Written }> => {
       const [p99Ms, seen] = await Promise.all([
         probe(pair.ports[0], staying, work),
-        write(pair, moving, { perSecond, valueBytes, ends: work }),
+        write({ ports: pair.ports, at: to === 0 ? 1 : 0, keys: moving, perSecond, valueBytes }, work),
         work,
       ]);
       return { p99Ms, seen };

@@ -72,7 +72,7 @@ async function startNode(name: ServerName, dir: string, shared: string, scope: A
   scope.defer(() => endProcess(child));
   await waitFor(async () => {
     using client = await RespClient.connect(port).catch(() => undefined);
-    return (await client?.call("PING")) === "PONG";
+    return (await client?.call("PING").catch(() => undefined)) === "PONG";
   });
   return port;
 }

@@ -118,8 +118,8 @@ export class ClusterNode {
   }
 
   /** What becomes of a command for a slot that this node may own, where `isOpen` says no. */
-  admission(slot: number, writes: boolean): Admission {
-    const { id: self, map, leaseHolds } = this;
+  admission(slot: number, writes: boolean, leaseHolds: boolean): Admission {
+    const { id: self, map } = this;
     return admissionOf({ self, map, fences: this.#fences, leaseHolds, arriving: this.#arriving }, slot, writes);
   }
 

@@ -248,7 +248,7 @@ export class ClusterKeeper implements AsyncDisposable {
     for (const { id } of node.known) {
       if (id === node.id) continue;
       const before = this.#seen.get(id);
-      const seen = await watchLease(node.register, id, before, this.nowMs());
+      const seen = await watchLease(node.register, id, before, this.nowMs);
       this.#seen.set(id, seen);
       if (seen !== before) this.heardMs.set(id, Math.round(node.store.clock.wallMs()));
       if (leaseRanOut(seen, this.nowMs())) failed.add(id);

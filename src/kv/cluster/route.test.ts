@@ -166,3 +166,14 @@ test("keys that a script has not declared must be here, and of one slot unless i
   assert.equal(call("EVAL", "redis.call('SET', 'bar', 1) redis.call('SET', 'hello', 1) return 'both'", "0"), "both");
   assert.equal(call("EVAL", "#!lua flags=no-cluster\nreturn 1", "0"), "-ERR Can not run script on cluster, 'no-cluster' flag is set.");
 });
+
+test("a script that has written goes on to its end, though the lease ends meanwhile; one that has not may not begin", async () => {
+  const { call, node, clock } = await aNode();
+  let nowMs = 0;
+  Object.assign(clock, { nowMs: () => (nowMs += 10) });
+  const script = "redis.call('SET', KEYS[1], 1) redis.call('SET', KEYS[1], 2) return redis.call('GET', KEYS[1])";
+  node.servesUntilMs = 15;
+  assert.equal(call("EVAL", script, "1", "bar"), "2");
+  node.registerFails = true; // no answer is to be expected of it
+  assert.match(String(call("EVAL", script, "1", "bar")), /^-CLUSTERDOWN/);
+});

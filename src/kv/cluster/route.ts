@@ -118,15 +118,23 @@ function slotOf(node: ClusterNode, client: Client, calls: readonly Call[]): Foun
   return first === undefined ? undefined : { slot, severalKeys, here, missing };
 }
 
+interface Question extends Found {
+  readonly command: Command;
+  readonly calls: readonly Call[];
+  /** It is the rest of what has begun to write: whether there is a lease was asked before. */
+  readonly hasBegun?: boolean;
+}
+
 function decide(
   node: ClusterNode,
   client: Client,
-  { slot, severalKeys, here, missing, command, calls }: Found & { readonly command: Command; readonly calls: readonly Call[] },
+  { slot, severalKeys, here, missing, command, calls, hasBegun = false }: Question,
 ): string | undefined {
   const { parameters } = node.store;
+  const leaseHolds = hasBegun || node.leaseHolds;
   const writes = calls.some((call) => call.command.flags.includes("write"));
   const isShardPubSub = SHARD_PUBSUB.has(command.name);
-  if (!node.isUp) {
+  if (!node.covered || !leaseHolds) {
     if (isShardPubSub) {
       if (!parameters["cluster-allow-pubsubshard-when-down"]) return DOWN;
     } else if (!parameters["cluster-allow-reads-when-down"]) return DOWN;
@@ -143,20 +151,26 @@ function decide(
     const readsHere = (client.readsReplica || isShardPubSub) && node.isReplica && !writes && owner === node.self.primary;
     return readsHere ? undefined : redirect(node, client, "MOVED", slot, owner);
   }
-  if (!node.leaseHolds) return writes || !parameters["cluster-allow-reads-when-down"] ? DOWN : undefined;
-  const { kind } = node.admission(slot, writes || command.flags.includes("may_replicate"));
+  if (!leaseHolds) return writes || !parameters["cluster-allow-reads-when-down"] ? DOWN : undefined;
+  const { kind } = node.admission(slot, writes || command.flags.includes("may_replicate"), leaseHolds);
   if (kind === "serve") return undefined;
   // What is only queued now is asked again with EXEC.
   if (kind === "wait") return client.transaction !== undefined && command.name !== "exec" ? undefined : WAITS;
   return kind === "tryAgain" ? UNSTABLE : DOWN;
 }
 
-/** Why a script may not call this, as Redis words it; otherwise the slot of its keys, undefined where it has none. */
-export function scriptRefusal(node: ClusterNode, client: Client, call: Call): string | { readonly slot: number } | undefined {
+/** Why a script may not call this, as Redis words it; otherwise the slot of its keys, undefined where it has none. `wrote`: it has written, and half of it must not be all. */
+export function scriptRefusal(
+  node: ClusterNode,
+  client: Client,
+  call: Call,
+  wrote: boolean,
+): string | { readonly slot: number } | undefined {
   const found = slotOf(node, client, [call]);
   if (found === undefined) return undefined;
   if (found === CROSS_SLOT) return "Script attempted to access keys that do not hash to the same slot";
-  const refusal = typeof found === "string" ? found : decide(node, client, { ...found, command: call.command, calls: [call] });
+  const refusal =
+    typeof found === "string" ? found : decide(node, client, { ...found, command: call.command, calls: [call], hasBegun: wrote });
   if (refusal === undefined) return typeof found === "string" ? undefined : found;
   if (refusal === DOWN) return "Script attempted to execute a command while the cluster is down";
   if (refusal === DOWN_READ_ONLY) return "Script attempted to execute a write command while the cluster is down and readonly";

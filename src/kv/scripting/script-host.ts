@@ -106,7 +106,8 @@ export class ScriptHost implements RedisHost {
     if (problem !== undefined) return this.#failed(problem, raising, false);
     this.#reserveStack();
     const command = this.#store.commands.find(this.#request);
-    const refusal = this.#refusalOf(script, command) ?? this.#refusalByCluster(script, command!);
+    const { wrote } = script;
+    const refusal = this.#refusalOf(script, command) ?? this.#refusalByCluster(script, command!, wrote);
     if (refusal !== undefined) {
       if (command !== undefined) this.#store.statistics.of(command).rejected++;
       this.#store.statistics.error(refusal.startsWith("-") ? refusal.slice(1) : `ERR ${refusal}`);
@@ -185,10 +186,10 @@ export class ScriptHost implements RedisHost {
   }
 
   /** Keys that were not declared may be elsewhere. */
-  #refusalByCluster(script: ScriptRun, command: Command): string | undefined {
+  #refusalByCluster(script: ScriptRun, command: Command, wrote: boolean): string | undefined {
     const { cluster } = this.#store;
     if (cluster === undefined || script.caller.isPrimary) return undefined;
-    const outcome = scriptRefusal(cluster.node, this.#client, { command, request: this.#request });
+    const outcome = scriptRefusal(cluster.node, this.#client, { command, request: this.#request }, wrote);
     if (typeof outcome === "string") return outcome;
     if (outcome === undefined || script.slot === -1) return undefined;
     script.slot ??= outcome.slot;

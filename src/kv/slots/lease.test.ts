@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { realClock } from "../../base/clock.ts";
 import { openRegister } from "../../register/open-register.ts";
+import type { Register } from "../../register/register.ts";
 import { acquireLease, leaseHolds, renewLease, watchLease } from "./lease.ts";
 import { claimSlots, readSlotMap } from "./ownership.ts";
 import { takeOver } from "./take-over.ts";
@@ -29,17 +30,36 @@ test("it is taken away only after it was seen unchanged for a tenth longer, and 
   const held = await acquireLease(register, "a", LENGTH_MS, () => 0);
   let theirMs = 777_000; // wall clocks, and steps of theirs, play no part
   const taker = { node: "b", by: "takeover/1", nowMs: () => theirMs };
-  let seen = await watchLease(register, "a", undefined, theirMs);
+  let seen = await watchLease(register, "a", undefined, taker.nowMs);
   theirMs += 1050;
   assert.equal(await takeOver(register, seen, taker), undefined);
   const renewed = await renewLease(register, held!, () => 900);
   theirMs += 1000;
   assert.equal(await takeOver(register, seen, taker), undefined); // it was renewed meanwhile
-  seen = await watchLease(register, "a", seen, theirMs);
+  seen = await watchLease(register, "a", seen, taker.nowMs);
   theirMs += 1101;
   assert.equal((await takeOver(register, seen, taker))?.kind, "made");
   assert.equal(await renewLease(register, renewed!, () => 1800), undefined);
   assert.deepEqual((await readSlotMap(register)).ranges, [{ ...ALL, owner: "b", epoch: 2, by: "takeover/1" }]);
+});
+
+test("one that was renewed while the register was asked for it is good for its whole length from then", async () => {
+  await using register = await open();
+  await claimSlots(register, { ranges: [{ ...ALL, epoch: 0 }], owner: "a", by: "create" });
+  let nowMs = 0; // of both
+  const held = await acquireLease(register, "a", LENGTH_MS, () => nowMs);
+  const taker = { node: "b", by: "takeover/1", nowMs: () => nowMs };
+  const far: Register = {
+    ...register,
+    async read(name) {
+      nowMs = 500; // it takes so long until the question is there
+      await renewLease(register, held!, () => nowMs);
+      return register.read(name);
+    },
+  };
+  const seen = await watchLease(far, "a", undefined, taker.nowMs);
+  nowMs = 1400;
+  assert.equal(await takeOver(register, seen, taker), undefined);
 });
 
 test("a claim with epochs from before its holder came back is refused", async () => {

@@ -67,9 +67,10 @@ export async function releaseLease(register: Register, held: HeldLease, offset: 
 export const leaseHolds = (held: HeldLease | undefined, nowMs: number): boolean => held !== undefined && nowMs < held.untilMs;
 
 /** Looks at another's lease; ask again with what it says. Throws `register.*`. */
-export async function watchLease(register: Register, node: string, seen: SeenLease | undefined, nowMs: number): Promise<SeenLease> {
+export async function watchLease(register: Register, node: string, seen: SeenLease | undefined, nowMs: () => number): Promise<SeenLease> {
   const cell = await register.read(cellOf(node));
-  return seen !== undefined && seen.cell.version === cell.version ? seen : { node, cell, firstSeenMs: nowMs };
+  // It may have been renewed while it was asked for: its length begins when it is seen, not when it was asked for.
+  return seen !== undefined && seen.cell.version === cell.version ? seen : { node, cell, firstSeenMs: nowMs() };
 }
 
 export function leaseRanOut(seen: SeenLease, nowMs: number): boolean {

@@ -5,7 +5,7 @@ import { slotsIn } from "../slot-text.ts";
 import { Copy } from "./copy.ts";
 import { SourceLink } from "./link.ts";
 import { askRegister, isOpen, persist, reasonOf, type SideParts } from "./side.ts";
-import type { StoredSource } from "./records.ts";
+import type { StoredRecord, StoredSource } from "./records.ts";
 import {
   restoreSource,
   sourceStatus,
@@ -14,6 +14,7 @@ import {
   type SourceEffect,
   type SourceEvent,
   type SourceJob,
+  type SourceRecord,
   type SourceStep,
 } from "./source.ts";
 import type { Frame, MigrationStatus, Move } from "./types.ts";
@@ -132,13 +133,20 @@ export class SourceSide {
         return persist(
           parts,
           { job: id, record: effect.record },
-          () => Promise.resolve({ role: "source", record: effect.value, wallMs: parts.store.clock.wallMs() }),
+          () => this.#recordOf(effect.value),
           (event) => this.step(id, event),
         );
       case "readOwnership":
       case "claim":
         return askRegister(parts, effect, (event) => this.step(id, event));
     }
+  }
+
+  /** Of a job that has ended only once the journal says that its slots have gone: after a start nobody would see to them. */
+  async #recordOf(record: SourceRecord): Promise<StoredRecord> {
+    const { persistence, clock } = this.#parts.store;
+    if (record.phase === "finished" || record.phase === "failed") await persistence?.journal.forced();
+    return { role: "source", record, wallMs: clock.wallMs() };
   }
 
   #unfence(job: string): void {

@@ -1,8 +1,8 @@
 import { mkdtemp, rm, statfs, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { mountSmallDisk } from "../kit/small-disk.ts";
-import { run, waitFor } from "../kit/process.ts";
+import { mountSmallDisk } from "./small-disk.ts";
+import { run, waitFor } from "./process.ts";
 
 /** A file system that gets full and read-only when told. */
 export interface FaultyDisk extends AsyncDisposable {

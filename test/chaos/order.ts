@@ -1,0 +1,6 @@
+/** What a store is told to make worse, or good again. */
+export type Order =
+  /** The wall's clock of this process is ahead by so much. */
+  | { readonly do: "clock"; readonly offsetMs: number }
+  | { readonly do: "syncs"; readonly mode: "good" | "failed" | "lost" }
+  | { readonly do: "register"; readonly maxMs: number };
