@@ -12,7 +12,7 @@ const EDGES = [
   ...["accepting", "staging", "syncing", "confirmed", "promoting", "finished"].map((state) => `target.${state}`),
 ].flatMap((edge) => [`${edge}.before`, `${edge}.after`]);
 const EDGE_MS = 700;
-const NEVER = String(2 ** 30);
+const HEAL_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
 type Trouble = (round: Round, node: ChaosNode, random: Random) => Promise<void>;
@@ -29,7 +29,7 @@ const PROCESS: Readonly<Record<string, Trouble>> = {
     const edge = oneOf(EDGES, random);
     if ((await node.call("DEBUG", "MIGRATION-FAILPOINT", edge, "KILL", "1")) !== "OK") return;
     const isGone = await until(EDGE_MS, () => round.isOver || !node.isRunning, 20);
-    if (!isGone || node.isRunning) return void (await node.call("DEBUG", "MIGRATION-FAILPOINT", edge, "KILL", NEVER));
+    if (!isGone || node.isRunning) return void (await node.call("DEBUG", "MIGRATION-FAILPOINT", "NONE"));
     round.say(`killed ${node.index} at ${edge}`);
     round.counts.kills++;
     await node.kill();
@@ -46,7 +46,7 @@ const PROCESS: Readonly<Record<string, Trouble>> = {
     const edge = oneOf(EDGES, random);
     if ((await node.call("DEBUG", "MIGRATION-FAILPOINT", edge, "STOP", "1")) !== "OK") return;
     await until(EDGE_MS, () => round.isOver || node.isStopped, 10);
-    if (!node.isStopped) await node.call("DEBUG", "MIGRATION-FAILPOINT", edge, "STOP", NEVER);
+    if (!node.isStopped) await node.call("DEBUG", "MIGRATION-FAILPOINT", "NONE");
     if (!node.isStopped) return;
     round.say(`cancel ${node.index} at ${edge}`);
     await cancel(round, node, true);
@@ -121,20 +121,21 @@ async function startAgain(round: Round, node: ChaosNode): Promise<void> {
   await node.start().catch((error: unknown) => round.violation(`node ${node.index} does not start: ${(error as Error).message}`));
 }
 
-/** All is as it should be again. */
+/** All is as it should be again: also where an order to stop at an edge was not taken back in time. */
 export async function heal(round: Round): Promise<void> {
   round.say("heal");
   for (const node of round.nodes) {
     node.proxy.heal();
     await node.disk.empty();
-    if (!node.isRunning) await startAgain(round, node);
-    node.signal("SIGCONT");
-    for (const order of [
-      { do: "clock", offsetMs: 0 },
-      { do: "syncs", mode: "good" },
-      { do: "register", maxMs: 0 },
-    ] as const)
-      node.tell(order);
+    const isWell = await until(HEAL_MS, async () => {
+      if (!node.isRunning) await startAgain(round, node);
+      node.signal("SIGCONT");
+      return (await node.call("DEBUG", "MIGRATION-FAILPOINT", "NONE")) === "OK";
+    });
+    if (!isWell) round.violation(`stuck: node ${node.index} does not answer`);
+    node.tell({ do: "clock", offsetMs: 0 });
+    node.tell({ do: "syncs", mode: "good" });
+    node.tell({ do: "register", maxMs: 0 });
   }
 }
 

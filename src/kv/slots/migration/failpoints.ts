@@ -7,7 +7,13 @@ export class Failpoints {
 
   constructor(store: Store) {
     store.debug.set("migration-failpoint", (client, request) => {
-      if (request.count !== 5) throw new CommandError("ERR DEBUG MIGRATION-FAILPOINT <role>.<state>.<before|after> <KILL|STOP> <count>");
+      const clears = request.count === 3 && request.word(2) === "none";
+      if (!clears && request.count !== 5)
+        throw new CommandError("ERR DEBUG MIGRATION-FAILPOINT NONE | <role>.<state>.<before|after> <KILL|STOP> <count>");
+      if (clears) {
+        this.#set.clear();
+        return client.reply.ok();
+      }
       const signal = request.word(3) === "stop" ? "SIGSTOP" : "SIGKILL";
       this.#set.set(request.word(2), { signal, left: Number(request.text(4)) });
       client.reply.ok();
