@@ -23,7 +23,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "python3-redis": "/usr/lib/python3/dist-packages/redis/client.py",
   "redis-server": "redis-server",
   "redis-tools": "redis-benchmark",
+  rclone: "rclone",
   runc: "runc",
+  s3cmd: "s3cmd",
   skopeo: "skopeo",
   zsh: "zsh",
 };

@@ -14,7 +14,7 @@ export interface ServeOptions extends SettingOptions {
 }
 
 /** Roles, of which some depend on a setting. */
-type WantedRoles = Omit<Roles, "store"> & { readonly store: boolean | "if enabled" };
+type WantedRoles = Omit<Roles, "store" | "s3"> & { readonly store: boolean | "if enabled"; readonly s3?: boolean | "if enabled" };
 
 /** What `up`, `scheduler` and `daemon` share. */
 export function withServe(command: Command): Command {
@@ -27,7 +27,11 @@ export function withServe(command: Command): Command {
  */
 export async function serve(options: ServeOptions, wanted: WantedRoles, flags: Readonly<Record<string, unknown>>): Promise<void> {
   const config = settingsOf(options, { flags, defaults: process.stderr.isTTY ? { logLevel: "warn" } : {} });
-  const roles: Roles = { ...wanted, store: wanted.store === "if enabled" ? config.store.enabled : wanted.store };
+  const roles: Roles = {
+    ...wanted,
+    store: wanted.store === "if enabled" ? config.store.enabled : wanted.store,
+    s3: wanted.s3 === "if enabled" ? config.volume.s3.enabled : wanted.s3 === true,
+  };
   // Loaded only now: help and wrong settings must not wait for all that serving needs.
   const [{ createLog }, { runUntilSignal }, { startNode }] = await Promise.all([
     import("../base/log.ts"),
@@ -63,5 +67,6 @@ const MEANINGS: Readonly<Record<string, string>> = {
   socket: "for anax get and friends on this machine",
   store: "Redis' protocol: redis-cli -p <port>",
   "store-tls": "the same over TLS",
+  s3: "volumes as buckets, for any client of S3",
   status: "/metrics /healthz /readyz",
 };

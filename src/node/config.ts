@@ -10,6 +10,7 @@ import { PiecesConfig } from "../p2p/pieces/config.ts";
 import { ProxyConfig } from "../p2p/proxy/config.ts";
 import { SchedulerConfig } from "../p2p/scheduler/config.ts";
 import { SourceConfig } from "../p2p/source/config.ts";
+import { S3Config } from "../volume/s3/config.ts";
 import { InUseConfig } from "./in-use/config.ts";
 import { defaultDataDir, socketIn } from "./paths.ts";
 
@@ -34,6 +35,7 @@ export const AnaxConfig = z.strictObject({
       port: port(4002).describe("Port of the status pages of a daemon, or of everything in one process; 0 takes a free one."),
       schedulerPort: port(8000).describe("Port of the status pages of a scheduler that runs alone."),
       storePort: port(9121).describe("Port of the status pages of a store that runs alone, where redis_exporter would serve them."),
+      s3Port: port(9001).describe("Port of the status pages of an S3 gateway that runs alone."),
     })
     .prefault({}),
   scheduler: z
@@ -43,6 +45,7 @@ export const AnaxConfig = z.strictObject({
     })
     .prefault({}),
   store: StoreConfig.prefault({}),
+  volume: z.strictObject({ s3: S3Config.prefault({}) }).prefault({}),
   p2p: z
     .strictObject({
       scheduler: SchedulerConfig.prefault({}),

@@ -24,7 +24,11 @@ export interface Roles {
   readonly scheduler: boolean;
   readonly daemon: boolean;
   readonly store: boolean;
+  /** The S3 gateway. */
+  readonly s3?: boolean;
 }
+
+const S3_PARTS = ["s3"] as const;
 
 /** What every role of a process shares. */
 export interface NodeParts {
@@ -62,7 +66,8 @@ export async function startNode(config: AnaxConfig, roles: Roles, log: Log): Pro
   if (roles.scheduler) probes.expect(SCHEDULER_PARTS);
   if (roles.daemon) probes.expect(daemonPartsOf(config));
   if (roles.store) probes.expect(STORE_PARTS);
-  const statusSetting = roles.daemon ? "port" : roles.scheduler ? "schedulerPort" : "storePort";
+  if (roles.s3 === true) probes.expect(S3_PARTS);
+  const statusSetting = roles.daemon ? "port" : roles.scheduler ? "schedulerPort" : roles.store ? "storePort" : "s3Port";
   const status = scope.use(
     await listening(
       `status.${statusSetting}`,
@@ -95,6 +100,10 @@ export async function startNode(config: AnaxConfig, roles: Roles, log: Log): Pro
       scope.use(await startDaemonRole(parts, schedulers, () => [...listenersOf(running), { name: "status", address: status.address }])),
     );
   if (roles.store) running.push(scope.use(await startStoreRole(parts, !roles.daemon && !roles.scheduler)));
+  if (roles.s3 === true) {
+    const { startS3Role } = await import("./start-s3.ts"); // most processes serve none
+    running.push(scope.use(await startS3Role(parts)));
+  }
   log.info("node.ready", { roles, listeners: Object.fromEntries(listenersOf(running).map(({ name, address }) => [name, address])) });
   scope.defer(() => probes.stopping()); // the first thing that a stop does
   const owned = scope.move();

@@ -40,6 +40,7 @@ const FREE_PORTS: Readonly<Record<string, number>> = {
   "scheduler.port": 0,
   "status.port": 0,
   "status.schedulerPort": 0,
+  "volume.s3.port": 0,
   "p2p.daemon.uploadPort": 0,
   "p2p.daemon.transferPort": 0,
   "p2p.proxy.port": 0,
@@ -50,6 +51,14 @@ export async function startAnaxStore(options: Omit<AnaxOptions, "set">): Promise
   return started(["store", "--port", "0", "--data-dir", options.dataDir, ...(options.args ?? [])], {
     ...options,
     env: { ANAX_STATUS_STORE_PORT: "0", ...options.env },
+  });
+}
+
+/** Starts the S3 gateway alone, on free ports. Throws as `startAnax`. */
+export async function startAnaxS3(options: Omit<AnaxOptions, "set">): Promise<AnaxProcess> {
+  return started(["volume", "serve-s3", "--port", "0", "--data-dir", options.dataDir, ...(options.args ?? [])], {
+    ...options,
+    env: { ANAX_STATUS_S3_PORT: "0", ...options.env },
   });
 }
 

@@ -4,6 +4,7 @@ import { deleteCommand, purgeCommand, undeleteCommand } from "../volume/deletion
 import { dumpCommand, loadCommand } from "../volume/dump.ts";
 import { keyCommand } from "../volume/keys.ts";
 import { quotaCommand } from "../volume/quota.ts";
+import { serveS3Command } from "../volume/serve-s3.ts";
 import { trashCommand } from "../volume/trash.ts";
 import { cloneCommand, snapshotCommand, createCommand, infoCommand, listCommand, updateCommand } from "../volume/records.ts";
 
@@ -29,6 +30,7 @@ export function command(): Command {
     fsckCommand,
     dumpCommand,
     loadCommand,
+    serveS3Command,
   ])
     volume.addCommand(make());
   return volume;

@@ -5,7 +5,7 @@ import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { BodyChunks } from "./body.ts";
 import type { SourceConfig } from "./config.ts";
-import { escape } from "./s3-get.ts";
+import { escape } from "../../wire/http/signature-v4.ts";
 import type { Exchange, Transport } from "./transport.ts";
 import type { ObjectStorage, SourceRequest } from "./types.ts";
 

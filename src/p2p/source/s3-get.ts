@@ -1,7 +1,16 @@
-import { createHash, createHmac } from "node:crypto";
 import { isoText } from "../../base/clock.ts";
 import type { ByteRange } from "../model/types.ts";
 import { formatRange } from "../../wire/http/range.ts";
+import {
+  ALGORITHM,
+  canonicalHash,
+  EMPTY_SHA256,
+  escape,
+  scopeText,
+  signatureOf,
+  signingKeyOf,
+  textToSign,
+} from "../../wire/http/signature-v4.ts";
 import { statusError } from "./failures.ts";
 import type { S3Parts } from "./s3-client.ts";
 import type { Reply } from "./transport.ts";
@@ -15,9 +24,6 @@ interface Wanted {
   readonly storage: ObjectStorage;
   readonly request: SourceRequest;
 }
-
-/** Of an empty body. */
-const NO_CONTENT = createHash("sha256").digest("hex");
 
 /**
  * GetObject with one signed request, for the many small objects of a tree: the library's way there and back costs a multiple of that. Undefined: this one
@@ -61,29 +67,19 @@ interface Signing {
   readonly date: string;
 }
 
-/** Signature Version 4 of a GET without a query (Amazon S3 API Reference, "Authenticating Requests: Using the Authorization Header"). */
+/** A GET without a query. */
 function signed({ url, region, keys, date }: Signing): Readonly<Record<string, string>> {
   const { accessKeyId, accessKeySecret, sessionToken } = keys;
   const own = {
-    "x-amz-content-sha256": NO_CONTENT,
+    "x-amz-content-sha256": EMPTY_SHA256,
     "x-amz-date": date,
     ...(sessionToken !== undefined && { "x-amz-security-token": sessionToken }),
   };
-  const fields = Object.entries({ host: url.host, ...own }); // in order of their names
-  const names = fields.map(([name]) => name).join(";");
-  const canonical = ["GET", url.pathname, "", ...fields.map(([name, value]) => `${name}:${value.trim()}`), "", names, NO_CONTENT].join(
-    "\n",
-  );
-  const day = date.slice(0, 8);
-  const scope = `${day}/${region}/s3/aws4_request`;
-  const text = ["AWS4-HMAC-SHA256", date, scope, createHash("sha256").update(canonical).digest("hex")].join("\n");
-  let key: Buffer | string = `AWS4${accessKeySecret}`;
-  for (const part of [day, region, "s3", "aws4_request"]) key = createHmac("sha256", key).update(part).digest();
-  const signature = createHmac("sha256", key).update(text).digest("hex");
-  const authorization = `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}`;
+  const headers = Object.entries({ host: url.host, ...own }); // in order of their names
+  const scope = { day: date.slice(0, 8), region, service: "s3" };
+  const hash = canonicalHash({ method: "GET", path: url.pathname, query: "", headers, payload: EMPTY_SHA256 });
+  const signature = signatureOf(signingKeyOf(accessKeySecret, scope), textToSign(date, scope, hash));
+  const names = headers.map(([name]) => name).join(";");
+  const authorization = `${ALGORITHM} Credential=${accessKeyId}/${scopeText(scope)}, SignedHeaders=${names}, Signature=${signature}`;
   return { ...own, authorization };
 }
-
-/** As the signature counts it: everything but the unreserved characters of RFC 3986. */
-export const escape = (text: string): string =>
-  encodeURIComponent(text).replaceAll(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);

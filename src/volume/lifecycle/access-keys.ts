@@ -31,6 +31,8 @@ export function masterKeyOf(dataDir: string): Buffer {
 /** Twenty signs, as clients of S3 expect. */
 export const newKeyId = (): string => `ANAX${randomBytes(10).toString("hex").toUpperCase().slice(0, 16)}`;
 
+export const isKeyId = (text: string): boolean => /^ANAX[0-9A-F]{16}$/.test(text);
+
 /**
  * The secret of an access key. It is stored nowhere: signatures of version 4 need it in clear, so it must be computed anew, and a copy of the catalog alone gives none
  * away.

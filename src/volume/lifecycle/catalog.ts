@@ -132,16 +132,15 @@ export class Catalog implements Disposable {
 
   keys(volume: string): readonly AccessKeyRow[] {
     return this.#read(() =>
-      this.#database
-        .prepare("SELECT * FROM access_key WHERE volume = ? ORDER BY created_ms, id")
-        .all(volume)
-        .map((row) => ({
-          id: String(row["id"]),
-          volume,
-          secretSha256: String(row["secret_sha256"]),
-          createdAtMs: Number(row["created_ms"]),
-        })),
+      this.#database.prepare("SELECT * FROM access_key WHERE volume = ? ORDER BY created_ms, id").all(volume).map(keyOf),
     );
+  }
+
+  key(id: string): AccessKeyRow | undefined {
+    return this.#read(() => {
+      const row = this.#database.prepare("SELECT * FROM access_key WHERE id = ?").get(id);
+      return row === undefined ? undefined : keyOf(row);
+    });
   }
 
   [Symbol.dispose](): void {
@@ -216,6 +215,13 @@ function dataOf(stored: SQLOutputValue | undefined): VolumeData {
   if (data === undefined) throw new AnaxError("disk.corrupt", { reason: "a record names no place for content that is known here" });
   return data;
 }
+
+const keyOf = (row: Record<string, SQLOutputValue>): AccessKeyRow => ({
+  id: String(row["id"]),
+  volume: String(row["volume"]),
+  secretSha256: String(row["secret_sha256"]),
+  createdAtMs: Number(row["created_ms"]),
+});
 
 const recordOf = (row: Record<string, SQLOutputValue>): VolumeRecord => ({
   uuid: String(row["uuid"]),

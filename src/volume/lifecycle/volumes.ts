@@ -11,7 +11,7 @@ import { cloneSqlite } from "../meta/sqlite/clone.ts";
 import { formatSqlite } from "../meta/sqlite/format.ts";
 import { openSqliteControl } from "../meta/sqlite/sqlite-control.ts";
 import type { VolumeUsage } from "../meta/verbs.ts";
-import { masterKeyOf, newKeyId, secretOf, sha256Of } from "./access-keys.ts";
+import { isKeyId, masterKeyOf, newKeyId, sameSecret, secretOf, sha256Of } from "./access-keys.ts";
 import { Catalog, mustFind } from "./catalog.ts";
 import { ContentPlace } from "./content-place.ts";
 import { readDump } from "./dump-lines.ts";
@@ -194,6 +194,26 @@ export class Volumes {
   keys(nameOrUuid: string): readonly { readonly id: string; readonly createdAtMs: number }[] {
     using catalog = this.#catalog(nameOrUuid);
     return catalog.keys(mustFind(catalog, nameOrUuid).uuid).map(({ id, createdAtMs }) => ({ id, createdAtMs }));
+  }
+
+  /** As `get`; undefined where nobody knows it, or it was deleted. */
+  find(nameOrUuid: string): VolumeRecord | undefined {
+    if (!existsSync(volumesDir(this.dataDir))) return undefined;
+    using catalog = Catalog.open(this.dataDir, { create: false });
+    const found = catalog.find(nameOrUuid);
+    return found?.state === "deleted" ? undefined : found;
+  }
+
+  /**
+   * The secret that goes with the id of an access key, and the volume that it opens: none when it was withdrawn, or its volume is deleted. Undefined for what is no id of
+   * ours.
+   */
+  accessKey(id: string): { readonly secret: string; readonly volume: string | undefined } | undefined {
+    if (!isKeyId(id) || !existsSync(volumesDir(this.dataDir))) return undefined;
+    using catalog = Catalog.open(this.dataDir, { create: false });
+    const secret = secretOf(masterKeyOf(this.dataDir), id);
+    const row = catalog.key(id);
+    return { secret, volume: row !== undefined && sameSecret(secret, row.secretSha256) ? row.volume : undefined };
   }
 
   addKey(nameOrUuid: string): AccessKey {
