@@ -169,6 +169,23 @@ test("what has moved is there after both were stopped and started", async () => 
   assert.match(JSON.stringify(await b.call("DFLYCLUSTER", "SLOT-MIGRATION-STATUS")), /"in","[0-9a-f]{40}","FINISHED"/);
 });
 
+test("a node that has given its slots away and follows who got them still has their keys after a start", async () => {
+  await using scope = new AsyncDisposableStack();
+  const [a, b] = await twoNodes(scope);
+  for (let i = 0; i < 100; i++) await a.call("SET", `key:${i}`, "v");
+  assert.equal(await a.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", "0", "16383", "NODE", b.id), "OK");
+  await bothFinished(a, b);
+  await waitFor(async () => (await sizes(a))[0] === 0);
+  assert.equal(await a.call("CLUSTER", "REPLICATE", b.id), "OK");
+  await waitFor(async () => (await sizes(a))[0] === 100);
+  await a.stop();
+  await a.start();
+  await waitFor(async () => /master_link_status:up/.test(String(await a.call("INFO", "replication"))));
+  await b.call("SET", "one more", "v");
+  await waitFor(async () => (await sizes(a))[0]! % 2 === 1); // it follows
+  assert.deepEqual(await sizes(a), [101]);
+});
+
 test("anax slots says who has what, and moves it", async () => {
   await using scope = new AsyncDisposableStack();
   const [a, b] = await twoNodes(scope);

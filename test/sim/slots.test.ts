@@ -4,7 +4,7 @@ import { simulate } from "./slots/cluster.ts";
 import { MUTANTS } from "./slots/scenario.ts";
 
 // `npm run test:slots-sim -- --seeds 100000` does the same at length.
-const SEEDS = Number(process.env["ANAX_SIM_SLOT_SEEDS"] ?? 3000);
+const SEEDS = Number(process.env["ANAX_SIM_SLOT_SEEDS"] ?? 12_000);
 const SEEDS_EACH = 250;
 const SEEDS_TO_FIND = 3000;
 

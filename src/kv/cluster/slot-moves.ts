@@ -37,6 +37,9 @@ const sideOf = (node: ClusterNode, keeper: ClusterKeeper): ClusterSide => ({
   get map() {
     return node.map;
   },
+  get isReplica() {
+    return node.isReplica;
+  },
   get hasPlace() {
     return node.members.all.some(({ id }) => id === node.id);
   },
@@ -57,9 +60,9 @@ const sideOf = (node: ClusterNode, keeper: ClusterKeeper): ClusterSide => ({
   setArriving: (arrivals) => node.setArriving(arrivals),
 });
 
-/** Keys of slots that a job of this node has given away before it ended: the map that was just read says so. */
+/** Keys of slots that a job of this node has given away before it ended: the map that was just read says so. A replica has them from its primary. */
 function dropLeftovers(node: ClusterNode, migrations: Migrations): void {
   const isGiven = (by: string): boolean => migrations.gave(by.split("/", 1)[0]!);
   const gone = node.map.ranges.filter(({ owner, by }) => owner !== node.id && isGiven(by));
-  dropSlots(node.store, slotsIn(gone), (slot) => node.ownerOf(slot) !== node.id);
+  dropSlots(node.store, slotsIn(gone), (slot) => !node.isReplica && node.ownerOf(slot) !== node.id);
 }

@@ -7,7 +7,7 @@ const STEP_RECORDS = 500;
 
 /** The keys of slots that are another's now go: at once for journal and replicas, here a little with each turn, as long as `isGone`. */
 export function dropSlots(store: Store, slots: readonly number[], isGone: (slot: number) => boolean): void {
-  const filled = slots.filter((slot) => store.databases[0]!.slotCount(slot) > 0);
+  const filled = slots.filter((slot) => isGone(slot) && store.databases[0]!.slotCount(slot) > 0);
   if (filled.length === 0) return;
   store.propagateParts(store.databases[0]!, ["ANAX.DROPSLOTS", ...rangesText(rangesOf(filled)).split(" ")], REPLICATE.all);
   store.propagation.flush(false);

@@ -35,8 +35,8 @@ export interface SimResult {
   readonly takeovers: number;
 }
 
-export function simulate(seed: number, mutant?: Mutant): SimResult {
-  return new Cluster(seed, faultsOf(seed, mutant)).run();
+export function simulate(seed: number, mutant?: Mutant, trace?: (line: string) => void): SimResult {
+  return new Cluster(new World(seed, trace), faultsOf(seed, mutant)).run();
 }
 
 /** Three nodes, a register, links between them, clients, an operator, and all that goes wrong. */
@@ -52,8 +52,8 @@ export class Cluster {
   #crashes = 0;
   #takeovers = 0;
 
-  constructor(seed: number, faults: Faults) {
-    this.world = new World(seed);
+  constructor(world: World, faults: Faults) {
+    this.world = world;
     this.faults = faults;
     this.register = new RegisterModel(this.world, faults, { epoch: 1, ranges: FIRST });
     this.nodes = NODES.map((name) => new NodeModel(name, this));
@@ -111,7 +111,7 @@ export class Cluster {
       let atMs = world.between(20, 300);
       for (const frame of delivered) {
         atMs += world.between(0, 3);
-        world.after(atMs, () => this.#deliver(node, frame, link));
+        world.travels(atMs, () => this.#deliver(node, frame, link));
       }
     };
     const end = (by: string): void => {
@@ -143,8 +143,8 @@ export class Cluster {
         const atMs = Math.max(arrivesMs.get(to) ?? 0, world.nowMs + world.between(0.3, 6));
         arrivesMs.set(to, atMs);
         if (to === of.target) delivered.push(frame);
-        world.after(atMs - world.nowMs, () => this.#deliver(node, frame, link));
-        if (rough && world.chance(faults.frameTwice)) world.after(world.between(1, 2000), () => this.#deliver(node, frame, link));
+        world.travels(atMs - world.nowMs, () => this.#deliver(node, frame, link));
+        if (rough && world.chance(faults.frameTwice)) world.travels(world.between(1, 2000), () => this.#deliver(node, frame, link));
       },
     };
     return link;
@@ -152,7 +152,7 @@ export class Cluster {
 
   #deliver(node: NodeModel, frame: Frame, link: LinkModel): void {
     const { world } = this;
-    if (world.nowMs < node.frozenUntilMs) world.after(node.frozenUntilMs - world.nowMs, () => this.#deliver(node, frame, link));
+    if (world.nowMs < node.frozenUntilMs) world.travels(node.frozenUntilMs - world.nowMs, () => this.#deliver(node, frame, link));
     else node.frame(frame, link);
   }
 
@@ -260,7 +260,7 @@ export class Cluster {
     const own = map.ranges.filter(({ owner }) => owner === dead.name);
     if (own.length === 0) return;
     const by = `takeover/${++this.#takeovers}`;
-    const made = (): void => taker.adopt(dead, own); // a taker that has died meanwhile finds it on its disk
+    const made = (): void => taker.adopt(dead, own, this.register.map.epoch); // a taker that has died meanwhile finds it on its disk
     this.register.claim({ ranges: own, owner: taker.name, by }, (outcome) => taker.learn(outcome.map), made);
   }
 
@@ -285,7 +285,7 @@ export class Cluster {
   #quiet(): boolean {
     const slots = Array.from({ length: SLOTS }, (_, slot) => slot);
     const serves = (slot: number): boolean => this.node(ownerOf(this.register.map, slot))!.admission(slot).kind === "serve";
-    return this.nodes.every((node) => node.serving && idle(node)) && slots.every(serves);
+    return this.world.onTheWay === 0 && this.nodes.every((node) => node.serving && idle(node)) && slots.every(serves);
   }
 
   /** All faults are over, for longer than anything may take. */

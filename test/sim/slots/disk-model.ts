@@ -1,15 +1,24 @@
 import type { SourceRecord } from "../../../src/kv/slots/migration/source.ts";
 import type { TargetRecord } from "../../../src/kv/slots/migration/target.ts";
+import type { SlotRange } from "../../../src/kv/slots/slot-map.ts";
 import type { World } from "./world.ts";
 
 /** Key to the ids that were written to it, in order. */
 export type Data = Map<string, readonly number[]>;
+
+export interface Adopted {
+  readonly epoch: number;
+  readonly slots: readonly SlotRange[];
+  readonly data: Data;
+}
 
 /** One log: what was written first is on disk first; a crash loses what is not there yet, and cuts nothing in half. */
 export class DiskModel {
   readonly data: Data = new Map();
   readonly sources = new Map<string, SourceRecord>();
   readonly targets = new Map<string, TargetRecord>();
+  /** Of nodes that are gone, whose slots are this one's since the map with that epoch: as a replica has them that does not lead yet. */
+  readonly adopted = new Set<Adopted>();
   readonly staged = new Map<string, { readonly attempt: number; readonly data: Data }>();
   readonly #world: World;
   #pending: { readonly write: (data: Data) => void; readonly done: (() => void) | undefined }[] = [];
@@ -44,6 +53,7 @@ export class DiskModel {
   /** What its node would have after a start, if these attempts are its own by now. */
   withStaged(isOwn: (job: string, attempt: number) => boolean): Data {
     const all = new Map(this.data);
+    for (const { data } of this.adopted) for (const [key, list] of data) all.set(key, list);
     for (const [job, { attempt, data }] of this.staged)
       if (this.targets.get(job)?.phase === "confirmed" && isOwn(job, attempt)) for (const [key, list] of data) all.set(key, list);
     return all;

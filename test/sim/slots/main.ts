@@ -2,7 +2,8 @@ import { parseArgs } from "node:util";
 import { simulate } from "./cluster.ts";
 import { MUTANTS, type Mutant } from "./scenario.ts";
 
-// npm run test:slots-sim -- [--seeds N] [--from SEED] [--fault NAME]: moving slots under simulated time. The last line is JSON; a failure prints its seed.
+// npm run test:slots-sim -- [--seeds N] [--from SEED] [--fault NAME] [--trace]: moving slots under simulated time. The last line is JSON; a failure prints its seed; `--trace` prints all that
+// happens.
 
 const FAILURES_MAX = 10;
 const PROGRESS_EACH = 5000;
@@ -12,6 +13,7 @@ const { values } = parseArgs({
     seeds: { type: "string", default: "1000" },
     from: { type: "string", default: "0" },
     fault: { type: "string" },
+    trace: { type: "boolean", default: false },
   },
 });
 const fault = MUTANTS.find((name) => name === values.fault) satisfies Mutant | undefined;
@@ -25,7 +27,7 @@ let seeds = 0;
 let failed = 0;
 const startedMs = performance.now();
 for (; seeds < Number(values.seeds) && failed < FAILURES_MAX; seeds++) {
-  const result = simulate(from + seeds, fault);
+  const result = simulate(from + seeds, fault, values.trace ? (line) => console.log(line) : undefined);
   if (result.violations.length > 0) {
     failed++;
     console.log(`seed ${from + seeds}: ${result.violations.join("; ")}`);

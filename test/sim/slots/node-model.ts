@@ -5,18 +5,29 @@ import { restoreTarget, startTarget, stepTarget, targetStatus } from "../../../s
 import type { TargetEffect, TargetJob, TargetRecord, TargetStep } from "../../../src/kv/slots/migration/target.ts";
 import type { CommonEvent, Frame, Move } from "../../../src/kv/slots/migration/types.ts";
 import { EMPTY_MAP, overlaps, ownerOf, type SlotMap, type SlotRange } from "../../../src/kv/slots/slot-map.ts";
+import { slotsIn } from "../../../src/kv/slots/slot-text.ts";
 import { CopyModel, slotOf } from "./copy-model.ts";
-import { DiskModel, type Data } from "./disk-model.ts";
+import { DiskModel, type Adopted, type Data } from "./disk-model.ts";
 import type { LinkModel, Cluster } from "./cluster.ts";
-import { LEASE_MS, LIMITS } from "./scenario.ts";
+import { LEASE_MS, LIMITS, SLOTS } from "./scenario.ts";
 
 const TICK_MS = 10;
 const MAP_POLL_MS = 100;
+const EVERYTHING: readonly SlotRange[] = [{ start: 0, end: SLOTS - 1 }];
 
 export interface Write {
   readonly id: number;
   readonly key: string;
   readonly answer: (reply: "ok" | Admission) => void;
+}
+
+interface StagingModel {
+  readonly attempt: number;
+  readonly data: Data;
+  /** In place, in memory at least. */
+  placed: boolean;
+  /** That is being told to the disk. */
+  placing: boolean;
 }
 
 /** A node: what a runner would do for the machines, on a disk, links and a register that fail. */
@@ -35,10 +46,11 @@ export class NodeModel {
   live: Data = new Map();
   sources = new Map<string, SourceJob>();
   targets = new Map<string, TargetJob>();
-  stagings = new Map<string, { readonly attempt: number; readonly data: Data }>();
+  stagings = new Map<string, StagingModel>();
   #copies = new Map<string, CopyModel>();
   #fences = new Map<string, { readonly sinceMs: number; waits: boolean }>();
   #links = new Map<string, LinkModel>();
+  readonly #led = new Set<Adopted>();
   #waiting: Write[] = [];
   #serving = false;
   #lease: { readonly version: number; readonly untilMs: number } | undefined;
@@ -64,6 +76,7 @@ export class NodeModel {
     this.up = true;
     this.#clockZero = world.between(0, 1e6);
     this.#clockRate = world.between(0.98, 1.02);
+    this.#tell(() => `starts, life ${life}, with ${dataText(this.disk.data)}`);
     this.live = this.disk.copyOfData();
     this.map = EMPTY_MAP;
     for (const record of this.disk.sources.values()) {
@@ -74,7 +87,8 @@ export class NodeModel {
     for (const record of this.disk.targets.values()) {
       if (life !== this.life) return;
       const confirmed = this.disk.staged.get(record.move.job);
-      if (record.phase === "confirmed" && confirmed !== undefined) this.stagings.set(record.move.job, confirmed);
+      if (record.phase === "confirmed" && confirmed !== undefined)
+        this.stagings.set(record.move.job, stagingOf(confirmed.attempt, confirmed.data));
       this.#takeTarget(restoreTarget(record, this.nowMs(), LIMITS));
     }
     if (life !== this.life) return; // it died again at one of these edges
@@ -84,12 +98,14 @@ export class NodeModel {
   }
 
   crash(): void {
+    this.#tell(() => "dies");
     this.life++;
     this.up = this.#serving = false;
     this.#lease = undefined;
     this.disk.crash();
     for (const link of this.#links.values()) link.lost(this.name);
     for (const all of [this.sources, this.targets, this.stagings, this.#copies, this.#fences, this.#links]) all.clear();
+    this.#led.clear();
     this.#waiting = [];
     this.#inbox = [];
   }
@@ -140,7 +156,8 @@ export class NodeModel {
   #serve(map: SlotMap): void {
     if (this.#serving) return;
     this.#serving = true;
-    this.#drop((slot) => ownerOf(map, slot) !== this.name);
+    this.#tell(() => `serves by map ${map.epoch}`);
+    this.#drop(); // by the newest map: something may have come since that one was read
     this.#renew();
   }
 
@@ -189,7 +206,9 @@ export class NodeModel {
   learn(map: SlotMap): void {
     if (!this.up) return;
     if (map.epoch < this.map.epoch && this.#cluster.faults.mutant !== "older-map-taken") return;
+    if (map.epoch !== this.map.epoch) this.#tell(() => `learns map ${map.epoch}`);
     this.map = map;
+    this.#lead();
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const write of waiting) this.write(write);
@@ -241,7 +260,11 @@ export class NodeModel {
     for (const copy of this.#copies.values()) copy.written(key, id);
     this.disk.write(
       (data) => void data.set(key, list),
-      this.alive(() => this.leaseHolds() && write.answer("ok")),
+      this.alive(() => {
+        if (!this.leaseHolds()) return;
+        this.#tell(() => `acknowledges ${id} of ${key}`);
+        write.answer("ok");
+      }),
     );
   }
 
@@ -328,6 +351,7 @@ export class NodeModel {
     const { job } = next.move;
     this.sources.set(job, next);
     const edge = before !== next.state.kind;
+    this.#tellStep("source", next, effects, edge);
     if (edge) this.#cluster.checkWaits(sourceStatus(next, this.nowMs()));
     if (edge && this.#cluster.edge(this, job)) return; // it died before it did anything
     const { life } = this;
@@ -342,6 +366,7 @@ export class NodeModel {
     const { job } = next.move;
     this.targets.set(job, next);
     const edge = before !== next.state.kind;
+    this.#tellStep("target", next, effects, edge);
     if (edge) this.#cluster.checkWaits(targetStatus(next, this.nowMs()));
     if (edge && this.#cluster.edge(this, job)) return;
     const { life } = this;
@@ -349,6 +374,7 @@ export class NodeModel {
       this.#doTarget(next, effect);
       if (life !== this.life) return;
     }
+    if (edge && next.state.kind === "finished") this.stagings.delete(job);
     if (edge) this.#cluster.edge(this, job);
   }
 
@@ -378,7 +404,7 @@ export class NodeModel {
         return this.learn(this.map);
       }
       case "release":
-        return this.#drop((slot) => effect.pieces.some((piece) => piece.start <= slot && slot <= piece.end && piece.owner !== this.name));
+        return this.#drop(effect.pieces.filter(({ owner }) => owner !== this.name));
       case "persist":
         return this.#persist(
           (record) => this.disk.sources.set(job, record),
@@ -399,7 +425,7 @@ export class NodeModel {
     const answer = (event: CommonEvent): void => this.toTarget(job, event);
     switch (effect.do) {
       case "openStaging":
-        return void this.stagings.set(job, { attempt: effect.attempt, data: new Map() });
+        return void this.stagings.set(job, stagingOf(effect.attempt, new Map()));
       case "dropStaging":
         if (this.stagings.get(job)?.attempt === effect.attempt) this.stagings.delete(job);
         return this.disk.write(() => void (this.disk.staged.get(job)?.attempt === effect.attempt && this.disk.staged.delete(job)));
@@ -422,20 +448,7 @@ export class NodeModel {
         const staging = this.stagings.get(job);
         if (staging?.attempt !== effect.attempt)
           return this.#cluster.world.violated(`I3: ${job}/${effect.attempt} is promoted and has nothing staged`);
-        const promote = (record: TargetRecord): void => {
-          for (const [key, list] of staging.data) this.disk.data.set(key, list);
-          this.disk.staged.delete(job);
-          this.disk.targets.set(job, record);
-        };
-        return this.#persist(
-          promote,
-          effect.value,
-          (event) => {
-            if (event.kind === "persisted" && this.stagings.delete(job)) for (const [key, list] of staging.data) this.live.set(key, list);
-            answer(event);
-          },
-          effect.record,
-        );
+        return this.#place(target.move, staging, effect, answer);
       }
       case "persist":
         return this.#persist((record) => this.disk.targets.set(job, record), effect.value, answer, effect.record);
@@ -445,6 +458,30 @@ export class NodeModel {
       case "claim":
         return this.#doCommon(`t/${job}`, effect, answer);
     }
+  }
+
+  /** In place of what these slots had: in memory, then in the journal, then in the record; a crash may come between. */
+  #place(move: Move, staging: StagingModel, effect: TargetEffect & { do: "promote" }, answer: (event: CommonEvent) => void): void {
+    if (staging.placing) return; // the answer will come
+    staging.placing = true;
+    const slots = slotsIn(move.ranges);
+    const place = (data: Data): void => {
+      for (const key of data.keys()) if (slots.includes(slotOf(key))) data.delete(key);
+      for (const [key, list] of staging.data) data.set(key, list);
+    };
+    const finish = (record: TargetRecord): void => {
+      this.disk.staged.delete(move.job);
+      this.disk.targets.set(move.job, record);
+    };
+    const finished = (event: CommonEvent): void => {
+      staging.placing = false;
+      answer(event);
+    };
+    const inJournal = this.alive(() => this.#persist(finish, effect.value, finished, effect.record));
+    if (staging.placed) return inJournal();
+    staging.placed = true;
+    place(this.live);
+    this.disk.write(place, inJournal);
   }
 
   #doCommon(
@@ -501,25 +538,56 @@ export class NodeModel {
       world.violated(`pause of ${job} took ${world.nowMs - fence.sinceMs} ms`);
   }
 
-  #drop(gone: (slot: number) => boolean): void {
+  /** What is in these slots, of them what is another's by the newest map. */
+  #drop(slots: readonly SlotRange[] = EVERYTHING): void {
+    const gone = slotsIn(slots).filter((slot) => ownerOf(this.map, slot) !== this.name);
     const drop = (data: Data): void => {
-      for (const key of data.keys()) if (gone(slotOf(key))) data.delete(key);
+      for (const key of data.keys()) if (gone.includes(slotOf(key))) data.delete(key);
     };
     drop(this.live);
     this.disk.write(drop);
   }
 
   /** Takes a dead node's slots with a copy of its disk, as a replica would that has all that was acknowledged. */
-  adopt(other: NodeModel, slots: readonly SlotRange[]): void {
+  adopt(other: NodeModel, slots: readonly SlotRange[], epoch: number): void {
     const mine = (key: string): boolean => slots.some(({ start, end }) => start <= slotOf(key) && slotOf(key) <= end);
+    this.#tell(() => `adopts ${slots.map(({ start, end }) => `${start}-${end}`).join()} of ${other.name}`);
     const taken = other.disk.withStaged((job, attempt) => slots.some(({ by }: SlotRange & { by?: string }) => by === `${job}/${attempt}`));
-    for (const [key, list] of taken)
-      if (mine(key)) {
-        this.live.set(key, list);
-        this.disk.data.set(key, list);
-        this.disk.write((data) => void (data.has(key) || data.set(key, list))); // behind a removal that is on its way
-      }
-    if (this.up && !this.#serving) this.#cluster.restartSoon(this); // a claim of an earlier life: the map that it starts with may be older
+    this.disk.adopted.add({ epoch, slots, data: new Map([...taken].filter(([key]) => mine(key))) });
+  }
+
+  /** It leads from when it knows that it does: what another's replica had becomes its own. */
+  #lead(): void {
+    for (const adopted of this.disk.adopted) {
+      if (this.map.epoch < adopted.epoch || this.#led.has(adopted)) continue;
+      this.#led.add(adopted);
+      const own = [...adopted.data].filter(([key]) => ownerOf(this.map, slotOf(key)) === this.name);
+      for (const [key, list] of own) this.live.set(key, list);
+      this.disk.write((data) => {
+        for (const [key, list] of own) data.set(key, list);
+        this.disk.adopted.delete(adopted);
+      });
+    }
+  }
+
+  // --- told to a reader -------------------------------------------------------------------------------------------------------------
+
+  #tell(text: () => string): void {
+    this.#cluster.world.trace?.(`${this.name} ${text()}`);
+  }
+
+  #tellStep(
+    role: string,
+    { move, attempt, state, lastError }: SourceJob | TargetJob,
+    effects: readonly { readonly do: string }[],
+    edge: boolean,
+  ): void {
+    if (!edge && effects.every(({ do: what }) => what === "send" || what === "apply")) return;
+    const ranges = move.ranges.map(({ start, end }) => `${start}-${end}`).join();
+    this.#tell(
+      () =>
+        `${role} ${move.job}/${attempt} ${move.from}>${move.to} ${ranges} ${state.kind} [${effects.map(({ do: what }) => what).join(" ")}] ${lastError ?? ""}`,
+    );
   }
 
   // --- turns ------------------------------------------------------------------------------------------------------------------------
@@ -557,3 +625,7 @@ export class NodeModel {
     }
   }
 }
+
+const dataText = (data: Data): string => [...data].map(([key, list]) => `${key}:${list.join()}`).join(" ");
+
+const stagingOf = (attempt: number, data: Data): StagingModel => ({ attempt, data, placed: false, placing: false });

@@ -30,6 +30,9 @@ export class RegisterModel {
       const ranges = this.#faults.mutant === "claim-without-epoch" ? piecesOf(this.map, claim.ranges) : claim.ranges;
       const outcome = makeClaim(this.map, { ...claim, ranges });
       this.map = outcome.map;
+      this.#world.trace?.(
+        `register ${outcome.kind} ${claim.by} for ${claim.owner}: ${ranges.map(({ start, end, epoch }) => `${start}-${end}@${epoch}`).join()} → ${outcome.map.epoch}`,
+      );
       if (outcome.kind === "made") onMade?.();
       return outcome;
     }, answer);
@@ -45,6 +48,7 @@ export class RegisterModel {
       const { version } = this.leases.get(node) ?? { version: 0 };
       if (version !== expected) return undefined;
       this.leases.set(node, { version: version + 1, revoked });
+      if (revoked) this.#world.trace?.(`register revokes the lease of ${node}`);
       return version + 1;
     }, answer);
   }
@@ -53,11 +57,11 @@ export class RegisterModel {
     const world = this.#world;
     const rough = world.nowMs < this.#faults.untilMs;
     const lateMs = rough && world.chance(this.#faults.registerLate) ? world.between(200, 1500) : world.between(0.5, 8);
-    world.after(lateMs, () => {
+    world.travels(lateMs, () => {
       if (world.nowMs < this.awayUntilMs) return;
       const result = work();
       if (rough && world.chance(this.#faults.answerLost)) return;
-      world.after(world.between(0.5, 8), () => answer(result));
+      world.travels(world.between(0.5, 8), () => answer(result));
     });
   }
 }

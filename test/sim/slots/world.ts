@@ -5,11 +5,16 @@ export class World {
   nowMs = 0;
   readonly random: Random;
   readonly violations: string[] = [];
+  /** Told of each thing that happens, where somebody wants to read what a seed does. */
+  readonly trace: ((text: string) => void) | undefined;
+  /** What faults have made late, and that is still to come. */
+  onTheWay = 0;
   #order = 0;
   readonly #heap: Due[] = [];
 
-  constructor(seed: number) {
+  constructor(seed: number, trace?: (line: string) => void) {
     this.random = createRandom(seed);
+    if (trace !== undefined) this.trace = (text) => trace(`${this.nowMs.toFixed(1).padStart(8)} ${text}`);
   }
 
   after(ms: number, happen: () => void): void {
@@ -20,6 +25,15 @@ export class World {
       this.#heap[parent] = due;
       at = parent;
     }
+  }
+
+  /** On its way to somebody: nobody is at rest before it has come. */
+  travels(ms: number, arrive: () => void): void {
+    this.onTheWay++;
+    this.after(ms, () => {
+      this.onTheWay--;
+      arrive();
+    });
   }
 
   /** Until that time, or nothing more is to come. */
@@ -45,6 +59,7 @@ export class World {
   }
 
   violated(text: string): void {
+    this.trace?.(`violation: ${text}`);
     this.violations.push(`${text} (at ${Math.round(this.nowMs)} ms)`);
   }
 

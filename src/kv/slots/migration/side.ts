@@ -13,6 +13,8 @@ import type { CommonEffect, CommonEvent, MigrationLimits } from "./types.ts";
 export interface ClusterSide {
   readonly id: string;
   readonly map: SlotMap;
+  /** Its data is its primary's. */
+  readonly isReplica: boolean;
   /** The node knows which cluster it belongs to: before that the register would answer for another one, whose map is empty. */
   readonly hasPlace: boolean;
   readonly register: Register;

@@ -192,7 +192,8 @@ export class SourceSide {
   #release(pieces: readonly OwnedRange[]): void {
     const { store, cluster } = this.#parts;
     const gone = pieces.filter(({ owner }) => owner !== cluster.id);
-    dropSlots(store, slotsIn(gone), (slot) => cluster.ownerOf(slot) !== cluster.id);
+    // By the newest map; and what a replica has it gets from its primary, which may be the slots' owner.
+    dropSlots(store, slotsIn(gone), (slot) => !cluster.isReplica && cluster.ownerOf(slot) !== cluster.id);
   }
 
   /** At the end of the process: the jobs go on after the next start. */

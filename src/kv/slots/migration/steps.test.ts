@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { restoreSource, sourceStatus, startSource, stepSource, type SourceEvent, type SourceJob } from "./source.ts";
-import { startTarget, stepTarget, type TargetJob } from "./target.ts";
+import { restoreTarget, startTarget, stepTarget, type TargetJob } from "./target.ts";
 import { MIGRATION_LIMITS as LIMITS, type CommonEvent, type Frame, type Move } from "./types.ts";
 
 // Single steps of the two machines, where a reader wants to see them one by one; what they do together is in test/sim.
@@ -84,6 +84,18 @@ test("a source that comes back with a durable fence is fenced before it does any
   const { effects } = restoreSource({ move: MOVE, attempt: 3, phase: "fenced", expected: EXPECTED }, 0, LIMITS);
   assert.equal(effects[0]?.do, "fence");
   assert.deepEqual(effects[1], { do: "claim", call: 1, claim: { ranges: EXPECTED, owner: "a", by: "j/3/keep" } });
+});
+
+test("slots that are put in place are so by whichever order is answered, however often it was given", () => {
+  const promoting = restoreTarget({ move: MOVE, attempt: 2, phase: "confirmed", expected: EXPECTED }, 0, LIMITS);
+  const ours = { kind: "ownership", call: 1, pieces: [{ ...MINE[0]!, owner: "b", epoch: 5, by: "j/2" }] } as const;
+  const first = stepTarget(promoting.next, ours, 0, LIMITS);
+  const [order] = first.effects;
+  assert.ok(order?.do === "promote");
+  const again = stepTarget(first.next, { kind: "tick" }, LIMITS.answerMs, LIMITS);
+  assert.deepEqual(again.effects, first.effects);
+  const done = stepTarget(again.next, { kind: "persisted", record: order.record }, LIMITS.answerMs, LIMITS);
+  assert.equal(done.next.state.kind, "finished");
 });
 
 test("the target applies each frame once, in order, of its attempt only; a gap drops the attempt", () => {

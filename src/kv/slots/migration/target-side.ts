@@ -31,6 +31,8 @@ interface Staged {
   bytes: number;
   promotion: number;
   preparing: Promise<void> | undefined;
+  /** It is being put in place. */
+  placing: boolean;
 }
 
 /** Jobs that get slots: does what their machine orders, and tells it what happens. */
@@ -122,6 +124,7 @@ export class TargetSide {
       bytes: stagedBytes,
       promotion: 0,
       preparing: undefined,
+      placing: false,
     };
   }
 
@@ -209,7 +212,7 @@ export class TargetSide {
       case "syncStaging":
         return this.#persist(id, effect, () => this.#synced(id, effect.attempt), answer);
       case "promote":
-        return this.#persist(id, effect, () => this.#promoted(id, effect.attempt), answer);
+        return this.#place(id, effect, answer);
       case "persist":
         return this.#persist(id, effect, () => Promise.resolve(undefined), answer);
       case "send":
@@ -264,6 +267,7 @@ export class TargetSide {
       bytes: 0,
       promotion: 0,
       preparing: undefined,
+      placing: false,
     });
   }
 
@@ -300,6 +304,17 @@ export class TargetSide {
     const staged = this.#staged.get(job);
     if (staged?.attempt !== attempt) throw malformed("nothing is staged");
     return staged;
+  }
+
+  #place(job: string, effect: TargetEffect & { readonly do: "promote" }, answer: (event: CommonEvent) => void): void {
+    const staged = this.#staged.get(job);
+    if (staged?.placing === true) return; // it will be answered
+    if (staged !== undefined) staged.placing = true;
+    const told = (event: CommonEvent): void => {
+      if (staged !== undefined) staged.placing = false;
+      answer(event);
+    };
+    this.#persist(job, effect, () => this.#promoted(job, effect.attempt), told);
   }
 
   /** In place in memory, and in the journal on disk; whatever is asked for once more, it happens once. */

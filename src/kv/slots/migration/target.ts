@@ -49,7 +49,7 @@ export type TargetEffect =
   | { readonly do: "apply"; readonly attempt: number; readonly seq: number; readonly payload: unknown }
   /** What is staged, and then the record: both on disk, in this order or at once. Answered as `persist`. */
   | { readonly do: "syncStaging"; readonly attempt: number; readonly record: number; readonly value: TargetRecord }
-  /** What is staged becomes the node's, and the record with it: at once, on disk, before anybody is served. Answered as `persist`. */
+  /** What is staged becomes the node's, and then the record, on disk, before anybody is served; ordered again while it is being done, nothing more. Answered as `persist`. */
   | { readonly do: "promote"; readonly attempt: number; readonly record: number; readonly value: TargetRecord };
 
 export interface TargetStep {
@@ -260,8 +260,9 @@ function learned(job: TargetJob, pieces: readonly OwnedRange[], nowMs: number, l
   return ours ? promote(job, nowMs, limits) : drop(job, "the register decided otherwise");
 }
 
+/** Once more with the same number: whichever order is answered, it is done. */
 function promote(job: TargetJob, nowMs: number, limits: MigrationLimits): TargetStep {
-  const record = job.numbers + 1;
+  const record = job.state.kind === "promoting" ? job.state.record : job.numbers + 1;
   return {
     next: { ...job, numbers: record, state: { kind: "promoting", record, deadlineMs: nowMs + limits.answerMs } },
     effects: [{ do: "promote", attempt: job.attempt, record, value: recordOf(job, "finished") }],
