@@ -37,6 +37,7 @@ test("volume create --data makes one in a bucket, whose credentials are stored n
     durability: "remote",
     cacheBytesMax: 2 ** 30,
     backlogBytesMax: 2 ** 30,
+    peers: false,
   });
   assert.equal((await volume("fsck", "v", "--data")).code, 0);
   const { meta } = volumePaths(dataDir, uuid);

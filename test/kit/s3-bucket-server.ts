@@ -10,10 +10,17 @@ export interface BucketOrder {
   readonly every?: number;
 }
 
+/** Until now. */
+export interface BucketSeen {
+  readonly requests: number;
+  /** Content of objects. */
+  readonly givenBytes: number;
+}
+
 export interface BucketServer extends AsyncDisposable {
   readonly endpoint: string;
-  /** Holds from when it resolves; how many requests came before. */
-  order(order: BucketOrder): Promise<number>;
+  /** Holds from when it resolves. */
+  order(order: BucketOrder): Promise<BucketSeen>;
 }
 
 /** `startS3Bucket` in a process of its own. */
@@ -24,8 +31,8 @@ export async function startBucketServer(): Promise<BucketServer> {
     endpoint,
     async order(order) {
       server.send(order);
-      const [{ requests }] = (await once(server, "message")) as [{ requests: number }]; // as above
-      return requests;
+      const [seen] = (await once(server, "message")) as [BucketSeen]; // as above
+      return seen;
     },
     async [Symbol.asyncDispose]() {
       if (server.exitCode !== null) return;

@@ -19,6 +19,8 @@ export interface S3Bucket extends AsyncDisposable {
   readonly objects: Map<string, Buffer>;
   /** All that came so far, those with faults included. */
   readonly requests: readonly BucketRequest[];
+  /** Content of objects that was given, in bytes. */
+  readonly givenBytes: number;
   /** Requests under way at once, at most. */
   readonly busiest: number;
   fault: ((request: BucketRequest) => BucketFault | undefined) | undefined;
@@ -36,7 +38,7 @@ export const BUCKET_ENV = { AWS_ACCESS_KEY_ID: BUCKET_KEYS.accessKeyId, AWS_SECR
 export async function startS3Bucket({ pageEntriesMax = 1000 }: { readonly pageEntriesMax?: number } = {}): Promise<S3Bucket> {
   const objects = new Map<string, Buffer>();
   const requests: BucketRequest[] = [];
-  let [now, busiest] = [0, 0];
+  let [now, busiest, givenBytes] = [0, 0, 0];
   const bucket = { fault: undefined as S3Bucket["fault"] };
   const server = createServer((request, response) => {
     busiest = Math.max(busiest, ++now);
@@ -92,6 +94,7 @@ export async function startS3Bucket({ pageEntriesMax = 1000 }: { readonly pageEn
           response.write(found.subarray(0, found.length >> 1), () => request.socket.destroy());
           return;
         }
+        if (asked.method === "GET") givenBytes += found.length;
         return reply(200, found, { "content-length": String(found.length) });
       default:
         return refuse(405, "MethodNotAllowed");
@@ -102,6 +105,9 @@ export async function startS3Bucket({ pageEntriesMax = 1000 }: { readonly pageEn
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, // listening on TCP
     objects,
     requests,
+    get givenBytes() {
+      return givenBytes;
+    },
     get busiest() {
       return busiest;
     },

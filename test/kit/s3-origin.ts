@@ -117,9 +117,14 @@ const document = (name: string, inner: string): string => `<?xml version="1.0" e
 const tag = (name: string, text: string): string =>
   `<${name}>${text.replaceAll(/[<>&"]/g, (sign) => `&#${sign.charCodeAt(0)};`)}</${name}>`;
 
-/** AWS Signature Version 4, from the `Authorization` field. The error code that S3 gives, or undefined when the signature is right. */
+/** AWS Signature Version 4, from the `Authorization` field or the query. The error code that S3 gives, or undefined when the signature is right. */
 export function signatureProblem(credentials: S3Credentials, request: IncomingMessage): string | undefined {
-  const field = request.headers.authorization ?? "";
+  const { searchParams: query } = new URL(request.url ?? "/", "http://s3");
+  const signed = query.get("X-Amz-Signature");
+  const field =
+    signed === null
+      ? (request.headers.authorization ?? "")
+      : `${query.get("X-Amz-Algorithm")} Credential=${query.get("X-Amz-Credential")}, SignedHeaders=${query.get("X-Amz-SignedHeaders")}, Signature=${signed}`;
   const match =
     /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8}\/([^/]+)\/s3\/aws4_request), ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/.exec(
       field,
@@ -127,9 +132,10 @@ export function signatureProblem(credentials: S3Credentials, request: IncomingMe
   if (match === null) return "AccessDenied";
   const [, accessKeyId, scope = "", , signedHeaders = "", signature = ""] = match;
   if (accessKeyId !== credentials.accessKeyId) return "InvalidAccessKeyId";
-  if (request.headers["x-amz-security-token"] !== credentials.sessionToken) return "InvalidToken";
+  const token = signed === null ? request.headers["x-amz-security-token"] : (query.get("X-Amz-Security-Token") ?? undefined);
+  if (token !== credentials.sessionToken) return "InvalidToken";
   if (!signedHeaders.split(";").includes("host")) return "AccessDenied";
-  const timestamp = String(request.headers["x-amz-date"]);
+  const timestamp = String(request.headers["x-amz-date"] ?? query.get("X-Amz-Date"));
   const toSign = ["AWS4-HMAC-SHA256", timestamp, scope, sha256(canonicalRequest(request, signedHeaders))].join("\n");
   const key = scope.split("/").reduce<Buffer>((secret, part) => hmac(secret, part), Buffer.from(`AWS4${credentials.accessKeySecret}`));
   const fits = timingSafeEqual(hmac(key, toSign), Buffer.from(signature, "hex"));
@@ -140,7 +146,7 @@ function canonicalRequest(request: IncomingMessage, signedHeaders: string): stri
   const [path = "/", query = ""] = (request.url ?? "/").split("?", 2);
   const parameters = query
     .split("&")
-    .filter((part) => part !== "")
+    .filter((part) => part !== "" && !part.startsWith("X-Amz-Signature="))
     .map((part) => (part.includes("=") ? part : `${part}=`))
     .toSorted();
   const headers = signedHeaders.split(";").map(
@@ -149,7 +155,7 @@ function canonicalRequest(request: IncomingMessage, signedHeaders: string): stri
         .trim()
         .replaceAll(/ +/g, " ")}\n`,
   );
-  const payload = String(request.headers["x-amz-content-sha256"]);
+  const payload = String(request.headers["x-amz-content-sha256"] ?? "UNSIGNED-PAYLOAD"); // of an address that is signed itself
   return [request.method, path, parameters.join("&"), headers.join(""), signedHeaders, payload].join("\n");
 }
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import { AnaxError, errorOf, isErrorCode, type ErrorDetails } from "../../base/errors.ts";
 import { createLog } from "../../base/log.ts";
+import { socketPathOf } from "../../node/config.ts";
 import { mountRecordDir } from "../../volume/mount/exit-record.ts";
 import { parseMountOptions, type MountSettings } from "../../volume/mount/mount-settings.ts";
 import { MOUNT_TYPE, mountAt } from "../../volume/mount/mount-table.ts";
@@ -44,8 +45,10 @@ export function command(): Command {
     .action(async (volume: string, dir: string, options: MountCommandOptions) => {
       if (options.foreground === true && options.background === true)
         throw new AnaxError("input.invalid", { option: "--background", reason: "cannot be combined with --foreground" });
-      const { dataDir, logLevel } = settingsOf(options);
-      const request: MountRequest = { dataDir, volume, dir: mountPoint(dir), settings: mountSettings(options), logLevel };
+      const config = settingsOf(options);
+      const { dataDir, logLevel } = config;
+      const daemonSocket = socketPathOf(config);
+      const request: MountRequest = { dataDir, volume, dir: mountPoint(dir), settings: mountSettings(options), daemonSocket, logLevel };
       const announce = (ready: MountReady): void => tell(ready, options.json === true);
       if (options.foreground === true) process.exitCode = await serve(request, announce);
       else announce(await startInBackground(request));

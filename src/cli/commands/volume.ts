@@ -5,6 +5,7 @@ import { dumpCommand, loadCommand } from "../volume/dump.ts";
 import { keyCommand } from "../volume/keys.ts";
 import { quotaCommand } from "../volume/quota.ts";
 import { serveS3Command } from "../volume/serve-s3.ts";
+import { warmupCommand } from "../volume/warmup.ts";
 import { trashCommand } from "../volume/trash.ts";
 import { cloneCommand, snapshotCommand, createCommand, infoCommand, listCommand, updateCommand } from "../volume/records.ts";
 
@@ -25,6 +26,7 @@ export function command(): Command {
     deleteCommand,
     undeleteCommand,
     purgeCommand,
+    warmupCommand,
     statsCommand,
     gcCommand,
     fsckCommand,

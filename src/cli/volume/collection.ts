@@ -68,9 +68,17 @@ export function fsckCommand(): Command {
 
 export function statsCommand(): Command {
   return volumeCommand("stats <name>", "Count what a volume consists of.").action(async (name: string, options: VolumeOptions) => {
-    const stats = await volumesOf(options).stats(name);
-    if (options.json === true) return printJson(stats);
+    const volumes = volumesOf(options);
+    const stats = await volumes.stats(name);
+    const inBucket = volumes.get(name).data.kind === "s3";
+    const reads = inBucket ? await volumes.reads(name) : undefined;
+    if (options.json === true) return printJson({ ...stats, ...(reads !== undefined && { reads }) });
     for (const [key, value] of Object.entries(stats)) printLine(`${key.padEnd(14)} ${key.endsWith("Bytes") ? formatBytes(value) : value}`);
+    if (reads === undefined) return;
+    const { resting, ...counts } = reads;
+    printLine("On this machine, in the last 30 days:");
+    for (const [key, value] of Object.entries(counts)) printLine(`${key.padEnd(14)} ${key.endsWith("Bytes") ? formatBytes(value) : value}`);
+    for (const reason of resting) printLine(`peers are left alone for a moment: ${reason}`);
   });
 }
 

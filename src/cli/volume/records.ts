@@ -47,6 +47,7 @@ interface CreateOptions extends RecordOptions {
   readonly durability?: S3Data["durability"];
   readonly cache?: number;
   readonly backlog?: number;
+  readonly peers?: "on" | "off";
 }
 
 export function createCommand(): Command {
@@ -63,6 +64,12 @@ export function createCommand(): Command {
     )
     .option("--cache <size>", "with --data: most that is kept on a machine to be read again (default: 10GiB)", bytesOption)
     .option("--backlog <size>", "with --data: most that waits on a machine to be uploaded (default: 1GiB)", bytesOption)
+    .addOption(
+      new Option("--peers <switch>", "with --data: ask other machines, through the daemon, before the store (default: off)").choices([
+        "on",
+        "off",
+      ]),
+    )
     .action(async (name: string, options: CreateOptions) => {
       const { volume, key } = await volumesOf(options).create({
         name,
@@ -82,9 +89,10 @@ export function createCommand(): Command {
     });
 }
 
-function dataOf({ data, endpoint, region, durability, cache, backlog }: CreateOptions): VolumeData {
-  if (data !== undefined) return s3DataOf({ url: data, endpoint, region, durability, cacheBytesMax: cache, backlogBytesMax: backlog });
-  if ([endpoint, region, durability, cache, backlog].some((given) => given !== undefined))
+function dataOf({ data, endpoint, region, durability, cache, backlog, peers }: CreateOptions): VolumeData {
+  const limits = { cacheBytesMax: cache, backlogBytesMax: backlog };
+  if (data !== undefined) return s3DataOf({ url: data, endpoint, region, durability, ...limits, peers: isOn(peers) });
+  if ([endpoint, region, durability, cache, backlog, peers].some((given) => given !== undefined))
     throw new AnaxError("input.invalid", { expected: "--data s3://bucket/prefix, which these options are about" });
   return IN_DIRECTORY;
 }
@@ -163,6 +171,7 @@ interface UpdateOptions extends RecordOptions {
   readonly name?: string;
   readonly readOnly?: boolean;
   readonly writable?: boolean;
+  readonly peers?: "on" | "off";
 }
 
 export function updateCommand(): Command {
@@ -170,6 +179,12 @@ export function updateCommand(): Command {
     .option("--name <name>", "another name")
     .option("--read-only", "nobody may change anything from now on")
     .option("--writable", "changes are allowed again")
+    .addOption(
+      new Option("--peers <switch>", "of content in a bucket: ask other machines before the store; for mounts from now on").choices([
+        "on",
+        "off",
+      ]),
+    )
     .action(async (name: string, options: UpdateOptions) => {
       const readOnly = options.readOnly === true ? true : options.writable === true ? false : undefined;
       const changes: VolumeUpdate = defined({
@@ -181,11 +196,14 @@ export function updateCommand(): Command {
         trashMs: options.trash,
         onDelete: options.onDelete,
         readOnly,
+        peers: isOn(options.peers),
       });
       const volume = await volumesOf(options).update(name, changes);
       report(options, volume, `updated ${volume.name}: ${Object.keys(changes).join(", ") || "nothing"}`);
     });
 }
+
+const isOn = (given: "on" | "off" | undefined): boolean | undefined => (given === undefined ? undefined : given === "on");
 
 /** Without what is undefined: absent means unchanged. */
 const defined = (changes: { readonly [K in keyof VolumeUpdate]: VolumeUpdate[K] | undefined }): VolumeUpdate =>

@@ -26,6 +26,8 @@ const S3Place = z.strictObject({
   cacheBytesMax: z.int().nonnegative(),
   /** Most bytes that wait to be uploaded; writers wait beyond it. */
   backlogBytesMax: z.int().positive(),
+  /** Whether other machines are asked for a blob, by way of the daemon, before the store is. */
+  peers: z.boolean().default(false),
 });
 
 /** Where the content of a volume lies: in its own directory, or in a bucket. */
@@ -52,6 +54,7 @@ export interface S3DataOptions {
   readonly durability?: S3Data["durability"] | undefined;
   readonly cacheBytesMax?: number | undefined;
   readonly backlogBytesMax?: number | undefined;
+  readonly peers?: boolean | undefined;
 }
 
 /** Throws `input.invalid`: also for an address with a password in it, since the record is no place for one. */
@@ -72,6 +75,7 @@ export function s3DataOf(options: S3DataOptions): S3Data {
     durability: options.durability ?? "remote",
     cacheBytesMax: Math.max(options.cacheBytesMax ?? CACHE_BYTES_DEFAULT, CACHE_BYTES_MIN),
     backlogBytesMax: Math.max(options.backlogBytesMax ?? BACKLOG_BYTES_DEFAULT, BACKLOG_BYTES_MIN),
+    peers: options.peers ?? false,
   });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
@@ -91,4 +95,4 @@ export function parseVolumeData(text: string): VolumeData | undefined {
 export const placeText = (data: VolumeData): string =>
   data.kind === "directory"
     ? "directory"
-    : `s3://${data.bucket}/${data.prefix}${data.endpoint === undefined ? "" : ` at ${data.endpoint}`}, durability ${data.durability}`;
+    : `s3://${data.bucket}/${data.prefix}${data.endpoint === undefined ? "" : ` at ${data.endpoint}`}, durability ${data.durability}, peers ${data.peers ? "on" : "off"}`;

@@ -1,9 +1,11 @@
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { realClock, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { loadStreamedWrites } from "../../disk/streamed-writes.ts";
 import type { InlineBlobs } from "../data/blob-store.ts";
 import { LocalBlobs } from "../data/local-blobs.ts";
+import type { PeersBy } from "../data/staged/messages.ts";
 import { RemoteFiles } from "../data/staged/remote-files.ts";
 import { StagedBlobs } from "../data/staged/staged-blobs.ts";
 import type { S3Data, VolumeData } from "../data/volume-data.ts";
@@ -28,6 +30,10 @@ export interface OpenVolumeOptions {
   readonly sessionId: number;
   /** Memory for what is written and lies in no blob yet. */
   readonly bufferBytesMax?: number;
+  /** Through whom peers are asked, where the volume says so. Default: none are. */
+  readonly peers?: PeersBy | undefined;
+  /** Where blobs of a bucket are kept to be read again. Default: with the volume. */
+  readonly cacheDir?: string | undefined;
   /** Content that does not match its digest, or is missing: read as EIO, and worth a line in the log. */
   readonly onDamage?: (ino: number, error: AnaxError) => void;
   readonly clock?: Clock;
@@ -44,6 +50,8 @@ export async function openVolume({
   volumeUuid,
   sessionId,
   bufferBytesMax = BUFFER_BYTES,
+  peers,
+  cacheDir,
   onDamage = () => undefined,
   clock = realClock,
 }: OpenVolumeOptions): Promise<OpenVolume> {
@@ -57,7 +65,8 @@ export async function openVolume({
   );
   const localFiles = (blobs: InlineBlobs): LocalFiles => new LocalFiles({ verbs, blobs, clock, bufferBytesMax, onDamage });
   const remoteFiles = async (place: S3Data): Promise<RemoteFiles> => {
-    const blobs = await StagedBlobs.open({ data: place, volumeUuid, ...paths });
+    const cache = cacheDir === undefined ? paths.cache : join(cacheDir, volumeUuid);
+    const blobs = await StagedBlobs.open({ ...paths, data: place, volumeUuid, cache, peers });
     return new RemoteFiles({ local: localFiles(blobs), blobs, verbs, clock, onDamage });
   };
   const files =

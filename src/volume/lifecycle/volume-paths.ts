@@ -13,6 +13,8 @@ export interface VolumePaths {
   /** Of a volume whose content lies elsewhere: blobs that are not there yet, and those that are kept to be read again. */
   readonly staged: string;
   readonly cache: string;
+  /** What processes of this machine have counted of what they read. */
+  readonly reads: string;
   /** Touched whenever clients have something to look at. */
   readonly event: string;
 }
@@ -25,6 +27,7 @@ export function volumePaths(dataDir: string, uuid: string): VolumePaths {
     blobs: join(dir, "blobs"),
     staged: join(dir, "staged"),
     cache: join(dir, "cache"),
+    reads: join(dir, "reads"),
     event: join(dir, "event"),
   };
 }

@@ -5,7 +5,8 @@ import { isoText, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { syncDirectory } from "../../disk/descriptor.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
-import { IN_DIRECTORY, type VolumeData } from "../data/volume-data.ts";
+import { sumReads, type ReadSums } from "../data/peers/read-counts.ts";
+import { IN_DIRECTORY, type S3Data, type VolumeData } from "../data/volume-data.ts";
 import type { DirectoryQuota, Session, VolumeControl } from "../meta/control.ts";
 import { cloneSqlite } from "../meta/sqlite/clone.ts";
 import { formatSqlite } from "../meta/sqlite/format.ts";
@@ -22,6 +23,7 @@ import { checkVolume, collectVolume, countVolume, inodeOf, withVerbs, type FsckO
 import { volumePaths, volumesDir } from "./volume-paths.ts";
 import type { VolumeRecord } from "./volume-record.ts";
 import { nextState } from "./volume-state.ts";
+import { warmVolume, type Warmed, type WarmOptions } from "./warm-volume.ts";
 
 export interface NewVolumeOptions {
   readonly name: string;
@@ -52,7 +54,8 @@ export interface PathQuota extends DirectoryQuota {
 }
 
 export type VolumeUpdate = Partial<
-  Pick<VolumeRecord, "name" | "owner" | "capacityBytes" | "inodesMax" | "readOnly" | "onDelete" | "undeleteMs" | "trashMs">
+  Pick<VolumeRecord, "name" | "owner" | "capacityBytes" | "inodesMax" | "readOnly" | "onDelete" | "undeleteMs" | "trashMs"> &
+    Pick<S3Data, "peers">
 >;
 
 /** What is done to the volumes of a data directory, by whatever process: each call opens the catalog for itself. */
@@ -229,14 +232,18 @@ export class Volumes {
   }
 
   /** Throws `volume.wrong-state` for one that is being deleted, `input.invalid`, `volume.exists` for a name that is taken. */
-  async update(nameOrUuid: string, changes: VolumeUpdate): Promise<VolumeRecord> {
+  async update(nameOrUuid: string, { peers, ...changes }: VolumeUpdate): Promise<VolumeRecord> {
     if (changes.name !== undefined) mustBeName(changes.name);
     using catalog = this.#catalog(nameOrUuid);
     const before = mustFind(catalog, nameOrUuid);
     if (before.state !== "active") throw new AnaxError("volume.wrong-state", { volume: before.name, state: before.state, step: "update" });
     const named = changes.name === undefined ? undefined : catalog.find(changes.name);
     if (named !== undefined && named.uuid !== before.uuid) throw new AnaxError("volume.exists", { volume: named.name, uuid: named.uuid });
-    return await this.#apply(catalog, before, { ...before, ...changes });
+    if (peers === undefined) return await this.#apply(catalog, before, { ...before, ...changes });
+    const { data } = before;
+    if (data.kind === "directory")
+      throw new AnaxError("input.invalid", { volume: before.name, reason: "peers are asked for content that lies in a bucket" });
+    return await this.#apply(catalog, before, { ...before, ...changes, data: { ...data, peers } });
   }
 
   /** Marks it: reads go on, changes are refused, and for `undeleteMs` it can be taken back. With `now` nothing is waited for. */
@@ -330,6 +337,16 @@ export class Volumes {
 
   stats(nameOrUuid: string): ReturnType<typeof countVolume> {
     return countVolume(this.dataDir, this.get(nameOrUuid));
+  }
+
+  /** See `warmVolume`. */
+  warm(nameOrUuid: string, options: WarmOptions): Promise<Warmed> {
+    return warmVolume(this.dataDir, this.get(nameOrUuid), options);
+  }
+
+  /** Where what this machine lately read of a volume in a bucket came from. */
+  reads(nameOrUuid: string): Promise<ReadSums> {
+    return sumReads(volumePaths(this.dataDir, this.get(nameOrUuid).uuid).reads, this.#clock.wallMs());
   }
 
   /** Throws `volume.unreachable` where the metadata are not there. */

@@ -31,11 +31,13 @@ try {
 port.close();
 
 async function serveMount(): Promise<void> {
-  const { dataDir, volumeUuid, sessionId } = start;
+  const { dataDir, volumeUuid, sessionId, peers, cacheDir } = start;
   const volume = await openVolume({
     dataDir,
     volumeUuid,
     sessionId,
+    peers,
+    cacheDir,
     onDamage: (ino, { code, message }) => tell({ kind: "damaged", ino, code, reason: message }),
   });
   const { verbs, files } = volume;

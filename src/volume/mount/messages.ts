@@ -1,3 +1,4 @@
+import type { PeersBy } from "../data/staged/messages.ts";
 import type { ServedSettings } from "./served-mount.ts";
 
 /** What a mount's I/O worker is started with. */
@@ -8,6 +9,9 @@ export interface WorkerStart {
   readonly sessionId: number;
   readonly shared: SharedArrayBuffer;
   readonly operationTimeoutMs: number;
+  /** See `OpenVolumeOptions`. */
+  readonly peers: PeersBy | undefined;
+  readonly cacheDir: string | undefined;
   readonly settings: ServedSettings;
 }
 

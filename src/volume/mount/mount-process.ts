@@ -63,7 +63,7 @@ class MountProcess {
 
   /** Starts to answer requests. */
   async serve(): Promise<void> {
-    const { dataDir, settings } = this.#request;
+    const { dataDir, settings, daemonSocket } = this.#request;
     const workerData: WorkerStart = {
       fd: DEVICE_FD,
       dataDir,
@@ -71,6 +71,8 @@ class MountProcess {
       sessionId: this.#watch.sessionId,
       shared: this.#state.buffer,
       operationTimeoutMs: settings.operationTimeoutMs,
+      peers: daemonSocket === undefined ? undefined : { daemonSocket, waitMs: settings.peerWaitMs },
+      cacheDir: settings.cacheDir,
       settings: { ...settings, requestTimeoutSeconds: Math.ceil(settings.requestTimeoutMs / 1000) },
     };
     const worker = new Worker(workerUrl("io-worker"), { workerData });

@@ -5,7 +5,7 @@ import { parseMountOptions } from "./mount-settings.ts";
 
 test("mount options are read as fstab has them", () => {
   const settings = parseMountOptions(
-    "defaults,nofail,_netdev,x-systemd.automount,ro,noexec,attr_timeout=5,entry_timeout=250ms,on_gone=poison,rw",
+    "defaults,nofail,_netdev,x-systemd.automount,ro,noexec,attr_timeout=5,entry_timeout=250ms,on_gone=poison,rw,cache_dir=/fast/disk,peer_wait=2s",
   );
   assert.deepEqual(
     {
@@ -15,8 +15,19 @@ test("mount options are read as fstab has them", () => {
       entryMs: settings.entryMs,
       onGone: settings.onGone,
       operationTimeoutMs: settings.operationTimeoutMs,
+      cacheDir: settings.cacheDir,
+      peerWaitMs: settings.peerWaitMs,
     },
-    { readOnly: false, kernel: ["noexec"], attrMs: 5000, entryMs: 250, onGone: "poison", operationTimeoutMs: 30_000 },
+    {
+      readOnly: false,
+      kernel: ["noexec"],
+      attrMs: 5000,
+      entryMs: 250,
+      onGone: "poison",
+      operationTimeoutMs: 30_000,
+      cacheDir: "/fast/disk",
+      peerWaitMs: 2000,
+    },
   );
 });
 
@@ -29,6 +40,7 @@ test("an option that is none, or means nothing, is refused", () => {
     "hang_timeout=1s",
     "attr_timeout=99999d",
     "fd=3",
+    "cache_dir=somewhere",
   ])
     assert.throws(
       () => parseMountOptions(text),

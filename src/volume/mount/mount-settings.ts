@@ -1,6 +1,8 @@
+import { isAbsolute } from "node:path";
 import { AnaxError } from "../../base/errors.ts";
 import { nearestOf } from "../../base/nearest.ts";
 import { parseDurationMs } from "../../base/units.ts";
+import { PEER_WAIT_MS } from "../data/peers/peer-policy.ts";
 
 /** How a volume is mounted, apart from which and where. */
 export interface MountSettings {
@@ -20,6 +22,10 @@ export interface MountSettings {
   readonly hangTimeoutMs: number;
   /** What becomes of the path when the volume is gone: free again, or dead, so that nobody writes to the folder below. */
   readonly onGone: "detach" | "poison";
+  /** What peers may always take before the bucket is asked for a blob, too. */
+  readonly peerWaitMs: number;
+  /** Where blobs of a bucket are kept to be read again; undefined: in the data directory. */
+  readonly cacheDir: string | undefined;
   /** For the kernel, such as `noexec`. */
   readonly kernel: readonly string[];
 }
@@ -35,6 +41,8 @@ const DEFAULTS: MountSettings = {
   operationTimeoutMs: 30_000,
   hangTimeoutMs: 10_000,
   onGone: "detach",
+  peerWaitMs: PEER_WAIT_MS,
+  cacheDir: undefined,
   kernel: [],
 };
 
@@ -45,6 +53,7 @@ const DURATIONS = {
   request_timeout: "requestTimeoutMs",
   operation_timeout: "operationTimeoutMs",
   hang_timeout: "hangTimeoutMs",
+  peer_wait: "peerWaitMs",
 } as const satisfies Readonly<Record<string, keyof MountSettings>>;
 
 const FLAGS: Readonly<Record<string, Partial<MountSettings>>> = {
@@ -66,6 +75,8 @@ const OTHERS = /^(defaults|auto|noauto|nofail|_netdev|user|nouser|users|owner|gr
 
 const HANG_MS_MIN = 2000;
 
+const CACHE_DIR = "cache_dir=";
+
 /** Options as `-o` takes them, separated by commas; later ones win. Throws `input.invalid`. */
 export function parseMountOptions(text: string, before: Partial<MountSettings> = {}): MountSettings {
   let settings: MountSettings = { ...DEFAULTS, ...before };
@@ -73,16 +84,23 @@ export function parseMountOptions(text: string, before: Partial<MountSettings> =
     if (OTHERS.test(option)) continue;
     if (KERNEL.has(option)) settings = { ...settings, kernel: [...settings.kernel, option] };
     else if (Object.hasOwn(FLAGS, option)) settings = { ...settings, ...FLAGS[option] };
+    else if (option.startsWith(CACHE_DIR)) settings = { ...settings, cacheDir: directoryOf(option) };
     else settings = { ...settings, ...durationOf(option) };
   }
   if (settings.hangTimeoutMs < HANG_MS_MIN) throw new AnaxError("input.invalid", { option: "hang_timeout", reason: "at least 2s" });
   return settings;
 }
 
+function directoryOf(option: string): string {
+  const path = option.slice(CACHE_DIR.length);
+  if (!isAbsolute(path)) throw new AnaxError("input.invalid", { option, reason: "expected an absolute path" });
+  return path;
+}
+
 function durationOf(option: string): Partial<MountSettings> {
   const [name = "", value = ""] = option.split("=", 2);
   if (!Object.hasOwn(DURATIONS, name)) {
-    const known = [...Object.keys(FLAGS), ...Object.keys(DURATIONS).map((each) => `${each}=`), ...KERNEL];
+    const known = [...Object.keys(FLAGS), CACHE_DIR, ...Object.keys(DURATIONS).map((each) => `${each}=`), ...KERNEL];
     throw new AnaxError("input.invalid", { option, reason: "no such mount option", didYouMean: nearestOf(name, known) });
   }
   const ms = /^\d+$/.test(value) ? Number(value) * 1000 : parseDurationMs(value); // bare numbers are seconds, as other file systems have it

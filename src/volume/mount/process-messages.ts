@@ -13,6 +13,8 @@ export interface MountRequest {
   /** Absolute, without symbolic links. */
   readonly dir: string;
   readonly settings: MountSettings;
+  /** Unix socket of this machine's daemon, whether or not it runs. */
+  readonly daemonSocket?: string | undefined;
   readonly logLevel: LogLevel;
 }
 

@@ -102,3 +102,26 @@ test("places are taken apart, and none holds a secret", () => {
   for (const endpoint of ["http://user:pass@127.0.0.1", "HTTPS://key:secret@127.0.0.1", "http://127.0.0.1?token=x", "ftp://x", "nonsense"])
     assert.throws(() => s3DataOf({ url: "s3://my-bucket", endpoint }), { code: "input.invalid" }, endpoint);
 });
+
+test("an address lets whoever has it read one blob, and nothing else", async () => {
+  await using bucket = await startS3Bucket();
+  await using store = await openIn(bucket);
+  const odd = aBlob(78, Buffer.from("another"));
+  await store.put(blob, [content]);
+  await store.put(odd, [Buffer.from("another")]);
+  const url = await store.readUrl(blob, 60_000);
+  assert.deepEqual(Buffer.from(await (await fetch(url)).arrayBuffer()), content);
+  assert.equal((await fetch(url, { method: "PUT", body: "x" })).status, 403);
+  assert.equal((await fetch(url.replace(blob.sha256, odd.sha256).replace("-77", "-78"))).status, 403);
+});
+
+test("what nobody waits for any more is let go", async () => {
+  await using bucket = await startS3Bucket();
+  await using store = await openIn(bucket);
+  await store.put(blob, [content]);
+  bucket.fault = () => "hang";
+  const stop = new AbortController();
+  const reading = store.content(blob, stop.signal);
+  stop.abort(new Error("let go"));
+  await assert.rejects(reading, /let go/);
+});

@@ -35,13 +35,18 @@ export class S3Blobs implements BlobStore {
     into.set(content.subarray(offset, offset + into.length));
   }
 
-  /** All of it, compared with its digest. Throws `piece.not-found`, `disk.corrupt`, `volume.unreachable`. */
-  async content(blob: Blob): Promise<Buffer> {
+  /** All of it, compared with its digest. Throws `piece.not-found`, `disk.corrupt`, `volume.unreachable`, the signal's reason. */
+  async content(blob: Blob, stop?: AbortSignal): Promise<Buffer> {
     const key = this.#keyOf(blob);
-    const content = await this.#bucket.get(key, blob.bytes + 1); // one more, to see that nothing is behind it
+    const content = await this.#bucket.get(key, blob.bytes + 1, stop); // one more, to see that nothing is behind it
     if (content === undefined) throw new AnaxError("piece.not-found", { blob: blob.id, bucket: this.#data.bucket, key });
     if (isGood(blob, content)) return content;
     throw new AnaxError("disk.corrupt", { bucket: this.#data.bucket, key, reason: "the digest does not match" });
+  }
+
+  /** An address by which whoever has it may read this blob, for so long. */
+  readUrl(blob: Blob, validMs: number): Promise<string> {
+    return this.#bucket.readUrl(this.#keyOf(blob), validMs);
   }
 
   async inspect(blob: Blob, { content }: { readonly content: boolean }): Promise<"good" | "missing" | "damaged"> {
@@ -105,5 +110,6 @@ const rootOf = ({ prefix }: S3Data, volumeUuid: string): string => `${prefix}${v
 
 const pathOf = (blob: Blob): string => `blobs/${directoryOf(blob.id)}/${objectNameOf(blob)}`;
 
-const isGood = (blob: Blob, content: Uint8Array): boolean =>
+/** Whether this is all of the blob. */
+export const isGood = (blob: Blob, content: Uint8Array): boolean =>
   content.length === blob.bytes && createHash("sha256").update(content).digest("hex") === blob.sha256;

@@ -72,9 +72,9 @@ export class S3Bucket implements Disposable {
     );
   }
 
-  /** At most `bytesMax` bytes of it, so that a stranger's object fills no memory. Undefined: there is none. */
-  get(key: string, bytesMax: number): Promise<Buffer | undefined> {
-    return this.#send(key, async (signal) => {
+  /** At most `bytesMax` bytes of it, so that a stranger's object fills no memory. Undefined: there is none. Throws the signal's reason when it aborts. */
+  get(key: string, bytesMax: number, stop?: AbortSignal): Promise<Buffer | undefined> {
+    const attempt = async (signal: AbortSignal): Promise<Buffer | undefined> => {
       try {
         const { Body: body } = await this.#client.send(new this.#sdk.GetObjectCommand(this.#at(key)), { abortSignal: signal });
         return body === undefined ? undefined : await headOf(body as AsyncIterable<Uint8Array>, bytesMax); // of Node's handler
@@ -82,7 +82,28 @@ export class S3Bucket implements Disposable {
         if (nameOf(error) === "NoSuchKey") return undefined;
         throw error;
       }
-    });
+    };
+    return this.#send(key, attempt, stop);
+  }
+
+  /** An address by which whoever has it may read this object, and nothing else, for so long. */
+  async readUrl(key: string, validMs: number): Promise<string> {
+    const { region, bucket, endpoint = `https://s3.${region}.amazonaws.com${region.startsWith("cn-") ? ".cn" : ""}` } = this.#data;
+    const { protocol, hostname, port, host, pathname } = new URL(endpoint);
+    const path = `${pathname.replace(/\/$/, "")}/${[bucket, ...key.split("/")].map(escape).join("/")}`;
+    const signer = (await this.#client.config.signer()) as unknown as Presigner; // the library's own has it, as its package for such addresses relies on
+    const request = {
+      method: "GET",
+      protocol,
+      hostname,
+      ...(port !== "" && { port: Number(port) }),
+      path,
+      query: {},
+      headers: { host, "x-amz-content-sha256": "UNSIGNED-PAYLOAD" },
+    };
+    const { query } = await signer.presign(request, { expiresIn: Math.ceil(validMs / 1000) });
+    const text = Object.entries(query).map(([name, value]) => `${escape(name)}=${escape(value)}`);
+    return `${protocol}//${host}${path}?${text.join("&")}`;
   }
 
   /** Its size. Undefined: there is none. */
@@ -144,13 +165,15 @@ export class S3Bucket implements Disposable {
     return { Bucket: this.#data.bucket, Key: key };
   }
 
-  #send<T>(key: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  #send<T>(key: string, work: (signal: AbortSignal) => Promise<T>, stop?: AbortSignal): Promise<T> {
     const refused = new AbortController();
     const attempt = async (): Promise<T> => {
-      using deadline = this.#clock.deadline(REQUEST_MS);
+      stop?.throwIfAborted();
+      using deadline = this.#clock.deadline(REQUEST_MS, stop);
       try {
         return await work(deadline.signal);
       } catch (error) {
+        stop?.throwIfAborted();
         if (error instanceof AnaxError && !deadline.expired) throw error;
         const status = statusOf(error);
         if (status !== undefined && status >= 400 && status < 500 && !PASSING.has(status)) refused.abort();
@@ -183,6 +206,15 @@ async function headOf(body: AsyncIterable<Uint8Array>, bytesMax: number): Promis
   }
   return Buffer.concat(chunks).subarray(0, bytesMax);
 }
+
+/** What the signer of the library can do besides what its type tells. */
+interface Presigner {
+  presign(request: object, options: { readonly expiresIn: number }): Promise<{ readonly query: Readonly<Record<string, string>> }>;
+}
+
+/** As a signature counts it: everything but the unreserved characters of RFC 3986. */
+const escape = (text: string): string =>
+  encodeURIComponent(text).replaceAll(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
 
 const nameOf = (error: unknown): string | undefined => (error instanceof Error ? error.name : undefined);
 

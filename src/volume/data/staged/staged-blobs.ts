@@ -1,10 +1,13 @@
+import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { AnaxError } from "../../../base/errors.ts";
 import type { Blob } from "../../meta/extents.ts";
 import { Awaiting } from "../awaiting.ts";
 import type { InlineBlobs } from "../blob-store.ts";
 import { blobPath, LocalBlobs } from "../local-blobs.ts";
-import type { MoverStart } from "./messages.ts";
+import { ReadCounts } from "../peers/read-counts.ts";
+import type { MoverStart, StagedPlaces } from "./messages.ts";
 import { Mover } from "./mover.ts";
 
 /** Files of the cache that stay open, so that what was evicted does not go on to take room for long. */
@@ -19,15 +22,18 @@ export class StagedBlobs implements InlineBlobs {
   readonly #staged: LocalBlobs;
   readonly #cache: LocalBlobs;
   readonly #own = new Map<number, Blob>();
+  readonly #counts: ReadCounts;
   #mover!: Mover;
 
   private constructor(start: MoverStart) {
     this.#start = start;
+    this.#counts = new ReadCounts(start.counts);
     this.#staged = new LocalBlobs(start.staged);
     this.#cache = new LocalBlobs(start.cache, { openMax: CACHE_OPEN_MAX, touches: true });
   }
 
-  static async open(start: MoverStart): Promise<StagedBlobs> {
+  static async open(places: StagedPlaces): Promise<StagedBlobs> {
+    const start: MoverStart = { ...places, countsPath: join(places.reads, `${randomUUID()}.json`), counts: new ReadCounts().shared };
     const blobs = new StagedBlobs(start);
     blobs.#mover = await Mover.start(start, (id) => blobs.#uploaded(id));
     return blobs;
@@ -58,7 +64,7 @@ export class StagedBlobs implements InlineBlobs {
   read(blob: Blob, offset: number, into: Uint8Array): void {
     if (this.#mover.isUploading(blob.id) && orMissing(() => this.#staged.read(blob, offset, into))) return;
     try {
-      if (orMissing(() => this.#cache.read(blob, offset, into))) return;
+      if (orMissing(() => this.#cache.read(blob, offset, into))) return this.#counts.add("readBytes", into.length);
     } catch (error) {
       if (!(error instanceof AnaxError) || error.code !== "disk.corrupt") throw error;
       rmSync(blobPath(this.#start.cache, blob), { force: true }); // the bucket has a good one
@@ -86,6 +92,7 @@ export class StagedBlobs implements InlineBlobs {
     await this.#mover[Symbol.asyncDispose]();
     await this.#staged[Symbol.asyncDispose]();
     await this.#cache[Symbol.asyncDispose]();
+    await this.#counts.write(this.#start.countsPath).catch(() => undefined); // its own thread has ended
   }
 
   #uploaded(id: number): void {
