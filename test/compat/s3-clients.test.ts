@@ -1,13 +1,26 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import {
+  AbortMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  GetObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  UploadPartCommand,
+} from "@aws-sdk/client-s3";
 import { realClock } from "../../src/base/clock.ts";
 import { Volumes, type AccessKey } from "../../src/volume/lifecycle/volumes.ts";
 import { startAnaxS3, type AnaxProcess } from "../kit/anax.ts";
-import { missingPrograms, must, run } from "../kit/process.ts";
+import { aVolumePlace, unmountable, VOLUME as MOUNTED } from "../kit/mounted-volume.ts";
+import { missingPrograms, must, run, waitFor } from "../kit/process.ts";
 import { NEW_VOLUME, VOLUME } from "../kit/s3-gateway.ts";
+import { signedHeaders } from "../kit/sign-request.ts";
 import { temporaryDirectory } from "../kit/temporary-directory.ts";
 
 // Foreign clients of S3, unmodified, against the program as users get it.
@@ -44,6 +57,7 @@ const rclone = (...args: readonly string[]): Promise<string> =>
   must("rclone", ["--s3-upload-cutoff", "10M", "--s3-chunk-size", "5M", ...args], {
     env: {
       RCLONE_CONFIG: join(dir, "no-rclone.conf"),
+      AWS_CA_BUNDLE: "", // its SDK cannot have one
       RCLONE_CONFIG_ANAX_TYPE: "s3",
       RCLONE_CONFIG_ANAX_PROVIDER: "Other",
       RCLONE_CONFIG_ANAX_ENDPOINT: anax.listeners["s3"] ?? "",
@@ -115,5 +129,69 @@ describe("s3cmd", { skip: skipWithout("s3cmd") }, () => {
     assert.notEqual((await run("s3cmd", ["-c", config(), "get", `s3://${VOLUME}/never`, join(dir, "never")])).code, 0);
     await s3cmd("mb", "s3://by-s3cmd");
     await s3cmd("rb", "s3://by-s3cmd");
+  });
+});
+
+const clientOf = ({ listeners }: AnaxProcess): S3Client =>
+  new S3Client({
+    endpoint: listeners["s3"] ?? "",
+    region: "eu-central-1",
+    forcePathStyle: true,
+    credentials: { accessKeyId: key.id, secretAccessKey: key.secret },
+  });
+
+describe("the SDK of AWS", () => {
+  test("finds what was answered when the gateway was killed, and nothing of what was not", async () => {
+    const dataDir = join(dir, "killed");
+    const volumes = new Volumes(dataDir, realClock);
+    ({ key } = await volumes.create(NEW_VOLUME));
+    const contents = new Map(Array.from({ length: 20 }, (_, index) => [`k/${index}`, randomBytes(index * 10_000)]));
+    {
+      await using first = await startAnaxS3({ dataDir });
+      const s3 = clientOf(first);
+      for (const [Key, Body] of contents) await s3.send(new PutObjectCommand({ Bucket: VOLUME, Key, Body }));
+      const { UploadId } = await s3.send(new CreateMultipartUploadCommand({ Bucket: VOLUME, Key: "k/never" }));
+      await s3.send(new UploadPartCommand({ Bucket: VOLUME, Key: "k/never", UploadId, PartNumber: 1, Body: "part" }));
+      const url = `${first.listeners["s3"]}/${VOLUME}/k/half`;
+      const headers = await signedHeaders(key, { method: "PUT", url, headers: { "x-amz-content-sha256": "UNSIGNED-PAYLOAD" } });
+      const half = request(url, { method: "PUT", headers: { ...headers, "content-length": 10_000_000 } });
+      half.on("error", () => undefined);
+      half.write(randomBytes(5_000_000));
+      await waitFor(async () => ((await volumes.usage(volumes.get(VOLUME)))?.usedInodes ?? 0) > contents.size + 6); // its draft is there
+      first.kill("SIGKILL");
+      await first.exited;
+      s3.destroy();
+    }
+    await using second = await startAnaxS3({ dataDir });
+    const s3 = clientOf(second);
+    const { Contents } = await s3.send(new ListObjectsV2Command({ Bucket: VOLUME }));
+    assert.deepEqual(Contents?.map(({ Key }) => Key).toSorted(), [...contents.keys()].toSorted());
+    for (const [Key, content] of contents) {
+      const { Body } = await s3.send(new GetObjectCommand({ Bucket: VOLUME, Key }));
+      assert.ok(content.equals(await Body!.transformToByteArray()), Key);
+    }
+    const { Uploads } = await s3.send(new ListMultipartUploadsCommand({ Bucket: VOLUME }));
+    await s3.send(new AbortMultipartUploadCommand({ Bucket: VOLUME, Key: "k/never", UploadId: Uploads?.[0]?.UploadId }));
+    s3.destroy();
+    assert.deepEqual((await volumes.fsck(VOLUME, { data: true, repair: false })).flaws, []);
+    assert.deepEqual(second.stderr().match(/"level":"(error|warn)".*/g), null);
+  });
+
+  test("and a mount see the same files", { skip: unmountable() ?? false }, async () => {
+    await using place = await aVolumePlace();
+    key = place.volumes.addKey(MOUNTED);
+    await using mount = await place.mount();
+    await using gateway = await startAnaxS3({ dataDir: place.dataDir });
+    const s3 = clientOf(gateway);
+    await s3.send(new PutObjectCommand({ Bucket: MOUNTED, Key: "a/b", Body: "from s3" }));
+    assert.equal(readFileSync(join(mount.dir, "a/b"), "utf8"), "from s3");
+    writeFileSync(join(mount.dir, "a/c"), "from the mount");
+    const { Body } = await s3.send(new GetObjectCommand({ Bucket: MOUNTED, Key: "a/c" }));
+    assert.equal(await Body!.transformToString(), "from the mount");
+    await s3.send(new PutObjectCommand({ Bucket: MOUNTED, Key: "a/b", Body: "and again" }));
+    await waitFor(async () => readFileSync(join(mount.dir, "a/b"), "utf8") === "and again"); // the kernel is told
+    rmSync(join(mount.dir, "a"), { recursive: true });
+    await waitFor(async () => (await s3.send(new ListObjectsV2Command({ Bucket: MOUNTED }))).KeyCount === 0); // some milliseconds later
+    s3.destroy();
   });
 });

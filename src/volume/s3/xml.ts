@@ -49,8 +49,7 @@ const parser = new XMLParser({
   trimValues: false,
   ignoreDeclaration: true,
   ignorePiTags: true,
-  processEntities: true,
-  htmlEntities: false,
+  processEntities: false,
 });
 
 /** The document's one element. Throws `MalformedXML`: also for a DOCTYPE, which no request has and whose entities may expand without end. */
@@ -97,11 +96,24 @@ function elementsOf(parsed: readonly Parsed[]): readonly XmlElement[] {
 
 function elementOf(name: string, content: readonly Parsed[]): XmlElement {
   const inner = elementsOf(content);
-  const value = content.map((part) => (typeof part["#text"] === "string" ? part["#text"] : "")).join("");
+  const value = unescaped(content.map((part) => (typeof part["#text"] === "string" ? part["#text"] : "")).join(""));
   return {
     name,
     value,
     text: (child) => inner.find((element) => element.name === child)?.value,
     children: (child) => inner.filter((element) => element.name === child),
   };
+}
+
+const ENTITIES: Readonly<Record<string, string>> = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };
+
+/** The five of XML, and characters by their numbers, as some clients write quotes; no document declares others. Throws `MalformedXML`. */
+function unescaped(text: string): string {
+  return text.replaceAll(/&([^;&]*);?/g, (_, name: string) => {
+    const code = /^#(?:x([0-9a-fA-F]{1,6})|(\d{1,7}))$/.exec(name);
+    const point = code === null ? undefined : code[1] === undefined ? Number(code[2]) : Number.parseInt(code[1], 16);
+    const found = point === undefined ? ENTITIES[name] : point <= 0x10_ff_ff ? String.fromCodePoint(point) : undefined;
+    if (found === undefined) throw new S3Error("MalformedXML");
+    return found;
+  });
 }
