@@ -276,6 +276,19 @@ test("a clone has blobs of its own, and a purge removes what its ledger names an
   assert.ok((await contentOf(clone, ino, MIB)).equals(content));
 });
 
+test("peers are switched on and off, and for content in a bucket only", async () => {
+  await using place = await aRemoteVolume();
+  const { volumes } = place;
+  const peersNow = (): unknown => (volumes.get("v").data as { readonly peers?: boolean }).peers; // of a bucket
+  assert.equal(peersNow(), false);
+  await volumes.update("v", { peers: true });
+  assert.equal(peersNow(), true);
+  await volumes.update("v", { owner: "bob" });
+  assert.equal(peersNow(), true);
+  await volumes.create({ ...NEW_VOLUME, name: "local" });
+  await assert.rejects(volumes.update("local", { peers: true }), { code: "input.invalid" });
+});
+
 test("a bucket in which nobody may write makes no volume", async () => {
   await using dir = await temporaryDirectory();
   await using bucket = await startS3Bucket();

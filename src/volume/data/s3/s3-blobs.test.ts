@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { realClock } from "../../../base/clock.ts";
 import { BUCKET, BUCKET_ENV, startS3Bucket, type BucketFault, type S3Bucket } from "../../../../test/kit/s3-bucket.ts";
 import { aBlob, blobStoreConformance } from "../blob-store.conformance.ts";
-import { s3DataOf } from "../volume-data.ts";
+import { parseVolumeData, s3DataOf } from "../volume-data.ts";
 import { S3Blobs } from "./s3-blobs.ts";
 
 Object.assign(process.env, BUCKET_ENV); // where users have them, too
@@ -91,6 +91,11 @@ test("what is moved aside stays in the bucket, and when it cannot be copied stay
   bucket.fault = undefined;
   await store.quarantine("1/a stranger");
   assert.deepEqual([...bucket.objects.keys()], [`some/where/${UUID}/quarantine/1/a stranger`]);
+});
+
+test("a place that was written down before peers could be asked asks none", () => {
+  const { peers: _, ...before } = s3DataOf({ url: "s3://my-bucket", peers: true });
+  assert.deepEqual(parseVolumeData(JSON.stringify(before)), { ...before, peers: false });
 });
 
 test("places are taken apart, and none holds a secret", () => {
