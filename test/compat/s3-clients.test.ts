@@ -16,7 +16,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { realClock } from "../../src/base/clock.ts";
 import { Volumes, type AccessKey } from "../../src/volume/lifecycle/volumes.ts";
-import { startAnaxS3, type AnaxProcess } from "../kit/anax.ts";
+import { startAnax, startAnaxS3, type AnaxProcess } from "../kit/anax.ts";
 import { aVolumePlace, unmountable, VOLUME as MOUNTED } from "../kit/mounted-volume.ts";
 import { missingPrograms, must, run, waitFor } from "../kit/process.ts";
 import { NEW_VOLUME, VOLUME } from "../kit/s3-gateway.ts";
@@ -175,6 +175,20 @@ describe("the SDK of AWS", () => {
     s3.destroy();
     assert.deepEqual((await volumes.fsck(VOLUME, { data: true, repair: false })).flaws, []);
     assert.deepEqual(second.stderr().match(/"level":"(error|warn)".*/g), null);
+  });
+
+  test("is served by `anax up`, too, where that is set, with its metrics", async () => {
+    const dataDir = join(dir, "up");
+    ({ key } = await new Volumes(dataDir, realClock).create(NEW_VOLUME));
+    await using up = await startAnax("up", { dataDir, set: { "volume.s3.enabled": true } });
+    const s3 = clientOf(up);
+    await s3.send(new PutObjectCommand({ Bucket: VOLUME, Key: "k", Body: "content" }));
+    s3.destroy();
+    const metrics = await (await fetch(`${up.listeners["status"]}/metrics`)).text();
+    assert.match(metrics, /anax_s3_requests_total\{operation="PutObject",status="2xx"\} 1/);
+    assert.match(metrics, /anax_s3_received_bytes_total 7/);
+    up.kill("SIGTERM");
+    assert.equal(await up.exited, 0);
   });
 
   test("and a mount see the same files", { skip: unmountable() ?? false }, async () => {

@@ -254,6 +254,27 @@ describe("a volume", () => {
     await write("again");
   });
 
+  test("has the quotas of its folders, and a trash for what is deleted", async () => {
+    await put("limited/one", "x".repeat(5000));
+    await place.volumes.setQuota(Bucket, "/limited", { bytesMax: 10_000, inodesMax: 0 });
+    await assert.rejects(put("limited/two", "y".repeat(6000)), named("QuotaExceeded", 403));
+    await put("limited/two", "y".repeat(4000));
+    const { Contents } = await place.s3.send(new ListObjectsV2Command({ Bucket, Prefix: "limited/" }));
+    assert.deepEqual(
+      Contents?.map(({ Key }) => Key),
+      ["limited/one", "limited/two"],
+    );
+    await place.volumes.update(Bucket, { trashMs: 3_600_000 });
+    await assert.rejects(put("limited/three", "z".repeat(6000)), named("QuotaExceeded", 403));
+    await place.s3.send(new DeleteObjectCommand({ Bucket, Key: "limited/one" }));
+    const trash = [];
+    for await (const { path, size } of place.volumes.trash(Bucket).list("")) if (size > 0) trash.push(path);
+    assert.deepEqual(trash, ["/limited/one"], "and nothing of what never was an object");
+    await place.volumes.trash(Bucket).restore("/limited/one");
+    assert.equal((await get("limited/one")).content.toString(), "x".repeat(5000));
+    await place.volumes.update(Bucket, { trashMs: 0 });
+  });
+
   test("is created and deleted over S3 where that is allowed", async () => {
     const { s3 } = place;
     await s3.send(new CreateBucketCommand({ Bucket: "new-one" }));
