@@ -56,11 +56,12 @@ export async function cancel(round: Round, node: ChaosNode, atStop = false): Pro
     node.signal("SIGCONT");
   }
   const { resumed } = node;
-  const waitedMs = (): number => node.processorWaitMs + processorWaitMsOf("self");
-  const [startedMs, waitedBeforeMs] = [performance.now(), waitedMs()];
+  const waitedMs = (): readonly number[] => [node.processorWaitMs, processorWaitMsOf("self")];
+  const [startedMs, waitedBefore] = [performance.now(), waitedMs()];
   const [before, reply, after] = await within(ANSWER_MS, answers).catch(() => []);
   // What it waits for a processor is the machine's, which may have much else to do.
-  const stopMs = Math.max(0, performance.now() - startedMs - Math.max(0, waitedMs() - waitedBeforeMs));
+  const waited = waitedMs().map((ms, at) => ms - waitedBefore[at]!);
+  const stopMs = Math.max(0, performance.now() - startedMs - Math.max(0, ...waited));
   if (reply !== "OK" || node.resumed !== resumed) return; // somebody has stopped it meanwhile
   const open = shownIn(before)?.filter(isOpen) ?? [];
   round.say(`cancelled ${open.length} at ${node.index} in ${stopMs.toFixed(1)} ms`);

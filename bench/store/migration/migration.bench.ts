@@ -33,6 +33,8 @@ interface Row {
   /** Asked for; what was written. */
   readonly writes: number;
   readonly written: number;
+  /** When nothing is moved. */
+  readonly idleWritten: number;
   readonly seconds: number;
   readonly keysPerSecond: number;
   readonly redirected: number;
@@ -75,6 +77,7 @@ async function measure(name: ServerName): Promise<void> {
       server: name,
       writes: perSecond,
       written: seen.perSecond,
+      idleWritten: idle.seen.perSecond,
       seconds: Number(seconds.toFixed(2)),
       keysPerSecond: Math.round(moving.length / seconds),
       redirected: seen.redirected,
@@ -84,7 +87,7 @@ async function measure(name: ServerName): Promise<void> {
     };
     rows.push(row);
     console.error(
-      `${name}, ${perSecond} writes/s wanted, ${row.written} made: ${moving.length} keys of ${slots} slots in ${row.seconds} s (${row.keysPerSecond} keys/s), ` +
+      `${name}, ${perSecond} writes/s wanted, ${row.idleWritten} made before, ${row.written} meanwhile: ${moving.length} keys of ${slots} slots in ${row.seconds} s (${row.keysPerSecond} keys/s), ` +
         `${row.errors} errors, ${row.redirected} redirections; p99 of other slots ${row.idleP99Ms} ms before, ${row.p99Ms} ms meanwhile`,
     );
   }
