@@ -1,45 +1,19 @@
 import type { Clock } from "../base/clock.ts";
-import { AnaxError } from "../base/errors.ts";
-import { parseGrpcAddress } from "../wire/grpc/address.ts";
-import { openChannel, type GrpcChannel } from "../wire/grpc/client.ts";
 import { Compare_CompareResult, Compare_CompareTarget, KVService, type KeyValue } from "../wire/grpc/gen/etcd/v3/etcd.ts";
-import { NotSent, Refused, type Engine } from "./engine.ts";
+import type { Engine } from "./engine.ts";
+import { oneKey, openEtcdServers } from "./etcd-servers.ts";
 import { NO_CELL, type Cell } from "./register.ts";
 
 const PREFIX = "/anax/register/";
-const REFUSALS: ReadonlySet<string> = new Set([
-  "rpc.invalid-argument",
-  "rpc.permission-denied",
-  "rpc.unauthenticated",
-  "rpc.unimplemented",
-  "rpc.resource-exhausted",
-  "rpc.failed-precondition",
-]);
-
 /** Keys in etcd, API v3, `etcd://host:2379,host:2379`: its key versions count changes as ours do, since no key is ever deleted. */
 export function openEtcd(url: string, options: { readonly clock: Clock; readonly timeoutMs: number }): Engine {
-  const { clock, timeoutMs } = options;
-  const addresses = url
-    .replace(/^etcd:\/\//, "")
-    .replace(/\/$/, "")
-    .split(",");
-  const channels = addresses.map((address) => openChannel(parseGrpcAddress(address), { clock }));
-  let current = 0;
-
-  const call = async <T>(work: (channel: GrpcChannel) => Promise<T>): Promise<T> => {
-    try {
-      return await work(channels[current]!); // always below their number
-    } catch (error) {
-      if (error instanceof AnaxError && REFUSALS.has(error.code)) throw new Refused(error.message, { cause: error });
-      current = (current + 1) % channels.length; // the next call asks another
-      if (error instanceof AnaxError && neverLeft(error)) throw new NotSent(error.message, { cause: error });
-      throw error;
-    }
-  };
+  const { timeoutMs } = options;
+  const servers = openEtcdServers(url, options.clock);
+  const { call } = servers;
   return {
-    address: addresses.join(","),
+    address: servers.address,
     read: (name, signal) =>
-      call(async (channel) => cellOf((await channel.unary(KVService.range, { key: keyOf(name) }, { timeoutMs, signal })).kvs[0])),
+      call(async (channel) => cellOf((await channel.unary(KVService.range, oneKey(keyOf(name)), { timeoutMs, signal })).kvs[0])),
     compareAndSet: (name, { expected, value }, signal) =>
       call(async (channel) => {
         const key = keyOf(name);
@@ -55,7 +29,7 @@ export function openEtcd(url: string, options: { readonly clock: Clock; readonly
               },
             ],
             success: [{ request: { $case: "requestPut", value: { key, value: Buffer.from(value) } } }],
-            failure: [{ request: { $case: "requestRange", value: { key } } }],
+            failure: [{ request: { $case: "requestRange", value: oneKey(key) } }],
           },
           { timeoutMs, signal },
         );
@@ -64,7 +38,7 @@ export function openEtcd(url: string, options: { readonly clock: Clock; readonly
         return { kind: "conflict", current: cellOf(found?.$case === "responseRange" ? found.value.kvs[0] : undefined) };
       }),
     async [Symbol.asyncDispose]() {
-      for (const channel of channels) channel[Symbol.dispose]();
+      servers[Symbol.dispose]();
     },
   };
 }
@@ -73,8 +47,3 @@ const keyOf = (name: string): Buffer => Buffer.from(PREFIX + name);
 
 const cellOf = (found: KeyValue | undefined): Cell =>
   found === undefined ? NO_CELL : { version: found.version, value: Buffer.from(found.value).toString() };
-
-/** What grpc-js says of a call for which it had no connection. */
-const neverLeft = (error: AnaxError): boolean =>
-  error.code === "rpc.unavailable" &&
-  /^(No connection established|Name resolution failed|no connection in time)/.test(String(error.details["reason"]));

@@ -81,7 +81,7 @@ export async function aVolumePlace(
   };
 }
 
-async function mounted(dataDir: string, dir: string, args: readonly string[]): Promise<MountedVolume> {
+export async function mounted(dataDir: string, dir: string, args: readonly string[]): Promise<MountedVolume> {
   const child = spawnAnax(["mount", VOLUME, dir, "--foreground", "--json", ...args], { env: { ANAX_DATA_DIR: dataDir } });
   const lines: string[] = [];
   createInterface({ input: child.stderr! }).on("line", (line) => void lines.push(line));

@@ -1,7 +1,6 @@
 import { chmod, mkdir } from "node:fs/promises";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { startStore } from "../../src/kv/start-store.ts";
 import { freePort, listens, must, start } from "./process.ts";
 
 /** A real engine that a register is kept in, with its own data directory. */
@@ -46,15 +45,29 @@ async function redis(directory: string): Promise<RegisterEngine> {
 
 async function ownStore(directory: string): Promise<RegisterEngine> {
   const port = await freePort();
-  const run = (): Promise<AsyncDisposable> =>
-    startStore({ port, dataDir: directory, parameters: { appendonly: true, appendfsync: "always" } });
-  return { port, urlOn: (at) => `redis://127.0.0.1:${at}`, run };
+  const options = JSON.stringify({ port, dataDir: directory, parameters: { appendonly: true, appendfsync: "always" } });
+  const args = ["--disable-warning=ExperimentalWarning", join(import.meta.dirname, "../store/store-server.ts"), options];
+  return {
+    port,
+    urlOn: (at) => `redis://127.0.0.1:${at}`,
+    // A process of its own: who keeps metadata in it may block the thread that asks.
+    run: () => start(process.execPath, args, { logFile: join(directory, "log"), ready: () => listens(port) }),
+  };
 }
 
 async function etcd(directory: string): Promise<RegisterEngine> {
   const [port, peerPort] = [await freePort(), await freePort()];
   const [client, peer] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${peerPort}`];
-  const clients = ["--data-dir", join(directory, "data"), "--listen-client-urls", client, "--advertise-client-urls", client];
+  const clients = [
+    "--data-dir",
+    join(directory, "data"),
+    "--max-txn-ops",
+    "10000",
+    "--listen-client-urls",
+    client,
+    "--advertise-client-urls",
+    client,
+  ];
   const peers = ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", `default=${peer}`];
   return {
     port,

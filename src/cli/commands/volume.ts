@@ -7,7 +7,7 @@ import { quotaCommand } from "../volume/quota.ts";
 import { serveS3Command } from "../volume/serve-s3.ts";
 import { warmupCommand } from "../volume/warmup.ts";
 import { trashCommand } from "../volume/trash.ts";
-import { cloneCommand, snapshotCommand, createCommand, infoCommand, listCommand, updateCommand } from "../volume/records.ts";
+import { attachCommand, cloneCommand, snapshotCommand, createCommand, infoCommand, listCommand, updateCommand } from "../volume/records.ts";
 
 export function command(): Command {
   const volume = new Command("volume")
@@ -15,6 +15,7 @@ export function command(): Command {
     .usage("<command> …");
   for (const make of [
     createCommand,
+    attachCommand,
     listCommand,
     infoCommand,
     updateCommand,

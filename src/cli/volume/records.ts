@@ -10,6 +10,8 @@ import { printJson, printLine } from "../output.ts";
 import { printTable } from "../table.ts";
 import { actor, limitText, recordJson, report, volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
 
+const META_HELP =
+  "postgres://user@host/database, redis://host, rediss://host or etcd://host:2379,…: what keeps its metadata, for good (default: sqlite, in the data directory)";
 const HOUR_MS = 3_600_000;
 
 interface RecordOptions extends VolumeOptions {
@@ -42,6 +44,7 @@ interface CreateOptions extends RecordOptions {
   readonly gid?: number;
   readonly mode: number;
   readonly data?: string;
+  readonly meta?: string;
   readonly endpoint?: string;
   readonly region?: string;
   readonly durability?: S3Data["durability"];
@@ -56,6 +59,7 @@ export function createCommand(): Command {
     .option("--uid <id>", "owner of its root directory (default: who creates it)", countOption)
     .option("--gid <id>", "group of its root directory", countOption)
     .option("--mode <octal>", "permissions of its root directory", modeOption, 0o755)
+    .option("--meta <url>", META_HELP)
     .option("--data <url>", "s3://bucket/prefix: where its content lies, for good (default: in the data directory)")
     .option("--endpoint <url>", "with --data: of a store that is not Amazon's")
     .option("--region <name>", "with --data (default: us-east-1)")
@@ -84,6 +88,7 @@ export function createCommand(): Command {
         gid: options.gid ?? process.getgid?.() ?? 0,
         permissions: options.mode,
         data: dataOf(options),
+        ...(options.meta !== undefined && options.meta !== "sqlite" && { meta: options.meta }),
       });
       report(options, volume, `created volume ${volume.name} (${volume.uuid})\naccess key ${key.id}\nsecret     ${key.secret}`, { key });
     });
@@ -95,6 +100,19 @@ function dataOf({ data, endpoint, region, durability, cache, backlog, peers }: C
   if ([endpoint, region, durability, cache, backlog, peers].some((given) => given !== undefined))
     throw new AnaxError("input.invalid", { expected: "--data s3://bucket/prefix, which these options are about" });
   return IN_DIRECTORY;
+}
+
+export function attachCommand(): Command {
+  return volumeCommand(
+    "attach <uuid>",
+    "Use a volume here whose metadata are in an engine that others use, too, and whose content is in a bucket.",
+  )
+    .requiredOption("--meta <url>", "the engine that has its metadata")
+    .option("--name <name>", "what it is called here (default: as it was created)")
+    .action(async (uuid: string, options: VolumeOptions & { readonly meta: string; readonly name?: string }) => {
+      const { volume, key } = await volumesOf(options).attach(uuid, options);
+      report(options, volume, `attached volume ${volume.name} (${volume.uuid})\naccess key ${key.id}\nsecret     ${key.secret}`, { key });
+    });
 }
 
 export const cloneCommand = (): Command =>
@@ -142,7 +160,7 @@ export function infoCommand(): Command {
   return volumeCommand("info <name>", "Show a volume: its record, usage, clients and access keys.").action(
     async (name: string, options: VolumeOptions) => {
       const volumes = volumesOf(options);
-      const volume = volumes.get(name);
+      const volume = await volumes.refresh(name);
       const sessions = await volumes.sessions(volume);
       const keys = volumes.keys(name);
       const usage = await volumes.usage(volume);
@@ -151,10 +169,12 @@ export function infoCommand(): Command {
         startedAt: isoText(startedAtMs),
         seenAt: isoText(seenAtMs),
       }));
-      if (options.json === true) return printJson({ ...recordJson(volume), usage, clients, keys: keys.map(({ id }) => id) });
+      if (options.json === true)
+        return printJson({ ...recordJson(volume), meta: volumes.metaAddress(volume), usage, clients, keys: keys.map(({ id }) => id) });
       printLine(`${volume.name} (${volume.uuid}), epoch ${volume.epoch}`);
       printLine(`state      ${stateText(volume)}${volume.readOnly ? ", read-only" : ""}`);
       printLine(`owner      ${volume.owner}`);
+      printLine(`metadata   ${volumes.metaAddress(volume)}`);
       printLine(`content    ${formatBytes(usage?.usedBytes ?? 0)} of ${limitText(volume.capacityBytes)}`);
       printLine(`inodes     ${usage?.usedInodes ?? 0} of ${volume.inodesMax === 0 ? "no limit" : volume.inodesMax}`);
       printLine(`data       ${placeText(volume.data)}`);

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { isoText, type Clock } from "../../base/clock.ts";
 import { eachLimited } from "../../base/each-limited.ts";
 import { AnaxError } from "../../base/errors.ts";
@@ -6,8 +5,8 @@ import type { RemoteBlobs } from "../data/staged/remote-blobs.ts";
 import { shareBlobs } from "../data/share-blobs.ts";
 import type { Blob } from "../meta/extents.ts";
 import { liveBlobs } from "../meta/sqlite/clone.ts";
-import { openSqliteLedger } from "../meta/sqlite/sqlite-ledger.ts";
 import { openRemoteBlobs } from "./open-blobs.ts";
+import { MetaPlace } from "./open-meta.ts";
 import { volumePaths } from "./volume-paths.ts";
 import type { VolumeRecord } from "./volume-record.ts";
 
@@ -59,10 +58,10 @@ export class ContentPlace {
 
   /** Removes from a bucket what the ledger names; nothing of what lies in this machine's directory. A repetition goes on where one was ended. */
   async remove(volume: Place): Promise<void> {
-    const { meta } = volumePaths(this.#dataDir, volume.uuid);
-    if (volume.data.kind === "directory" || !existsSync(meta)) return;
+    const place = MetaPlace.of(this.#dataDir, volume.uuid);
+    if (volume.data.kind === "directory" || !place.isThere) return;
     const { signal } = new AbortController();
-    await using ledger = openSqliteLedger(meta, this.#clock);
+    await using ledger = await place.ledger(this.#clock);
     await this.#remote(volume, async (blobs) => {
       for (let after = 0; ;) {
         const batch = await ledger.entered(after, BATCH);

@@ -9,10 +9,10 @@ import { isoText, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { syncDirectory } from "../../disk/descriptor.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
-import { cloneSqlite } from "../meta/sqlite/clone.ts";
 import { dumpedRows, loadRows } from "../meta/sqlite/dump.ts";
 import { openSqliteLedger } from "../meta/sqlite/sqlite-ledger.ts";
 import { DUMP_VERSION, dumpLines, readDump } from "./dump-lines.ts";
+import { MetaPlace } from "./open-meta.ts";
 import { volumePaths, volumesDir } from "./volume-paths.ts";
 import type { VolumeRecord } from "./volume-record.ts";
 
@@ -26,12 +26,11 @@ export async function dumpVolume(
   { file, clock }: { readonly file: string; readonly clock: Clock },
 ): Promise<void> {
   const { meta } = volumePaths(dataDir, volume.uuid);
-  if (!existsSync(meta)) throw new AnaxError("volume.unreachable", { volume: volume.name, path: meta, reason: "not there" });
   const { uuid, name, owner, readOnly, capacityBytes, inodesMax, onDelete, undeleteMs, trashMs, createdAtMs, data } = volume;
   const described = { uuid, name, owner, readOnly, capacityBytes, inodesMax, onDelete, undeleteMs, trashMs, createdAtMs, data };
   const [copy, part] = [`${meta}.dump-${randomUUID()}`, `${file}.${process.pid}.part`];
   try {
-    cloneSqlite({ from: meta, to: copy, uuid, readOnly });
+    await MetaPlace.of(dataDir, uuid).copyTo(copy, { uuid, readOnly }, clock);
     const head = { format: "anax-volume" as const, version: DUMP_VERSION, at: isoText(clock.wallMs()), volume: described };
     const out = createWriteStream(part, { flags: "wx", mode: 0o600, flush: true });
     await pipeline(Readable.from(dumpLines(head, dumpedRows(copy))), createGzip(), out);

@@ -1,7 +1,6 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { realClock, type Clock } from "../../base/clock.ts";
-import { AnaxError } from "../../base/errors.ts";
+import type { AnaxError } from "../../base/errors.ts";
 import { loadStreamedWrites } from "../../disk/streamed-writes.ts";
 import type { InlineBlobs } from "../data/blob-store.ts";
 import { LocalBlobs } from "../data/local-blobs.ts";
@@ -11,10 +10,10 @@ import { StagedBlobs } from "../data/staged/staged-blobs.ts";
 import type { S3Data, VolumeData } from "../data/volume-data.ts";
 import { LocalFiles } from "../data/local-files.ts";
 import type { VolumeFiles } from "../data/volume-files.ts";
-import { openSqliteVerbs } from "../meta/sqlite/sqlite-verbs.ts";
 import type { VolumeVerbs } from "../meta/verbs.ts";
 import { Catalog, mustFind } from "./catalog.ts";
 import { notifyWatchers } from "./events.ts";
+import { MetaPlace } from "./open-meta.ts";
 import { volumePaths } from "./volume-paths.ts";
 
 /** Metadata and content of a volume, for one thread: the I/O worker of a mount, a gateway, a tool. */
@@ -56,12 +55,10 @@ export async function openVolume({
   clock = realClock,
 }: OpenVolumeOptions): Promise<OpenVolume> {
   const paths = volumePaths(dataDir, volumeUuid);
-  // SQLite would make an empty file; one that is missing is no proof that the volume is gone.
-  if (!existsSync(paths.meta)) throw new AnaxError("volume.unreachable", { volume: volumeUuid, path: paths.meta, reason: "not there" });
   const data = dataOf(dataDir, volumeUuid);
   await using scope = new AsyncDisposableStack();
   const verbs = scope.use(
-    openSqliteVerbs({ path: paths.meta, sessionId, clock, onChanges: () => notifyWatchers(paths.event, clock.wallMs()) }),
+    await MetaPlace.of(dataDir, volumeUuid).verbs({ sessionId, clock, onChanges: () => notifyWatchers(paths.event, clock.wallMs()) }),
   );
   const localFiles = (blobs: InlineBlobs): LocalFiles => new LocalFiles({ verbs, blobs, clock, bufferBytesMax, onDamage });
   const remoteFiles = async (place: S3Data): Promise<RemoteFiles> => {

@@ -48,7 +48,7 @@ async function aRemoteVolume(more: Partial<S3DataOptions> = {}): Promise<Place> 
     ...NEW_VOLUME,
     data: s3DataOf({ url: `s3://${BUCKET}/p`, endpoint: bucket.endpoint, ...more }),
   });
-  const control = scope.use(volumes.control(volume));
+  const control = scope.use(await volumes.control(volume));
   const owned = scope.move();
   return {
     bucket,

@@ -112,7 +112,7 @@ async function aScene(
     meta: volumePaths(dataDir, volume.uuid).meta,
     later: (ms) => void (ahead += ms),
     async client() {
-      const control = volumes.control(volume);
+      const control = await volumes.control(volume);
       const sessionId = await control.beginSession({ host: "here", pid: process.pid, mountpoint: "/mnt", readOnly: false });
       const open = await openVolume({ dataDir, volumeUuid: volume.uuid, sessionId, clock });
       let ended = false;
@@ -399,7 +399,7 @@ test("a volume that may not change keeps its trash, and a copy or a dump of it h
   const other = new Volumes(elsewhere.path, realClock);
   const loaded = await other.load(file);
   assert.equal(loaded.volume.trashMs, HOUR_MS);
-  await using control = other.control(loaded.volume);
+  await using control = await other.control(loaded.volume);
   assert.equal((await control.readFence()).trashMs, HOUR_MS);
 });
 

@@ -1,13 +1,11 @@
-import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
-import { openSqliteControl } from "../meta/sqlite/sqlite-control.ts";
 import type { EngineVerbs } from "../meta/rules/verbs-on.ts";
-import { openSqliteVerbs } from "../meta/sqlite/sqlite-verbs.ts";
 import type { TrashEntry } from "../meta/trash.ts";
 import { failed, ROOT_INO } from "../meta/verbs.ts";
 import { notifyWatchers } from "./events.ts";
+import { MetaPlace } from "./open-meta.ts";
 import { NOBODY } from "./upkeep.ts";
 import { volumePaths } from "./volume-paths.ts";
 import type { VolumeRecord } from "./volume-record.ts";
@@ -51,7 +49,7 @@ export class TrashOf {
 
   /** What was at the path or below it; of one path everything that was deleted there. */
   async *list(path: string): AsyncGenerator<TrashEntry> {
-    await using verbs = this.#open(NOBODY);
+    await using verbs = await this.#open(NOBODY);
     for (const entry of entriesBelow(verbs, bytesOf(path))) yield { ...entry, path: textOf(entry.path) };
   }
 
@@ -106,10 +104,10 @@ export class TrashOf {
 
   /** As a client, so that the others hear of it. */
   async #change<T>(work: (verbs: EngineVerbs) => T): Promise<T> {
-    await using control = openSqliteControl(this.#meta(), this.#clock);
+    await using control = await this.#meta().control(this.#clock);
     const session = await control.beginSession({ host: "", pid: process.pid, mountpoint: "trash", readOnly: false });
     try {
-      await using verbs = this.#open(session);
+      await using verbs = await this.#open(session);
       const done = work(verbs);
       verbs.settle(true);
       return done;
@@ -118,16 +116,14 @@ export class TrashOf {
     }
   }
 
-  #open(sessionId: number): EngineVerbs {
+  #open(sessionId: number): Promise<EngineVerbs> {
     const { event } = volumePaths(this.#dataDir, this.#volume.uuid);
     const onChanges = (): void => notifyWatchers(event, this.#clock.wallMs());
-    return openSqliteVerbs({ path: this.#meta(), sessionId, clock: this.#clock, onChanges });
+    return this.#meta().verbs({ sessionId, clock: this.#clock, onChanges });
   }
 
-  #meta(): string {
-    const { meta } = volumePaths(this.#dataDir, this.#volume.uuid);
-    if (!existsSync(meta)) throw new AnaxError("volume.unreachable", { volume: this.#volume.name, path: meta, reason: "not there" });
-    return meta;
+  #meta(): MetaPlace {
+    return MetaPlace.of(this.#dataDir, this.#volume.uuid);
   }
 
   #failure(errno: number, path: string): AnaxError {

@@ -1,14 +1,11 @@
-import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { realClock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import type { Flaw, LedgerCount, VolumeLedger } from "../meta/ledger.ts";
-import { openSqliteLedger } from "../meta/sqlite/sqlite-ledger.ts";
-import { openSqliteVerbs } from "../meta/sqlite/sqlite-verbs.ts";
 import { ROOT_INO, type VolumeVerbs } from "../meta/verbs.ts";
 import { check, collect, findStrangers, type Collected, type Strangers } from "./collect.ts";
 import { openBlobs } from "./open-blobs.ts";
-import { volumePaths } from "./volume-paths.ts";
+import { MetaPlace } from "./open-meta.ts";
 import type { VolumeRecord } from "./volume-record.ts";
 
 type OnProgress = (done: { readonly blobs: number; readonly bytes: number }) => void;
@@ -30,7 +27,7 @@ export async function collectVolume(
   { graceMs, scan, quarantine, onProgress = () => undefined }: GcOptions,
 ): Promise<{ readonly collected: Collected; readonly strangers: Strangers | undefined }> {
   const { signal } = new AbortController();
-  await using ledger = ledgerOf(dataDir, volume);
+  await using ledger = await ledgerOf(dataDir, volume);
   await using blobs = await openBlobs(dataDir, volume, realClock);
   const collected = await collect({ ledger, blobs, graceMs, signal, onProgress });
   return { collected, strangers: scan ? await findStrangers({ ledger, blobs, signal }, { quarantine }) : undefined };
@@ -49,7 +46,7 @@ export async function checkVolume(
   { data, repair, onProgress = () => undefined }: FsckOptions,
 ): Promise<{ readonly flaws: readonly Flaw[]; readonly repaired: number }> {
   const { signal } = new AbortController();
-  await using ledger = ledgerOf(dataDir, volume);
+  await using ledger = await ledgerOf(dataDir, volume);
   await using blobs = await openBlobs(dataDir, volume, realClock);
   const flaws = await check({ ledger, blobs, data, signal, onProgress });
   if (!repair || flaws.length === 0) return { flaws, repaired: 0 };
@@ -59,13 +56,13 @@ export async function checkVolume(
 }
 
 export async function countVolume(dataDir: string, volume: VolumeRecord): Promise<LedgerCount> {
-  await using ledger = ledgerOf(dataDir, volume);
+  await using ledger = await ledgerOf(dataDir, volume);
   return await ledger.count();
 }
 
 /** Runs `use` with verbs that belong to no session. */
 export async function withVerbs<T>(dataDir: string, volume: VolumeRecord, use: (verbs: VolumeVerbs) => Promise<T>): Promise<T> {
-  await using verbs = openSqliteVerbs({ path: mustBeThere(dataDir, volume), sessionId: NOBODY, clock: realClock });
+  await using verbs = await MetaPlace.of(dataDir, volume.uuid).verbs({ sessionId: NOBODY, clock: realClock });
   return await use(verbs);
 }
 
@@ -84,10 +81,4 @@ export async function inodeOf(verbs: VolumeVerbs, path: string): Promise<number>
   return ino;
 }
 
-const ledgerOf = (dataDir: string, volume: VolumeRecord): VolumeLedger => openSqliteLedger(mustBeThere(dataDir, volume), realClock);
-
-function mustBeThere(dataDir: string, { uuid, name }: VolumeRecord): string {
-  const { meta } = volumePaths(dataDir, uuid);
-  if (!existsSync(meta)) throw new AnaxError("volume.unreachable", { volume: name, path: meta, reason: "not there" });
-  return meta;
-}
+const ledgerOf = (dataDir: string, { uuid }: VolumeRecord): Promise<VolumeLedger> => MetaPlace.of(dataDir, uuid).ledger(realClock);

@@ -62,7 +62,7 @@ test("a volume is created once under its name, renamed, and found by name and uu
     const renamed = await volumes.update("v", { name: "w", capacityBytes: 1000, readOnly: true });
     assert.deepEqual([renamed.name, renamed.epoch], ["w", 2]);
     assert.equal(await codeOf(() => volumes.get("v")), "volume.not-found");
-    await using control = volumes.control(renamed);
+    await using control = await volumes.control(renamed);
     assert.deepEqual(await control.readFence(), {
       state: "active",
       epoch: 2,

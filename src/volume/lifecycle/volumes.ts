@@ -8,9 +8,6 @@ import { diskErrorOf } from "../../disk/disk-error.ts";
 import { sumReads, type ReadSums } from "../data/peers/read-counts.ts";
 import { IN_DIRECTORY, type S3Data, type VolumeData } from "../data/volume-data.ts";
 import type { DirectoryQuota, Session, VolumeControl } from "../meta/control.ts";
-import { cloneSqlite } from "../meta/sqlite/clone.ts";
-import { formatSqlite } from "../meta/sqlite/format.ts";
-import { openSqliteControl } from "../meta/sqlite/sqlite-control.ts";
 import type { VolumeUsage } from "../meta/verbs.ts";
 import { isKeyId, masterKeyOf, newKeyId, sameSecret, secretOf, sha256Of } from "./access-keys.ts";
 import { Catalog, mustFind } from "./catalog.ts";
@@ -18,10 +15,12 @@ import { ContentPlace } from "./content-place.ts";
 import { readDump } from "./dump-lines.ts";
 import { dumpVolume, loadMetadata } from "./dump-volume.ts";
 import { notifyWatchers } from "./events.ts";
+import { describe, fenced, parseDescription } from "./shared-record.ts";
+import { MetaPlace } from "./open-meta.ts";
 import { TrashOf } from "./trash.ts";
 import { checkVolume, collectVolume, countVolume, inodeOf, withVerbs, type FsckOptions, type GcOptions } from "./upkeep.ts";
 import { volumePaths, volumesDir } from "./volume-paths.ts";
-import type { VolumeRecord } from "./volume-record.ts";
+import { VOLUME_NOT_EXIST, type VolumeRecord } from "./volume-record.ts";
 import { nextState } from "./volume-state.ts";
 import { warmVolume, type Warmed, type WarmOptions } from "./warm-volume.ts";
 
@@ -41,6 +40,8 @@ export interface NewVolumeOptions {
   readonly permissions: number;
   /** Where its content lies. Default: in its directory. */
   readonly data?: VolumeData;
+  /** URL of the engine that keeps its metadata. Default: SQLite, in its directory. */
+  readonly meta?: string;
 }
 
 export interface AccessKey {
@@ -75,28 +76,17 @@ export class Volumes {
     mustBeName(options.name);
     using catalog = Catalog.open(this.dataDir, { create: true });
     const uuid = randomUUID();
-    const { dir, meta, blobs } = volumePaths(this.dataDir, uuid);
+    const { dir, blobs } = volumePaths(this.dataDir, uuid);
     const { name, owner, capacityBytes, inodesMax, readOnly, onDelete, undeleteMs, trashMs = 0, data = IN_DIRECTORY } = options;
     mustBeFree(catalog, name);
+    const attributes = { uuid, name, owner, readOnly, capacityBytes, inodesMax, onDelete, undeleteMs, trashMs, data };
+    const volume: VolumeRecord = { ...begun(this.#clock.wallMs()), ...attributes };
     try {
       await this.#content.claim({ uuid, name, data });
       mkdirSync(blobs, { recursive: true, mode: 0o750 });
-      formatSqlite(meta, { ...options, uuid }, this.#clock);
+      await MetaPlace.create(this.dataDir, uuid, options.meta).format({ ...options, uuid }, describe(volume), this.#clock);
       await syncDirectory(dir);
       await syncDirectory(volumesDir(this.dataDir));
-      const volume: VolumeRecord = {
-        ...begun(this.#clock.wallMs()),
-        uuid,
-        name,
-        owner,
-        readOnly,
-        capacityBytes,
-        inodesMax,
-        onDelete,
-        undeleteMs,
-        trashMs,
-        data,
-      };
       catalog.insert(volume);
       return { volume, key: this.#addKey(catalog, uuid) };
     } catch (error) {
@@ -106,7 +96,51 @@ export class Volumes {
   }
 
   /**
-   * Another volume with the same content, as it is committed now; it shares the blobs, so it takes neither time nor room for them. What mounts have not written yet is
+   * Makes a volume known here whose metadata are in an engine that others use, too. Throws `volume.not-found`, `volume.exists`, `volume.not-exist` where it is deleted,
+   * `input.invalid` where its content lies in another machine's directory.
+   */
+  async attach(
+    uuid: string,
+    { meta, name }: { readonly meta: string; readonly name?: string | undefined },
+  ): Promise<{ readonly volume: VolumeRecord; readonly key: AccessKey }> {
+    if (!UUID.test(uuid)) throw new AnaxError("input.invalid", { volume: uuid, expected: "the uuid of a volume" });
+    using catalog = Catalog.open(this.dataDir, { create: true });
+    if (catalog.find(uuid) !== undefined || catalog.tombstone(uuid) !== undefined) mustBeFree(catalog, mustFind(catalog, uuid).name);
+    const { dir, blobs } = volumePaths(this.dataDir, uuid);
+    mkdirSync(blobs, { recursive: true, mode: 0o750 });
+    try {
+      const place = MetaPlace.create(this.dataDir, uuid, meta);
+      const described = await place.description(this.#clock);
+      if (described === undefined) throw new AnaxError("volume.not-found", { volume: uuid, meta: place.address });
+      const volume = await fenced(place, { ...parseDescription(described), ...begun(this.#clock.wallMs()), epoch: 0 }, this.#clock);
+      if (volume.data.kind === "directory")
+        throw new AnaxError("input.invalid", { volume: uuid, reason: "its content lies in the directory of another machine" });
+      if (volume.state === "purging")
+        throw new AnaxError("volume.not-exist", { wireCode: VOLUME_NOT_EXIST, volume: uuid, epoch: volume.epoch });
+      const known = { ...volume, name: name ?? volume.name };
+      mustBeName(known.name);
+      mustBeFree(catalog, known.name);
+      catalog.insert(known);
+      return { volume: known, key: this.#addKey(catalog, uuid) };
+    } catch (error) {
+      await rm(dir, { recursive: true, force: true });
+      throw error instanceof AnaxError ? error : diskErrorOf(error, { dir });
+    }
+  }
+
+  /** As `get`, with what others have changed of it in an engine that they use, too. Throws `volume.unreachable` where that does not answer. */
+  async refresh(nameOrUuid: string): Promise<VolumeRecord> {
+    using catalog = this.#catalog(nameOrUuid);
+    return await this.#current(catalog, nameOrUuid);
+  }
+
+  /** Where the metadata of a volume are, for people. */
+  metaAddress({ uuid }: VolumeRecord): string {
+    return MetaPlace.of(this.dataDir, uuid).address;
+  }
+
+  /**
+   * Another volume with the same content, as it is committed now; its metadata are in SQLite. it shares the blobs, so it takes neither time nor room for them. What mounts have not written yet is
    * not in it. Throws `volume.exists`, `volume.wrong-state` for one that is being purged, `volume.changed` when a collection took something from under it: again.
    */
   async clone(
@@ -119,19 +153,18 @@ export class Volumes {
   }> {
     mustBeName(name);
     using catalog = this.#catalog(nameOrUuid);
-    const source = mustFind(catalog, nameOrUuid);
+    const source = await this.#current(catalog, nameOrUuid);
     if (source.state === "purging") throw new AnaxError("volume.wrong-state", { volume: source.name, state: source.state, step: "clone" });
     mustBeFree(catalog, name);
     const uuid = randomUUID();
     const { data } = source;
-    const from = volumePaths(this.dataDir, source.uuid);
     const to = volumePaths(this.dataDir, uuid);
-    await using control = this.control(source);
+    await using control = await this.control(source);
     // A session that is not heard of again keeps the collector away from what is doomed from now on.
     const session = await control.beginSession({ host: "", pid: process.pid, mountpoint: `clone to ${name}`, readOnly: true });
     try {
       mkdirSync(to.blobs, { recursive: true, mode: 0o750 });
-      cloneSqlite({ from: from.meta, to: to.meta, uuid, readOnly });
+      await MetaPlace.of(this.dataDir, source.uuid).copyTo(to.meta, { uuid, readOnly }, this.#clock);
       await this.#content.claim({ uuid, name, data });
       const shared = await this.#content.share(source, { uuid, data });
       await syncDirectory(to.dir);
@@ -235,7 +268,7 @@ export class Volumes {
   async update(nameOrUuid: string, { peers, ...changes }: VolumeUpdate): Promise<VolumeRecord> {
     if (changes.name !== undefined) mustBeName(changes.name);
     using catalog = this.#catalog(nameOrUuid);
-    const before = mustFind(catalog, nameOrUuid);
+    const before = await this.#current(catalog, nameOrUuid);
     if (before.state !== "active") throw new AnaxError("volume.wrong-state", { volume: before.name, state: before.state, step: "update" });
     const named = changes.name === undefined ? undefined : catalog.find(changes.name);
     if (named !== undefined && named.uuid !== before.uuid) throw new AnaxError("volume.exists", { volume: named.name, uuid: named.uuid });
@@ -249,7 +282,7 @@ export class Volumes {
   /** Marks it: reads go on, changes are refused, and for `undeleteMs` it can be taken back. With `now` nothing is waited for. */
   async delete(nameOrUuid: string, { now, by }: { readonly now: boolean; readonly by: string }): Promise<VolumeRecord> {
     using catalog = this.#catalog(nameOrUuid);
-    let volume = mustFind(catalog, nameOrUuid);
+    let volume = await this.#current(catalog, nameOrUuid);
     if (volume.state === "active" || !now) {
       const deletedAtMs = this.#clock.wallMs();
       const state = nextState(volume.name, volume.state, "delete");
@@ -262,7 +295,7 @@ export class Volumes {
   /** Throws `volume.wrong-state`: also when the window has closed, and it is being purged. */
   async undelete(nameOrUuid: string): Promise<VolumeRecord> {
     using catalog = this.#catalog(nameOrUuid);
-    const volume = mustFind(catalog, nameOrUuid);
+    const volume = await this.#current(catalog, nameOrUuid);
     const state = nextState(volume.name, volume.state, "undelete");
     return await this.#apply(catalog, volume, { ...volume, state, deletedAtMs: undefined, purgeAtMs: undefined, deletedBy: undefined });
   }
@@ -270,7 +303,7 @@ export class Volumes {
   /** Removes its content for good; without `force` only once the window has closed. One that a crash left half-way is finished. */
   async purge(nameOrUuid: string, { force }: { readonly force: boolean }): Promise<VolumeRecord> {
     using catalog = this.#catalog(nameOrUuid);
-    const volume = mustFind(catalog, nameOrUuid);
+    const volume = await this.#current(catalog, nameOrUuid);
     const early = volume.state === "deleting" && (volume.purgeAtMs ?? 0) > this.#clock.wallMs();
     if (early && !force)
       throw new AnaxError("volume.wrong-state", {
@@ -290,7 +323,7 @@ export class Volumes {
 
   async sessions(volume: VolumeRecord): Promise<readonly Session[]> {
     if (volume.state === "deleted" || volume.state === "purging") return [];
-    await using control = this.control(volume);
+    await using control = await this.control(volume);
     return await control.sessions();
   }
 
@@ -303,7 +336,7 @@ export class Volumes {
   /** Directories with a quota, by path from the root of the volume. */
   async quotas(nameOrUuid: string): Promise<readonly PathQuota[]> {
     const volume = this.get(nameOrUuid);
-    await using control = this.control(volume);
+    await using control = await this.control(volume);
     const quotas = await control.quotas();
     return await Promise.all(quotas.map(async (quota) => ({ ...quota, path: await control.pathOf(quota.ino) })));
   }
@@ -316,7 +349,7 @@ export class Volumes {
   ): Promise<PathQuota | undefined> {
     const volume = this.get(nameOrUuid);
     const ino = await withVerbs(this.dataDir, volume, (verbs) => inodeOf(verbs, path));
-    await using control = this.control(volume);
+    await using control = await this.control(volume);
     const quota = await control.setQuota(ino, limits);
     if (typeof quota === "number") throw new AnaxError("input.invalid", { path, reason: "not a directory" });
     return quota === undefined ? undefined : { ...quota, path: await control.pathOf(ino) };
@@ -350,10 +383,15 @@ export class Volumes {
   }
 
   /** Throws `volume.unreachable` where the metadata are not there. */
-  control({ uuid, name }: VolumeRecord): VolumeControl {
-    const { meta } = volumePaths(this.dataDir, uuid);
-    if (!existsSync(meta)) throw new AnaxError("volume.unreachable", { volume: name, path: meta, reason: "not there" });
-    return openSqliteControl(meta, this.#clock);
+  control({ uuid }: VolumeRecord): Promise<VolumeControl> {
+    return MetaPlace.of(this.dataDir, uuid).control(this.#clock);
+  }
+
+  async #current(catalog: Catalog, nameOrUuid: string): Promise<VolumeRecord> {
+    const known = mustFind(catalog, nameOrUuid);
+    const current = await fenced(MetaPlace.of(this.dataDir, known.uuid), known, this.#clock);
+    if (current.epoch > known.epoch) catalog.update(known, current);
+    return current;
   }
 
   /** The catalog first, as it decides; then the fence that writers are held to, and the clients. Each of them a repetition completes. */
@@ -365,10 +403,12 @@ export class Volumes {
   }
 
   async #fence(volume: VolumeRecord): Promise<void> {
-    const { meta, event } = volumePaths(this.dataDir, volume.uuid);
-    if (existsSync(meta)) {
-      await using control = this.control(volume);
-      await control.writeFence(volume);
+    const { event } = volumePaths(this.dataDir, volume.uuid);
+    const place = MetaPlace.of(this.dataDir, volume.uuid);
+    if (place.isThere) {
+      await using control = await place.control(this.#clock);
+      const taken = await control.writeFence(volume);
+      if (!taken && place.isShared) throw new AnaxError("volume.changed", { volume: volume.name, epoch: volume.epoch });
     }
     notifyWatchers(event, this.#clock.wallMs());
   }
@@ -379,6 +419,7 @@ export class Volumes {
     if (purging === volume) await this.#fence(volume); // whoever was here before may have been killed in between
     const { dir } = volumePaths(this.dataDir, volume.uuid);
     await this.#content.remove(volume);
+    await MetaPlace.of(this.dataDir, volume.uuid).drop({ proof: true }, this.#clock);
     try {
       await rm(dir, { recursive: true, force: true });
     } catch (error) {
@@ -402,6 +443,8 @@ export class Volumes {
     return Catalog.open(this.dataDir, { create: false });
   }
 }
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** What is the same for all that begin. */
 const begun = (createdAtMs: number): Pick<VolumeRecord, "state" | "epoch" | "createdAtMs" | "deletedAtMs" | "purgeAtMs" | "deletedBy"> => ({

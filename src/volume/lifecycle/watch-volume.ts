@@ -1,10 +1,11 @@
-import { closeSync, existsSync, openSync, watch, type FSWatcher } from "node:fs";
+import { closeSync, openSync, watch, type FSWatcher } from "node:fs";
 import { realClock, type Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf } from "../../base/errors.ts";
 import { createRandom } from "../../base/random.ts";
 import type { ForeignChanges, VolumeControl } from "../meta/control.ts";
-import { openSqliteControl } from "../meta/sqlite/sqlite-control.ts";
 import { Catalog, mustFind } from "./catalog.ts";
+import { MetaPlace } from "./open-meta.ts";
+import { withFence } from "./shared-record.ts";
 import { volumePaths } from "./volume-paths.ts";
 import { VOLUME_NOT_EXIST, type VolumeRecord } from "./volume-record.ts";
 import { HEARTBEAT_MS, type EventSource, type VolumeWatch, type WatchOptions } from "./volume-watch.ts";
@@ -16,15 +17,15 @@ const JITTER = 0.2;
 export async function watchVolume(options: WatchOptions): Promise<VolumeWatch> {
   const clock = options.clock ?? realClock;
   const record = readRecord(options.dataDir, options.volume);
-  if (record.state === "purging")
-    throw new AnaxError("volume.not-exist", { wireCode: VOLUME_NOT_EXIST, volume: record.uuid, epoch: record.epoch });
-  const { meta, event } = volumePaths(options.dataDir, record.uuid);
-  if (!existsSync(meta)) throw new AnaxError("volume.unreachable", { volume: record.name, path: meta, reason: "not there" });
-  const control = openSqliteControl(meta, clock);
+  mustExist(record);
+  const { event } = volumePaths(options.dataDir, record.uuid);
+  const place = MetaPlace.of(options.dataDir, record.uuid);
+  const control = await place.control(clock);
   try {
+    if (place.isShared) mustExist(withFence(record, await control.readFence(), clock));
     const sessionId = await control.beginSession(options.session);
     const { changeSeq } = await control.heartbeat(sessionId, options.session);
-    return new LocalWatch({ options, clock, control, sessionId, record, event, changeSeq });
+    return new LocalWatch({ options, clock, control, isShared: place.isShared, sessionId, record, event, changeSeq });
   } catch (error) {
     await control[Symbol.asyncDispose]();
     throw error;
@@ -35,6 +36,8 @@ interface LocalWatchOptions {
   readonly options: WatchOptions;
   readonly clock: Clock;
   readonly control: VolumeControl;
+  /** Others may change it whom neither the catalog nor a file here tells of. */
+  readonly isShared: boolean;
   readonly sessionId: number;
   readonly record: VolumeRecord;
   readonly event: string;
@@ -46,6 +49,7 @@ class LocalWatch implements VolumeWatch {
   readonly #options: WatchOptions;
   readonly #clock: Clock;
   readonly #control: VolumeControl;
+  readonly #isShared: boolean;
   readonly #random = createRandom();
   readonly #watcher: FSWatcher | undefined;
   #volume: VolumeRecord;
@@ -58,11 +62,12 @@ class LocalWatch implements VolumeWatch {
   /** Something came while a look was under way. */
   #again: EventSource | undefined;
 
-  constructor({ options, clock, control, sessionId, record, event, changeSeq }: LocalWatchOptions) {
+  constructor({ options, clock, control, isShared, sessionId, record, event, changeSeq }: LocalWatchOptions) {
     this.sessionId = sessionId;
     this.#options = options;
     this.#clock = clock;
     this.#control = control;
+    this.#isShared = isShared;
     this.#volume = record;
     this.#changeSeq = changeSeq;
     this.#watcher = watcherOf(event, () => void this.#look("push"));
@@ -115,7 +120,7 @@ class LocalWatch implements VolumeWatch {
     for (let source: EventSource | undefined = first; source !== undefined && !this.#closed && !this.#gone; source = this.#again) {
       this.#again = undefined;
       try {
-        this.#tell(readRecord(this.#options.dataDir, this.#volume.uuid), source);
+        this.#tell(await this.#record(), source);
         if (!this.#gone) await this.#beat(source);
         if (this.#suspect && !this.#gone) {
           this.#suspect = false;
@@ -125,6 +130,11 @@ class LocalWatch implements VolumeWatch {
         this.#failed(errorOf(thrown), source);
       }
     }
+  }
+
+  async #record(): Promise<VolumeRecord> {
+    const record = readRecord(this.#options.dataDir, this.#volume.uuid);
+    return this.#isShared ? withFence(record, await this.#control.readFence(), this.#clock) : record;
   }
 
   async #beat(source: EventSource): Promise<void> {
@@ -176,6 +186,11 @@ class LocalWatch implements VolumeWatch {
       source,
     });
   }
+}
+
+function mustExist({ uuid, state, epoch }: VolumeRecord): void {
+  if (state === "purging" || state === "deleted")
+    throw new AnaxError("volume.not-exist", { wireCode: VOLUME_NOT_EXIST, volume: uuid, epoch });
 }
 
 /** Opens the catalog each time: another one in its place would not be seen through an open file. */

@@ -183,7 +183,7 @@ describe("a volume", () => {
   test("has the same files for a mount and for S3", async () => {
     await put("shared/by-s3", "from s3");
     const volume = place.volumes.get(Bucket);
-    const control = place.volumes.control(volume);
+    const control = await place.volumes.control(volume);
     const sessionId = await control.beginSession({ host: "", pid: process.pid, mountpoint: "test", readOnly: false });
     {
       await using mount = await openVolume({ dataDir: place.volumes.dataDir, volumeUuid: volume.uuid, sessionId });

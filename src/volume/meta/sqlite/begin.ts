@@ -1,4 +1,5 @@
 import type { StatementSync } from "node:sqlite";
+import { pause } from "../pause.ts";
 
 /** SQLite's own waiting looks ever more rarely, up to each 100 ms, and would miss the short times between two groups of a busy writer. */
 const POLL_MS = 1;
@@ -19,9 +20,4 @@ export function beginImmediate(begin: StatementSync, waitMs = WAIT_MS): void {
       pause(POLL_MS);
     }
   }
-}
-
-/** Blocks this thread. */
-export function pause(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

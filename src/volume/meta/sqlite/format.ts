@@ -1,27 +1,9 @@
 import type { Clock } from "../../../base/clock.ts";
+import { FIRST_ID, type NewVolume } from "../new-volume.ts";
 import { ROOT_INO } from "../verbs.ts";
 import { stampOf } from "../rules/engine.ts";
 import { failureOf } from "./failure.ts";
 import { openDatabase } from "./schema.ts";
-
-/** What a new volume begins with. */
-export interface NewVolume {
-  readonly uuid: string;
-  /** Zero: no limit. */
-  readonly capacityBytes: number;
-  /** Zero: no limit. */
-  readonly inodesMax: number;
-  readonly readOnly: boolean;
-  /** Of the root directory. */
-  readonly uid: number;
-  readonly gid: number;
-  readonly permissions: number;
-  /** How long what is deleted can be restored; zero, the default: not at all. */
-  readonly trashMs?: number;
-}
-
-/** Ids of inodes, cookies and blobs start here; what is below is the root, and for numbers that a mount gives itself. */
-const FIRST_ID = 16;
 
 /** Makes the metadata of an empty volume; a second time on the same file it does nothing. Throws like `openSqliteVerbs`. */
 export function formatSqlite(path: string, volume: NewVolume, clock: Clock): void {

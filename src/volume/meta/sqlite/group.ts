@@ -7,7 +7,8 @@ import { AnaxError } from "../../../base/errors.ts";
 import { VOLUME_NOT_EXIST } from "../../lifecycle/volume-record.ts";
 import type { Turn, VolumeRow } from "../rules/tables.ts";
 import type { Outcome } from "../verbs.ts";
-import { beginImmediate, pause } from "./begin.ts";
+import { pause } from "../pause.ts";
+import { beginImmediate } from "./begin.ts";
 import type { Nodes } from "./nodes.ts";
 
 const { EROFS, ENOSPC } = constants.errno;

@@ -15,11 +15,22 @@ export interface KeyValue {
   readonly lease: number;
 }
 
+export interface ResponseHeader {
+  readonly revision: number;
+}
+
 export interface RangeRequest {
   readonly key: Uint8Array;
+  /** Up to this key, without it; empty: only the key itself. */
+  readonly rangeEnd: Uint8Array;
+  /** 0: all. */
+  readonly limit: number;
+  /** As of this revision of everything; 0: as of now. */
+  readonly revision: number;
 }
 
 export interface RangeResponse {
+  readonly header?: ResponseHeader | undefined;
   readonly kvs: readonly KeyValue[];
 }
 
@@ -31,25 +42,38 @@ export interface PutRequest {
 export interface PutResponse {
 }
 
+export interface DeleteRangeRequest {
+  readonly key: Uint8Array;
+  readonly rangeEnd: Uint8Array;
+}
+
+export interface DeleteRangeResponse {
+}
+
 export interface RequestOp {
-  readonly request?: { readonly $case: "requestRange"; readonly value: RangeRequest } | {
-    readonly $case: "requestPut";
-    readonly value: PutRequest;
-  } | undefined;
+  readonly request?:
+    | { readonly $case: "requestRange"; readonly value: RangeRequest }
+    | { readonly $case: "requestPut"; readonly value: PutRequest }
+    | { readonly $case: "requestDeleteRange"; readonly value: DeleteRangeRequest }
+    | undefined;
 }
 
 export interface ResponseOp {
-  readonly response?: { readonly $case: "responseRange"; readonly value: RangeResponse } | {
-    readonly $case: "responsePut";
-    readonly value: PutResponse;
-  } | undefined;
+  readonly response?:
+    | { readonly $case: "responseRange"; readonly value: RangeResponse }
+    | { readonly $case: "responsePut"; readonly value: PutResponse }
+    | { readonly $case: "responseDeleteRange"; readonly value: DeleteRangeResponse }
+    | undefined;
 }
 
 export interface Compare {
   readonly result: Compare_CompareResult;
   readonly target: Compare_CompareTarget;
   readonly key: Uint8Array;
-  readonly targetUnion?: { readonly $case: "version"; readonly value: number } | undefined;
+  readonly targetUnion?: { readonly $case: "version"; readonly value: number } | {
+    readonly $case: "value";
+    readonly value: Uint8Array;
+  } | undefined;
 }
 
 export const Compare_CompareResult = { EQUAL: 0 } as const;
@@ -60,12 +84,13 @@ export namespace Compare_CompareResult {
   export type EQUAL = typeof Compare_CompareResult.EQUAL;
 }
 
-export const Compare_CompareTarget = { VERSION: 0 } as const;
+export const Compare_CompareTarget = { VERSION: 0, VALUE: 3 } as const;
 
 export type Compare_CompareTarget = typeof Compare_CompareTarget[keyof typeof Compare_CompareTarget];
 
 export namespace Compare_CompareTarget {
   export type VERSION = typeof Compare_CompareTarget.VERSION;
+  export type VALUE = typeof Compare_CompareTarget.VALUE;
 }
 
 export interface TxnRequest {
@@ -75,6 +100,7 @@ export interface TxnRequest {
 }
 
 export interface TxnResponse {
+  readonly header?: ResponseHeader | undefined;
   readonly succeeded: boolean;
   readonly responses: readonly ResponseOp[];
 }
@@ -194,14 +220,78 @@ export const KeyValue: MessageFns<KeyValue> = {
   },
 };
 
+function createBaseResponseHeader(): ResponseHeader {
+  return { revision: 0 };
+}
+
+export const ResponseHeader: MessageFns<ResponseHeader> = {
+  encode(message: ResponseHeader, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== 0) {
+      writer.uint32(24).int64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResponseHeader {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResponseHeader() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.revision = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ResponseHeader>): ResponseHeader {
+    return ResponseHeader.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResponseHeader>): ResponseHeader {
+    const message = createBaseResponseHeader() as any;
+    message.revision = object.revision ?? 0;
+    return message;
+  },
+};
+
 function createBaseRangeRequest(): RangeRequest {
-  return { key: new Uint8Array(0) };
+  return { key: new Uint8Array(0), rangeEnd: new Uint8Array(0), limit: 0, revision: 0 };
 }
 
 export const RangeRequest: MessageFns<RangeRequest> = {
   encode(message: RangeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.key.length !== 0) {
       writer.uint32(10).bytes(message.key);
+    }
+    if (message.rangeEnd.length !== 0) {
+      writer.uint32(18).bytes(message.rangeEnd);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(24).int64(message.limit);
+    }
+    if (message.revision !== 0) {
+      writer.uint32(32).int64(message.revision);
     }
     return writer;
   },
@@ -227,6 +317,30 @@ export const RangeRequest: MessageFns<RangeRequest> = {
             message.key = reader.bytes();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.rangeEnd = reader.bytes();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.limit = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.revision = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -245,16 +359,22 @@ export const RangeRequest: MessageFns<RangeRequest> = {
   fromPartial(object: DeepPartial<RangeRequest>): RangeRequest {
     const message = createBaseRangeRequest() as any;
     message.key = object.key ?? new Uint8Array(0);
+    message.rangeEnd = object.rangeEnd ?? new Uint8Array(0);
+    message.limit = object.limit ?? 0;
+    message.revision = object.revision ?? 0;
     return message;
   },
 };
 
 function createBaseRangeResponse(): RangeResponse {
-  return { kvs: [] };
+  return { header: undefined, kvs: [] };
 }
 
 export const RangeResponse: MessageFns<RangeResponse> = {
   encode(message: RangeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
     for (const v of message.kvs) {
       KeyValue.encode(v!, writer.uint32(18).fork()).join();
     }
@@ -274,6 +394,14 @@ export const RangeResponse: MessageFns<RangeResponse> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = ResponseHeader.decode(reader, reader.uint32());
+            continue;
+          }
           case 2: {
             if (tag !== 18) {
               break;
@@ -299,6 +427,9 @@ export const RangeResponse: MessageFns<RangeResponse> = {
   },
   fromPartial(object: DeepPartial<RangeResponse>): RangeResponse {
     const message = createBaseRangeResponse() as any;
+    message.header = (object.header !== undefined && object.header !== null)
+      ? ResponseHeader.fromPartial(object.header)
+      : undefined;
     message.kvs = object.kvs?.map((e) => KeyValue.fromPartial(e)) || [];
     return message;
   },
@@ -414,6 +545,116 @@ export const PutResponse: MessageFns<PutResponse> = {
   },
 };
 
+function createBaseDeleteRangeRequest(): DeleteRangeRequest {
+  return { key: new Uint8Array(0), rangeEnd: new Uint8Array(0) };
+}
+
+export const DeleteRangeRequest: MessageFns<DeleteRangeRequest> = {
+  encode(message: DeleteRangeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key.length !== 0) {
+      writer.uint32(10).bytes(message.key);
+    }
+    if (message.rangeEnd.length !== 0) {
+      writer.uint32(18).bytes(message.rangeEnd);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteRangeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteRangeRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.rangeEnd = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DeleteRangeRequest>): DeleteRangeRequest {
+    return DeleteRangeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeleteRangeRequest>): DeleteRangeRequest {
+    const message = createBaseDeleteRangeRequest() as any;
+    message.key = object.key ?? new Uint8Array(0);
+    message.rangeEnd = object.rangeEnd ?? new Uint8Array(0);
+    return message;
+  },
+};
+
+function createBaseDeleteRangeResponse(): DeleteRangeResponse {
+  return {};
+}
+
+export const DeleteRangeResponse: MessageFns<DeleteRangeResponse> = {
+  encode(_: DeleteRangeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteRangeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteRangeResponse() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DeleteRangeResponse>): DeleteRangeResponse {
+    return DeleteRangeResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<DeleteRangeResponse>): DeleteRangeResponse {
+    const message = createBaseDeleteRangeResponse() as any;
+    return message;
+  },
+};
+
 function createBaseRequestOp(): RequestOp {
   return { request: undefined };
 }
@@ -426,6 +667,9 @@ export const RequestOp: MessageFns<RequestOp> = {
         break;
       case "requestPut":
         PutRequest.encode(message.request.value, writer.uint32(18).fork()).join();
+        break;
+      case "requestDeleteRange":
+        DeleteRangeRequest.encode(message.request.value, writer.uint32(26).fork()).join();
         break;
     }
     return writer;
@@ -460,6 +704,17 @@ export const RequestOp: MessageFns<RequestOp> = {
             message.request = { $case: "requestPut", value: PutRequest.decode(reader, reader.uint32()) };
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.request = {
+              $case: "requestDeleteRange",
+              value: DeleteRangeRequest.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -490,6 +745,15 @@ export const RequestOp: MessageFns<RequestOp> = {
         }
         break;
       }
+      case "requestDeleteRange": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = {
+            $case: "requestDeleteRange",
+            value: DeleteRangeRequest.fromPartial(object.request.value),
+          };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -507,6 +771,9 @@ export const ResponseOp: MessageFns<ResponseOp> = {
         break;
       case "responsePut":
         PutResponse.encode(message.response.value, writer.uint32(18).fork()).join();
+        break;
+      case "responseDeleteRange":
+        DeleteRangeResponse.encode(message.response.value, writer.uint32(26).fork()).join();
         break;
     }
     return writer;
@@ -541,6 +808,17 @@ export const ResponseOp: MessageFns<ResponseOp> = {
             message.response = { $case: "responsePut", value: PutResponse.decode(reader, reader.uint32()) };
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.response = {
+              $case: "responseDeleteRange",
+              value: DeleteRangeResponse.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -571,6 +849,15 @@ export const ResponseOp: MessageFns<ResponseOp> = {
         }
         break;
       }
+      case "responseDeleteRange": {
+        if (object.response?.value !== undefined && object.response?.value !== null) {
+          message.response = {
+            $case: "responseDeleteRange",
+            value: DeleteRangeResponse.fromPartial(object.response.value),
+          };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -594,6 +881,9 @@ export const Compare: MessageFns<Compare> = {
     switch (message.targetUnion?.$case) {
       case "version":
         writer.uint32(32).int64(message.targetUnion.value);
+        break;
+      case "value":
+        writer.uint32(58).bytes(message.targetUnion.value);
         break;
     }
     return writer;
@@ -644,6 +934,14 @@ export const Compare: MessageFns<Compare> = {
             message.targetUnion = { $case: "version", value: longToNumber(reader.int64()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.targetUnion = { $case: "value", value: reader.bytes() };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -668,6 +966,12 @@ export const Compare: MessageFns<Compare> = {
       case "version": {
         if (object.targetUnion?.value !== undefined && object.targetUnion?.value !== null) {
           message.targetUnion = { $case: "version", value: object.targetUnion.value };
+        }
+        break;
+      }
+      case "value": {
+        if (object.targetUnion?.value !== undefined && object.targetUnion?.value !== null) {
+          message.targetUnion = { $case: "value", value: object.targetUnion.value };
         }
         break;
       }
@@ -756,11 +1060,14 @@ export const TxnRequest: MessageFns<TxnRequest> = {
 };
 
 function createBaseTxnResponse(): TxnResponse {
-  return { succeeded: false, responses: [] };
+  return { header: undefined, succeeded: false, responses: [] };
 }
 
 export const TxnResponse: MessageFns<TxnResponse> = {
   encode(message: TxnResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
     if (message.succeeded !== false) {
       writer.uint32(16).bool(message.succeeded);
     }
@@ -783,6 +1090,14 @@ export const TxnResponse: MessageFns<TxnResponse> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = ResponseHeader.decode(reader, reader.uint32());
+            continue;
+          }
           case 2: {
             if (tag !== 16) {
               break;
@@ -816,6 +1131,9 @@ export const TxnResponse: MessageFns<TxnResponse> = {
   },
   fromPartial(object: DeepPartial<TxnResponse>): TxnResponse {
     const message = createBaseTxnResponse() as any;
+    message.header = (object.header !== undefined && object.header !== null)
+      ? ResponseHeader.fromPartial(object.header)
+      : undefined;
     message.succeeded = object.succeeded ?? false;
     message.responses = object.responses?.map((e) => ResponseOp.fromPartial(e)) || [];
     return message;
@@ -843,12 +1161,22 @@ export const KVService = {
     responseSerialize: (value: TxnResponse): Buffer => Buffer.from(TxnResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): TxnResponse => TxnResponse.decode(value),
   },
+  deleteRange: {
+    path: "/etcdserverpb.KV/DeleteRange" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteRangeRequest): Buffer => Buffer.from(DeleteRangeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteRangeRequest => DeleteRangeRequest.decode(value),
+    responseSerialize: (value: DeleteRangeResponse): Buffer => Buffer.from(DeleteRangeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteRangeResponse => DeleteRangeResponse.decode(value),
+  },
 } as const;
 
 export interface KVServer extends UntypedServiceImplementation {
   /** Linearisable unless it asks for something else. */
   range: handleUnaryCall<RangeRequest, RangeResponse>;
   txn: handleUnaryCall<TxnRequest, TxnResponse>;
+  deleteRange: handleUnaryCall<DeleteRangeRequest, DeleteRangeResponse>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;

@@ -1,0 +1,65 @@
+import type { Clock } from "../../../base/clock.ts";
+import { Changes } from "../rules/changes.ts";
+import type { Engine } from "../rules/engine.ts";
+import { Quotas } from "../rules/quotas.ts";
+import { verbsOn, type EngineVerbs } from "../rules/verbs-on.ts";
+import { markerGroup } from "./keys.ts";
+import { recordTables } from "./record-tables.ts";
+import { fenceOf, RecordTurn } from "./record-turn.ts";
+import { runHere, transactionOf, type SyncRecordStore } from "./transaction.ts";
+import { View } from "./view.ts";
+
+/** What was looked at so lately is not asked for again by verbs that change nothing, unless they have settled since: as with other engines. */
+const TURN_MS = 10;
+
+export interface RecordVerbsOptions {
+  readonly store: SyncRecordStore & AsyncDisposable;
+  readonly sessionId: number;
+  readonly clock: Clock;
+  /** Something was committed that other sessions have to hear of. */
+  readonly onChanges?: () => void;
+}
+
+/**
+ * The verbs over an engine elsewhere. Each one is a transaction of its own, and done when it answers; it blocks the thread meanwhile, at most as long as the
+ * store waits.
+ */
+export function openRecordVerbs({ store, sessionId, clock, onChanges = () => undefined }: RecordVerbsOptions): EngineVerbs {
+  const view = new View();
+  let settledMs = 0;
+  const tables = recordTables(view, { id: sessionId, wallMs: () => clock.wallMs() });
+  const turn = new RecordTurn(view, sessionId, () => (settledMs = clock.nowMs()));
+  const usage = new Quotas(tables, turn);
+  const changes = new Changes();
+  const engine: Engine = { ...tables, sessionId, clock, group: turn, usage, changes, opens: new Map() };
+
+  const inTransaction = <T>(work: () => T): T => {
+    let told = false;
+    const steps = transactionOf({
+      view,
+      clock,
+      trustedMs: Math.max(settledMs, clock.nowMs() - TURN_MS),
+      begin() {
+        turn.begin();
+        usage.forget();
+        changes.forget();
+      },
+      work,
+      finish() {
+        usage.write();
+        const set = changes.set();
+        turn.finish(set);
+        told = set !== undefined;
+      },
+      marker: markerGroup(sessionId),
+    });
+    const result = runHere(steps, store);
+    turn.committed();
+    if (told) onChanges();
+    return result;
+  };
+
+  const volumeUuid = inTransaction(() => fenceOf(view).uuid);
+  const verbs = verbsOn(engine, volumeUuid, (verb) => (a, b, c, d, e) => inTransaction(() => verb(a, b, c, d, e)));
+  return { ...verbs, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() };
+}

@@ -1,0 +1,195 @@
+import { createClient, ErrorReply, RESP_TYPES } from "@redis/client";
+import { AnaxError } from "../../../base/errors.ts";
+import { bytesOf, textOf } from "./keys.ts";
+import { failureOn, type StoreOptions } from "./open-store.ts";
+import type { CommitRequest, Fetched, FetchRequest, Pair, RecordStore, StoredRecord } from "./record-store.ts";
+import { scanGroups } from "./scan-groups.ts";
+
+// A group is a hash, whose empty field is the version, and a sorted set of its keys; there is a set of all groups. One hash tag: in a cluster they are all in one slot.
+
+const TAKE = `
+local prefix, at = KEYS[1], 0
+local function take() at = at + 1; return ARGV[at] end
+local function hash(group) return prefix .. ':g:' .. group end
+local function order(group) return prefix .. ':o:' .. group end
+`;
+
+const FETCH = `${TAKE}
+local answer = {}
+for i = 1, tonumber(take()) do answer[#answer + 1] = redis.call('HGET', hash(take()), '') or '' end
+for i = 1, tonumber(take()) do
+  local group, key, to, count = take(), take(), take(), take()
+  local found = {}
+  if to == '' then
+    local value = redis.call('HGET', hash(group), key)
+    if value then found = {key, value} end
+  else
+    for _, name in ipairs(redis.call('ZRANGEBYLEX', order(group), '[' .. key, '(' .. to, 'LIMIT', 0, count)) do
+      found[#found + 1] = name
+      found[#found + 1] = redis.call('HGET', hash(group), name) or ''
+    end
+  end
+  answer[#answer + 1] = found
+end
+return answer`;
+
+const COMMIT = `${TAKE}
+local stamp = take()
+for i = 1, tonumber(take()) do
+  local group, version = take(), take()
+  if (redis.call('HGET', hash(group), '') or '') ~= version then return 0 end
+end
+for i = 1, tonumber(take()) do
+  local group = take()
+  redis.call('DEL', hash(group), order(group))
+  redis.call('SREM', prefix .. ':groups', group)
+end
+for i = 1, tonumber(take()) do
+  local group, key = take(), take()
+  redis.call('HDEL', hash(group), key)
+  redis.call('ZREM', order(group), key)
+end
+for i = 1, tonumber(take()) do
+  local group, key, value = take(), take(), take()
+  redis.call('HSET', hash(group), key, value)
+  redis.call('ZADD', order(group), 0, key)
+  redis.call('SADD', prefix .. ':groups', group)
+end
+for i = 1, tonumber(take()) do
+  local group = take()
+  redis.call('HSET', hash(group), '', stamp)
+  redis.call('SADD', prefix .. ':groups', group)
+end
+return 1`;
+
+const DROP = `${TAKE}
+for i = 1, tonumber(take()) do
+  local group = take()
+  redis.call('DEL', hash(group), order(group))
+  redis.call('SREM', prefix .. ':groups', group)
+end
+return 1`;
+
+const DROP_GROUPS = 500;
+
+type Connection = Awaited<ReturnType<typeof connectionTo>>;
+
+/** Records of one volume on any server that speaks Redis' protocol and runs scripts; one connection, that is made anew when it has broken. */
+export class RedisStore implements RecordStore {
+  readonly address: string;
+  readonly #url: string;
+  readonly #prefix: string;
+  readonly #timeoutMs: number;
+  readonly #lossyAllowed: boolean;
+  readonly #clock: StoreOptions["clock"];
+  #connection: Promise<Connection> | undefined;
+
+  constructor(url: string, volume: string, { timeoutMs, clock, address }: StoreOptions) {
+    const parsed = new URL(url);
+    this.#lossyAllowed = parsed.searchParams.get("lossy") === "allowed";
+    parsed.search = "";
+    this.#url = parsed.href;
+    this.#prefix = `anax:volume:{${volume}}`;
+    this.#timeoutMs = timeoutMs;
+    this.#clock = clock;
+    this.address = address;
+  }
+
+  async fetch({ wants, groups }: FetchRequest): Promise<Fetched> {
+    const words = wants.flatMap(({ group, key, to = "", countMax = 0 }) => [group, key, to, String(countMax)]);
+    const answer = (await this.#run(FETCH, [String(groups.length), ...groups, String(wants.length), ...words])) as (Buffer | Buffer[])[];
+    return {
+      versions: answer.slice(0, groups.length).map((version) => textOf(version as Buffer)), // what the script returns
+      found: answer.slice(groups.length).map((found) => pairsOf(found as Buffer[])),
+    };
+  }
+
+  async commit({ checks, stamp, touched, gone, puts, removes }: CommitRequest): Promise<boolean> {
+    const left = touched.filter((group) => !gone.includes(group));
+    const lists = [checks, gone, removes, puts, left].flatMap((list) => [String(list.length), ...list.flat()]);
+    return Number(await this.#run(COMMIT, [stamp, ...lists])) === 1;
+  }
+
+  scan(): AsyncIterable<StoredRecord> {
+    return scanGroups(this, () => this.#groups());
+  }
+
+  async drop(keep: readonly string[]): Promise<void> {
+    const groups = (await this.#groups()).filter((group) => !keep.includes(group));
+    for (let at = 0; at < groups.length; at += DROP_GROUPS) {
+      const some = groups.slice(at, at + DROP_GROUPS);
+      await this.#run(DROP, [String(some.length), ...some]);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#leave();
+  }
+
+  async #groups(): Promise<readonly string[]> {
+    const found = await this.#call((connection) => connection.sMembers(`${this.#prefix}:groups`));
+    return found.map(textOf);
+  }
+
+  #run(script: string, words: readonly string[]): Promise<unknown> {
+    const args = words.map(bytesOf);
+    return this.#call((connection) => connection.eval(script, { keys: [this.#prefix], arguments: args }));
+  }
+
+  /** A late answer must not be taken for another's: who has waited in vain takes another connection. */
+  async #call<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+    using deadline = this.#clock.deadline(this.#timeoutMs);
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    late.catch(() => undefined);
+    deadline.signal.addEventListener("abort", () => reject(new Error(`no answer within ${this.#timeoutMs} ms`)), { once: true });
+    try {
+      this.#connection ??= this.#open();
+      return await Promise.race([this.#connection.then(work), late]);
+    } catch (error) {
+      if (!(error instanceof ErrorReply)) await this.#leave();
+      throw failureOn(this.address, error);
+    }
+  }
+
+  async #open(): Promise<Connection> {
+    const connection = await connectionTo(this.#url, this.#timeoutMs);
+    if (!this.#lossyAllowed) await assertDurable(connection, this.address);
+    return connection;
+  }
+
+  async #leave(): Promise<void> {
+    const left = this.#connection;
+    this.#connection = undefined;
+    const connection = await Promise.race([left?.catch(() => undefined), Promise.resolve(undefined)]);
+    if (connection !== undefined) connection.destroy();
+    else void left?.then((late) => late.destroy()).catch(() => undefined);
+  }
+}
+
+async function connectionTo(url: string, timeoutMs: number) {
+  const client = createClient({ url, disableOfflineQueue: true, socket: { connectTimeout: timeoutMs, reconnectStrategy: false } });
+  client.on("error", () => undefined); // the call that is under way hears of it
+  await client.connect();
+  return client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });
+}
+
+/** What `fsync` has confirmed must not be forgotten. */
+async function assertDurable(connection: Connection, address: string): Promise<void> {
+  const said = await connection.sendCommand<unknown>(["CONFIG", "GET", "append*"]).catch((error: unknown) => {
+    if (error instanceof ErrorReply) return [];
+    throw error;
+  });
+  const words = (Array.isArray(said) ? said : Object.entries(said as object).flat()).map(String);
+  const valueOf = (name: string): string | undefined => words[words.indexOf(name) + 1];
+  if (valueOf("appendonly") === "yes" && valueOf("appendfsync") === "always") return;
+  throw new AnaxError("config.invalid", {
+    meta: address,
+    expected: "a server with appendonly yes and appendfsync always, or ?lossy=allowed",
+  });
+}
+
+function pairsOf(flat: readonly Buffer[]): readonly Pair[] {
+  const pairs: Pair[] = [];
+  for (let at = 0; at + 1 < flat.length; at += 2) pairs.push([textOf(flat[at]!), textOf(flat[at + 1]!)]); // both are there
+  return pairs;
+}
