@@ -110,8 +110,9 @@ export class Rebalancer implements AsyncDisposable {
     const waits = (reason: string): Outcome => ({ active, state: `waits: ${reason}` });
     const gone = node.map.ranges.find(({ owner }) => node.failed.has(owner));
     if (gone !== undefined) return waits(`node ${gone.owner} has slots and no lease`);
+    const limits = limitsOf(node.store.parameters);
     const takers = this.#takers;
-    const reports = await this.#reports(takers);
+    const reports = await this.#reports(takers, limits.by === "bytes");
     if (typeof reports === "string") return waits(reports);
     const classic = [...reports].find(([, report]) => report.classic);
     if (classic !== undefined) return waits(`slots of node ${classic[0]} are on their way by CLUSTER SETSLOT`);
@@ -119,18 +120,20 @@ export class Rebalancer implements AsyncDisposable {
     const weights = await readWeights(node.register, node.self.cluster);
     const moving = movesOf(reports);
     const [resting, closed] = [this.#failures.after(moving, this.#nowMs), closedBy(reports)];
-    const plan = planMoves(
-      {
-        owners: Array.from({ length: SLOT_COUNT }, (_, slot) => node.ownerOf(slot)),
-        bytes: bytesOf(reports),
-        weights: new Map(takers.map(({ id, shard }) => [id, weights[shard] ?? WEIGHT_DEFAULT])),
-        moving,
-        resting,
-        closed,
-      },
-      limitsOf(node.store.parameters),
-      active,
-    );
+    const placement = {
+      owners: Array.from({ length: SLOT_COUNT }, (_, slot) => node.ownerOf(slot)),
+      bytes: bytesOf(reports),
+      weights: new Map(takers.map(({ id, shard }) => [id, weights[shard] ?? WEIGHT_DEFAULT])),
+      moving,
+      resting,
+      closed,
+    };
+    let plan = planMoves(placement, limits, active);
+    if (plan.moves.length > 0 && limits.by === "slots") {
+      const loads = await this.#reports(takers, true); // only what a move is made of needs them
+      if (typeof loads === "string") return waits(loads);
+      plan = planMoves({ ...placement, bytes: bytesOf(loads) }, limits, active);
+    }
     for (const move of plan.moves) await this.#begin(move);
     const count = moving.length + plan.moves.length;
     if (count > 0) return { active: true, state: `moves under way: ${count}` };
@@ -142,7 +145,7 @@ export class Rebalancer implements AsyncDisposable {
   }
 
   /** Of each of them; or why there are none. */
-  async #reports(members: readonly Member[]): Promise<ReadonlyMap<string, Report> | string> {
+  async #reports(members: readonly Member[], withLoads: boolean): Promise<ReadonlyMap<string, Report> | string> {
     const { node } = this.#cluster;
     const reports = new Map<string, Report>();
     let problem = "";
@@ -151,8 +154,8 @@ export class Rebalancer implements AsyncDisposable {
         reports.set(
           member.id,
           member.id === node.id
-            ? reportOf(node, this.#migrations)
-            : parseReport(String(await this.#call(member, ["CLUSTER", "REBALANCE", "REPORT"]))),
+            ? reportOf(node, this.#migrations, withLoads)
+            : parseReport(String(await this.#call(member, ["CLUSTER", "REBALANCE", "REPORT", ...(withLoads ? [] : ["MOVES"])]))),
         );
       } catch (error) {
         if (!(error instanceof AnaxError)) throw error;

@@ -61,8 +61,9 @@ const rebalance = orders("cluster")("rebalance", -2, "How slots are spread by th
   if (request.count === 2) return show(client, cluster);
   const what = request.word(2);
   if (what === "weight") return setWeight(client, request, cluster);
-  if (what !== "report" || request.count > 3) throw syntaxError();
-  client.reply.bulk(JSON.stringify(reportOf(cluster.node, migrationsOf(client))));
+  const withLoads = request.count === 3;
+  if (what !== "report" || (!withLoads && (request.count > 4 || request.word(3) !== "moves"))) throw syntaxError();
+  client.reply.bulk(JSON.stringify(reportOf(cluster.node, migrationsOf(client), withLoads)));
 });
 
 export const REBALANCE: readonly Command[] = [rebalance];
@@ -70,8 +71,8 @@ export const REBALANCE: readonly Command[] = [rebalance];
 export const REBALANCE_HELP: readonly string[] = [
   "REBALANCE",
   "    Tell which node spreads the slots, how that goes, and the weights of nodes.",
-  "REBALANCE REPORT",
-  "    Tell keys and bytes of this node's slots, and what moves from here, in JSON.",
+  "REBALANCE REPORT [MOVES]",
+  "    Tell keys and bytes of this node's slots, unless only moves are asked for, and what moves from here, in JSON.",
   "REBALANCE WEIGHT <node-id> <weight> [<node-id> <weight> ...]",
   "    Set what part of the slots nodes are to have; 0: none.",
 ];
