@@ -69,6 +69,10 @@ export function piecesOf(map: SlotMap, ranges: readonly SlotRange[]): readonly O
 export const stillOpen = (pieces: readonly OwnedRange[], expected: readonly ExpectedRange[]): boolean =>
   pieces.every((piece) => expected.every((range) => !overlaps(piece, range) || piece.epoch === range.epoch));
 
+/** Of a map that is later than the one with these epochs: they only grow. */
+export const isLater = (pieces: readonly OwnedRange[], expected: readonly ExpectedRange[]): boolean =>
+  pieces.some((piece) => expected.some((range) => overlaps(piece, range) && piece.epoch > range.epoch));
+
 export const overlaps = (a: SlotRange, b: SlotRange): boolean => a.start <= b.end && b.start <= a.end;
 
 export const ownerOf = (map: SlotMap, slot: number): string => piecesOf(map, [{ start: slot, end: slot }])[0]!.owner; // a slot is one piece

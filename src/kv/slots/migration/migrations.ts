@@ -235,7 +235,8 @@ export class Migrations implements AsyncDisposable {
 
   /** A clock that ticks only while there is something to wait for. */
   #wind(): void {
-    if (this.#timer !== undefined || this.#closed || !(this.#isActive || this.#targets.files.size > 0)) return;
+    const { files, hasTrash } = this.#targets;
+    if (this.#timer !== undefined || this.#closed || !(this.#isActive || hasTrash || files.size > 0)) return;
     this.#timer = this.#store.clock.timer(this.#isActive ? TICK_MS : TIDY_MS, () => {
       this.#timer = undefined;
       this.#sources.tick();
@@ -250,6 +251,7 @@ export class Migrations implements AsyncDisposable {
     const nowMs = this.#store.clock.nowMs();
     if (nowMs - this.#tidiedMs < TIDY_MS) return;
     this.#tidiedMs = nowMs;
+    this.#targets.tidy();
     const { parameters, promotions } = this.#store;
     const isKept = parameters.appendonly || parameters.save !== "";
     const { files } = this.#targets;

@@ -130,6 +130,12 @@ export class Records implements AsyncDisposable {
     return [...this.#latest.values()];
   }
 
+  /** By what is on disk, a job's staged slots may be the node's own: their file is needed. */
+  confirms(job: string): boolean {
+    const stored = this.#latest.get(`target/${job}`);
+    return stored?.role === "target" && stored.record.phase === "confirmed";
+  }
+
   /** Replaces a record by what `make` gives, once what was begun before for the same job has ended. Throws `disk.full`, `disk.io`, `limit.exceeded`; what was there stays then. */
   put(job: string, make: () => Promise<StoredRecord>): Promise<void> {
     const last = this.#writes.get(job);

@@ -1,4 +1,4 @@
-import { stillOpen, type ExpectedRange, type OwnedRange } from "../slot-map.ts";
+import { isLater, stillOpen, type ExpectedRange, type OwnedRange } from "../slot-map.ts";
 import {
   claimOf,
   moveName,
@@ -133,7 +133,7 @@ export function stepSource(job: SourceJob, event: SourceEvent, nowMs: number, li
       return tick(job, nowMs, limits);
     case "ownership":
       if (state.kind === "preparing" && event.call === state.call) return recordAttempt(job, event.pieces, nowMs, limits);
-      return state.kind === "deciding" ? decided(job, state, event.pieces, nowMs, limits) : same(job);
+      return state.kind === "deciding" ? decided(job, state, event, nowMs, limits) : same(job);
     case "registerFailed":
       if (state.kind === "preparing" && event.call === state.call) return endAttempt(job, event.reason, nowMs, limits);
       return state.kind === "deciding" ? same({ ...job, lastError: event.reason }) : same(job); // asked again at the deadline
@@ -343,9 +343,15 @@ function decide(job: SourceJob, decision: Decision, nowMs: number, limits: Migra
   };
 }
 
-/** Whatever call it answers: what the register has said once, it does not take back. */
-function decided(job: SourceJob, state: Deciding, pieces: readonly OwnedRange[], nowMs: number, limits: MigrationLimits): SourceStep {
-  if (stillOpen(pieces, state.expected)) return same(job);
+/** What the register has said once, it does not take back, whatever call it answers; but the answer to an older one may be from before this attempt. */
+function decided(
+  job: SourceJob,
+  state: Deciding,
+  { call, pieces }: CommonEvent & { kind: "ownership" },
+  nowMs: number,
+  limits: MigrationLimits,
+): SourceStep {
+  if (stillOpen(pieces, state.expected) || (call !== state.call && !isLater(pieces, state.expected))) return same(job);
   const { move } = job;
   const paused = { ...job, pausedMs: job.pausedMs + nowMs - state.fencedMs };
   const look = state.of === job.attempt ? [send(job, { kind: "look" })] : [];

@@ -70,6 +70,14 @@ test("after the claim the fence stays, whatever the clock says and the peer does
   assert.ok(kept.effects.some((effect) => effect.do === "unfence"));
 });
 
+test("what the register had before an attempt began, and says late, decides nothing", () => {
+  const { job } = sourceAfter(TO_CLAIM);
+  const late = { kind: "ownership", call: 0, pieces: [{ ...MINE[0]!, epoch: 3 }] } as const;
+  assert.equal(stepSource(job, late, 10, LIMITS).next.state.kind, "deciding");
+  const target = restoreTarget({ move: MOVE, attempt: 1, phase: "confirmed", expected: EXPECTED }, 0, LIMITS).next;
+  assert.equal(stepTarget(target, late, 10, LIMITS).next.state.kind, "confirmed");
+});
+
 test("the pause ends in time when the target does not confirm, and a late confirm of that fence is passed over", () => {
   const { job } = sourceAfter([...TO_FENCE, { kind: "persisted", record: 3 }]);
   const late = stepSource(job, { kind: "tick" }, 10 + LIMITS.pauseMs, LIMITS);

@@ -241,12 +241,33 @@ export class TargetSide {
       return { role: "target", record: value, wallMs: clock.wallMs(), stagedBytes: staged?.bytes ?? 0, promotion: staged?.promotion ?? 0 };
     };
     const told = (event: CommonEvent): void => {
-      // No record names them any more.
-      if (event.kind === "persisted")
+      if (event.kind === "persisted" || !this.#parts.records.confirms(job))
         for (const file of trash) file.remove().catch((error: unknown) => this.#parts.log.warn("slots.file-stays", { error }));
+      else this.#trash.set(job, [...trash, ...(this.#trash.get(job) ?? [])]); // a record names one of them
       answer(event);
     };
     persist(this.#parts, { job, record }, make, told);
+  }
+
+  /** Files wait for a record that does not name them. */
+  get hasTrash(): boolean {
+    return this.#trash.size > 0;
+  }
+
+  /** From time to time: what a disk has refused that a job's end should have told it. */
+  tidy(): void {
+    for (const job of this.#trash.keys()) {
+      const one = this.jobs.get(job);
+      if (one === undefined || isOpen(one)) continue; // its next record does it
+      const { move, attempt, expected, numbers } = one;
+      const value = { move, attempt, expected, phase: one.state.kind === "finished" ? "finished" : "dropped" } as const;
+      this.#persist(
+        job,
+        { record: numbers, value },
+        () => Promise.resolve(undefined),
+        () => {},
+      );
+    }
   }
 
   #open({ move }: TargetJob, attempt: number): void {

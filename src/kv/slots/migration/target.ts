@@ -1,4 +1,4 @@
-import { stillOpen, type ExpectedRange, type OwnedRange } from "../slot-map.ts";
+import { isLater, stillOpen, type ExpectedRange, type OwnedRange } from "../slot-map.ts";
 import {
   claimOf,
   moveName,
@@ -122,7 +122,7 @@ export function stepTarget(job: TargetJob, event: CommonEvent, nowMs: number, li
     case "persisted":
       return persisted(job, event.record, nowMs, limits);
     case "ownership":
-      return state.kind === "confirmed" || state.kind === "refusing" ? learned(job, event.pieces, nowMs, limits) : same(job);
+      return state.kind === "confirmed" || state.kind === "refusing" ? learned(job, state, event, nowMs, limits) : same(job);
     case "registerFailed":
       return state.kind === "confirmed" || state.kind === "refusing" ? same({ ...job, lastError: event.reason }) : same(job);
   }
@@ -252,9 +252,15 @@ function refuse(job: TargetJob, nowMs: number, limits: MigrationLimits): TargetS
   };
 }
 
-/** What the register has said once, it does not take back, whichever question it answers. */
-function learned(job: TargetJob, pieces: readonly OwnedRange[], nowMs: number, limits: MigrationLimits): TargetStep {
-  if (stillOpen(pieces, job.expected)) return same(job);
+/** What the register has said once, it does not take back, whichever question it answers; but the answer to an older one may be from before this attempt. */
+function learned(
+  job: TargetJob,
+  state: TargetState & { kind: "confirmed" | "refusing" },
+  { call, pieces }: CommonEvent & { kind: "ownership" },
+  nowMs: number,
+  limits: MigrationLimits,
+): TargetStep {
+  if (stillOpen(pieces, job.expected) || (call !== state.call && !isLater(pieces, job.expected))) return same(job);
   const { move, attempt } = job;
   const ours = pieces.every(({ owner, by }) => owner === move.to && by === moveName(move, attempt));
   return ours ? promote(job, nowMs, limits) : drop(job, "the register decided otherwise");
