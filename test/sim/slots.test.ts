@@ -6,7 +6,7 @@ import { MUTANTS } from "./slots/scenario.ts";
 // `npm run test:slots-sim -- --seeds 100000` does the same at length.
 const SEEDS = Number(process.env["ANAX_SIM_SLOT_SEEDS"] ?? 12_000);
 const SEEDS_EACH = 250;
-const SEEDS_TO_FIND = 3000;
+const SEEDS_TO_FIND = 6000;
 
 for (let from = 0; from < SEEDS; from += SEEDS_EACH)
   test(`I1 to I9 hold in clusters in which everything goes wrong, seeds ${from} to ${from + SEEDS_EACH - 1}`, () => {

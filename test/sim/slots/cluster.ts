@@ -169,6 +169,8 @@ export class Cluster {
     if (world.chance(faults.oldMaps)) world.pick(this.nodes)?.learn(world.pick(this.#maps)!);
     if (world.chance(faults.registerAway)) register.awayUntilMs = Math.min(faults.untilMs, world.nowMs + world.between(20, 900));
     if (world.chance(faults.freezes)) this.#freeze();
+    if (world.chance(faults.diskFull))
+      world.pick(this.nodes)!.disk.fullUntilMs = Math.min(faults.untilMs, world.nowMs + world.between(20, 900));
     for (const node of this.nodes) this.#takeOver(node);
   }
 

@@ -20,6 +20,7 @@ export class DiskModel {
   /** Of nodes that are gone, whose slots are this one's since the map with that epoch: as a replica has them that does not lead yet. */
   readonly adopted = new Set<Adopted>();
   readonly staged = new Map<string, { readonly attempt: number; readonly data: Data }>();
+  fullUntilMs = 0;
   readonly #world: World;
   #pending: { readonly write: (data: Data) => void; readonly done: (() => void) | undefined }[] = [];
   #life = 0;
@@ -28,17 +29,27 @@ export class DiskModel {
     this.#world = world;
   }
 
+  /** In the journal: what comes while there is no space waits for it. */
   write(write: (data: Data) => void, done?: () => void): void {
     this.#pending.push({ write, done });
-    if (this.#pending.length > 1) return;
+    if (this.#pending.length === 1) this.#flushSoon();
+  }
+
+  #flushSoon(): void {
     const life = this.#life;
-    this.#world.after(this.#world.between(0.5, 4), () => {
+    const fullMs = this.isFull ? this.fullUntilMs - this.#world.nowMs : 0;
+    this.#world.after(fullMs + this.#world.between(0.5, 4), () => {
       if (life !== this.#life) return;
+      if (this.isFull) return this.#flushSoon();
       const batch = this.#pending;
       this.#pending = [];
       for (const one of batch) one.write(this.data);
       for (const { done: tell } of batch) tell?.();
     });
+  }
+
+  get isFull(): boolean {
+    return this.#world.nowMs < this.fullUntilMs;
   }
 
   crash(): void {

@@ -79,12 +79,12 @@ export class NodeModel {
     this.#tell(() => `starts, life ${life}, with ${dataText(this.disk.data)}`);
     this.live = this.disk.copyOfData();
     this.map = EMPTY_MAP;
-    for (const record of this.disk.sources.values()) {
+    for (const record of this.#byWallClock(this.disk.sources.values())) {
       if (life !== this.life) return;
       const forgets = this.#cluster.faults.mutant === "start-without-fence-and-claim" && record.phase === "fenced";
       this.#takeSource(restoreSource(forgets ? { ...record, phase: "open" } : record, this.nowMs(), LIMITS));
     }
-    for (const record of this.disk.targets.values()) {
+    for (const record of this.#byWallClock(this.disk.targets.values())) {
       if (life !== this.life) return;
       const confirmed = this.disk.staged.get(record.move.job);
       if (record.phase === "confirmed" && confirmed !== undefined)
@@ -95,6 +95,15 @@ export class NodeModel {
     this.#acquire();
     this.#every(TICK_MS, () => this.tick());
     this.#every(MAP_POLL_MS, () => this.#cluster.register.read((map) => this.learn(map)));
+  }
+
+  /** As they were written, unless that clock was set meanwhile. */
+  #byWallClock<T>(records: Iterable<T>): readonly T[] {
+    const { world, faults } = this.#cluster;
+    const all = [...records];
+    if (world.chance(faults.clockSteps))
+      for (let at = all.length - 1; at > 0; at--) all.splice(at, 0, ...all.splice(world.random.below(at + 1), 1));
+    return all;
   }
 
   crash(): void {
@@ -514,7 +523,7 @@ export class NodeModel {
 
   #persist<T>(write: (value: T) => void, value: T, answer: (event: CommonEvent) => void, record: number): void {
     const { world, faults } = this.#cluster;
-    if (world.nowMs < faults.untilMs && world.chance(faults.diskFails))
+    if (this.disk.isFull || (world.nowMs < faults.untilMs && world.chance(faults.diskFails)))
       return world.after(
         3,
         this.alive(() => answer({ kind: "persistFailed", record, reason: "no space" })),

@@ -61,7 +61,8 @@ export class RegisterModel {
       if (world.nowMs < this.awayUntilMs) return;
       const result = work();
       if (rough && world.chance(this.#faults.answerLost)) return;
-      world.travels(world.between(0.5, 8), () => answer(result));
+      const late = rough && world.chance(this.#faults.answerLate);
+      world.travels(late ? world.between(20, 1500) : world.between(0.5, 8), () => answer(result));
     });
   }
 }

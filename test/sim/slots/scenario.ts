@@ -19,16 +19,22 @@ export interface Faults {
   readonly untilMs: number;
   readonly registerLate: number;
   readonly answerLost: number;
+  /** What was read or decided comes when others have changed it. */
+  readonly answerLate: number;
   readonly registerAway: number;
   readonly frameTwice: number;
   readonly linkBreaks: number;
   readonly linkSilent: number;
   readonly diskFails: number;
+  /** For a while: records are refused, and the journal waits for space. */
+  readonly diskFull: number;
   /** At each state edge. */
   readonly crashAtEdge: number;
   readonly cancelAtEdge: number;
   readonly freezes: number;
   readonly oldMaps: number;
+  /** Of the wall's clock, by which records are in order after a start. */
+  readonly clockSteps: number;
   readonly mutant: Mutant | undefined;
 }
 
@@ -70,6 +76,9 @@ export function faultsOf(seed: number, mutant?: Mutant): Faults {
     cancelAtEdge: maybe(0.02),
     freezes: maybe(0.3),
     oldMaps: maybe(0.5),
+    answerLate: maybe(0.2),
+    diskFull: maybe(0.4),
+    clockSteps: maybe(1),
     mutant,
   };
 }

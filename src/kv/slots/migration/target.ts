@@ -1,4 +1,4 @@
-import { isLater, stillOpen, type ExpectedRange, type OwnedRange } from "../slot-map.ts";
+import { isLater, stillOpen, type ExpectedRange } from "../slot-map.ts";
 import {
   claimOf,
   moveName,
