@@ -39,10 +39,12 @@ export async function writePieces(options: {
 }): Promise<void> {
   const { stored, body, pace, from, count, isOurs, clock } = options;
   const end = from + count;
+  // A piece goes on to others once it is complete: nothing of it waits for bytes of the next.
+  const blockBytes = Math.min(pace.blockBytes, blockBytesFor(bytesOf(stored.meta, from, count)), stored.meta.pieceLength);
   let index = from;
   let open: OpenPiece | undefined;
   try {
-    for await (const chunk of inBlocks(body.chunks, Math.min(pace.blockBytes, blockBytesFor(bytesOf(stored.meta, from, count))))) {
+    for await (const chunk of inBlocks(body.chunks, blockBytes)) {
       await pace.pay(chunk.length);
       for (let at = 0; at < chunk.length;) {
         if (index === end) throw new AnaxError("source.bad-status", { reason: "more bytes than announced", url: stored.meta.url });
