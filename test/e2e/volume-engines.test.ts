@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { runAnax } from "../kit/anax.ts";
+import { mounted, unmountable, VOLUME } from "../kit/mounted-volume.ts";
+import { waitFor } from "../kit/process.ts";
+import { REGISTER_ENGINES, type EngineKind, type RegisterEngine } from "../kit/register-engines.ts";
+import { BUCKET, BUCKET_ENV } from "../kit/s3-bucket.ts";
+import { startBucketServer } from "../kit/s3-bucket-server.ts";
+import { temporaryDirectory } from "../kit/temporary-directory.ts";
+
+// What users do with volumes whose metadata are in an engine elsewhere: the real engines, the real program, the kernel.
+
+Object.assign(process.env, BUCKET_ENV); // mounts and commands inherit it
+
+for (const kind of REGISTER_ENGINES) {
+  const skip = unmountable() ?? kind.lack();
+  describe(`a volume with its metadata in ${kind.name}`, { skip: skip ?? false }, () => onEngine(kind));
+}
+
+function onEngine(kind: EngineKind): void {
+  const scope = new AsyncDisposableStack();
+  let engine: RegisterEngine;
+  let running: AsyncDisposable;
+  let root: string;
+  before(async () => {
+    root = scope.use(await temporaryDirectory()).path;
+    await mkdir(join(root, "engine"));
+    engine = await kind.prepare(join(root, "engine"));
+    running = await engine.run();
+    scope.defer(() => running[Symbol.asyncDispose]());
+  });
+  after(() => scope.disposeAsync());
+
+  const aMachine = async (name: string) => {
+    const [dataDir, dir] = [join(root, name, "data"), join(root, name, "mnt")];
+    await mkdir(dataDir, { recursive: true });
+    await mkdir(dir, { recursive: true });
+    const anax = async (...args: readonly string[]): Promise<Record<string, unknown>> => {
+      const { code, stdout, stderr } = await runAnax(["volume", ...args, "--json"], { env: { ANAX_DATA_DIR: dataDir } });
+      assert.equal(code, 0, stderr);
+      return JSON.parse(stdout.trim().split("\n").at(-1)!) as Record<string, unknown>; // one line for each thing
+    };
+    return { dataDir, dir, anax, mount: (...args: readonly string[]) => mounted(dataDir, dir, args) };
+  };
+
+  test("it is created, mounted, written, survives kills and an engine that restarts, and is deleted", async () => {
+    const { dir, anax, mount } = await aMachine("one");
+    await anax("create", VOLUME, "--meta", engine.urlOn(engine.port));
+    const big = Buffer.alloc(3_000_000, "0123456789");
+    {
+      await using first = await mount();
+      mkdirSync(join(dir, "d"));
+      writeFileSync(join(dir, "d/small"), "small content");
+      const fd = openSync(join(dir, "d/big"), "w");
+      writeSync(fd, big);
+      fsyncSync(fd);
+      process.kill(first.mountPid(), "SIGKILL");
+      await waitFor(async () => readable(join(dir, "d/small")));
+      try {
+        closeSync(fd);
+      } catch {
+        // of the mount that was killed
+      }
+      assert.ok(readFileSync(join(dir, "d/big")).equals(big));
+      renameSync(join(dir, "d/big"), join(dir, "moved"));
+      assert.deepEqual(readdirSync(join(dir, "d")), ["small"]);
+    }
+    assert.equal(existsSync(join(dir, "moved")), false);
+    await using second = await mount("-o", "operation_timeout=1s,entry_timeout=0,attr_timeout=0");
+    assert.ok(readFileSync(join(dir, "moved")).equals(big));
+    const served = second.mountPid();
+    await running[Symbol.asyncDispose]();
+    assert.throws(() => statSync(join(dir, "nothing")), { code: "EIO" });
+    running = await engine.run();
+    await waitFor(async () => readable(join(dir, "d/small")));
+    assert.equal(second.mountPid(), served);
+    rmSync(join(dir, "d"), { recursive: true });
+    assert.deepEqual(readdirSync(dir), ["moved"]);
+    const { meta, usage, clients } = (await anax("info", VOLUME)) as { meta: string; usage: { usedBytes: number }; clients: unknown[] };
+    assert.ok(engine.urlOn(engine.port).startsWith(meta.replace(/\/$/, "")), meta);
+    assert.deepEqual([usage.usedBytes, clients.length], [big.length, 1]);
+    assert.deepEqual((await anax("fsck", VOLUME, "--data"))["flaws"], []);
+    await anax("delete", VOLUME, "--yes", "--now");
+    assert.equal(await second.exited, 143);
+  });
+
+  test("two machines see one volume, and its end", async () => {
+    await using bucket = await startBucketServer();
+    const [one, other] = [await aMachine("left"), await aMachine("right")];
+    const url = engine.urlOn(engine.port);
+    const { uuid } = (await one.anax(
+      "create",
+      VOLUME,
+      "--meta",
+      url,
+      "--data",
+      `s3://${BUCKET}/shared`,
+      "--endpoint",
+      bucket.endpoint,
+    )) as { uuid: string };
+    await other.anax("attach", uuid, "--meta", url);
+    await using here = await one.mount();
+    await using there = await other.mount();
+    const content = Buffer.alloc(1_000_000, "abc");
+    writeFileSync(join(here.dir, "from here"), content);
+    await waitFor(async () => existsSync(join(there.dir, "from here")));
+    assert.ok(readFileSync(join(there.dir, "from here")).equals(content));
+    await Promise.all([filesIn(here.dir, "a"), filesIn(there.dir, "b")]);
+    await waitFor(async () => readdirSync(here.dir).length === 41 && readdirSync(there.dir).length === 41);
+    assert.deepEqual((await other.anax("fsck", VOLUME, "--data"))["flaws"], []);
+    await one.anax("delete", VOLUME, "--yes", "--now");
+    assert.deepEqual([await here.exited, await there.exited], [143, 143]);
+    const late = await runAnax(["volume", "attach", uuid, "--meta", url, "--data-dir", join(root, "late"), "--json"]);
+    assert.equal((JSON.parse(late.stderr) as { error: { code: string } }).error.code, "volume.not-exist");
+  });
+}
+
+async function filesIn(dir: string, prefix: string): Promise<void> {
+  for (let index = 0; index < 20; index++) {
+    writeFileSync(join(dir, `${prefix}${index}`), prefix.repeat(index));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function readable(path: string): boolean {
+  try {
+    return readFileSync(path).length > 0;
+  } catch {
+    return false;
+  }
+}
