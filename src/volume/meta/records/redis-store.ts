@@ -71,6 +71,9 @@ end
 return 1`;
 
 const DROP_GROUPS = 500;
+/** Not now: nothing was run. */
+const NOT_YET = /^(LOADING|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|BUSY)\b/;
+const NOT_YET_MS = 50;
 
 type Connection = Awaited<ReturnType<typeof connectionTo>>;
 
@@ -144,10 +147,23 @@ export class RedisStore implements RecordStore {
     deadline.signal.addEventListener("abort", () => reject(new Error(`no answer within ${this.#timeoutMs} ms`)), { once: true });
     try {
       this.#connection ??= this.#open();
-      return await Promise.race([this.#connection.then(work), late]);
+      return await Promise.race([this.#whenReady(this.#connection, work, deadline.signal), late]);
     } catch (error) {
       if (!(error instanceof ErrorReply)) await this.#leave();
       throw failureOn(this.address, error);
+    }
+  }
+
+  /** A server that has just started, or runs another's script, has run nothing and says so: it is asked again as long as there is time. */
+  async #whenReady<T>(connection: Promise<Connection>, work: (connection: Connection) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const ready = await connection;
+    for (;;) {
+      try {
+        return await work(ready);
+      } catch (error) {
+        if (!(error instanceof ErrorReply) || !NOT_YET.test(error.message)) throw error;
+        await this.#clock.sleep(NOT_YET_MS, signal);
+      }
     }
   }
 
