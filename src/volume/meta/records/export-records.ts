@@ -30,7 +30,7 @@ export async function exportToSqlite(store: RecordStore, path: string): Promise<
     for await (const [group, key, value] of store.scan()) {
       if (group.startsWith("i")) inodeRow(numberOf(group.slice(1)), key, value);
       else if (group.startsWith("b")) insert("blob", numberOf(group.slice(1)), ...(json(value) as BlobRecord));
-      else if (group === FENCE) fence = json(value) as FenceRecord;
+      else if (group === FENCE && key === "f") fence = json(value) as FenceRecord;
       else if (group === COUNTERS) counters = json(value) as CountersRecord;
       else if (group === QUOTAS) {
         insert("quota", numberOf(key), ...(json(value) as QuotaRecord));
