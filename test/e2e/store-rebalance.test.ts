@@ -187,7 +187,6 @@ test(
     const id = await idOf(fourth);
     using writers = new Writers([first, second, third, fourth].map(({ port }) => port));
     await waitFor(async () => ((await slotsBy(second)).get(id) ?? 0) > 0);
-    assert.ok((await slotsBy(second)).get(id)! < 4096, "it is killed in the middle");
     const planned = await idOf(planner);
     await planner.kill();
     await waitFor(async () => ![planned, ""].includes(String((await clusterState(second))["runner"])));

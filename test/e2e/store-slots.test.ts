@@ -205,19 +205,6 @@ test("slots that have no room on the target's disk leave nothing there, full as 
   assert.equal(await a.call("DBSIZE"), 100);
 });
 
-test("slots that have no room on the target's disk leave nothing there, full as it is", async (context) => {
-  await using disk = await aSmallDisk(context, { bytes: 8 * 1024 * 1024 });
-  if (disk === undefined) return;
-  await using scope = new AsyncDisposableStack();
-  const [a, b] = await twoNodes(scope, disk.dir);
-  for (let i = 0; i < 100; i++) await a.call("SET", `key:${i}`, "x".repeat(100_000));
-  assert.equal(await a.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", "0", "16383", "NODE", b.id), "OK");
-  await waitFor(async () => b.migrations.statuses().some(({ lastError }) => /full|space/.test(lastError ?? "")));
-  await a.call("CLUSTER", "CANCELSLOTMIGRATIONS");
-  await waitFor(async () => readdirSync(join(disk.dir, "slot-migrations")).every((name) => name === "log"));
-  assert.equal(await a.call("DBSIZE"), 100);
-});
-
 test("anax slots says who has what, and moves it", async () => {
   await using scope = new AsyncDisposableStack();
   const [a, b] = await twoNodes(scope);

@@ -1,3 +1,4 @@
+import { realClock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 
 export interface NodeAddress {
@@ -21,27 +22,47 @@ const ANSWER_MS = 10_000;
 export async function connectNode({ url, tls }: NodeAddress): Promise<NodeClient> {
   const { createClient, ErrorReply } = await import("@redis/client"); // few need it
   const socket = { connectTimeout: CONNECT_MS, reconnectStrategy: false as const };
-  const client = createClient({
-    RESP: 2, // maps come as lists
-    url,
-    socket: tls === undefined ? socket : { ...socket, ...tls, tls: true },
-    commandOptions: { timeout: ANSWER_MS },
-  });
+  const closed = (cause: unknown): AnaxError =>
+    new AnaxError("socket.closed", { address: /[^@/]*$/.exec(url)![0], reason: (cause as Error).message }, { cause });
+  let client;
+  try {
+    client = createClient({
+      RESP: 2, // maps come as lists
+      url,
+      socket: tls === undefined ? socket : { ...socket, ...tls, tls: true },
+    });
+  } catch (cause) {
+    throw closed(cause);
+  }
   client.on("error", () => {}); // each call says so itself
-  const address = new URL(url).host;
-  await client.connect().catch((cause: unknown) => {
-    throw new AnaxError("socket.closed", { address, reason: (cause as Error).message }, { cause });
-  });
+  const { host: address } = new URL(url);
+  try {
+    await answered(client.connect());
+  } catch (cause) {
+    client.destroy();
+    throw closed(cause);
+  }
   return {
     address,
     call: async (...parts) => {
       try {
-        return await client.sendCommand([...parts]);
+        return await answered(client.sendCommand([...parts]));
       } catch (cause) {
-        if (!(cause instanceof ErrorReply)) throw new AnaxError("socket.closed", { address, reason: (cause as Error).message }, { cause });
-        throw new AnaxError("input.invalid", { address, reason: cause.message }, { cause });
+        if (cause instanceof ErrorReply) throw new AnaxError("input.invalid", { address, reason: cause.message }, { cause });
+        if (client.isOpen) client.destroy(); // a late answer must not be taken for another's
+        throw closed(cause);
       }
     },
-    [Symbol.dispose]: () => client.destroy(),
+    [Symbol.dispose]: () => {
+      if (client.isOpen) client.destroy();
+    },
   };
+}
+
+/** The library's own deadlines end with the TCP connection, and with the writing of a command: a node that stands still would be waited for without an end. */
+async function answered<T>(answer: Promise<T>): Promise<T> {
+  using deadline = realClock.deadline(ANSWER_MS);
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  deadline.signal.addEventListener("abort", () => reject(new Error(`no answer within ${ANSWER_MS} ms`)), { once: true });
+  return await Promise.race([answer, late]);
 }

@@ -151,7 +151,12 @@ class Front {
       operation = operationOf(request);
       await this.#run(operation, { request, response, expectsContinue });
     } catch (thrown) {
-      this.#fail(thrown, { http, response, request, operation, requestId });
+      try {
+        this.#fail(thrown, { http, response, request, operation, requestId });
+      } catch (error) {
+        if (error instanceof InvariantError) throw error;
+        response.destroy(); // a header that no answer may have, from an attribute that a mount has written
+      }
     } finally {
       const name = operation?.name ?? "none";
       metrics.inFlight.dec();

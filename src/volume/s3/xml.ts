@@ -76,7 +76,7 @@ export function parseXml(bytes: Uint8Array, root: string): XmlElement {
 /** At least as deep as elements are nested, before anything walks them. */
 function depthOf(text: string): number {
   let [depth, deepest] = [0, 0];
-  for (const [tag] of text.matchAll(/<[^!?][^>]*>/g)) {
+  for (const [tag] of text.matchAll(/<[^!?<>][^<>]*>/g)) {
     if (tag.startsWith("</")) depth--;
     else if (!tag.endsWith("/>")) deepest = Math.max(deepest, ++depth);
   }

@@ -214,7 +214,7 @@ function addressOf({ node }: Cluster, { host, port, tlsPort }: Member): NodeAddr
   const { parameters } = node.store;
   const secure = parameters["tls-replication"] && tlsPort !== 0;
   const url = new URL(`${secure ? "rediss" : "redis"}://${host.includes(":") ? `[${host}]` : host}:${secure ? tlsPort : port}`);
-  url.username = parameters.masteruser;
-  url.password = parameters.masterauth;
+  url.username = encodeURIComponent(parameters.masteruser);
+  url.password = encodeURIComponent(parameters.masterauth);
   return { url: url.href, ...(secure && { tls: tlsClientOptions(parameters) }) };
 }

@@ -36,7 +36,7 @@ const schemeOf = (url: string): string => /^(?<scheme>[a-z]+):/.exec(url)?.group
 
 /** As it may be shown: who and where, but no password, and no parameter that could be one. */
 export function withoutSecrets(url: string): string {
-  return url.replace(/^(?<scheme>[a-z]+:\/\/)(?:(?<user>[^/:@?#]*)(?::[^/@?#]*)?@)?(?<rest>[^?#]*).*$/su, (...match) => {
+  return url.replace(/^(?<scheme>[a-z]+:\/\/)(?:(?<user>[^/:@?#]*)(?:[^?#]*)@)?(?<rest>[^?#]*).*$/su, (...match) => {
     const { scheme = "", user, rest = "" } = match.at(-1) as Record<string, string | undefined>; // the last argument has the named groups
     return `${scheme}${user === undefined || user === "" ? "" : `${user}@`}${rest}`;
   });

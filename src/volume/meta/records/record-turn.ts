@@ -144,6 +144,11 @@ export class RecordTurn implements Turn {
     if (this.#counters !== undefined && JSON.stringify(this.#counters) !== this.#countersBefore) putCounters(this.#view, this.#counters);
   }
 
+  /** Nobody knows whether the run was committed: what it took must not be taken again. */
+  doubted(): void {
+    this.#ids = { first: 0, end: 0 };
+  }
+
   /** The run was committed. */
   committed(): void {
     this.#ids = this.#taken;

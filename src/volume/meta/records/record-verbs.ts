@@ -53,7 +53,13 @@ export function openRecordVerbs({ store, sessionId, clock, onChanges = () => und
       },
       marker: markerGroup(sessionId),
     });
-    const result = runHere(steps, store);
+    let result: ReturnType<typeof runHere<T>>;
+    try {
+      result = runHere(steps, store);
+    } catch (error) {
+      turn.doubted();
+      throw error;
+    }
     turn.committed();
     if (told) onChanges();
     return result;
