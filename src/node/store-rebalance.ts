@@ -2,6 +2,7 @@ import { AnaxError } from "../base/errors.ts";
 import { beginMove, MOVE_LIMITS } from "../kv/cluster/rebalance/limits.ts";
 import { planMoves, wholePlan, type Placement, type PlanLimits, type PlannedMove, type Share } from "../kv/cluster/rebalance/plan.ts";
 import { bytesOf, closedBy, movesOf, parseReport, type Report } from "../kv/cluster/rebalance/report.ts";
+import { parseWeight } from "../kv/cluster/rebalance/weights.ts";
 import { SLOT_COUNT } from "../kv/keyspace/key-slot.ts";
 import { rangesText, slotsIn } from "../kv/slots/slot-text.ts";
 import { nodeAt, slotsNow, type StoreNode } from "./store-slots.ts";
@@ -44,7 +45,7 @@ export function weightsIn(nodes: readonly StoreNode[], texts: readonly string[])
   return new Map(
     texts.map((text) => {
       const [name, weight] = [text.slice(0, text.lastIndexOf("=")), text.slice(text.lastIndexOf("=") + 1)];
-      if (!text.includes("=") || !/^\d{1,4}(\.\d{1,6})?$/.test(weight))
+      if (!text.includes("=") || parseWeight(weight) === undefined)
         throw new AnaxError("input.invalid", { weight: text, expected: "a node, =, and a number from 0 to 1000" });
       return [nodeAt(nodes, name).id, Number(weight)] as const;
     }),
@@ -72,7 +73,7 @@ export async function planOf(nodes: readonly StoreNode[], options: RebalanceOpti
       weight: placement.weights.get(share.node)!, // as above
       after: after.find(({ node }) => node === share.node)!.have, // as above
     })),
-    moves: moves.filter(isWanted(options)).map(({ from, to, ranges }) => {
+    moves: moves.map(({ from, to, ranges }) => {
       const slots = slotsIn(ranges);
       const total = (what: "keys" | "bytes"): number => slots.reduce((sum, slot) => sum + (loads.get(slot)?.[what] ?? 0), 0);
       return { from, to, slots: slots.length, keys: total("keys"), bytes: total("bytes"), ranges: rangesText(ranges) };
@@ -98,7 +99,7 @@ export async function beginMoves(nodes: readonly StoreNode[], options: Rebalance
   const begun: PlannedMove[] = [];
   let refused = 0;
   const { moves, held } = planMoves(placement, limits, goesOn);
-  for (const move of moves.filter(isWanted(options))) {
+  for (const move of moves) {
     const { call } = nodes.find(({ id }) => id === move.from)!; // a plan is of these nodes
     try {
       await beginMove(call, move);
@@ -110,11 +111,6 @@ export async function beginMoves(nodes: readonly StoreNode[], options: Rebalance
   }
   return { begun, refused, moving: placement.moving.length + begun.length, held, owners: placement.owners };
 }
-
-const isWanted =
-  ({ only }: RebalanceOptions) =>
-  ({ from }: PlannedMove): boolean =>
-    only === undefined || from === only;
 
 async function look(nodes: readonly StoreNode[], options: RebalanceOptions): Promise<View> {
   const now = await slotsNow(nodes);
@@ -150,6 +146,7 @@ async function look(nodes: readonly StoreNode[], options: RebalanceOptions): Pro
       thresholdPercent: options.thresholdPercent ?? Number(settings.get("threshold")),
       movesMax: options.movesMax ?? Number(settings.get("moves")),
       ...MOVE_LIMITS,
+      only: options.only,
     },
   };
 }

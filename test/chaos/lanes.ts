@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import type { LaneJob, LaneOutcome } from "./lane-process.ts";
@@ -6,6 +6,8 @@ import type { LaneJob, LaneOutcome } from "./lane-process.ts";
 const PROGRAM = fileURLToPath(new URL("lane-process.ts", import.meta.url));
 /** What a lane mounts nobody else sees, and it is gone with it. */
 const OWN_MOUNTS = ["unshare", "--mount"];
+/** In many containers not even root may. */
+const mayMount = process.getuid?.() === 0 && spawnSync("unshare", ["--mount", "true"]).status === 0;
 
 /** Runs all jobs, in so many processes at a time. Rejects when one of those ends before its work. */
 export async function runInLanes(jobs: readonly LaneJob[], lanes: number, onOutcome: (outcome: LaneOutcome) => void): Promise<void> {
@@ -28,6 +30,6 @@ export async function runInLanes(jobs: readonly LaneJob[], lanes: number, onOutc
 
 function startLane(): ChildProcess {
   const node = [process.execPath, "--disable-warning=ExperimentalWarning", PROGRAM];
-  const [program, ...words] = process.getuid?.() === 0 ? [...OWN_MOUNTS, ...node] : node;
+  const [program, ...words] = mayMount ? [...OWN_MOUNTS, ...node] : node;
   return spawn(program!, words, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
 }

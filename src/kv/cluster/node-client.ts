@@ -6,6 +6,8 @@ export interface NodeAddress {
   readonly url: string;
   /** For TLS: certificates, as Node takes them. */
   readonly tls?: object;
+  /** Longest time for an answer. */
+  readonly answerMs?: number;
 }
 
 /** A connection to a node of a cluster, for commands that answer with anything. */
@@ -19,7 +21,7 @@ const CONNECT_MS = 3000;
 const ANSWER_MS = 10_000;
 
 /** Throws `socket.closed`. */
-export async function connectNode({ url, tls }: NodeAddress): Promise<NodeClient> {
+export async function connectNode({ url, tls, answerMs = ANSWER_MS }: NodeAddress): Promise<NodeClient> {
   const { createClient, ErrorReply } = await import("@redis/client"); // few need it
   const socket = { connectTimeout: CONNECT_MS, reconnectStrategy: false as const };
   const closed = (cause: unknown): AnaxError =>
@@ -37,7 +39,7 @@ export async function connectNode({ url, tls }: NodeAddress): Promise<NodeClient
   client.on("error", () => {}); // each call says so itself
   const { host: address } = new URL(url);
   try {
-    await answered(client.connect());
+    await answered(client.connect(), answerMs);
   } catch (cause) {
     client.destroy();
     throw closed(cause);
@@ -46,7 +48,7 @@ export async function connectNode({ url, tls }: NodeAddress): Promise<NodeClient
     address,
     call: async (...parts) => {
       try {
-        return await answered(client.sendCommand([...parts]));
+        return await answered(client.sendCommand([...parts]), answerMs);
       } catch (cause) {
         if (cause instanceof ErrorReply) throw new AnaxError("input.invalid", { address, reason: cause.message }, { cause });
         if (client.isOpen) client.destroy(); // a late answer must not be taken for another's
@@ -60,9 +62,9 @@ export async function connectNode({ url, tls }: NodeAddress): Promise<NodeClient
 }
 
 /** The library's own deadlines end with the TCP connection, and with the writing of a command: a node that stands still would be waited for without an end. */
-async function answered<T>(answer: Promise<T>): Promise<T> {
-  using deadline = realClock.deadline(ANSWER_MS);
+async function answered<T>(answer: Promise<T>, answerMs: number): Promise<T> {
+  using deadline = realClock.deadline(answerMs);
   const { promise: late, reject } = Promise.withResolvers<never>();
-  deadline.signal.addEventListener("abort", () => reject(new Error(`no answer within ${ANSWER_MS} ms`)), { once: true });
+  deadline.signal.addEventListener("abort", () => reject(new Error(`no answer within ${answerMs} ms`)), { once: true });
   return await Promise.race([answer, late]);
 }

@@ -177,3 +177,18 @@ test("a script that has written goes on to its end, though the lease ends meanwh
   node.registerFails = true; // no answer is to be expected of it
   assert.match(String(call("EVAL", script, "1", "bar")), /^-CLUSTERDOWN/);
 });
+
+test("reads and writes of a slot are counted once, in a transaction when it is run", async () => {
+  const { node, call } = await aNode();
+  const counts = (): readonly number[] => [node.reads[MINE]!, node.writes[MINE]!];
+  call("INCR", "bar");
+  call("GET", "bar");
+  assert.deepEqual(counts(), [1, 1]);
+  for (const end of ["EXEC", "DISCARD"]) {
+    call("MULTI");
+    call("INCR", "bar");
+    call("GET", "bar");
+    call(end);
+    assert.deepEqual(counts(), [2, 2]);
+  }
+});

@@ -67,7 +67,7 @@ export function routeOf(node: ClusterNode, client: Client, command: Command, req
     if (plan.index < request.count) {
       const slot = slotOfBytes(bytes, offsets[plan.index]!, lengths[plan.index]!);
       if (node.isOpen(slot)) {
-        (plan.writes ? node.writes : node.reads)[slot]!++; // there is one for each slot
+        if (client.transaction === undefined) (plan.writes ? node.writes : node.reads)[slot]!++; // there is one for each slot; EXEC counts what is queued
         return undefined;
       }
     }
@@ -77,7 +77,8 @@ export function routeOf(node: ClusterNode, client: Client, command: Command, req
   if (found !== undefined && found !== CROSS_SLOT && node.isSettling) return WAITS;
   if (typeof found !== "object") return found;
   const refusal = decide(node, client, { ...found, command, calls });
-  if (refusal === undefined) for (const call of calls) (call.command.flags.includes("write") ? node.writes : node.reads)[found.slot]!++; // as above
+  if (refusal === undefined && (client.transaction === undefined || plan.kind === "queued"))
+    for (const call of calls) (call.command.flags.includes("write") ? node.writes : node.reads)[found.slot]!++; // as above
   return refusal;
 }
 

@@ -10,7 +10,7 @@ import { clusterOf, orders } from "./cluster/subcommand.ts";
 import type { Command } from "./command.ts";
 import { parseDragonflyConfig } from "./dragonfly-config.ts";
 import { DFLYMIGRATE } from "./dragonfly-migrate.ts";
-import { rangesAt } from "./dragonfly-ranges.ts";
+import { notMore, rangesAt } from "./dragonfly-ranges.ts";
 
 // What tools written for DragonflyDB ask (https://github.com/dragonflydb/dragonfly/blob/main/docs/cluster-mode.md): who owns slots is the register's to decide here, so CONFIG moves, and decides nothing.
 
@@ -69,7 +69,7 @@ function slotsAt(texts: readonly string[]): readonly number[] {
     if (range === undefined) throw new CommandError("ERR Invalid slot id");
     return range;
   });
-  return slotsIn(ranges);
+  return slotsIn(notMore(ranges));
 }
 
 const flushSlots = subcommand("flushslots", -4, "Removes all keys of ranges of slots: start, end, start, end, …", (client, request) => {

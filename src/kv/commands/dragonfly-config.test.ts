@@ -29,6 +29,8 @@ for (const [what, value, isTaken] of [
   ["moves nothing", config({ migrations: [move("b")] }), false],
   ["moves what is not its own", config({ migrations: [move("b", range(8000, 8192))] }), false],
   ["moves a slot twice", config({ migrations: [move("b", range(0, 5), range(5, 6))] }), false],
+  ["names all slots over and over", config({ slot_ranges: Array.from({ length: 16_384 }, () => range(0, 16_383)) }), false],
+  ["moves all slots over and over", config({ migrations: [move("b", ...Array.from({ length: 16_384 }, () => range(0, 16_383)))] }), false],
   ["has a master without a port", config({ master: { id: "a", ip: "10.0.0.1" } }), false],
   ["says nothing of replicas", config({ replicas: undefined }), false],
   ["is no list", {}, false],

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { SLOT_COUNT } from "../keyspace/key-slot.ts";
-import { slotsIn } from "../slots/slot-text.ts";
+import { countIn, slotsIn } from "../slots/slot-text.ts";
 
 // As https://github.com/dragonflydb/dragonfly/blob/main/docs/cluster-mode.md documents it, §4.1 and §4.2.
 
@@ -10,6 +10,7 @@ const slot = z
   .min(0)
   .max(SLOT_COUNT - 1);
 const Ranges = z.array(z.object({ start: slot, end: slot }).refine(({ start, end }) => start <= end)).max(SLOT_COUNT);
+const isMore = (ranges: DragonflyConfig[number]["slot_ranges"]): boolean => countIn(ranges) > SLOT_COUNT;
 const port = z.int().min(0).max(65_535);
 const Node = z.object({ id: z.string(), ip: z.string(), port, health: z.enum(["online", "loading", "fail", "hidden"]).default("online") });
 const Config = z
@@ -41,6 +42,9 @@ export function parseDragonflyConfig(text: string): DragonflyConfig | undefined 
 }
 
 function isWhole(shards: DragonflyConfig): boolean {
+  // Before they are listed one by one.
+  if (isMore(shards.flatMap((shard) => shard.slot_ranges))) return false;
+  if (shards.some(({ migrations }) => isMore(migrations.flatMap((one) => one.slot_ranges)))) return false;
   const slots = shards.flatMap((shard) => slotsIn(shard.slot_ranges));
   const masters = shards.map(({ master }) => master.id);
   return (

@@ -4,6 +4,9 @@ import type { SlotRange } from "./slot-map.ts";
 export const slotsIn = (ranges: readonly SlotRange[]): number[] =>
   ranges.flatMap(({ start, end }) => Array.from({ length: end - start + 1 }, (_, at) => start + at));
 
+/** With those that are named several times. */
+export const countIn = (ranges: readonly SlotRange[]): number => ranges.reduce((sum, { start, end }) => sum + end - start + 1, 0);
+
 /** As few ranges as there can be, in order. */
 export function rangesOf(slots: Iterable<number>): SlotRange[] {
   const ranges: { start: number; end: number }[] = [];

@@ -73,6 +73,7 @@ export async function deleteBucket(exchange: Exchange): Promise<void> {
   const name = nameOf(exchange);
   const record = access.bucket(name, caller);
   if (!config.createBuckets) throw new S3Error("AccessDenied", "Buckets are not deleted here: volume.s3.createBuckets is off.");
+  if (record.owner !== ownerOf(caller.keyId)) throw new S3Error("AccessDenied", "Only who made a bucket deletes it here.");
   if (!(await buckets.use(record, holdsNothing))) throw new S3Error("BucketNotEmpty");
   await volumes.delete(record.uuid, { now: record.trashMs === 0, by: ownerOf(caller.keyId) });
   access.forget(name);

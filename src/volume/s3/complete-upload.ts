@@ -31,7 +31,7 @@ export async function completeMultipartUpload(exchange: BucketExchange): Promise
   const said = seal.checksum && headerOf(request, checksumHeaderOf(seal.checksum.name)); // of the object, not of this body
   if (said !== undefined && said !== seal.checksum?.value) throw new S3Error("BadDigest");
   const { versionId } = await storeObject(bucket, request.key, { draft, seal, meta: upload.meta, rule });
-  await removeUpload(bucket, upload);
+  await removeUpload(bucket, upload).catch(() => undefined); // a part that comes meanwhile stays until the upload is aborted: the object is there
   await bucket.durable();
   if (versionId !== undefined) exchange.response.setHeader("x-amz-version-id", versionId);
   const { checksum, etag } = seal;

@@ -23,12 +23,14 @@ export interface CopySource extends Source {
 
 /** Opens what `x-amz-copy-source` names, which the caller must be allowed to read. Throws S3Error. */
 export async function copySource(exchange: BucketExchange, use: (source: CopySource) => Promise<void>): Promise<void> {
-  const { request, access, buckets, caller } = exchange;
+  const { request, response, access, buckets, caller, config } = exchange;
   const [path = "", query = ""] = (headerOf(request, "x-amz-copy-source") ?? "").split("?");
   const [, name, key] = /^\/?([^/]+)\/(.+)$/s.exec(unescapeBytes(path)) ?? [];
   if (name === undefined || key === undefined) throw new S3Error("InvalidArgument", "x-amz-copy-source must be BUCKET/KEY.");
   const versionId = new Query(query).get("versionId");
   const within = (bucket: Bucket): Promise<void> => withSource(exchange, { bucket, name, key, versionId, use });
+  response.socket?.setTimeout(0); // a copy takes as long as it takes, and says nothing meanwhile
+  response.once("finish", () => response.socket?.setTimeout(config.idleMs));
   if (name === exchange.bucket.name) return within(exchange.bucket);
   await buckets.use(access.bucket(name, caller), within);
 }

@@ -49,6 +49,32 @@ const get = async (Key: string, more = {}) => {
 const md5 = (content: string | Buffer): string => `"${createHash("md5").update(content).digest("hex")}"`;
 
 describe("objects", () => {
+  test("what a mount writes into the gateway's own attribute is believed only where it could be the gateway's", async () => {
+    await put("noted", "content");
+    const volume = place.volumes.get(Bucket);
+    await using control = await place.volumes.control(volume);
+    const sessionId = await control.beginSession({ host: "", pid: process.pid, mountpoint: "test", readOnly: false });
+    await using mount = await openVolume({ dataDir: place.volumes.dataDir, volumeUuid: volume.uuid, sessionId });
+    const found = await mount.verbs.lookup(ROOT_INO, "noted");
+    assert.ok(typeof found === "object");
+    const { ino, size, mtimeSec, mtimeNsec } = found;
+    for (const content of [
+      { size, mtimeSec, mtimeNsec, etag: "a\nb" },
+      { size, mtimeSec, mtimeNsec, etag: "0".repeat(32), parts: [[2 ** 32 - 1, 1]] },
+    ]) {
+      assert.equal(await mount.verbs.setxattr(ino, "user.anax.s3", Buffer.from(JSON.stringify({ content })), 0), 0);
+      await mount.verbs.settle(true);
+      assert.match((await get("noted")).ETag!, /^"[0-9a-f]{32}-0"$/);
+      assert.equal(String((await get("noted", { PartNumber: 1 })).content), "content");
+    }
+  });
+
+  test("an answer has no header that a query makes up", async () => {
+    await put("plain", "content");
+    await assert.rejects(get("plain", { ResponseContentDisposition: "a\r\nb: c" }), named("InvalidArgument", 400));
+    assert.ok((await get("plain", { ResponseContentDisposition: 'attachment; filename="\u0444"' })).ContentDisposition);
+  });
+
   test("come back as they were put, with their headers and metadata, small and large", async () => {
     for (const [Key, bytes] of [
       ["none", 0],

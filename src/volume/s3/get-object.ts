@@ -4,10 +4,10 @@ import type { Attributes } from "../meta/verbs.ts";
 import { checkRead } from "./conditions.ts";
 import { sendHead, type BucketExchange } from "./exchange.ts";
 import { checksumHeaders, lastModifiedOf, objectHeaders } from "./headers.ts";
-import { contentOf, etagOf, type ObjectMeta } from "./object-meta.ts";
+import { contentOf, etagOf, FIELD, type ObjectMeta } from "./object-meta.ts";
 import { mustFindVersion } from "./versions.ts";
 import { pathOfKey } from "./keys.ts";
-import { headerOf, textOfBytes, type S3Request } from "./request.ts";
+import { headerOf, type S3Request } from "./request.ts";
 import { mustBeDone, S3Error } from "./s3-error.ts";
 
 /** Content that is read and handed over in one go; two of it are held for each request. */
@@ -111,7 +111,9 @@ function overridesOf({ query }: S3Request): Readonly<Record<string, string>> {
   return Object.fromEntries(
     OVERRIDES.flatMap((name) => {
       const value = query.get(`response-${name}`);
-      return value === undefined ? [] : [[name, textOfBytes(value)]];
+      if (value === undefined) return [];
+      if (!FIELD.test(value)) throw new S3Error("InvalidArgument", `response-${name} is no value of a header.`);
+      return [[name, value]];
     }),
   );
 }

@@ -87,6 +87,7 @@ const ERRNO_CODES: Readonly<Record<number, readonly [S3ErrorCode, string?]>> = {
   [E.EMLINK]: ["InvalidRequest", "There are too many folders in one."],
   [E.EXDEV]: ["InvalidRequest", "A folder does not go into another quota."],
   [E.ENOENT]: ["NoSuchKey"],
+  [E.EEXIST]: ["PreconditionFailed"],
 };
 
 /** A failure of a verb, as a client of S3 is told. */

@@ -3,7 +3,7 @@ import { S3Error } from "./s3-error.ts";
 
 type Tags = readonly (readonly [key: string, value: string])[];
 
-const TAGS_MAX = 10;
+export const TAGS_MAX = 10;
 const KEY_MAX = 128;
 const VALUE_MAX = 256;
 

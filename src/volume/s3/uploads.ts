@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
+import { z } from "zod";
 import { failed } from "../meta/verbs.ts";
 import type { Bucket } from "./bucket.ts";
-import type { ChecksumName } from "./checksum.ts";
-import { contentOf, readMeta, readNote, writeNote, type ContentMark, type ObjectMeta } from "./object-meta.ts";
+import { CHECKSUM_NAMES } from "./checksum.ts";
+import { contentOf, ObjectMetaForm, readMeta, readNote, writeNote, type ContentMark } from "./object-meta.ts";
 import { mustBeDone, S3Error, valueOf } from "./s3-error.ts";
 
 /** Parts of an object of S3. */
@@ -12,14 +13,19 @@ const UPLOADS_MAX = 10_000;
 const PAGE = 1024;
 const NOTE = "user.anax.s3.upload";
 
-/** What is known of an upload from its beginning. */
-export interface UploadNote {
+const UploadForm = z.object({
   /** Bytes, one character each. */
-  readonly key: string;
-  readonly startedMs: number;
-  readonly meta: Pick<ObjectMeta, "headers" | "user" | "tags">;
-  readonly checksum?: { readonly name: ChecksumName; readonly type: "FULL_OBJECT" | "COMPOSITE" };
-}
+  key: z.string().max(1024),
+  startedMs: z.int().min(0),
+  meta: ObjectMetaForm.pick({ headers: true, user: true, tags: true }).readonly(),
+  checksum: z
+    .object({ name: z.enum(CHECKSUM_NAMES), type: z.enum(["FULL_OBJECT", "COMPOSITE"]) })
+    .readonly()
+    .optional(),
+});
+
+/** What is known of an upload from its beginning. */
+export type UploadNote = Readonly<z.infer<typeof UploadForm>>;
 
 export interface Upload extends UploadNote {
   readonly id: string;
@@ -50,7 +56,7 @@ export async function beginUpload(bucket: Bucket, note: UploadNote): Promise<str
 export async function findUpload(bucket: Bucket, id: string, key: string): Promise<Upload> {
   const folder = /^[A-Za-z0-9_-]{22}$/.test(id) ? await bucket.findWorkFolder("uploads") : undefined;
   const found = folder === undefined ? undefined : await bucket.verbs.lookup(folder, id);
-  const note = found === undefined || failed(found) ? undefined : await readNote<UploadNote>(bucket.verbs, found.ino, NOTE);
+  const note = found === undefined || failed(found) ? undefined : await readNote(bucket.verbs, found.ino, { name: NOTE, form: UploadForm });
   if (note?.key !== key || found === undefined || failed(found)) throw new S3Error("NoSuchUpload");
   return { ...note, id, ino: found.ino };
 }
@@ -61,7 +67,7 @@ export async function listUploads(bucket: Bucket): Promise<readonly Upload[]> {
   if (folder === undefined) return [];
   const uploads: Upload[] = [];
   for (const { name, ino } of await entriesOf(bucket, folder, UPLOADS_MAX)) {
-    const note = await readNote<UploadNote>(bucket.verbs, ino, NOTE);
+    const note = await readNote(bucket.verbs, ino, { name: NOTE, form: UploadForm });
     if (note !== undefined) uploads.push({ ...note, id: name, ino });
   }
   return uploads.toSorted((a, b) => (a.key === b.key ? a.startedMs - b.startedMs : a.key < b.key ? -1 : 1));

@@ -180,3 +180,22 @@ test("nothing begins to a node that takes nothing now, or after a failure; it go
   const after = planMoves(moved(placement, plan.moves[0]!), LIMITS, true);
   assert.deepEqual([after.active, after.held, after.moves], [false, false, []]);
 });
+
+test("of two nodes that are to have nothing only the one that was named gives its slots away", () => {
+  const owners = Array.from({ length: SLOT_COUNT }, (_, slot) => (slot < 6000 ? "x" : slot < 8000 ? "y" : "z"));
+  const weights = new Map([
+    ["x", 0],
+    ["y", 0],
+    ["z", 1],
+  ]);
+  const placement: Placement = { owners, bytes: owners.map(() => 0), weights, moving: [] };
+  const limits = { ...LIMITS, movesMax: 1, only: "y" };
+  assert.deepEqual(
+    planMoves(placement, limits, false).moves.map(({ from, to }) => [from, to]),
+    [["y", "z"]],
+  );
+  assert.deepEqual(
+    wholePlan(placement, limits).moves.map(({ from, ranges }) => [from, slotsIn(ranges).length]),
+    [["y", 2000]],
+  );
+});

@@ -33,6 +33,8 @@ export interface PlanLimits {
   /** Of one move, unless a single slot has more. */
   readonly moveSlotsMax: number;
   readonly moveBytesMax: number;
+  /** Only what this node has is moved; undefined: everybody's. */
+  readonly only?: string | undefined;
 }
 
 export const pairOf = ({ from, to }: Pick<PlannedMove, "from" | "to">): string => `${from} ${to}`;
@@ -166,7 +168,7 @@ const sharesOf = ({ have, want }: State): readonly Share[] =>
 function nextMove(state: State, limits: PlanLimits, isBusy: (pair: Pick<PlannedMove, "from" | "to">) => boolean): PlannedMove | undefined {
   const shares = sharesOf(state);
   const above = shares
-    .filter(({ have, want }) => have > want)
+    .filter(({ node, have, want }) => have > want && (limits.only ?? node) === node)
     .toSorted((a, b) => leaves(b) - leaves(a) || b.have - b.want - (a.have - a.want));
   const below = shares.filter(({ have, want }) => want > 0 && have < want).toSorted((a, b) => b.want - b.have - (a.want - a.have));
   for (const source of above)

@@ -8,6 +8,10 @@ export type Weights = Readonly<Record<string, number>>;
 
 export const WEIGHT_DEFAULT = 1;
 export const WEIGHT_MAX = 1000;
+/** As people write it; undefined: it is none. */
+export const parseWeight = (text: string): number | undefined =>
+  /^\d{1,4}(\.\d{1,6})?$/.test(text) && Number(text) <= WEIGHT_MAX ? Number(text) : undefined;
+
 const ROUNDS_MAX = 20;
 const WeightsForm = z.record(z.string().max(40), z.number().min(0).max(WEIGHT_MAX));
 const cellOf = (cluster: string): string => `cluster/${cluster}/weights`;

@@ -1,7 +1,7 @@
 import type { Client } from "../../clients/client.ts";
 import type { Cluster } from "../../cluster/start-cluster.ts";
 import { readTurn } from "../../cluster/rebalance/turn.ts";
-import { readWeights, setWeights, WEIGHT_DEFAULT, WEIGHT_MAX } from "../../cluster/rebalance/weights.ts";
+import { parseWeight, readWeights, setWeights, WEIGHT_DEFAULT, WEIGHT_MAX } from "../../cluster/rebalance/weights.ts";
 import { reportOf } from "../../cluster/rebalance/report.ts";
 import { CommandError, syntaxError } from "../../command-error.ts";
 import type { Request } from "../../../wire/resp/request.ts";
@@ -48,9 +48,8 @@ function setWeight(client: Client, request: Request, cluster: Cluster): void {
   const { node } = cluster;
   const wanted: Record<string, number> = {};
   for (let at = 3; at < request.count; at += 2) {
-    const text = request.text(at + 1);
-    const weight = /^\d{1,4}(\.\d{1,6})?$/.test(text) ? Number(text) : Infinity;
-    if (weight > WEIGHT_MAX) throw new CommandError(`ERR A weight is a number from 0 to ${WEIGHT_MAX}`);
+    const weight = parseWeight(request.text(at + 1));
+    if (weight === undefined) throw new CommandError(`ERR A weight is a number from 0 to ${WEIGHT_MAX}`);
     wanted[memberAt(request, at, cluster).shard] = weight;
   }
   answerOk(client, setWeights(node.register, node.self.cluster, wanted, new Set(node.known.map(({ shard }) => shard))));

@@ -4,6 +4,7 @@ import type { Clock } from "../../../base/clock.ts";
 import { AnaxError, type ErrorDetails } from "../../../base/errors.ts";
 import { createRandom } from "../../../base/random.ts";
 import { retry, type Backoff } from "../../../base/retry.ts";
+import { escape } from "../../../wire/http/signature-v4.ts";
 import type { S3Data } from "../volume-data.ts";
 
 type Sdk = typeof Library;
@@ -211,10 +212,6 @@ async function headOf(body: AsyncIterable<Uint8Array>, bytesMax: number): Promis
 interface Presigner {
   presign(request: object, options: { readonly expiresIn: number }): Promise<{ readonly query: Readonly<Record<string, string>> }>;
 }
-
-/** As a signature counts it: everything but the unreserved characters of RFC 3986. */
-const escape = (text: string): string =>
-  encodeURIComponent(text).replaceAll(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
 
 const nameOf = (error: unknown): string | undefined => (error instanceof Error ? error.name : undefined);
 

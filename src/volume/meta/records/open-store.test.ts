@@ -8,6 +8,8 @@ test("an engine is named without its password and without parameters", () => {
     ["postgres://me@db/anax", "postgres://me@db/anax"],
     ["redis://:s3cret@host:6379/0?lossy=allowed", "redis://host:6379/0"],
     ["rediss://user:a%40b@host", "rediss://user@host"],
+    ["postgres://me:s3@cret@db/anax", "postgres://me@db/anax"],
+    ["redis://:se/cret@host", "redis://host"],
     ["etcd://one:2379,two:2379", "etcd://one:2379,two:2379"],
   ] as const)
     assert.equal(withoutSecrets(url), shown);

@@ -18,7 +18,14 @@ export const LONG_CALL_MS = 60_000;
 /** The records of a volume in the engine at this URL; connected when it is first asked. Each library is loaded only where it is used. Throws `config.invalid`. */
 export async function openStore(url: string, volumeUuid: string, clock: Clock, timeoutMs = CALL_MS): Promise<RecordStore> {
   const options: StoreOptions = { clock, timeoutMs, address: withoutSecrets(url) };
-  switch (schemeOf(url)) {
+  const scheme = schemeOf(url);
+  // It is not shown: where a password has signs that it must not have, nobody knows where it ends.
+  if (scheme !== "etcd" && scheme !== "" && !URL.canParse(url))
+    throw new AnaxError("config.invalid", {
+      meta: `${scheme}://…`,
+      expected: "a URL; signs like / ? # @ in a password as %2F %3F %23 %40",
+    });
+  switch (scheme) {
     case "postgres":
     case "postgresql":
       return new (await import("./postgres-store.ts")).PostgresStore(url, volumeUuid, options);

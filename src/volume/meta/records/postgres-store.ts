@@ -12,6 +12,8 @@ const OTHERS_FIRST: ReadonlySet<string> = new Set(["40001", "40P01"]);
 /** Of a statement that is run again because the engine could not order it. */
 const TRIES = 5;
 const SCAN_ROWS = 1000;
+/** In one statement, so that each ends in time. */
+const DROP_ROWS = 10_000;
 
 // A group's version is the record with the empty key. All that a commit compares and changes is one call, in one transaction that is as if there were no other.
 const SCHEMA = `
@@ -23,6 +25,9 @@ const SCHEMA = `
     put_groups bytea[], put_keys bytea[], put_values bytea[], remove_groups bytea[], remove_keys bytea[]
   ) RETURNS boolean LANGUAGE plpgsql AS $body$
   BEGIN
+    IF current_setting('transaction_isolation') <> 'serializable' THEN
+      RAISE EXCEPTION 'transactions must be serializable here, and something between has set them otherwise';
+    END IF;
     PERFORM 1 FROM unnest(check_groups, check_versions) AS c (grp, version)
       LEFT JOIN anax_volume_record r ON r.volume = vol AND r.grp = c.grp AND r.key = ''
       WHERE coalesce(r.value, '') <> c.version;
@@ -54,6 +59,8 @@ export class PostgresStore implements RecordStore {
   readonly #volume: string;
   readonly #timeoutMs: number;
   #client: Promise<Client> | undefined;
+  /** The one that the promise is of. */
+  #newest: Client | undefined;
 
   constructor(url: string, volume: string, { timeoutMs, address }: StoreOptions) {
     this.#url = url;
@@ -141,7 +148,12 @@ export class PostgresStore implements RecordStore {
   }
 
   async drop(keep: readonly string[]): Promise<void> {
-    await this.#query("DELETE FROM anax_volume_record WHERE volume = $1 AND grp <> ALL ($2)", [this.#volume, keep.map(bytesOf)]);
+    const some = "SELECT ctid FROM anax_volume_record WHERE volume = $1 AND grp <> ALL ($2) LIMIT $3";
+    const values = [this.#volume, keep.map(bytesOf), DROP_ROWS];
+    for (let left = true; left;) {
+      const { rowCount } = await this.#query(`DELETE FROM anax_volume_record WHERE ctid = ANY (ARRAY(${some}))`, values);
+      left = rowCount === DROP_ROWS;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -157,7 +169,7 @@ export class PostgresStore implements RecordStore {
         return await client.query<R>(name === undefined ? { text, values } : { name, text, values });
       } catch (error) {
         if (left > 1 && isOthersFirst(error)) continue;
-        throw this.#failed(error);
+        throw tries === 1 && isOthersFirst(error) ? error : this.#failed(error);
       }
     }
   }
@@ -177,14 +189,19 @@ export class PostgresStore implements RecordStore {
       connectionTimeoutMillis: this.#timeoutMs,
       query_timeout: this.#timeoutMs,
       statement_timeout: this.#timeoutMs,
-      // A database may be set up to confirm what is not on disk yet.
-      options: "-c synchronous_commit=on -c default_transaction_isolation=serializable -c client_min_messages=warning",
       application_name: "anax volume",
       keepAlive: true,
     });
-    client.on("error", () => (this.#client = undefined));
+    this.#newest = client;
+    client.on("error", () => {
+      if (this.#newest === client) this.#client = undefined;
+    });
     try {
       await client.connect();
+      // A database may be set up to confirm what is not on disk yet. Said here, as the URL may have `options` of its own.
+      await client.query(
+        "SET synchronous_commit = on; SET default_transaction_isolation = serializable; SET client_min_messages = warning",
+      );
       await migrate(client, this.address);
       return client;
     } catch (error) {
@@ -195,7 +212,6 @@ export class PostgresStore implements RecordStore {
 
   /** A late answer must not be taken for another's: who has waited in vain takes another connection. */
   #failed(error: unknown): unknown {
-    if (isOthersFirst(error)) return error;
     if (!(error instanceof DatabaseError)) void this[Symbol.asyncDispose]();
     return failureOn(this.address, error);
   }

@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../../../base/clock.ts";
 import {
   SESSION_TTL_MS,
@@ -40,6 +41,8 @@ const CHANGES_MAX = 4096;
 const ALL = 1_000_000;
 /** Of one transaction. */
 const STEP = 256;
+/** Clocks of two machines are never so far apart. */
+const SKEW_MS_MAX = 600_000;
 /** In place of a session: see rules/removal.ts. */
 const COLLECTOR = 0;
 
@@ -56,6 +59,8 @@ class RecordControl implements VolumeControl {
   volumeUuid = "";
   readonly #store: RecordStore;
   readonly #clock: Clock;
+  /** The last sign of life of each session, and since when it is the last. */
+  readonly #watched = new Map<number, { readonly seenAtMs: number; readonly sinceMs: number }>();
 
   constructor(store: RecordStore, clock: Clock) {
     this.#store = store;
@@ -76,8 +81,10 @@ class RecordControl implements VolumeControl {
   writeFence({ state, epoch, readOnly, capacityBytes, inodesMax, trashMs }: VolumeFence): Promise<boolean> {
     return this.#run(({ view }) => {
       const before = fenceOf(view);
-      if (before.epoch > epoch) return false;
-      putFence(view, { ...before, state, epoch, readOnly, capacityBytes, inodesMax, trashMs });
+      const wanted = { uuid: before.uuid, state, epoch, readOnly, capacityBytes, inodesMax, trashMs };
+      // Of two machines that change it at once one is told; the same again is a repetition.
+      if (before.epoch > epoch || (before.epoch === epoch && !isDeepStrictEqual({ ...before, ...wanted }, before))) return false;
+      putFence(view, { ...before, ...wanted });
       return true;
     });
   }
@@ -185,10 +192,21 @@ class RecordControl implements VolumeControl {
     view.put(SEEN, hex(id), String(startedAtMs));
   }
 
-  /** Ends sessions that have been silent for too long. */
+  /**
+   * Ends sessions that have been silent for too long: as seen from here, since clocks of machines differ. Who has not watched for so long believes the clocks where they are further
+   * apart than any two may be.
+   */
   async #sweep(): Promise<void> {
-    const silentMs = this.#clock.wallMs() - SESSION_TTL_MS;
-    for (const { id, seenAtMs } of await this.sessions()) if (seenAtMs < silentMs) await this.endSession(id);
+    const nowMs = this.#clock.nowMs();
+    const sessions = await this.sessions();
+    const watched = new Map(this.#watched);
+    this.#watched.clear();
+    for (const { id, seenAtMs } of sessions) {
+      const known = watched.get(id);
+      const since = known?.seenAtMs === seenAtMs ? known : { seenAtMs, sinceMs: nowMs };
+      if (nowMs - since.sinceMs > SESSION_TTL_MS || this.#clock.wallMs() - seenAtMs > SKEW_MS_MAX) await this.endSession(id);
+      else this.#watched.set(id, since);
+    }
   }
 
   /** What a session had that is no more: its locks, what only it kept, what it entered and did not commit. In steps, so that no transaction gets large. */

@@ -99,7 +99,7 @@ export class RedisStore implements RecordStore {
   }
 
   async fetch({ wants, groups }: FetchRequest): Promise<Fetched> {
-    const words = wants.flatMap(({ group, key, to = "", countMax = 0 }) => [group, key, to, String(countMax)]);
+    const words = wants.flatMap(({ group, key, to = "", countMax = -1 }) => [group, key, to, String(countMax)]);
     const answer = (await this.#run(FETCH, [String(groups.length), ...groups, String(wants.length), ...words])) as (Buffer | Buffer[])[];
     return {
       versions: answer.slice(0, groups.length).map((version) => textOf(version as Buffer)), // what the script returns
@@ -158,6 +158,7 @@ export class RedisStore implements RecordStore {
   async #whenReady<T>(connection: Promise<Connection>, work: (connection: Connection) => Promise<T>, signal: AbortSignal): Promise<T> {
     const ready = await connection;
     for (;;) {
+      signal.throwIfAborted(); // nobody waits for it any more, and it must not be done behind their back
       try {
         return await work(ready);
       } catch (error) {
@@ -169,8 +170,13 @@ export class RedisStore implements RecordStore {
 
   async #open(): Promise<Connection> {
     const connection = await connectionTo(this.#url, this.#timeoutMs);
-    if (!this.#lossyAllowed) await assertDurable(connection, this.address);
-    return connection;
+    try {
+      if (!this.#lossyAllowed) await assertDurable(connection, this.address);
+      return connection;
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
   }
 
   async #leave(): Promise<void> {
@@ -191,16 +197,20 @@ async function connectionTo(url: string, timeoutMs: number) {
 
 /** What `fsync` has confirmed must not be forgotten. */
 async function assertDurable(connection: Connection, address: string): Promise<void> {
-  const said = await connection.sendCommand<unknown>(["CONFIG", "GET", "append*"]).catch((error: unknown) => {
-    if (error instanceof ErrorReply) return [];
-    throw error;
-  });
-  const words = (Array.isArray(said) ? said : Object.entries(said as object).flat()).map(String);
-  const valueOf = (name: string): string | undefined => words[words.indexOf(name) + 1];
-  if (valueOf("appendonly") === "yes" && valueOf("appendfsync") === "always") return;
+  const settings = new Map<string, string>();
+  for (const pattern of ["append*", "maxmemory-policy"]) {
+    const said = await connection.sendCommand<unknown>(["CONFIG", "GET", pattern]).catch((error: unknown) => {
+      if (error instanceof ErrorReply) return [];
+      throw error;
+    });
+    const words = (Array.isArray(said) ? said : Object.entries(said as object).flat()).map(String);
+    for (let at = 0; at + 1 < words.length; at += 2) settings.set(words[at]!, words[at + 1]!); // both are there
+  }
+  const keeps = /^(noeviction|volatile-.*)$/.test(settings.get("maxmemory-policy") ?? ""); // no key here has a time to live
+  if (keeps && settings.get("appendonly") === "yes" && settings.get("appendfsync") === "always") return;
   throw new AnaxError("config.invalid", {
     meta: address,
-    expected: "a server with appendonly yes and appendfsync always, or ?lossy=allowed",
+    expected: "a server with appendonly yes, appendfsync always and a maxmemory-policy that evicts nothing, or ?lossy=allowed",
   });
 }
 
