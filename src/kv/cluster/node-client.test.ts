@@ -30,7 +30,7 @@ async function aNodeThatStops(answers: number) {
 test("a node that takes a connection and says nothing is given up, at once or in the middle", async () => {
   using silent = await aNodeThatStops(0);
   using stopped = await aNodeThatStops(100);
-  await assert.rejects(connectNode({ url: `${silent.url.replace("//", "//u:p@")}`, answerMs: 200 }), coded("socket.closed"));
+  await assert.rejects(connectNode({ url: silent.url.replace("//", "//u:p@"), answerMs: 200 }), coded("socket.closed"));
   using client = await connectNode({ url: stopped.url, answerMs: 200 });
   for (let left = 100; left > 0; left--) {
     const failed = await client.call("PING").then(
