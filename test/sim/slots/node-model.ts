@@ -134,8 +134,8 @@ export class NodeModel {
           false,
           this.alive((version: number | undefined) => {
             if (version === undefined || this.#serving) return;
-            this.#lease = { version, untilMs: askedMs + LEASE_MS };
-            register.read(this.alive((map) => this.#claimOwn(map)));
+            const lease = (this.#lease = { version, untilMs: askedMs + LEASE_MS });
+            register.read(this.alive((map) => this.#lease === lease && this.#claimOwn(map)));
           }),
         );
       }),
@@ -153,11 +153,12 @@ export class NodeModel {
     if (unresolved && own.some(isArriving)) return; // promoted first; the next round claims
     if (own.length === 0 || this.#cluster.faults.mutant === "start-without-fence-and-claim") return this.#serve(map);
     const by = `${this.name}/${this.life}/${++this.#claims}`;
+    const lease = this.#lease; // a claim belongs to the round of its lease, as in the keeper
     this.#cluster.register.claim(
       { ranges: own, owner: this.name, by },
       this.alive((outcome) => {
         this.learn(outcome.map);
-        if (outcome.kind !== "refused") this.#serve(outcome.map);
+        if (outcome.kind !== "refused" && this.#lease === lease) this.#serve(outcome.map);
       }),
     );
   }
