@@ -7,14 +7,14 @@ import { BUCKET_ENV } from "../../test/kit/s3-bucket.ts";
 import { startVolumeHosts } from "../../test/kit/volume-hosts.ts";
 
 // Hosts of one machine, each with a daemon, a mount and a cache of its own, read one file of a volume in a bucket at once: how often the bucket gives it, and how long that
-// takes. With `--peer-wait 500ms`, what mounts do by default, a machine that is too small for so many hosts
+// takes. With a short `--peer-wait` a machine that is too small for so many hosts
 // makes them ask the store besides.
 
 const { values } = parseArgs({
   options: {
     hosts: { type: "string", default: "4" },
     mib: { type: "string", default: "128" },
-    "peer-wait": { type: "string", default: "500ms" },
+    "peer-wait": { type: "string", default: "2s" },
   },
 });
 const [hosts, mib] = [Number(values.hosts), Number(values.mib)];

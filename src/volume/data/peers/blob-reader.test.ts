@@ -4,7 +4,6 @@ import { AnaxError } from "../../../base/errors.ts";
 import { VirtualClock } from "../../../base/virtual-clock.ts";
 import { aBlob } from "../blob-store.conformance.ts";
 import { BlobReader } from "./blob-reader.ts";
-import { PEER_WAIT_MS } from "./peer-policy.ts";
 import { ReadCounts } from "./read-counts.ts";
 
 const content = Buffer.alloc(300 * 1024, 7);
@@ -42,7 +41,7 @@ function aReader(peers: () => Way, store: () => Way) {
   const reader = new BlobReader({
     clock,
     counts,
-    waitMs: PEER_WAIT_MS,
+    waitMs: 500,
     store: (_, stop) => go("store", store(), stop, () => undefined),
     peers: async (_, stop, onBegun) => ({ content: await go("peers", peers(), stop, onBegun), storeBytes: 0 }),
   });

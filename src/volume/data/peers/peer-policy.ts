@@ -1,5 +1,5 @@
 /** What peers may take until they begin to give, where nothing else is said; the other times are multiples of it. */
-export const PEER_WAIT_MS = 500;
+export const PEER_WAIT_MS = 2000;
 /** At least, where nothing is known of them, until all is there; and at most, as whoever reads waits for it. */
 const WHOLE_MIN = 4;
 const BEGUN_MAX = 6;
