@@ -9,7 +9,9 @@ interface Copies {
   toSource(job: string, event: SourceEvent): void;
 }
 
-type Payload = { readonly key: string; readonly list: readonly number[] } | { readonly key: string; readonly append: number };
+type Entry = { readonly key: string; readonly list: readonly number[] } | { readonly key: string; readonly append: number };
+/** What a frame carries, and of which attempt it really is. */
+type Payload = Entry & { readonly madeIn: number };
 
 export const slotOf = (key: string): number => Number(key.slice(0, key.indexOf("/")));
 
@@ -44,9 +46,11 @@ export class CopyModel {
     if (this.#has(key) && (this.#walked || this.#met.has(key))) this.#tell({ key, append }, ENTRY_BYTES);
   }
 
-  static apply(data: Data, payload: unknown): void {
+  /** The attempt whose entry it was. */
+  static apply(data: Data, payload: unknown): number {
     const entry = payload as Payload; // what `#tell` has sent
     data.set(entry.key, "list" in entry ? entry.list : [...(data.get(entry.key) ?? []), entry.append]);
+    return entry.madeIn;
   }
 
   #has(key: string): boolean {
@@ -54,7 +58,8 @@ export class CopyModel {
     return this.#move.ranges.some(({ start, end }) => start <= slot && slot <= end);
   }
 
-  #tell(payload: Payload, bytes: number): number {
+  #tell(entry: Entry, bytes: number): number {
+    const payload: Payload = { ...entry, madeIn: this.#attempt };
     this.#node.toSource(this.#move.job, { kind: "entry", attempt: this.#attempt, bytes, keys: 1, payload });
     return bytes;
   }

@@ -443,7 +443,9 @@ export class NodeModel {
         const staging = this.stagings.get(job);
         if (staging?.attempt !== effect.attempt)
           return this.#cluster.world.violated(`I1: applied for ${job}/${effect.attempt}, which has no staging`);
-        return CopyModel.apply(staging.data, effect.payload);
+        const madeIn = CopyModel.apply(staging.data, effect.payload);
+        if (madeIn === effect.attempt) return;
+        return this.#cluster.world.violated(`I1: of attempt ${madeIn} of ${job} something was applied in ${effect.attempt}`);
       }
       case "syncStaging": {
         const staging = { attempt: effect.attempt, data: new Map(this.stagings.get(job)?.data) };
