@@ -17,6 +17,9 @@ const ANSWER_BYTES_MAX = 80 * 1024 * 1024;
 /** For calls that the daemon answers from memory or disk. */
 export const CALL_TIMEOUT_MS = 15_000;
 
+/** The launcher has just asked this user's daemon for the same, and lost it before the answer (bin/anax.sh): there was one, and may be one again; and it may have made the output. */
+export const BEGUN_BEFORE = process.env["ANAX_GET_BEGUN"] === "1";
+
 export interface EndpointOptions extends SettingOptions {
   readonly endpoint?: string;
 }
@@ -36,17 +39,17 @@ export interface LocalDaemon extends Disposable {
 }
 
 /** A channel to the local daemon. Throws `daemon.unreachable` when its socket is not there, `daemon.denied` when it is not for this user. */
-async function connectDaemon(options: EndpointOptions): Promise<LocalDaemon> {
+export async function connectDaemon(options: EndpointOptions): Promise<LocalDaemon> {
   const socketPath = await socketPathFor(options);
   const found = mustBeOurs(socketPath);
   const channel = new SocketChannel(socketPath, { clock: realClock, receiveBytesMax: ANSWER_BYTES_MAX });
   channel.connect(); // the daemon makes itself ready while this command loads what it asks with
-  const foreignUser = process.getuid !== undefined && process.getuid() !== found.uid;
+  const foreignUser = process.getuid !== undefined && process.getuid() !== (found?.uid ?? process.getuid());
   return {
     channel,
     socketPath,
     get reached() {
-      return channel.reached;
+      return channel.reached || BEGUN_BEFORE;
     },
     foreignUser,
     [Symbol.dispose]: () => channel[Symbol.dispose](),
@@ -54,7 +57,7 @@ async function connectDaemon(options: EndpointOptions): Promise<LocalDaemon> {
 }
 
 /** Synchronous: a command has nothing else to do, and the threads for anything else would first have to be started. */
-function mustBeOurs(socketPath: string): Stats {
+function mustBeOurs(socketPath: string): Stats | undefined {
   let found: Stats | undefined;
   try {
     found = statSync(socketPath);
@@ -62,6 +65,7 @@ function mustBeOurs(socketPath: string): Stats {
     return found;
   } catch (cause) {
     if (found !== undefined || systemCodeOf(cause) === "EACCES") throw denied(socketPath, found?.gid);
+    if (BEGUN_BEFORE) return undefined;
     throw unreachable(socketPath, cause);
   }
 }

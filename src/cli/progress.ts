@@ -24,7 +24,7 @@ const JSON_INTERVAL_MS = 1000;
 /** The bar is on standard error, so that standard output stays free for the content (`-O -`). */
 export async function startProgress(kind: "bar" | "json" | "none", title: string, clock: Clock): Promise<Progress> {
   if (kind === "none") return { update: () => undefined, stop: () => undefined };
-  return kind === "bar" ? startBar(title, clock) : startLines(title, clock);
+  return kind === "bar" ? startBar(title, clock) : startLines(title, clock, (line) => void process.stdout.write(line));
 }
 
 export const formatPayload = (state: ProgressState, elapsedMs: number): string => {
@@ -75,13 +75,14 @@ export async function openBar(title: string): Promise<Bar> {
   };
 }
 
-function startLines(title: string, clock: Clock): Progress {
+/** One JSON line a second at most, and the last state. */
+export function startLines(title: string, clock: Clock, write: (line: string) => void): Progress {
   const startedMs = clock.nowMs();
   let shownMs = -JSON_INTERVAL_MS;
   let last: ProgressState | undefined;
   const show = (state: ProgressState): void => {
     const seconds = (clock.nowMs() - startedMs) / 1000;
-    process.stdout.write(`${JSON.stringify({ event: "progress", title, ...state, seconds: Number(seconds.toFixed(3)) })}\n`);
+    write(`${JSON.stringify({ event: "progress", title, ...state, seconds: Number(seconds.toFixed(3)) })}\n`);
     shownMs = clock.nowMs();
     last = undefined;
   };

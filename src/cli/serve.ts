@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { formatDuration } from "../base/units.ts";
 import { VERSION } from "../base/version.ts";
-import type { AnaxConfig } from "../node/config.ts";
+import type { Log } from "../base/log.ts";
+import { socketPathOf, type AnaxConfig } from "../node/config.ts";
 import type { Running } from "../node/run.ts";
 import { collectGarbage } from "../node/small-heap.ts";
 import type { Roles } from "../node/start.ts";
@@ -41,12 +42,27 @@ export async function serve(options: ServeOptions, wanted: WantedRoles, flags: R
   const log = createLog(config.logLevel);
   await runUntilSignal(
     log,
-    () => startNode(config, roles, log),
+    async () => {
+      const running = await startNode(config, roles, log);
+      return roles.daemon ? withGetAtOnce(running, socketPathOf(config), log) : running;
+    },
     (running) => {
       announce(running, config, roles, options.json === true);
       if (roles.daemon) collectGarbage();
     },
   );
+}
+
+async function withGetAtOnce(running: Running, socketPath: string, log: Log): Promise<Running> {
+  const { serveAtOnce } = await import("./get/at-once-server.ts");
+  const atOnce = await serveAtOnce(socketPath, log);
+  return {
+    ...running,
+    async [Symbol.asyncDispose]() {
+      await atOnce[Symbol.asyncDispose]();
+      await running[Symbol.asyncDispose]();
+    },
+  };
 }
 
 function announce({ listeners }: Running, config: AnaxConfig, roles: Roles, json: boolean): void {

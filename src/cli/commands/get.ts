@@ -4,8 +4,10 @@ import { collect, countOption, durationOption, pieceLengthOption } from "../opti
 import { withDaemon, withEndpoint, type EndpointOptions } from "../connect.ts";
 import type { GetOptions } from "../get/request.ts";
 
+export type GetAction = (url: string, options: GetOptions & EndpointOptions) => Promise<void>;
+
 /** `anax get`: the flags of Dragonfly's dfget, environment names included. */
-export function command(): Command {
+export function command(action: GetAction = run): Command {
   const get = withEndpoint(new Command("get"))
     .description("Download a file, or with --recursive a directory, through the local daemon.")
     .argument("<url>", "http://, https://, s3:// or file://")
@@ -68,7 +70,7 @@ export function command(): Command {
     .addOption(new Option("--storage-session-token <token>", "session token of the object store").env("DFGET_STORAGE_SESSION_TOKEN"))
     .addOption(flag("--no-progress", "show nothing while it goes on", undefined))
     .option("--json", "JSON lines, also on a terminal");
-  return get.action(async (url: string, options: GetOptions & EndpointOptions) => run(url, options));
+  return get.action(action);
 }
 
 async function run(url: string, options: GetOptions & EndpointOptions): Promise<void> {

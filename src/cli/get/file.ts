@@ -9,7 +9,7 @@ import {
   type DownloadTaskStartedResponse,
 } from "../../wire/grpc/gen/dfdaemon/v2/dfdaemon.ts";
 import { wallMsOf } from "../../wire/grpc/time.ts";
-import type { LocalDaemon } from "../connect.ts";
+import { BEGUN_BEFORE, type LocalDaemon } from "../connect.ts";
 import { printJson } from "../output.ts";
 import { startProgress, type ProgressState } from "../progress.ts";
 import type { Delivered } from "./delivered.ts";
@@ -28,12 +28,15 @@ export interface GetSummary {
   readonly seconds: number;
 }
 
+/** The last line for a program. */
+export const doneOf = (summary: GetSummary): object => ({ event: "done", ...summary });
+
 /** One file with progress and a closing line. */
 export async function getFile(daemon: LocalDaemon, url: string, options: GetOptions, signal: AbortSignal): Promise<void> {
   const toStdout = options.output === "-";
   const lines = options.json === true || !process.stderr.isTTY || (!process.stdout.isTTY && !toStdout);
   const kind = options.progress ? (lines ? (toStdout ? "none" : "json") : "bar") : "none";
-  const progress = await startProgress(kind, basename(new URL(url).pathname) || url, realClock);
+  const progress = await startProgress(kind, titleOf(url), realClock);
   let summary: GetSummary;
   try {
     summary = await download(daemon, { url, options, signal, onProgress: (state) => progress.update(state) });
@@ -41,14 +44,16 @@ export async function getFile(daemon: LocalDaemon, url: string, options: GetOpti
     progress.stop();
   }
   if (toStdout) return;
-  if (lines) return printJson({ event: "done", ...summary });
+  if (lines) return printJson(doneOf(summary));
   process.stderr.write(`${sentenceOf(summary)}\n`);
 }
+
+export const titleOf = (url: string): string => basename(new URL(url).pathname) || url;
 
 /** What the daemon's own deadline may take to be told. */
 export const DAEMON_SILENCE_MS = 5000;
 
-interface Order {
+export interface Order {
   readonly url: string;
   readonly options: GetOptions;
   readonly signal: AbortSignal;
@@ -60,11 +65,11 @@ export async function download(daemon: LocalDaemon, order: Order): Promise<GetSu
   const { url, options, signal, onProgress } = order;
   const startedMs = realClock.nowMs();
   const transfer = options.output === "-" || sendsContent(daemon, options);
-  if (options.output !== "-") await checkOutput(options.output, options.overwrite === true);
+  if (options.output !== "-") await checkOutput(options.output, options.overwrite === true || BEGUN_BEFORE);
   await using part = await partOf(daemon, order);
   await using sink = transfer ? await (await import("./sink.ts")).openSink(options.output, options.overwrite === true) : undefined;
   const tally = new Tally(part.range);
-  let attempts = 0;
+  let attempts = BEGUN_BEFORE ? 1 : 0;
   const take = async (): Promise<void> => {
     if (tally.isAllDelivered) return;
     const wanted = { ...options, timeout: Math.max(1, options.timeout - (realClock.nowMs() - startedMs)) };
@@ -116,7 +121,7 @@ async function surviving<T>(work: () => Promise<T>, of: Order & { readonly daemo
   }
 }
 
-function answers(daemon: LocalDaemon, wanted: Download, { options, signal }: Order): AsyncGenerator<DownloadTaskResponse> {
+export function answers(daemon: LocalDaemon, wanted: Download, { options, signal }: Order): AsyncGenerator<DownloadTaskResponse> {
   // The daemon has the deadline and says why; this one is for a daemon that stopped answering.
   const timeoutMs = options.timeout + DAEMON_SILENCE_MS;
   return daemon.channel.serverStream(DfdaemonDownloadService.downloadTask, { download: wanted }, { signal, timeoutMs });
