@@ -26,7 +26,7 @@ const TARGETS = {
   "test:store-crash": "test/store/main.ts",
   "test:store-fuzz": "test/store/fuzz/main.ts",
   "test:store-replication": "test/store/replication-main.ts",
-  "test:volume-crash": "test/volume/crash-main.ts",
+  "test:volume-crash": "test/volume/crash/main.ts",
   docs: "scripts/docs.ts",
   anax: "bin/anax.ts",
 };

@@ -187,10 +187,11 @@ describe("a mount process that fails", { skip }, () => {
     assert.equal(readFileSync(join(volume.dir, "f"), "utf8"), "kept");
   });
 
-  test("leaves a clean path when its supervisor is killed", async () => {
+  test("leaves a clean path when its supervisor is killed, also while programs use it", async () => {
     await using place = await aVolumePlace();
     await using volume = await place.mount();
     await writeFile(join(volume.dir, "f"), "kept");
+    await using _holder = await aMountUser(volume.dir, "holder");
     process.kill(volume.supervisorPid, "SIGKILL");
     await waitFor(async () => !(await isMounted(volume.dir)));
     await using again = await place.mount();

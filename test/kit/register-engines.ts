@@ -1,7 +1,7 @@
 import { chmod, mkdir } from "node:fs/promises";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { freePort, listens, must, start } from "./process.ts";
+import { freePort, listens, must, start, type Background } from "./process.ts";
 
 /** A real engine that a register is kept in, with its own data directory. */
 export interface RegisterEngine {
@@ -9,7 +9,7 @@ export interface RegisterEngine {
   readonly urlOn: (port: number) => string;
   readonly port: number;
   /** Runs it until it is disposed; what was kept before is there again. */
-  readonly run: () => Promise<AsyncDisposable>;
+  readonly run: () => Promise<Background>;
 }
 
 /** Why it cannot run here; undefined: it can. */

@@ -37,6 +37,7 @@ class MountProcess {
   #waking = false;
   #notifies = 0;
   #leaving = false;
+  #orphaned = false;
   /** Resolves with what the worker dropped when it saw the fence. */
   readonly #fenced = Promise.withResolvers<FromWorker & { readonly kind: "fenced" }>();
 
@@ -98,6 +99,7 @@ class MountProcess {
 
   /** The supervisor is gone: nobody else will clear the path. */
   async orphaned(): Promise<void> {
+    this.#orphaned = true;
     this.#log.error("mount.orphaned", { reason: "the supervisor has ended" });
     this.flush();
     await realClock.sleep(FENCE_WAIT_MS);
@@ -175,6 +177,7 @@ class MountProcess {
         return send({ kind: "flushed", errno: message.errno });
       case "ended":
         send({ kind: "ended", reason: message.reason, lostFiles: message.lostFiles, lostBytes: message.lostBytes });
+        if (this.#orphaned) return; // the path is being cleared: the connection ends before it is
         return this.#leave(this.#state.get("fenced") === 1 ? EXIT_GONE : 0);
       case "ready":
       case "not-started":
