@@ -1,4 +1,4 @@
-import { basename } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { copyPathOf, type Contestant, type Driver, type Stage } from "./driver.ts";
 import { connected } from "../waiting.ts";
 import type { Member } from "../../kit/lab/network.ts";
@@ -23,6 +23,7 @@ async function start(stage: Stage, options: AnaxOptions): Promise<Contestant> {
   const { processes, hosts, origin, content } = stage;
   const url = await startOrigin(stage);
   const command = [process.execPath, "--disable-warning=ExperimentalWarning", options.program];
+  const launcher = join(dirname(options.program), "anax"); // as in PATH
   const startScheduler = async (): Promise<Running> => {
     const scheduler = processes.start(origin, "scheduler", [...command, "scheduler", ...serving(`${stage.directory}/scheduler`, options)]);
     await scheduler.line(isReady);
@@ -36,12 +37,12 @@ async function start(stage: Stage, options: AnaxOptions): Promise<Contestant> {
   });
   await Promise.all(daemons.map((daemon) => daemon.line(isReady)));
   await connected(origin, SCHEDULER_PORT, hosts.length);
-  await processes.run(origin, "warm", [...command, "get", "--help"]); // compiles the command once, as it is on any machine in use
+  await processes.run(origin, "warm", [launcher, "get", "--help"]); // compiles the command once, as it is on any machine in use
   const digest = options.digest ? ["--digest", `sha256:${content.sha256}`] : [];
   const get = (host: Member, path: string, to: string, more: readonly string[]): Promise<void> => {
     const where = ["-O", to, "-e", `${dataOf(stage, host)}/daemon.sock`];
     return processes.run(host, `${host.name}-get`, [
-      ...command,
+      launcher,
       "get",
       `${url}/${basename(path)}`,
       ...where,
