@@ -46,6 +46,18 @@ test("a random key comes from any slot, and removing all leaves nothing behind",
   assert.equal(db.usedBytes, empty);
 });
 
+test("tidying does no more than it is told, over all slots, and what it frees is counted", () => {
+  const db = open();
+  const empty = db.usedBytes;
+  const keys = Array.from({ length: 500 }, (_, slot) => named(33).map((key) => `{${slot}}${key}`)).flat();
+  for (const key of keys) put(db, key);
+  let rounds = 1;
+  while (db.tidy(64)) rounds++;
+  assert.ok(rounds > 50, `${rounds} rounds`);
+  for (const key of keys) db.remove(db.peekText(key));
+  assert.deepEqual([db.count, db.usedBytes, db.tidy(64)], [0, empty, false]);
+});
+
 test("what is staged is seen by nobody before it is adopted, and expires after it", () => {
   const db = open();
   db.nowMs = 1000;

@@ -31,6 +31,8 @@ export class SlotTable implements KeyTable {
   readonly #mayGrow: (bytes: number) => boolean;
   readonly #slots: (Dictionary | undefined)[] = Array.from({ length: SLOT_COUNT }, () => undefined);
   readonly #groups = new Uint32Array(SLOT_COUNT >>> GROUP_BITS);
+  /** Slots whose dictionaries grow or shrink, or did a moment ago. */
+  readonly #moving = new Set<number>();
   #count = 0;
   #tableBytes = 0;
 
@@ -75,6 +77,7 @@ export class SlotTable implements KeyTable {
     const dictionary = (this.#slots[slot] ??= this.#made());
     const before = dictionary.tableBytes;
     dictionary.insert(address);
+    if (dictionary.moving) this.#moving.add(slot);
     this.#changed(slot, 1, dictionary.tableBytes - before);
   }
 
@@ -83,6 +86,7 @@ export class SlotTable implements KeyTable {
     const dictionary = this.#slots[slot]!; // the record is in it
     const before = dictionary.tableBytes;
     dictionary.remove(address);
+    if (dictionary.moving) this.#moving.add(slot);
     this.#changed(slot, -1, dictionary.tableBytes - before);
     if (dictionary.count === 0) this.exchange(slot, undefined);
   }
@@ -107,16 +111,34 @@ export class SlotTable implements KeyTable {
   exchange(slot: number, dictionary: Dictionary | undefined): Dictionary | undefined {
     const before = this.#slots[slot];
     this.#slots[slot] = dictionary;
+    if (dictionary?.moving === true) this.#moving.add(slot);
+    else this.#moving.delete(slot);
     this.#changed(slot, (dictionary?.count ?? 0) - (before?.count ?? 0), (dictionary?.tableBytes ?? 0) - (before?.tableBytes ?? 0));
     return before;
   }
 
   get moving(): boolean {
-    return this.#slots.some((slot) => slot?.moving === true);
+    return this.#moving.size > 0;
   }
 
+  /** So many buckets of all slots together. */
   move(buckets: number): void {
-    for (const slot of this.#slots) if (slot !== undefined && slot.moving) slot.move(buckets);
+    let left = buckets;
+    for (const slot of this.#moving) {
+      if (left <= 0) return;
+      left -= this.#moveOf(slot, left);
+    }
+  }
+
+  /** At most how many buckets that were. */
+  #moveOf(slot: number, buckets: number): number {
+    const dictionary = this.#slots[slot];
+    const before = dictionary?.tableBytes ?? 0;
+    const looked = dictionary?.moving === true ? dictionary.buckets : 1;
+    dictionary?.move(buckets);
+    this.#tableBytes += (dictionary?.tableBytes ?? 0) - before;
+    if (dictionary?.moving !== true) this.#moving.delete(slot);
+    return looked;
   }
 
   /** As `Dictionary.scan`, slot by slot: a cursor is that of a slot's dictionary above the number of the slot. */
@@ -158,6 +180,7 @@ export class SlotTable implements KeyTable {
 
   clear(): void {
     this.#slots.fill(undefined);
+    this.#moving.clear();
     this.#groups.fill(0);
     this.#count = this.#tableBytes = 0;
   }
