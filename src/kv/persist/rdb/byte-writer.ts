@@ -16,7 +16,7 @@ const LZF = 0xc3;
 /** Bytes of an RDB, one after the other, until they are taken. */
 export class ByteWriter {
   readonly #compresses: boolean;
-  #bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
   #length = 0;
 
   constructor(compresses: boolean) {
@@ -32,12 +32,17 @@ export class ByteWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** What was written, as a buffer that is the caller's. */
-  take(): Buffer {
+  /** What was written, as a buffer that is the caller's; `next` is written to from then on. */
+  take(next: Buffer = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, Math.min(this.#bytes.length, 256 * 1024)))): Buffer {
     const taken = this.view();
-    this.#bytes = Buffer.allocUnsafeSlow(Math.max(FIRST_BYTES, Math.min(this.#bytes.length, 256 * 1024)));
+    this.#bytes = next;
     this.#length = 0;
     return taken;
+  }
+
+  /** What was written is not needed any more. */
+  clear(): void {
+    this.#length = 0;
   }
 
   byte(value: number): void {

@@ -132,6 +132,11 @@ export class Copy implements Disposable {
     if (address !== 0) db.walk(address);
   }
 
+  /** A payload has left: its buffer may be filled again. */
+  sent(payload: Buffer): void {
+    this.#entries.giveBack(payload);
+  }
+
   /** Hands on what is there. */
   flush(): void {
     this.#flushing = false;

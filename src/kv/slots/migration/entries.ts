@@ -19,57 +19,68 @@ const EXPIRES = 1;
 const RAW = 2;
 const KEY_HEAD_BYTES = 14;
 
-/** Gathers entries until they are taken. */
+/** Of buffers that were given back, so many are kept, up to this size each: more than may be on its way. */
+const SPARES_MAX = 64;
+const SPARE_BYTES_MAX = 1024 * 1024;
+
+/**
+ * Gathers entries until they are taken. Buffers are used again: V8 counts what lies outside of its heap, and would collect all of it many times a second while slots are copied.
+ */
 export class EntryWriter {
   readonly #value = new ByteWriter(false);
-  #parts: Buffer[] = [];
-  bytes = 0;
+  readonly #out = new ByteWriter(false);
+  readonly #head = Buffer.alloc(KEY_HEAD_BYTES + 8);
+  readonly #spares: Buffer[] = [];
   keys = 0;
+
+  get bytes(): number {
+    return this.#out.length;
+  }
 
   /** All keys of the moving slots are gone. */
   clear(): void {
-    this.#add(Buffer.from([CLEAR]));
+    this.#out.byte(CLEAR);
   }
 
   /** A key with what it holds at this moment, in place of what it may have held. */
   key(db: Database, address: Address): void {
-    const key = Buffer.from(db.keyOf(address), "latin1");
+    const key = db.keyOf(address);
+    this.#value.clear();
     this.#value.byte(typeOf(db, address));
     writeValue(this.#value, db, address);
-    const value = this.#value.take();
     const expiry = db.expiryOf(address);
-    const head = Buffer.allocUnsafe(KEY_HEAD_BYTES + (expiry === undefined ? 0 : 8));
+    const head = this.#head;
     head[0] = KEY;
     head[1] = (expiry === undefined ? 0 : EXPIRES) | (db.isRaw(address) ? RAW : 0);
     head.writeUInt32BE(db.useBitsOf(address), 2);
     head.writeUInt32BE(key.length, 6);
-    head.writeUInt32BE(value.length, 10);
+    head.writeUInt32BE(this.#value.length, 10);
     if (expiry !== undefined) head.writeDoubleBE(expiry, KEY_HEAD_BYTES);
-    this.#add(head);
-    this.#add(key);
-    this.#add(value);
+    this.#out.raw(expiry === undefined ? head.subarray(0, KEY_HEAD_BYTES) : head);
+    this.#out.rawText(key);
+    this.#out.raw(this.#value.view());
+    if (this.#value.length > SPARE_BYTES_MAX) this.#value.take();
     this.keys++;
   }
 
   /** What a write has changed, as RESP. */
   command(resp: Uint8Array): void {
-    const head = Buffer.allocUnsafe(5);
-    head[0] = COMMAND;
-    head.writeUInt32BE(resp.length, 1);
-    this.#add(head);
-    this.#add(Buffer.from(resp));
-  }
-
-  #add(part: Buffer): void {
-    this.#parts.push(part);
-    this.bytes += part.length;
+    this.#head[0] = COMMAND;
+    this.#head.writeUInt32BE(resp.length, 1);
+    this.#out.raw(this.#head.subarray(0, 5));
+    this.#out.raw(resp);
   }
 
   take(): { readonly payload: Buffer; readonly keys: number } {
-    const taken = { payload: Buffer.concat(this.#parts, this.bytes), keys: this.keys };
-    this.#parts = [];
-    this.bytes = this.keys = 0;
+    const taken = { payload: this.#out.take(this.#spares.pop()), keys: this.keys };
+    this.keys = 0;
     return taken;
+  }
+
+  /** A payload that nobody looks at any more. */
+  giveBack(payload: Buffer): void {
+    const { buffer } = payload;
+    if (this.#spares.length < SPARES_MAX && buffer.byteLength <= SPARE_BYTES_MAX) this.#spares.push(Buffer.from(buffer));
   }
 }
 

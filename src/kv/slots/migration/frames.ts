@@ -17,7 +17,8 @@ const NUMBER_OF: ReadonlyMap<Kind, number> = new Map(KINDS.map((kind, number) =>
 
 export function encodeFrame(frame: Frame): Buffer {
   const payload = frame.kind === "data" ? (frame.payload as Uint8Array) : EMPTY; // what the walk, or a write, has made
-  const out = new Writer(64 + 4 * TEXT_BYTES_MAX + (frame.kind === "init" ? 12 * frame.expected.length : 0) + payload.length);
+  const bytesMax = 64 + 4 * TEXT_BYTES_MAX + (frame.kind === "init" ? 12 * frame.expected.length : 0) + payload.length;
+  const out = new Writer(bytesMax <= SCRATCH.length ? SCRATCH : Buffer.allocUnsafeSlow(bytesMax));
   out.u8(NUMBER_OF.get(frame.kind)!);
   out.text(frame.job);
   out.u32(frame.attempt);
@@ -116,13 +117,15 @@ function rangesOf(read: Reader): readonly ExpectedRange[] {
 export const malformed = (reason: string): AnaxError => new AnaxError("migration.malformed", { reason });
 
 const EMPTY = Buffer.alloc(0);
+/** Most frames are short, and copied from here. */
+const SCRATCH = Buffer.alloc(8 * 1024);
 
 class Writer {
   readonly #bytes: Buffer;
   #at = 0;
 
-  constructor(bytesMax: number) {
-    this.#bytes = Buffer.allocUnsafeSlow(bytesMax);
+  constructor(into: Buffer) {
+    this.#bytes = into;
   }
 
   u8(value: number): void {
@@ -154,7 +157,8 @@ class Writer {
   }
 
   done(): Buffer {
-    return this.#bytes.subarray(0, this.#at);
+    const written = this.#bytes.subarray(0, this.#at);
+    return this.#bytes === SCRATCH ? Buffer.from(written) : written;
   }
 }
 

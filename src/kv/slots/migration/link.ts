@@ -14,6 +14,9 @@ const EARLY_FRAMES_MAX = 8;
 /** What was sent last has so long to leave. */
 const DRAIN_MS = 200;
 export const LINK_VERSION = "1";
+const NO_PAYLOAD = Buffer.alloc(0);
+/** Before the frame's length. */
+const DATA_COMMAND = "*3\r\n$7\r\nCLUSTER\r\n$14\r\nMIGRATIONFRAME\r\n";
 
 export type LinkState = "open" | "draining" | "closed";
 
@@ -27,6 +30,8 @@ export interface MigrationLink {
 
 export interface LinkEvents {
   frame(frame: Frame): void;
+  /** Nothing reads the payload of a data frame any more. */
+  sent(payload: Buffer): void;
   /** Once, and not after `close`. */
   lost(reason: string): void;
 }
@@ -86,7 +91,25 @@ export class SourceLink implements MigrationLink {
 
   send(frame: Frame): void {
     if (this.#state !== "open") return;
-    const bytes = commandBytes("CLUSTER", "MIGRATIONFRAME", encodeFrame(frame));
+    if (frame.kind === "data" && this.#early === undefined) this.#sendData(frame);
+    else this.#sendWhole(commandBytes("CLUSTER", "MIGRATIONFRAME", encodeFrame(frame)));
+  }
+
+  /** The payload is not copied. */
+  #sendData(frame: Frame & { readonly kind: "data" }): void {
+    const payload = frame.payload as Buffer; // what the walk, or a write, has made
+    const head = encodeFrame({ ...frame, payload: NO_PAYLOAD });
+    const socket = this.#socket;
+    socket.cork();
+    socket.write(`${DATA_COMMAND}$${head.length + payload.length}\r\n`, "latin1");
+    socket.write(head);
+    socket.write(payload, () => this.#events.sent(payload));
+    socket.write("\r\n", "latin1");
+    socket.uncork();
+    if (socket.writableLength > this.#bytesMax) this.#lost("too much waits to be sent");
+  }
+
+  #sendWhole(bytes: Buffer): void {
     if (this.#early === undefined) this.#socket.write(bytes);
     else if (this.#early.length < EARLY_FRAMES_MAX) this.#early.push(bytes);
     if (this.#socket.writableLength > this.#bytesMax) this.#lost("too much waits to be sent");

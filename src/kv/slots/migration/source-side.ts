@@ -164,7 +164,11 @@ export class SourceSide {
     if (address === undefined) return lost("the target is not known");
     const options = { attempt, self: cluster.id, bytesMax: bytesMax + LINK_SLACK_BYTES };
     try {
-      const link = new SourceLink(store, address, options, { frame: (frame) => this.step(job, { kind: "frame", frame }), lost });
+      const link = new SourceLink(store, address, options, {
+        frame: (frame) => this.step(job, { kind: "frame", frame }),
+        lost,
+        sent: (payload) => this.#copies.get(job)?.copy.sent(payload),
+      });
       this.#links.set(job, link);
     } catch (error) {
       lost(reasonOf(error)); // certificates that cannot be used

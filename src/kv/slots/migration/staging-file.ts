@@ -5,6 +5,7 @@ import { crc32 } from "node:zlib";
 import { AnaxError } from "../../../base/errors.ts";
 import { closeDescriptor, syncData, syncDirectory, writeFully } from "../../../disk/descriptor.ts";
 import { diskErrorOf } from "../../../disk/disk-error.ts";
+import { ByteWriter } from "../../persist/rdb/byte-writer.ts";
 import type { SlotRange } from "../slot-map.ts";
 
 // docs/formats/slot-migration.md
@@ -12,12 +13,17 @@ const MAGIC = Buffer.from("anax-staged/1\n");
 const RECORD_HEAD_BYTES = 8;
 /** So much is synced while more comes, so that little is left when the slots are fenced. */
 const SYNC_BYTES = 4 * 1024 * 1024;
+/** A larger buffer is not used again. */
+const SPARE_BYTES_MAX = 8 * 1024 * 1024;
 
 /** What was staged, on disk: payloads in their order. */
 export class StagingFile {
   readonly path: string;
   readonly #fd: number;
-  #queue: Buffer[] = [];
+  /** What is to be written next; a buffer for what comes meanwhile. */
+  readonly #next = new ByteWriter(false);
+  #spare: Buffer | undefined;
+  readonly #head = Buffer.alloc(RECORD_HEAD_BYTES);
   #running: Promise<void> | undefined;
   #bytes = 0;
   /** The first sync is that of the header, before anything is expected of it. */
@@ -35,37 +41,39 @@ export class StagingFile {
   static create(path: string, ranges: readonly SlotRange[]): StagingFile {
     try {
       const file = new StagingFile(path, openSync(path, "w", 0o644));
-      file.#write(headerOf(ranges));
+      file.#write([headerOf(ranges)]);
       return file;
     } catch (error) {
       throw diskErrorOf(error, { path });
     }
   }
 
+  /** The payload is copied. */
   append(payload: Buffer): void {
-    const head = Buffer.allocUnsafe(RECORD_HEAD_BYTES);
-    head.writeUInt32BE(payload.length, 0);
-    head.writeUInt32BE(crc32(payload), 4);
-    this.#write(Buffer.concat([head, payload]));
+    this.#head.writeUInt32BE(payload.length, 0);
+    this.#head.writeUInt32BE(crc32(payload), 4);
+    this.#write([this.#head, payload]);
   }
 
-  #write(bytes: Buffer): void {
-    if (this.#closed) return;
-    this.#queue.push(bytes);
+  #write(parts: readonly Buffer[]): void {
+    if (this.#closed || this.#failure !== undefined) return;
+    for (const part of parts) this.#next.raw(part);
     this.#running ??= this.#run();
   }
 
   async #run(): Promise<void> {
     try {
-      while (this.#queue.length > 0 && this.#failure === undefined) {
-        const bytes = Buffer.concat(this.#queue.splice(0));
+      while (this.#next.length > 0) {
+        const bytes = this.#next.take(this.#spare);
+        this.#spare = undefined;
         await writeFully(this.#fd, bytes, this.#bytes);
         this.#bytes += bytes.length;
+        if (bytes.buffer.byteLength <= SPARE_BYTES_MAX) this.#spare = Buffer.from(bytes.buffer);
         if (this.#bytes - this.#syncedBytes > SYNC_BYTES) await this.#sync();
       }
     } catch (error) {
       this.#failure = error as Error;
-      this.#queue = [];
+      this.#next.clear();
     }
     this.#running = undefined;
   }
@@ -94,7 +102,7 @@ export class StagingFile {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#queue = [];
+    this.#next.clear();
     await this.#running;
     await closeDescriptor(this.#fd);
   }

@@ -309,7 +309,7 @@ export class TargetSide {
       const { maxmemory } = store.parameters;
       if (maxmemory > 0 && store.usedBytes > maxmemory && !store.eviction.makeRoom())
         throw malformed("the target has no memory left (maxmemory)");
-      staged.file?.append(Buffer.from(payload));
+      staged.file?.append(payload);
     } catch (error) {
       this.step(job, { kind: "disconnected", attempt, reason: reasonOf(error) });
     }
