@@ -101,7 +101,10 @@ export class Persistence implements AsyncDisposable {
     parameters["rdb-key-save-delay"] = 0;
     while (snapshots.busy) await snapshots.free();
     await this.saves.settled();
-    if (!this.#finished) await this.finish({ save: undefined, force: true });
+    if (!this.#finished) {
+      await this.journal.opened();
+      await this.finish({ save: undefined, force: true });
+    }
     await this.journal[Symbol.asyncDispose]();
     this.#directory[Symbol.dispose]();
   }

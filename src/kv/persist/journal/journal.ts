@@ -46,6 +46,7 @@ export class Journal implements AsyncDisposable {
   #baseBytes = 0;
   #olderBytes = 0;
   #rewriting: Promise<void> | undefined;
+  #replacing: Promise<void> | undefined;
   /** The highest of an increment, of those in the manifest and those that never came into it. */
   #sequence = 0;
   #syncedHistory = 0;
@@ -205,9 +206,16 @@ export class Journal implements AsyncDisposable {
   /** All data are others now, and not by commands: what the journal has stays valid, as what was before, until one that begins with the new data is complete. */
   replaced(): void {
     if (!this.enabled) return;
-    this.#stop()
+    this.#replacing = this.#stop()
       .then(() => this.switched())
       .catch((error: unknown) => this.#log.error("store.journal-failed", { error }));
+  }
+
+  /** A journal that is only being begun has all that there is: without it the next start would read what was before. One attempt, if that has failed. */
+  async opened(): Promise<void> {
+    await this.#replacing;
+    if (this.#opening && !this.rewriting) this.rewrite();
+    await this.#rewriting;
   }
 
   /** Begins to write the journal anew; false: something else is being written, so it will begin after that. */
