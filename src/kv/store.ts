@@ -18,6 +18,7 @@ import { Database, type DatabaseEvents } from "./keyspace/database.ts";
 import { lfuUse, lruUse } from "./keyspace/usage.ts";
 import { defaultParameters, type ParameterName, type ParameterValues } from "./parameters/parameters.ts";
 import type { InfoSection } from "./info/sections.ts";
+import type { Holding } from "./slots/holding.ts";
 import type { Migrations } from "./slots/migration/migrations.ts";
 import { Latencies } from "./info/latencies.ts";
 import { parseNotifyFlags, type NotifyFlags } from "./parameters/notify-flags.ts";
@@ -161,6 +162,8 @@ export class Store {
   replicationOffset = 0;
   /** Slots that have moved here were put in place so often; and as often by what the file of SAVE, or the base of the journal, has; and files that the journal names. */
   readonly promotions = { last: 0, saved: 0, files: new Set<string>() };
+  /** Which moved slots the data have, as the primary of the shard has said; undefined: nobody has, as where there is no cluster. */
+  holding: Holding | undefined;
   /** Bytes of the journal so far. */
   journalOffset = 0;
   readonly #enoughReplicas: Gate = (_, flags) =>

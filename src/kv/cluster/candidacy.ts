@@ -1,9 +1,12 @@
+import { rangesText } from "../slots/slot-text.ts";
 import { leaseRanOut, offsetOf, type SeenLease } from "../slots/lease.ts";
+import type { OwnedRange } from "../slots/slot-map.ts";
 import { takeOver } from "../slots/take-over.ts";
-import { claimName } from "./claim-name.ts";
+import { claimName, FAILOVER } from "./claim-name.ts";
 import type { ClusterNode } from "./cluster-node.ts";
-import { changeMembers, promoted } from "./members.ts";
-import { followMembership } from "./roles.ts";
+import { dropOnceClaimed, dropTaken } from "./departures.ts";
+import { followMembership, recordPromotion } from "./roles.ts";
+import { hasKeysOf } from "./tell-holding.ts";
 
 /** What is known of other nodes' leases. */
 export interface Leases {
@@ -21,7 +24,8 @@ const RANK_MS_MIN = 200;
 export class Candidacy {
   readonly #leases: Leases;
   #sinceMs: number | undefined;
-  /** By CLUSTER FAILOVER FORCE: whatever the replica knows of the history. */
+  #complained = "";
+  /** By CLUSTER FAILOVER FORCE: whatever the replica knows of the history; but no slots whose keys it never had. */
   forced = false;
 
   constructor(leases: Leases) {
@@ -36,22 +40,38 @@ export class Candidacy {
     const nowMs = leases.nowMs();
     if (seen === undefined || !leaseRanOut(seen, nowMs) || node.slotsOf(seen.node).length === 0) {
       this.#sinceMs = undefined;
+      this.forced &&= node.isReplica;
       return;
     }
+    this.#complainOf(seen.node);
+    if (!node.map.ranges.some((range) => range.owner === seen.node && hasKeysOf(node, range))) return;
     this.#sinceMs ??= nowMs;
     if (!this.forced && (!this.#mayLead() || nowMs - this.#sinceMs < this.#rank() * Math.max(RANK_MS_MIN, leases.lengthMs / 4))) return;
     const before = node.self.primary;
     node.log.warn("store.cluster-takes-over", { from: before, offset: node.store.replicationOffset });
-    const taker = { node: node.id, by: claimName("failover"), nowMs: leases.nowMs };
+    const taker = { node: node.id, by: claimName(FAILOVER), nowMs: leases.nowMs, has: (range: OwnedRange) => hasKeysOf(node, range) };
     const outcome = await takeOver(node.register, seen, taker);
     if (outcome === undefined || outcome.kind === "refused") return;
     this.forced = false;
     this.#sinceMs = undefined;
     node.learnMap(outcome.map);
     followMembership(node);
-    node.learnMembers(await changeMembers(node.register, (all) => promoted(all, node.id, before)));
+    await recordPromotion(node, node.id, before);
+    dropTaken(node, "");
+    dropOnceClaimed(
+      node,
+      outcome.map.ranges.filter(({ owner }) => owner === before),
+    );
     void leases.tellNews();
     node.log.info("store.cluster-took-over", { from: before, slots: node.slotsOf(node.id).length });
+  }
+
+  /** Slots that the replica cannot take over, each state of affairs once. */
+  #complainOf(primary: string): void {
+    const { node } = this.#leases;
+    const slots = rangesText(node.map.ranges.filter((range) => range.owner === primary && !hasKeysOf(node, range)));
+    if (slots !== "" && slots !== this.#complained) node.log.warn("store.cluster-slots-stay", { with: primary, slots });
+    this.#complained = slots;
   }
 
   /** It has all of a history, or had until not long ago. */

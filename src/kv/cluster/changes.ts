@@ -4,12 +4,13 @@ import { AnaxError } from "../../base/errors.ts";
 import { isLoopback } from "../clients/admission.ts";
 import { CommandError } from "../command-error.ts";
 import { claimSlots, readSlotMap, withinCluster } from "../slots/ownership.ts";
+import { rangesOf } from "../slots/slot-text.ts";
 import { piecesOf, type Claim, type ClaimOutcome, type ExpectedRange, type OwnedRange, type SlotMap } from "../slots/slot-map.ts";
-import { claimName, SETSLOT } from "./claim-name.ts";
+import { claimName, FAILOVER, SETSLOT } from "./claim-name.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import type { ClusterKeeper } from "./keeper.ts";
-import { changeMembers, promoted, type Member } from "./members.ts";
-import { followMembership } from "./roles.ts";
+import { changeMembers, type Member } from "./members.ts";
+import { followMembership, recordPromotion } from "./roles.ts";
 
 /** Of this node's: slots that came one by one are ranges of their own until they are claimed together. */
 const LOOSE_RANGES_MAX = 100;
@@ -17,16 +18,19 @@ const LOOSE_RANGES_MAX = 100;
 /** Somebody else changes the same slots. */
 const TRIES_MAX = 5;
 
-/** Slots as ranges. */
-export function rangesOf(slots: readonly number[]): { readonly start: number; readonly end: number }[] {
-  const ranges: { start: number; end: number }[] = [];
-  for (const slot of slots.toSorted((a, b) => a - b)) {
-    const last = ranges.at(-1);
-    if (last !== undefined && last.end === slot - 1) last.end = slot;
-    else ranges.push({ start: slot, end: slot });
-  }
-  return ranges;
-}
+type Change = "add" | "release" | "bump" | "tidy" | "forget" | "reset" | typeof SETSLOT | typeof FAILOVER;
+
+const WRITTEN = { keys: "written" } as const;
+const KEYS_AFTER: Readonly<Record<Change, Pick<Claim, "keys">>> = {
+  add: WRITTEN,
+  release: WRITTEN,
+  forget: WRITTEN,
+  reset: WRITTEN,
+  setslot: WRITTEN,
+  bump: {},
+  tidy: { keys: "levelled" },
+  failover: {},
+};
 
 /** What commands of CLUSTER have decided in the register. All throw `register.*`, or a `CommandError` where that cannot be. */
 export class ClusterChanges {
@@ -68,10 +72,10 @@ export class ClusterChanges {
   }
 
   /** Its slots get a new epoch, the highest. */
-  async bump(): Promise<number> {
+  async bump(kind: "bump" | "tidy" = "bump"): Promise<number> {
     const node = this.#node;
     const own = node.slotsOf(node.id);
-    await this.#claim(own, node.id, "bump", ({ owner, start }) => {
+    await this.#claim(own, node.id, kind, ({ owner, start }) => {
       if (owner !== node.id) throw new CommandError(`ERR Slot ${start} has gone meanwhile`);
     });
     return node.map.epoch;
@@ -84,7 +88,7 @@ export class ClusterChanges {
     if (own.length <= LOOSE_RANGES_MAX || own.length <= 2 * rangesOf(node.slotsOf(node.id)).length) return;
     if (!node.leaseHolds || node.migrating.size > 0 || [...node.usesEpochs].some((uses) => uses())) return;
     // Slots that have gone meanwhile are no matter here: it is looked again.
-    await this.bump().catch((error: unknown) => {
+    await this.bump("tidy").catch((error: unknown) => {
       if (!(error instanceof CommandError)) throw error;
     });
   }
@@ -101,11 +105,11 @@ export class ClusterChanges {
     }
   }
 
-  #claim(slots: readonly number[], owner: string, kind: string, check: (piece: OwnedRange) => void): Promise<void> {
+  #claim(slots: readonly number[], owner: string, kind: Change, check: (piece: OwnedRange) => void): Promise<void> {
     return this.#change(() => this.#claimNow(slots, owner, kind, check));
   }
 
-  async #claimNow(slots: readonly number[], owner: string, kind: string, check: (piece: OwnedRange) => void): Promise<void> {
+  async #claimNow(slots: readonly number[], owner: string, kind: Change, check: (piece: OwnedRange) => void): Promise<void> {
     const node = this.#node;
     const wanted = rangesOf(slots);
     if (wanted.length === 0) return;
@@ -114,7 +118,7 @@ export class ClusterChanges {
     for (let tries = 1; ; tries++) {
       const pieces = piecesOf(map, wanted);
       for (const piece of pieces) check(piece);
-      const outcome = await this.#made({ ranges: pieces, owner, by });
+      const outcome = await this.#made({ ranges: pieces, owner, by, ...KEYS_AFTER[kind] });
       node.learnMap(outcome.map);
       if (outcome.kind !== "refused") return;
       if (tries === TRIES_MAX) throw new CommandError("TRYAGAIN The slots are being changed by another node");
@@ -164,7 +168,7 @@ export class ClusterChanges {
         if (piece.owner !== "" && piece.owner !== owner) throw new CommandError(`ERR Slot ${piece.start} has an owner in both clusters`);
         return piece;
       });
-      const outcome = await claimSlots(register, { ranges: pieces, owner, by: claimName("meet") });
+      const outcome = await claimSlots(register, { ranges: pieces, owner, by: claimName("meet"), keys: "moved" });
       if (outcome.kind === "refused") throw new CommandError("TRYAGAIN The slots are being changed by another node");
     }
   }
@@ -221,12 +225,13 @@ export class ClusterChanges {
     });
   }
 
-  /** This node's slots go to a replica that has everything: it is that one's from the register's answer on. Writes wait for it, so that it waits for nobody. */
-  handOver(to: string): Promise<void> {
+  /** This node's slots go to a replica that has everything: it is that one's from the register's answer on. Writes wait for it, so that it waits for nobody. `check` may throw, at the last moment. */
+  handOver(to: string, check: () => void): Promise<void> {
     return this.#keeper.inTurn(async () => {
       const node = this.#node;
-      await this.#claimNow(node.slotsOf(node.id), to, "failover", () => {});
-      node.learnMembers(await changeMembers(node.register, (all) => promoted(all, to, node.id)));
+      check();
+      await this.#claimNow(node.slotsOf(node.id), to, FAILOVER, () => {});
+      await recordPromotion(node, to, node.id);
       followMembership(node);
       void this.#keeper.tellNews();
     });

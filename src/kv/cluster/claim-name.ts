@@ -5,3 +5,6 @@ export const claimName = (kind: string): string => `${kind}/${randomBytes(8).toS
 
 /** Claims by which slots go with CLUSTER SETSLOT are named so: whoever lost them that way has sent the keys on. */
 export const SETSLOT = "setslot";
+
+/** Claims by which a replica gets the slots of its primary. */
+export const FAILOVER = "failover";

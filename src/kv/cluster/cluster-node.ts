@@ -4,7 +4,7 @@ import type { Client } from "../clients/client.ts";
 import { admissionOf, type Admission, type Arrival, type Fence } from "../slots/admission.ts";
 import { withinCluster } from "../slots/ownership.ts";
 import { SLOT_COUNT } from "../keyspace/key-slot.ts";
-import { EMPTY_MAP, type SlotMap } from "../slots/slot-map.ts";
+import { EMPTY_MAP, overlaps, type SlotMap } from "../slots/slot-map.ts";
 import type { Store } from "../store.ts";
 import { NO_MEMBERS, type Introduction, type Member, type Members } from "./members.ts";
 
@@ -40,6 +40,8 @@ export class ClusterNode {
   failed: ReadonlySet<string> = new Set();
   /** Told of each newer map, after commands go by it. */
   readonly onMap = new Set<MapListener>();
+  /** Told of whatever commands go by, once it has changed. */
+  readonly onSettled = new Set<() => void>();
   /** Asked to end before slots are claimed anew, at a start or after the lease was lost: whoever has promised to put something in place first. */
   readonly beforeClaim = new Set<() => Promise<void>>();
   /** Anybody for whom epochs of slots have to stay as they are. */
@@ -135,6 +137,11 @@ export class ClusterNode {
     this.settle();
   }
 
+  /** Slots are its own by the map, and their keys are not in place yet. */
+  get awaitsOwn(): boolean {
+    return this.map.ranges.some((range) => range.owner === this.id && this.#arriving.some((arrival) => overlaps(range, arrival)));
+  }
+
   /** A command has to wait until something about its slots has changed. */
   hold(client: Client): void {
     this.#held.add(client);
@@ -184,6 +191,7 @@ export class ClusterNode {
     for (const slot of this.migrating.keys()) open[slot] = 0;
     this.covered = !this.store.parameters["cluster-require-full-coverage"] || this.#isCovered();
     this.release();
+    for (const listener of this.onSettled) listener();
   }
 
   /** Clients that wait are asked again. */

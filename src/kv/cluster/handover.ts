@@ -42,7 +42,10 @@ export async function giveUpTo({ node, changes }: Cluster, to: Member): Promise<
       await store.clock.sleep(LOOK_MS);
     }
     node.log.info("store.cluster-hands-over", { to: to.id, slots: node.slotsOf(node.id).length });
-    await changes.handOver(to.id);
+    await changes.handOver(to.id, () => {
+      // Slots that have come meanwhile, or are about to, the replica has not got.
+      if (node.awaitsOwn || !hasAll()) throw new CommandError("ERR The replica has not got slots yet that have just moved to this node");
+    });
   } finally {
     unpause(store, "failover");
   }

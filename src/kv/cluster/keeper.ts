@@ -12,12 +12,12 @@ import {
 } from "../slots/lease.ts";
 import { claimSlots, readNewerSlotMap } from "../slots/ownership.ts";
 import type { ClusterNode } from "./cluster-node.ts";
-import { dropLeftovers } from "./departures.ts";
+import { dropLeftovers, dropTaken } from "./departures.ts";
 import { redirectBlocked } from "./lost-clients.ts";
 import { claimName } from "./claim-name.ts";
 import { Candidacy } from "./candidacy.ts";
-import { changeMembers, introduced, NO_MEMBERS, promoted, readMembers, type Introduction, type Member } from "./members.ts";
-import { followMembership } from "./roles.ts";
+import { changeMembers, introduced, NO_MEMBERS, readMembers, type Introduction, type Member } from "./members.ts";
+import { followMembership, recordPromotion } from "./roles.ts";
 
 const LENGTH_MS_MIN = 1000;
 const RETRY_MS = 200;
@@ -106,6 +106,7 @@ export class ClusterKeeper implements AsyncDisposable {
     node.servesUntilMs = lease.untilMs;
     followMembership(node);
     dropLeftovers(node);
+    dropTaken(node, lease.takenBy);
     node.settle();
     if (own.length > 0) void this.tellNews();
     node.log.info("store.cluster-joined", { node: node.id, cluster: node.self.cluster, slots: node.slotsOf(node.id).length });
@@ -125,11 +126,10 @@ export class ClusterKeeper implements AsyncDisposable {
   async #settlePlace(takenBy: string, ownsSlots: boolean): Promise<void> {
     const { node } = this;
     const { self } = node;
-    if (ownsSlots && self.primary !== "")
-      node.learnMembers(await changeMembers(node.register, (all) => promoted(all, self.id, self.primary)));
+    if (ownsSlots && self.primary !== "") await recordPromotion(node, self.id, self.primary);
     const taker = takenBy === self.id ? undefined : node.member(takenBy);
     if (!ownsSlots && self.primary === "" && taker !== undefined && node.slotsOf(taker.id).length > 0)
-      node.learnMembers(await changeMembers(node.register, (all) => promoted(all, taker.id, self.id)));
+      await recordPromotion(node, taker.id, self.id);
   }
 
   /** Whoever took slots over may have been stopped before it could say what that means for the others. */
@@ -137,7 +137,7 @@ export class ClusterKeeper implements AsyncDisposable {
     const { node } = this;
     const { primary } = node.self;
     if (primary === "" || !node.ownsSlots) return;
-    node.learnMembers(await changeMembers(node.register, (all) => promoted(all, node.id, primary)));
+    await recordPromotion(node, node.id, primary);
   }
 
   /** Whether slots were given away nobody knows: they are not served until the register has said so. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { realClock } from "../../base/clock.ts";
 import { openRegister } from "../../register/open-register.ts";
-import { changeMembers, introduced, NO_MEMBERS, promoted, readMembers, type Introduction, type Member } from "./members.ts";
+import { changeMembers, introduced, NO_MEMBERS, parted, promoted, readMembers, type Introduction, type Member } from "./members.ts";
 
 const id = (letter: string): string => letter.repeat(40);
 const introduction = (letter: string, port: number): Introduction => ({
@@ -46,6 +46,17 @@ test("who takes a place leads, and all others of the shard follow it; once is en
   assert.deepEqual(primaries(next), ["a:b", "b:-", "d:b", "e:-"]);
   assert.equal(promoted(next!, id("b"), id("a")), undefined);
   assert.deepEqual(primaries(promoted(shard, id("b"), "")), ["a:-", "b:-", "d:a", "e:-"], "who follows nobody is in nobody's shard");
+});
+
+test("who takes only some slots of another leads a shard of its own, and all others stay where they are", () => {
+  const shard = [member("a"), member("b", { primary: id("a") }), member("d", { primary: id("a") })];
+  const next = parted(shard, id("b"), id("9"))!;
+  assert.deepEqual(primaries(next), ["a:-", "b:-", "d:a"]);
+  assert.deepEqual(
+    next.map(({ shard: name }) => name),
+    [shard[0]!.shard, id("9"), shard[2]!.shard],
+  );
+  assert.equal(parted(next, id("b"), id("8")), undefined);
 });
 
 test("two that change the list at once both have their way, and what is damaged is refused", async () => {

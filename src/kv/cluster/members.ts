@@ -112,6 +112,12 @@ export function introduced(all: readonly Member[], self: Introduction, fresh: st
   return [...others, now];
 }
 
+/** After a node took slots of another which has kept some: it leads a shard of its own, named `fresh`. The other's replicas may have what the node has not, and stay. */
+export function parted(all: readonly Member[], leader: string, fresh: string): readonly Member[] | undefined {
+  const next = all.map((member) => (member.id === leader && member.primary !== "" ? { ...member, primary: "", shard: fresh } : member));
+  return next.every((member, at) => member === all[at]) ? undefined : next;
+}
+
 /** After a node took another's place: it leads, and the other and all of its replicas follow. */
 export function promoted(all: readonly Member[], leader: string, before: string): readonly Member[] | undefined {
   const next = all.map((member): Member => {

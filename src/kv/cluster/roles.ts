@@ -1,4 +1,13 @@
+import { randomBytes } from "node:crypto";
 import type { ClusterNode } from "./cluster-node.ts";
+import { changeMembers, parted, promoted } from "./members.ts";
+
+/** By the map a node has the place of another: the list follows. Throws `register.*`, `limit.exceeded`. */
+export async function recordPromotion(node: ClusterNode, leader: string, before: string): Promise<void> {
+  const keepsSlots = before !== "" && node.slotsOf(before).length > 0;
+  const fresh = randomBytes(20).toString("hex");
+  node.learnMembers(await changeMembers(node.register, (all) => (keepsSlots ? parted(all, leader, fresh) : promoted(all, leader, before))));
+}
 
 /** Follows whom the register says that this node follows, or leads. */
 export function followMembership(node: ClusterNode): void {

@@ -7,6 +7,7 @@ import { slotsIn } from "../slots/slot-text.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import type { ClusterKeeper } from "./keeper.ts";
 import type { Cluster } from "./start-cluster.ts";
+import { tellHolding } from "./tell-holding.ts";
 
 /** Begins what moves slots from and to this node; to be called once all data is read, before the node has its place. Throws `disk.*`, `migration.malformed`. */
 export async function openSlotMoves({ node, keeper }: Cluster): Promise<Migrations> {
@@ -19,6 +20,7 @@ export async function openSlotMoves({ node, keeper }: Cluster): Promise<Migratio
   });
   const migrations = await Migrations.open(store, sideOf(node, keeper), { log, limits });
   node.usesEpochs.add(() => migrations.active);
+  node.onSettled.add(() => tellHolding(node));
   node.beforeClaim.add(async () => {
     const { clock } = store;
     using deadline = clock.deadline(keeper.lengthMs);

@@ -2,6 +2,7 @@ import { CommandError, syntaxError } from "../command-error.ts";
 import type { Client } from "../clients/client.ts";
 import { integerAt } from "../numbers.ts";
 import { dropSlotsNow } from "../slots/drop-slots.ts";
+import { parseHolding } from "../slots/holding.ts";
 import { promoteFile } from "../slots/migration/promotions.ts";
 import { STAGED, stagedDirectory } from "../slots/migration/records.ts";
 import { parseRange, slotsIn } from "../slots/slot-text.ts";
@@ -36,4 +37,10 @@ const promote = effect("anax.promote", 4, "What a file has staged is in place.",
   promoteFile(store, stagedDirectory(store.parameters.dir), { name, bytes: integerAt(request, 3) }, integerAt(request, 1));
 });
 
-export const SLOT_EFFECT_COMMANDS: readonly Command[] = [dropSlots, promote];
+const holds = effect("anax.holds", 4, "All keys that moves have brought to this shard up to this epoch are here.", ({ store }, request) => {
+  const holding = parseHolding([...request.texts(1)].join(" "));
+  if (holding === undefined) throw syntaxError();
+  store.holding = holding;
+});
+
+export const SLOT_EFFECT_COMMANDS: readonly Command[] = [dropSlots, promote, holds];

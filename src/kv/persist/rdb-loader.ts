@@ -5,6 +5,7 @@ import type { Libraries } from "../scripting/functions.ts";
 import { putValue } from "./put-value.ts";
 import type { RdbKey, RdbSink } from "./rdb/rdb-decoder.ts";
 import { RdbError } from "./rdb/rdb-error.ts";
+import { HOLDING, parseHolding } from "../slots/holding.ts";
 import { PROMOTIONS } from "./rdb-of-store.ts";
 
 /** Where what is read goes: the store itself, or what is to take its place. */
@@ -58,6 +59,7 @@ export class RdbLoader implements RdbSink {
     const { promotions, databases } = this.#store;
     if (name === PROMOTIONS && this.#target.databases === databases && /^\d{1,15}$/.test(value))
       promotions.last = promotions.saved = Number(value);
+    if (name === HOLDING && this.#target.databases === databases) this.#store.holding = parseHolding(value);
   }
 
   library(code: string): void {

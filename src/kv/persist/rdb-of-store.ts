@@ -1,4 +1,5 @@
 import type { Store } from "../store.ts";
+import { HOLDING, holdingText } from "../slots/holding.ts";
 import { REDIS_VERSION } from "../version.ts";
 import { RdbEncoder } from "./rdb/rdb-encoder.ts";
 
@@ -22,6 +23,7 @@ export function beginRdb(store: Store, fields = store.replication?.snapshotField
       ["ctime", String(Math.floor(store.nowMs / 1000))],
       ["used-mem", String(store.usedBytes)],
       ...(store.promotions.last === 0 ? [] : [[PROMOTIONS, String(store.promotions.last)] as const]),
+      ...(store.holding === undefined ? [] : [[HOLDING, holdingText(store.holding)] as const]),
       ...fields,
     ],
     [...store.scripting.libraries.all].map(({ code }) => code),

@@ -3,6 +3,7 @@ import type { Database } from "../keyspace/database.ts";
 import { RdbDecoder } from "../persist/rdb/rdb-decoder.ts";
 import { RdbLoader, type LoadTarget } from "../persist/rdb-loader.ts";
 import { replaceAll, stagedFor } from "../persist/saves.ts";
+import { HOLDING, parseHolding } from "../slots/holding.ts";
 import type { Store } from "../store.ts";
 
 const MARK_BYTES = 40;
@@ -87,6 +88,7 @@ export class SnapshotReceiver {
   /** Puts it in place of what the store has. */
   install(): void {
     replaceAll(this.#store, this.#staged);
+    this.#store.holding = parseHolding(this.#loader.fields.get(HOLDING) ?? "");
     this.#store.persistence?.saves.loaded(this.#loader);
     this.#store.persistence?.journal.replaced();
   }

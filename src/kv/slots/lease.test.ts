@@ -29,7 +29,7 @@ test("it is taken away only after it was seen unchanged for a tenth longer, and 
   await claimSlots(register, { ranges: [{ ...ALL, epoch: 0 }], owner: "a", by: "create" });
   const held = await acquireLease(register, "a", LENGTH_MS, () => 0);
   let theirMs = 777_000; // wall clocks, and steps of theirs, play no part
-  const taker = { node: "b", by: "takeover/1", nowMs: () => theirMs };
+  const taker = { node: "b", by: "takeover/1", nowMs: () => theirMs, has: () => true };
   let seen = await watchLease(register, "a", undefined, taker.nowMs);
   theirMs += 1050;
   assert.equal(await takeOver(register, seen, taker), undefined);
@@ -48,7 +48,7 @@ test("one that was renewed while the register was asked for it is good for its w
   await claimSlots(register, { ranges: [{ ...ALL, epoch: 0 }], owner: "a", by: "create" });
   let nowMs = 0; // of both
   const held = await acquireLease(register, "a", LENGTH_MS, () => nowMs);
-  const taker = { node: "b", by: "takeover/1", nowMs: () => nowMs };
+  const taker = { node: "b", by: "takeover/1", nowMs: () => nowMs, has: () => true };
   const far: Register = {
     ...register,
     async read(name) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { array, assert as assertProperty, constantFrom, nat, property, record } from "fast-check";
 import { AnaxError } from "../../base/errors.ts";
-import { EMPTY_MAP, makeClaim, ownerOf, parseSlotMap, piecesOf, type SlotMap } from "./slot-map.ts";
+import { EMPTY_MAP, makeClaim, ownerOf, parseSlotMap, piecesOf, type Claim, type SlotMap } from "./slot-map.ts";
 import { SLOT_COUNT } from "../keyspace/key-slot.ts";
 
 const map: SlotMap = {
@@ -29,6 +29,31 @@ test("a claim changes all of its ranges, under the map's next epoch", () => {
     ],
   });
   assert.deepEqual(makeClaim(made.map, { ranges, owner: "b", by: "j/2" }).kind, "done");
+});
+
+test("a range remembers the move that brought its keys, as long as these stay in the shard", () => {
+  const moved = makeClaim(map, { ranges: [{ start: 0, end: 9, epoch: 1 }], owner: "b", by: "j/2", keys: "moved" }).map;
+  assert.deepEqual(moved.ranges[0], { start: 0, end: 9, owner: "b", epoch: 4, by: "j/2", movedAt: 4 });
+  const own = moved.ranges.filter(({ owner }) => owner === "b");
+  const movedAtAfter = (claim: Partial<Claim>): readonly (number | undefined)[] => {
+    const { ranges } = makeClaim(moved, { ranges: own, owner: "b", by: "x", ...claim }).map;
+    return ranges.filter(({ by }) => by === "x").map(({ movedAt }) => movedAt);
+  };
+  assert.deepEqual(movedAtAfter({}), [4, undefined], "it starts anew");
+  assert.deepEqual(movedAtAfter({ owner: "its replica" }), [4, undefined]);
+  assert.deepEqual(movedAtAfter({ keys: "levelled" }), [4, 4]);
+  assert.deepEqual(movedAtAfter({ owner: "c", keys: "moved" }), [5, 5]);
+  assert.deepEqual(movedAtAfter({ owner: "", keys: "written" }), [undefined, undefined]);
+  const neighbours = makeClaim(moved, {
+    ranges: [
+      { start: 0, end: 9, epoch: 4 },
+      { start: 10, end: 99, epoch: 1 },
+    ],
+    owner: "b",
+    by: "x",
+  }).map;
+  assert.equal(neighbours.ranges.length, 3, "what came differently is not joined");
+  assert.deepEqual(parseSlotMap(JSON.stringify(neighbours)), neighbours);
 });
 
 test("a claim of which one range has another epoch by now changes nothing", () => {
@@ -83,6 +108,7 @@ for (const [what, text] of Object.entries({
   "another's": '{"epoch":1}',
   overlaps: JSON.stringify({ epoch: 1, ranges: [0, 0].map((start) => ({ start, end: 1, owner: "a", epoch: 1, by: "" })) }),
   "beyond the slots": JSON.stringify({ epoch: 1, ranges: [{ start: 0, end: SLOT_COUNT, owner: "a", epoch: 1, by: "" }] }),
+  "moved later than changed": JSON.stringify({ epoch: 3, ranges: [{ start: 0, end: 1, owner: "a", epoch: 2, by: "", movedAt: 3 }] }),
   "newer than itself": JSON.stringify({ epoch: 1, ranges: [{ start: 0, end: 1, owner: "a", epoch: 2, by: "" }] }),
 }))
   test(`a map that is ${what} is refused`, () => {

@@ -14,6 +14,8 @@ export interface OwnedRange extends SlotRange {
   readonly owner: string;
   readonly epoch: number;
   readonly by: string;
+  /** The epoch of the move by which the owner got its keys, which its replicas have to be given as a whole; undefined: it did not get them so. */
+  readonly movedAt?: number | undefined;
 }
 
 /** Who owns what: sorted, without overlaps; slots that are not in it belong to nobody, epoch 0. Every change raises the epoch. */
@@ -27,6 +29,8 @@ export interface Claim {
   readonly ranges: readonly ExpectedRange[];
   readonly owner: string;
   readonly by: string;
+  /** How the owner comes to the keys; undefined: its shard has them. `levelled`: it has, too, and how they once came need not be told apart any more. `written`: by commands, if there are any. */
+  readonly keys?: "moved" | "written" | "levelled";
 }
 
 export interface ExpectedRange extends SlotRange {
@@ -44,10 +48,18 @@ export function makeClaim(map: SlotMap, claim: Claim): ClaimOutcome {
   if (!stillOpen(pieces, claim.ranges)) return { kind: "refused", map };
   const epoch = map.epoch + 1;
   const { owner, by } = claim;
+  const movedAt = movedAtAfter(pieces, claim, epoch);
   const kept = map.ranges.flatMap((range) => without(range, claim.ranges));
-  const changed = claim.ranges.map(({ start, end }): OwnedRange => ({ start, end, owner, epoch, by }));
+  const changed = pieces.map((piece): OwnedRange => ({ start: piece.start, end: piece.end, owner, epoch, by, ...movedAt(piece) }));
   return { kind: "made", map: { epoch, ranges: joined([...kept, ...changed].toSorted((a, b) => a.start - b.start)) } };
 }
+
+function movedAtAfter(pieces: readonly OwnedRange[], { keys }: Claim, epoch: number): (piece: OwnedRange) => { readonly movedAt?: number } {
+  const latest = pieces.reduce((max, { movedAt = 0 }) => Math.max(max, movedAt), 0);
+  return ({ movedAt = 0 }) => told({ moved: epoch, written: 0, levelled: latest, stay: movedAt }[keys ?? "stay"]);
+}
+
+const told = (movedAt: number): { readonly movedAt?: number } => (movedAt === 0 ? {} : { movedAt });
 
 /** These slots as the map has them, cut at its borders; slots of nobody have owner "" and epoch 0. */
 export function piecesOf(map: SlotMap, ranges: readonly SlotRange[]): readonly OwnedRange[] {
@@ -101,7 +113,8 @@ function joined(ranges: readonly OwnedRange[]): readonly OwnedRange[] {
       last.end + 1 === range.start &&
       last.epoch === range.epoch &&
       last.owner === range.owner &&
-      last.by === range.by
+      last.by === range.by &&
+      last.movedAt === range.movedAt
     )
       out[out.length - 1] = { ...last, end: range.end };
     else out.push(range);
@@ -113,7 +126,14 @@ const slot = z
   .int()
   .min(0)
   .max(SLOT_COUNT - 1);
-const OwnedRangeForm = z.strictObject({ start: slot, end: slot, owner: z.string(), epoch: z.int().min(1), by: z.string() });
+const OwnedRangeForm = z.strictObject({
+  start: slot,
+  end: slot,
+  owner: z.string(),
+  epoch: z.int().min(1),
+  by: z.string(),
+  movedAt: z.int().min(1).optional(),
+});
 const SlotMapForm = z.strictObject({ epoch: z.int().min(0), ranges: z.array(OwnedRangeForm).max(SLOT_COUNT) });
 
 /** Of a register's cell; "" is a register that is new. Throws `register.invalid`. */
@@ -122,7 +142,8 @@ export function parseSlotMap(text: string): SlotMap {
   const map = valueIn(SlotMapForm, text);
   const { epoch, ranges } = map;
   const ordered = ranges.every(
-    (range, at) => range.start <= range.end && range.epoch <= epoch && range.start > (ranges[at - 1]?.end ?? -1),
+    (range, at) =>
+      range.start <= range.end && range.epoch <= epoch && (range.movedAt ?? 0) <= range.epoch && range.start > (ranges[at - 1]?.end ?? -1),
   );
   if (!ordered) throw new AnaxError("register.invalid", { reason: "ranges overlap, are not sorted or newer than the map" });
   return map;

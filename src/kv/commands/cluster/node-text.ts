@@ -1,6 +1,6 @@
 import type { Cluster } from "../../cluster/start-cluster.ts";
 import type { Member } from "../../cluster/members.ts";
-import { rangesOf } from "../../cluster/changes.ts";
+import { rangesOf } from "../../slots/slot-text.ts";
 
 /** Slots of a primary; a replica has none of its own. */
 export const slotRanges = ({ node }: Cluster, { id }: Member): readonly { readonly start: number; readonly end: number }[] =>

@@ -108,12 +108,14 @@ export class Migrations implements AsyncDisposable {
     const { records, store } = this.#parts;
     const { promotions, parameters } = store;
     if (parameters.appendonly) return;
+    const before = promotions.last;
     for (const { record, promotion, stagedBytes } of targets.toSorted((a, b) => a.promotion - b.promotion)) {
       if (promotion <= promotions.last) continue;
       const path = records.stagedPath(record.move.job, record.attempt);
       if (path !== undefined)
         promoteFile(store, dirname(path), { name: stagedName(record.move.job, record.attempt), bytes: stagedBytes }, promotion);
     }
+    if (promotions.last !== before) store.replication?.primary.beginAnew(); // the history that the snapshot tells of does not have them
   }
 
   // --- what is asked of it ------------------------------------------------------------------------------------------------------------

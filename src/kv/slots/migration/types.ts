@@ -67,6 +67,7 @@ export const claimOf = (move: Move, attempt: number, want: "move" | "keep" | "re
   ranges: expected,
   owner: want === "move" ? move.to : move.from,
   by: want === "move" ? moveName(move, attempt) : `${moveName(move, attempt)}/${want}`,
+  ...(want === "move" ? { keys: "moved" } : {}),
 });
 
 export const moveName = (move: Move, attempt: number): string => `${move.job}/${attempt}`;
