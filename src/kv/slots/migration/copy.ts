@@ -7,8 +7,12 @@ import type { Store } from "../../store.ts";
 import type { Request } from "../../../wire/resp/request.ts";
 import { EntryWriter } from "./entries.ts";
 
-/** One step of the walk takes about so long, then others have their turn. */
+/** One step of the walk takes about so long, then others have their turn: … */
 const STEP_MS = 1;
+/** … so long, where clients give commands, and where they give many: what they ask for waits little then, and the processor is theirs. */
+const REST_MS = 1;
+const LONG_REST_MS = 3;
+const COMMANDS_MANY = 8;
 const KEYS_PER_LOOK = 16;
 /** Entries are handed on together: at the end of a turn, or when they are so many bytes. */
 const PAYLOAD_BYTES = 64 * 1024;
@@ -42,6 +46,8 @@ export class Copy implements Disposable {
   #begun = false;
   #budget = 0;
   #stepping = false;
+  /** That clients had given when the last step was ordered. */
+  #commands = 0;
   #flushing = false;
   #ended = false;
 
@@ -59,7 +65,11 @@ export class Copy implements Disposable {
     this.#budget = bytes;
     if (this.#stepping) return;
     this.#stepping = true;
-    setImmediate(() => this.#step());
+    const { clock, statistics } = this.#store;
+    const commands = statistics.commandsProcessed - this.#commands;
+    this.#commands = statistics.commandsProcessed;
+    if (commands === 0) setImmediate(() => this.#step());
+    else clock.timer(commands < COMMANDS_MANY ? REST_MS : LONG_REST_MS, () => this.#step());
   }
 
   #step(): void {
