@@ -147,6 +147,20 @@ export const ERRORS = {
   "volume.not-exist": { http: 404, grpc: "not_found", exit: 4, retry: "never", text: "the volume is deleted" },
   "volume.not-found": { http: 404, grpc: "not_found", exit: 4, retry: "never", text: "there is no volume of this name" },
   "volume.path-taken": { http: 409, grpc: "already_exists", exit: 6, retry: "never", text: "something else is there now" },
+  "volume.service-denied": {
+    http: 401,
+    grpc: "unauthenticated",
+    exit: 6,
+    retry: "never",
+    text: "the service for volumes wants its token (--token-file, or ANAX_VOLUME_TOKEN)",
+  },
+  "volume.service-unreachable": {
+    http: 503,
+    grpc: "unavailable",
+    exit: 3,
+    retry: "never",
+    text: "the service for volumes has not answered; what was asked may have been done",
+  },
   "volume.too-many-strangers": {
     http: 409,
     grpc: "failed_precondition",

@@ -15,7 +15,11 @@ export interface ServeOptions extends SettingOptions {
 }
 
 /** Roles, of which some depend on a setting. */
-type WantedRoles = Omit<Roles, "store" | "s3"> & { readonly store: boolean | "if enabled"; readonly s3?: boolean | "if enabled" };
+type WantedRoles = Omit<Roles, "store" | "s3" | "volumes"> & {
+  readonly store: boolean | "if enabled";
+  readonly s3?: boolean | "if enabled";
+  readonly volumes?: boolean | "if enabled";
+};
 
 /** What `up`, `scheduler` and `daemon` share. */
 export function withServe(command: Command): Command {
@@ -32,6 +36,7 @@ export async function serve(options: ServeOptions, wanted: WantedRoles, flags: R
     ...wanted,
     store: wanted.store === "if enabled" ? config.store.enabled : wanted.store,
     s3: wanted.s3 === "if enabled" ? config.volume.s3.enabled : wanted.s3 === true,
+    volumes: wanted.volumes === "if enabled" ? config.volume.service.enabled : wanted.volumes === true,
   };
   // Loaded only now: help and wrong settings must not wait for all that serving needs.
   const [{ createLog }, { runUntilSignal }, { startNode }] = await Promise.all([
@@ -83,6 +88,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   socket: "for anax get and friends on this machine",
   store: "Redis' protocol: redis-cli -p <port>",
   "store-tls": "the same over TLS",
+  volumes: "anax volume <command> --server <this address>",
   s3: "volumes as buckets, for any client of S3",
   status: "/metrics /healthz /readyz",
 };

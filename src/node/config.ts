@@ -11,6 +11,7 @@ import { ProxyConfig } from "../p2p/proxy/config.ts";
 import { SchedulerConfig } from "../p2p/scheduler/config.ts";
 import { SourceConfig } from "../p2p/source/config.ts";
 import { S3Config } from "../volume/s3/config.ts";
+import { VolumeServiceConfig } from "../volume/service/config.ts";
 import { InUseConfig } from "./in-use/config.ts";
 import { defaultDataDir, socketIn } from "./paths.ts";
 
@@ -36,6 +37,7 @@ export const AnaxConfig = z.strictObject({
       schedulerPort: port(8000).describe("Port of the status pages of a scheduler that runs alone."),
       storePort: port(9121).describe("Port of the status pages of a store that runs alone, where redis_exporter would serve them."),
       s3Port: port(9001).describe("Port of the status pages of an S3 gateway that runs alone."),
+      volumePort: port(9003).describe("Port of the status pages of a service for volumes that runs alone."),
     })
     .prefault({}),
   scheduler: z
@@ -45,7 +47,7 @@ export const AnaxConfig = z.strictObject({
     })
     .prefault({}),
   store: StoreConfig.prefault({}),
-  volume: z.strictObject({ s3: S3Config.prefault({}) }).prefault({}),
+  volume: z.strictObject({ s3: S3Config.prefault({}), service: VolumeServiceConfig.prefault({}) }).prefault({}),
   p2p: z
     .strictObject({
       scheduler: SchedulerConfig.prefault({}),

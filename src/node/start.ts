@@ -26,9 +26,12 @@ export interface Roles {
   readonly store: boolean;
   /** The S3 gateway. */
   readonly s3?: boolean;
+  /** The service for `anax volume … --server`. */
+  readonly volumes?: boolean;
 }
 
 const S3_PARTS = ["s3"] as const;
+const VOLUME_PARTS = ["volumes"] as const;
 
 /** What every role of a process shares. */
 export interface NodeParts {
@@ -67,7 +70,16 @@ export async function startNode(config: AnaxConfig, roles: Roles, log: Log): Pro
   if (roles.daemon) probes.expect(daemonPartsOf(config));
   if (roles.store) probes.expect(STORE_PARTS);
   if (roles.s3 === true) probes.expect(S3_PARTS);
-  const statusSetting = roles.daemon ? "port" : roles.scheduler ? "schedulerPort" : roles.store ? "storePort" : "s3Port";
+  if (roles.volumes === true) probes.expect(VOLUME_PARTS);
+  const statusSetting = roles.daemon
+    ? "port"
+    : roles.scheduler
+      ? "schedulerPort"
+      : roles.store
+        ? "storePort"
+        : roles.s3 === true
+          ? "s3Port"
+          : "volumePort";
   const status = scope.use(
     await listening(
       `status.${statusSetting}`,
@@ -103,6 +115,10 @@ export async function startNode(config: AnaxConfig, roles: Roles, log: Log): Pro
   if (roles.s3 === true) {
     const { startS3Role } = await import("./start-s3.ts"); // most processes serve none
     running.push(scope.use(await startS3Role(parts)));
+  }
+  if (roles.volumes === true) {
+    const { startVolumeRole } = await import("./start-volumes.ts");
+    running.push(scope.use(await startVolumeRole(parts)));
   }
   log.info("node.ready", { roles, listeners: Object.fromEntries(listenersOf(running).map(({ name, address }) => [name, address])) });
   scope.defer(() => probes.stopping()); // the first thing that a stop does

@@ -2,13 +2,46 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openVolume } from "../../src/volume/lifecycle/open-volume.ts";
-import { runAnax, type Ran } from "../kit/anax.ts";
+import { writeFile } from "node:fs/promises";
+import { runAnax, startAnaxVolumes, type Ran } from "../kit/anax.ts";
+import { createTestCertificate } from "../kit/certificates.ts";
 import { temporaryDirectory } from "../kit/temporary-directory.ts";
 
 test("volume: create, fill, limit, mark, take back, check, collect and delete, each a command of its own", async () => {
   await using dir = await temporaryDirectory();
   const dataDir = join(dir.path, "data");
-  const volume = (...args: readonly string[]): Promise<Ran> => runAnax(["volume", ...args, "--data-dir", dataDir]);
+  await lifeOfAVolume(dataDir, (...args) => runAnax(["volume", ...args, "--data-dir", dataDir]));
+});
+
+test("volume --server: the same with the volumes of a service elsewhere, over TLS", async () => {
+  await using dir = await temporaryDirectory();
+  const [dataDir, ...files] = ["data", "ca.pem", "cert.pem", "key.pem"].map((name) => join(dir.path, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  const { ca, cert, key } = createTestCertificate(["127.0.0.1"]);
+  await Promise.all([ca, cert, key].map((pem, index) => writeFile(files[index]!, pem))); // as many
+  const [caFile, certFile, keyFile] = files;
+  await using service = await startAnaxVolumes({
+    dataDir,
+    env: { ANAX_VOLUME_SERVICE_TLS_CERT_FILE: certFile, ANAX_VOLUME_SERVICE_TLS_KEY_FILE: keyFile },
+  });
+  const server = service.listeners["volumes"]!; // it has one
+  assert.match(server, /^https:/);
+  const elsewhere = ["--server", server, "--ca-file", caFile, "--token-file", join(dataDir, "volumes/service.token")];
+  const env = { ANAX_DATA_DIR: join(dir.path, "nothing here") };
+  await lifeOfAVolume(dataDir, (...args) => runAnax(["volume", ...args, ...elsewhere], { env }));
+  const untrusted = await runAnax(["volume", "list", "--server", server, "--json"], { env: { ...env, ANAX_VOLUME_TOKEN: "x".repeat(20) } });
+  assert.equal((JSON.parse(untrusted.stderr) as { error: { code: string } }).error.code, "volume.service-unreachable");
+  const denied = await runAnax(["volume", "list", "--ca-file", caFile, "--json"], {
+    env: { ...env, ANAX_VOLUME_SERVER: server, ANAX_VOLUME_TOKEN: "x".repeat(20) },
+  });
+  assert.deepEqual([denied.code, (JSON.parse(denied.stderr) as { error: { code: string } }).error.code], [6, "volume.service-denied"]);
+});
+
+async function lifeOfAVolume(dataDir: string, volume: (...args: readonly string[]) => Promise<Ran>): Promise<void> {
   const json = async (...args: readonly string[]): Promise<Record<string, unknown>> => {
     const { code, stdout, stderr } = await volume(...args, "--json");
     assert.equal(code, 0, stderr);
@@ -53,4 +86,4 @@ test("volume: create, fill, limit, mark, take back, check, collect and delete, e
   const gone = await volume("info", String(created["uuid"]), "--json");
   const { error } = JSON.parse(gone.stderr) as { error: { code: string; details: Record<string, unknown> } };
   assert.deepEqual([error.code, error.details["wireCode"], error.details["volume"]], ["volume.not-exist", 100_404, created["uuid"]]);
-});
+}

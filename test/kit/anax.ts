@@ -41,6 +41,7 @@ const FREE_PORTS: Readonly<Record<string, number>> = {
   "status.port": 0,
   "status.schedulerPort": 0,
   "volume.s3.port": 0,
+  "volume.service.port": 0,
   "p2p.daemon.uploadPort": 0,
   "p2p.daemon.transferPort": 0,
   "p2p.proxy.port": 0,
@@ -59,6 +60,14 @@ export async function startAnaxS3(options: Omit<AnaxOptions, "set">): Promise<An
   return started(["volume", "serve-s3", "--port", "0", "--data-dir", options.dataDir, ...(options.args ?? [])], {
     ...options,
     env: { ANAX_STATUS_S3_PORT: "0", ...options.env },
+  });
+}
+
+/** Starts the service that `anax volume … --server` asks, on free ports. Throws as `startAnax`. */
+export async function startAnaxVolumes(options: Omit<AnaxOptions, "set">): Promise<AnaxProcess> {
+  return started(["volume", "serve", "--port", "0", "--data-dir", options.dataDir, ...(options.args ?? [])], {
+    ...options,
+    env: { ANAX_STATUS_VOLUME_PORT: "0", ...options.env },
   });
 }
 

@@ -4,6 +4,7 @@ import { deleteCommand, purgeCommand, undeleteCommand } from "../volume/deletion
 import { dumpCommand, loadCommand } from "../volume/dump.ts";
 import { keyCommand } from "../volume/keys.ts";
 import { quotaCommand } from "../volume/quota.ts";
+import { serveCommand } from "../volume/serve.ts";
 import { serveS3Command } from "../volume/serve-s3.ts";
 import { warmupCommand } from "../volume/warmup.ts";
 import { trashCommand } from "../volume/trash.ts";
@@ -11,7 +12,9 @@ import { attachCommand, cloneCommand, snapshotCommand, createCommand, infoComman
 
 export function command(): Command {
   const volume = new Command("volume")
-    .description("Create, inspect, change and delete volumes. They lie in the data directory; nothing has to run.")
+    .description(
+      "Create, inspect, change and delete volumes. They lie in the data directory, and nothing has to run; or a service elsewhere has them (--server).",
+    )
     .usage("<command> …");
   for (const make of [
     createCommand,
@@ -33,6 +36,7 @@ export function command(): Command {
     fsckCommand,
     dumpCommand,
     loadCommand,
+    serveCommand,
     serveS3Command,
   ])
     volume.addCommand(make());

@@ -3,7 +3,7 @@ import { formatBytes } from "../../base/units.ts";
 import type { Flaw } from "../../volume/meta/ledger.ts";
 import { durationOption } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
-import { volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
+import { volumeCommand, serviceOf, type VolumeOptions } from "./options.ts";
 
 const MINUTE_MS = 60_000;
 const PROGRESS_BLOBS = 4096;
@@ -20,12 +20,18 @@ export function gcCommand(): Command {
     .option("--scan", "also look for objects that the ledger does not know, and report them")
     .option("--quarantine", "move those aside (never deleted); implies --scan")
     .action(async (name: string, options: GcOptions) => {
-      const { collected, strangers } = await volumesOf(options).gc(name, {
-        graceMs: options.grace,
-        scan: options.scan === true || options.quarantine === true,
-        quarantine: options.quarantine === true,
-        onProgress: progress("gc", options),
-      });
+      const { collected, strangers } = await serviceOf(options).call(
+        "gc",
+        [
+          name,
+          {
+            graceMs: options.grace,
+            scan: options.scan === true || options.quarantine === true,
+            quarantine: options.quarantine === true,
+          },
+        ],
+        progress("gc", options),
+      );
       if (options.json === true) return printJson({ ...collected, ...(strangers !== undefined && { strangers }) });
       printLine(`deleted ${collected.blobs} blobs, ${formatBytes(collected.bytes)}`);
       if (collected.expired > 0) printLine(`${collected.expired} files and directories had been in the trash for long enough`);
@@ -52,11 +58,11 @@ export function fsckCommand(): Command {
     .option("--data", "read all content, too, and compare it with its digests")
     .option("--repair", "count anew what is only counted; nothing else is changed")
     .action(async (name: string, options: FsckOptions) => {
-      const { flaws, repaired } = await volumesOf(options).fsck(name, {
-        data: options.data === true,
-        repair: options.repair === true,
-        onProgress: progress("fsck", options),
-      });
+      const { flaws, repaired } = await serviceOf(options).call(
+        "fsck",
+        [name, { data: options.data === true, repair: options.repair === true }],
+        progress("fsck", options),
+      );
       if (options.json === true) printJson({ clean: flaws.length === 0, repaired, flaws });
       else {
         for (const flaw of flaws) printLine(flawText(flaw));
@@ -68,10 +74,10 @@ export function fsckCommand(): Command {
 
 export function statsCommand(): Command {
   return volumeCommand("stats <name>", "Count what a volume consists of.").action(async (name: string, options: VolumeOptions) => {
-    const volumes = volumesOf(options);
-    const stats = await volumes.stats(name);
-    const inBucket = volumes.get(name).data.kind === "s3";
-    const reads = inBucket ? await volumes.reads(name) : undefined;
+    const volumes = serviceOf(options);
+    const stats = await volumes.call("stats", [name]);
+    const inBucket = (await volumes.call("get", [name])).data.kind === "s3";
+    const reads = inBucket ? await volumes.call("reads", [name]) : undefined;
     if (options.json === true) return printJson({ ...stats, ...(reads !== undefined && { reads }) });
     for (const [key, value] of Object.entries(stats)) printLine(`${key.padEnd(14)} ${key.endsWith("Bytes") ? formatBytes(value) : value}`);
     if (reads === undefined) return;

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { isoText } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { printJson, printLine } from "../output.ts";
-import { actor, recordJson, report, volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
+import { actor, recordJson, report, volumeCommand, serviceOf, type VolumeOptions } from "./options.ts";
 
 interface DeleteOptions extends VolumeOptions {
   readonly yes?: boolean;
@@ -18,9 +18,7 @@ export function deleteCommand(): Command {
     .option("--now", "no window: its content is removed at once, for good")
     .action(async (name: string, options: DeleteOptions) => {
       mustMean(options, name);
-      const volumes = volumesOf(options);
-      const clients = (await volumes.sessions(volumes.get(name))).length;
-      const volume = await volumes.delete(name, { now: options.now === true, by: actor() });
+      const { volume, clients } = await serviceOf(options).call("delete", [name, { now: options.now === true, by: actor() }]);
       const told = clients === 0 ? "" : `; ${clients} ${clients === 1 ? "client was" : "clients were"} told`;
       const line =
         volume.state === "deleted"
@@ -33,7 +31,7 @@ export function deleteCommand(): Command {
 export function undeleteCommand(): Command {
   return volumeCommand("undelete <name>", "Take back a deletion whose window has not closed.").action(
     async (name: string, options: VolumeOptions) => {
-      const volume = await volumesOf(options).undelete(name);
+      const volume = await serviceOf(options).call("undelete", [name]);
       report(options, volume, `${volume.name} is back`);
     },
   );
@@ -44,11 +42,11 @@ export function purgeCommand(): Command {
     .option("--yes", "with a name: really do it")
     .option("--force", "with a name: although its window is open")
     .action(async (name: string | undefined, options: DeleteOptions & { readonly force?: boolean }) => {
-      const volumes = volumesOf(options);
+      const volumes = serviceOf(options);
       if (name !== undefined) mustMean(options, name);
-      const due = name === undefined ? volumes.due().map(({ uuid }) => uuid) : [name];
+      const due = name === undefined ? (await volumes.call("due", [])).map(({ uuid }) => uuid) : [name];
       for (const each of due) {
-        const volume = await volumes.purge(each, { force: options.force === true });
+        const volume = await volumes.call("purge", [each, { force: options.force === true }]);
         if (options.json === true) printJson(recordJson(volume));
         else printLine(`purged ${volume.name} (${volume.uuid})`);
       }

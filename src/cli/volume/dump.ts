@@ -1,10 +1,10 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { printJson, printLine } from "../output.ts";
-import { report, volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
+import { hereCommand, report, volumesOf, type VolumeOptions } from "./options.ts";
 
 export function dumpCommand(): Command {
-  return volumeCommand(
+  return hereCommand(
     "dump <name> <file>",
     "Write a volume's metadata to a file, as a backup: names, attributes and where content lies, not the content.",
   ).action(async (name: string, file: string, options: VolumeOptions) => {
@@ -17,7 +17,7 @@ export function dumpCommand(): Command {
 }
 
 export function loadCommand(): Command {
-  return volumeCommand(
+  return hereCommand(
     "load <file>",
     "Make the volume of a dump anew, with its uuid, where it is gone. Its content must be where it was; anax volume fsck tells.",
   )

@@ -1,8 +1,12 @@
 import { hostname, userInfo } from "node:os";
 import { Command } from "commander";
 import { isoText, realClock } from "../../base/clock.ts";
+import { AnaxError } from "../../base/errors.ts";
 import { formatBytes } from "../../base/units.ts";
 import type { VolumeRecord } from "../../volume/lifecycle/volume-record.ts";
+import { localVolumes, type VolumeService } from "../../volume/service/methods.ts";
+import { RemoteVolumes } from "../../volume/service/remote-volumes.ts";
+import { readToken } from "../../volume/service/token.ts";
 import { Volumes } from "../../volume/lifecycle/volumes.ts";
 import { printJson } from "../output.ts";
 import { settingsOf } from "../settings.ts";
@@ -12,10 +16,24 @@ export interface VolumeOptions {
   readonly config?: string;
   readonly dataDir?: string;
   readonly json?: boolean;
+  readonly server?: string;
+  readonly tokenFile?: string;
+  readonly caFile?: string;
 }
 
-/** A subcommand, with what all of them take. */
+/** A subcommand that also works on volumes of a service elsewhere. */
 export function volumeCommand(usage: string, description: string): Command {
+  return hereCommand(usage, description)
+    .option(
+      "--server <url>",
+      "http://host:port or https://host:port of `anax volume serve`, which has the volumes (default: ANAX_VOLUME_SERVER, else here)",
+    )
+    .option("--token-file <file>", "with --server: file with its token (default: ANAX_VOLUME_TOKEN)")
+    .option("--ca-file <file>", "with --server: PEM file of the authority of its certificate");
+}
+
+/** A subcommand for volumes of this machine. */
+export function hereCommand(usage: string, description: string): Command {
   const [name, ...args] = usage.split(" ");
   const command = new Command(name).description(description);
   for (const argument of args) command.argument(argument);
@@ -25,6 +43,16 @@ export function volumeCommand(usage: string, description: string): Command {
     .option("--json", "JSON instead of text");
 }
 
+/** Throws `input.invalid` for `--server` without a token, or one that is no address. */
+export function serviceOf(options: VolumeOptions): VolumeService {
+  const { server = process.env["ANAX_VOLUME_SERVER"], tokenFile, caFile } = options;
+  if (server === undefined || (server === "" && options.server === undefined)) return localVolumes(volumesOf(options));
+  const token = tokenFile === undefined ? process.env["ANAX_VOLUME_TOKEN"] : readToken(tokenFile);
+  if (token === undefined) throw new AnaxError("input.invalid", { expected: "--token-file, or ANAX_VOLUME_TOKEN" });
+  return new RemoteVolumes({ server, token, caFile });
+}
+
+/** Of this machine. */
 export const volumesOf = ({ config, dataDir }: VolumeOptions): Volumes =>
   new Volumes(
     settingsOf({ set: {}, ...(config !== undefined && { config }), ...(dataDir !== undefined && { dataDir }) }).dataDir,

@@ -5,7 +5,7 @@ import type { DirectoryQuota } from "../../volume/meta/control.ts";
 import { bytesOption, countOption } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
 import { printTable } from "../table.ts";
-import { limitText, volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
+import { limitText, volumeCommand, serviceOf, type VolumeOptions } from "./options.ts";
 
 interface QuotaOptions extends VolumeOptions {
   readonly bytes?: number;
@@ -22,17 +22,17 @@ export function quotaCommand(): Command {
     .option("--inodes <count>", "most files and directories below it; 0: no limit", countOption)
     .option("--remove", "remove the quota")
     .action(async (name: string, path: string | undefined, options: QuotaOptions) => {
-      const volumes = volumesOf(options);
+      const volumes = serviceOf(options);
       const sets = options.bytes !== undefined || options.inodes !== undefined || options.remove === true;
       if (path === undefined && sets) throw new AnaxError("input.invalid", { expected: "a path in the volume" });
-      if (path === undefined) return show(await volumes.quotas(name), options);
-      const before = (await volumes.quotas(name)).find((quota) => quota.path === path);
+      if (path === undefined) return show(await volumes.call("quotas", [name]), options);
+      const before = (await volumes.call("quotas", [name])).find((quota) => quota.path === path);
       if (!sets) return show(before === undefined ? [] : [before], options);
       const limits = {
         bytesMax: options.remove === true ? 0 : (options.bytes ?? before?.bytesMax ?? 0),
         inodesMax: options.remove === true ? 0 : (options.inodes ?? before?.inodesMax ?? 0),
       };
-      const quota = await volumes.setQuota(name, path, limits);
+      const quota = await volumes.call("setQuota", [name, path, limits]);
       if (quota !== undefined) return show([quota], options);
       if (options.json === true) printJson({ path, removed: true });
       else printLine(`no quota on ${path}`);

@@ -8,7 +8,7 @@ import type { VolumeUpdate } from "../../volume/lifecycle/volumes.ts";
 import { bytesOption, countOption, durationOption } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
 import { printTable } from "../table.ts";
-import { actor, limitText, recordJson, report, volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
+import { actor, limitText, recordJson, report, volumeCommand, serviceOf, type VolumeOptions } from "./options.ts";
 
 const META_HELP =
   "postgres://user@host/database, redis://host, rediss://host or etcd://host:2379,…: what keeps its metadata, for good (default: sqlite, in the data directory)";
@@ -75,21 +75,23 @@ export function createCommand(): Command {
       ]),
     )
     .action(async (name: string, options: CreateOptions) => {
-      const { volume, key } = await volumesOf(options).create({
-        name,
-        owner: options.owner ?? actor().split("@")[0]!, // split never gives an empty list
-        capacityBytes: options.capacity ?? 0,
-        inodesMax: options.inodes ?? 0,
-        readOnly: options.readOnly === true,
-        onDelete: options.onDelete ?? "detach-now",
-        undeleteMs: options.undeleteWindow ?? 48 * HOUR_MS,
-        trashMs: options.trash ?? 0,
-        uid: options.uid ?? process.getuid?.() ?? 0,
-        gid: options.gid ?? process.getgid?.() ?? 0,
-        permissions: options.mode,
-        data: dataOf(options),
-        ...(options.meta !== undefined && options.meta !== "sqlite" && { meta: options.meta }),
-      });
+      const { volume, key } = await serviceOf(options).call("create", [
+        {
+          name,
+          owner: options.owner ?? actor().split("@")[0]!, // split never gives an empty list
+          capacityBytes: options.capacity ?? 0,
+          inodesMax: options.inodes ?? 0,
+          readOnly: options.readOnly === true,
+          onDelete: options.onDelete ?? "detach-now",
+          undeleteMs: options.undeleteWindow ?? 48 * HOUR_MS,
+          trashMs: options.trash ?? 0,
+          uid: options.uid ?? process.getuid?.() ?? 0,
+          gid: options.gid ?? process.getgid?.() ?? 0,
+          permissions: options.mode,
+          data: dataOf(options),
+          ...(options.meta !== undefined && options.meta !== "sqlite" && { meta: options.meta }),
+        },
+      ]);
       report(options, volume, `created volume ${volume.name} (${volume.uuid})\naccess key ${key.id}\nsecret     ${key.secret}`, { key });
     });
 }
@@ -110,7 +112,7 @@ export function attachCommand(): Command {
     .requiredOption("--meta <url>", "the engine that has its metadata")
     .option("--name <name>", "what it is called here (default: as it was created)")
     .action(async (uuid: string, options: VolumeOptions & { readonly meta: string; readonly name?: string }) => {
-      const { volume, key } = await volumesOf(options).attach(uuid, options);
+      const { volume, key } = await serviceOf(options).call("attach", [uuid, { meta: options.meta, name: options.name }]);
       report(options, volume, `attached volume ${volume.name} (${volume.uuid})\naccess key ${key.id}\nsecret     ${key.secret}`, { key });
     });
 }
@@ -126,7 +128,7 @@ function copyCommand(verb: string, description: string, readOnly: boolean): Comm
     .option("--owner <name>", "whom it belongs to (default: who creates it)")
     .action(async (name: string, to: string, options: VolumeOptions & { readonly owner?: string }) => {
       const owner = options.owner ?? actor().split("@")[0]!; // split never gives an empty list
-      const { volume, key, shared } = await volumesOf(options).clone(name, { name: to, owner, readOnly });
+      const { volume, key, shared } = await serviceOf(options).call("clone", [name, { name: to, owner, readOnly }]);
       const line = `created ${readOnly ? "snapshot" : "volume"} ${volume.name} (${volume.uuid}), ${shared.blobs} blobs shared`;
       report(options, volume, `${line}\naccess key ${key.id}\nsecret     ${key.secret}`, { key, shared });
     });
@@ -135,10 +137,9 @@ function copyCommand(verb: string, description: string, readOnly: boolean): Comm
 export function listCommand(): Command {
   return volumeCommand("list", "List the volumes.")
     .option("--all", "also those that are deleted for good")
-    .action((options: VolumeOptions & { readonly all?: boolean }) => {
-      const volumes = volumesOf(options)
-        .list()
-        .filter(({ state }) => options.all === true || state !== "deleted");
+    .action(async (options: VolumeOptions & { readonly all?: boolean }) => {
+      const all = await serviceOf(options).call("list", []);
+      const volumes = all.filter(({ state }) => options.all === true || state !== "deleted");
       if (options.json === true) return volumes.forEach((volume) => printJson(recordJson(volume)));
       if (volumes.length === 0) return printLine("No volumes here yet. Try: anax volume create NAME");
       printTable(
@@ -159,22 +160,17 @@ export function listCommand(): Command {
 export function infoCommand(): Command {
   return volumeCommand("info <name>", "Show a volume: its record, usage, clients and access keys.").action(
     async (name: string, options: VolumeOptions) => {
-      const volumes = volumesOf(options);
-      const volume = await volumes.refresh(name);
-      const sessions = await volumes.sessions(volume);
-      const keys = volumes.keys(name);
-      const usage = await volumes.usage(volume);
+      const { volume, usage, keys, meta, clients: sessions } = await serviceOf(options).call("info", [name]);
       const clients = sessions.map(({ startedAtMs, seenAtMs, ...rest }) => ({
         ...rest,
         startedAt: isoText(startedAtMs),
         seenAt: isoText(seenAtMs),
       }));
-      if (options.json === true)
-        return printJson({ ...recordJson(volume), meta: volumes.metaAddress(volume), usage, clients, keys: keys.map(({ id }) => id) });
+      if (options.json === true) return printJson({ ...recordJson(volume), meta, usage, clients, keys: keys.map(({ id }) => id) });
       printLine(`${volume.name} (${volume.uuid}), epoch ${volume.epoch}`);
       printLine(`state      ${stateText(volume)}${volume.readOnly ? ", read-only" : ""}`);
       printLine(`owner      ${volume.owner}`);
-      printLine(`metadata   ${volumes.metaAddress(volume)}`);
+      printLine(`metadata   ${meta}`);
       printLine(`content    ${formatBytes(usage?.usedBytes ?? 0)} of ${limitText(volume.capacityBytes)}`);
       printLine(`inodes     ${usage?.usedInodes ?? 0} of ${volume.inodesMax === 0 ? "no limit" : volume.inodesMax}`);
       printLine(`data       ${placeText(volume.data)}`);
@@ -218,7 +214,7 @@ export function updateCommand(): Command {
         readOnly,
         peers: isOn(options.peers),
       });
-      const volume = await volumesOf(options).update(name, changes);
+      const volume = await serviceOf(options).call("update", [name, changes]);
       report(options, volume, `updated ${volume.name}: ${Object.keys(changes).join(", ") || "nothing"}`);
     });
 }

@@ -3,7 +3,7 @@ import { isoText } from "../../base/clock.ts";
 import { formatBytes } from "../../base/units.ts";
 import { printJson, printLine } from "../output.ts";
 import { printTable } from "../table.ts";
-import { volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
+import { volumeCommand, serviceOf, type VolumeOptions } from "./options.ts";
 
 export function trashCommand(): Command {
   const trash = new Command("trash")
@@ -16,10 +16,10 @@ export function trashCommand(): Command {
 function listCommand(): Command {
   return volumeCommand("list <name> [path]", "List what can be restored, or of it what was at a path and below.").action(
     async (name: string, path: string | undefined, options: VolumeOptions) => {
-      const volumes = volumesOf(options);
-      const { trashMs } = volumes.get(name);
+      const volumes = serviceOf(options);
+      const { trashMs } = await volumes.call("get", [name]);
       const rows: string[][] = [];
-      for await (const { deletedAtMs, ...entry } of volumes.trash(name).list(path ?? "/")) {
+      for (const { deletedAtMs, ...entry } of await volumes.call("trashList", [name, path ?? "/"])) {
         const [deletedAt, expiresAt] = [isoText(deletedAtMs), isoText(deletedAtMs + trashMs)];
         if (options.json === true) printJson({ ...entry, deletedAt, expiresAt });
         else rows.push([String(entry.ino), entry.kind, formatBytes(entry.size), deletedAt, expiresAt, entry.path]);
@@ -40,9 +40,7 @@ function restoreCommand(): Command {
     .option("--id <id>", "of several that were deleted at the path this one", idOption)
     .action(async (name: string, path: string, options: VolumeOptions & { readonly to?: string; readonly id?: number }) => {
       const { to, id } = options;
-      const done = await volumesOf(options)
-        .trash(name)
-        .restore(path, { ...(to !== undefined && { to }), ...(id !== undefined && { ino: id }) });
+      const done = await serviceOf(options).call("trashRestore", [name, path, { to, ino: id }]);
       if (options.json === true) return printJson(done);
       printLine(`restored ${done.restored} files and directories`);
       for (const taken of done.taken) printLine(`something else is there now: ${taken}`);
@@ -52,9 +50,7 @@ function restoreCommand(): Command {
 function emptyCommand(): Command {
   return volumeCommand("empty <name> [path]", "Remove what can be restored for good, or of it what was at a path and below.").action(
     async (name: string, path: string | undefined, options: VolumeOptions) => {
-      const { removed, bytes } = await volumesOf(options)
-        .trash(name)
-        .empty(path ?? "/");
+      const { removed, bytes } = await serviceOf(options).call("trashEmpty", [name, path ?? "/"]);
       if (options.json === true) return printJson({ removed, bytes });
       printLine(`removed ${removed} files and directories, ${formatBytes(bytes)}`);
     },

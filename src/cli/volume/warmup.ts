@@ -9,7 +9,7 @@ import { durationOption } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
 import { startProgress } from "../progress.ts";
 import { settingsOf } from "../settings.ts";
-import { volumeCommand, type VolumeOptions } from "./options.ts";
+import { hereCommand, type VolumeOptions } from "./options.ts";
 
 interface WarmupOptions extends VolumeOptions {
   readonly endpoint?: string;
@@ -19,7 +19,7 @@ interface WarmupOptions extends VolumeOptions {
 }
 
 export function warmupCommand(): Command {
-  return volumeCommand(
+  return hereCommand(
     "warmup <name> [path]",
     "Bring content of a volume in a bucket into this machine's cache, from peers where the volume asks them. A repetition goes on where one was ended.",
   )

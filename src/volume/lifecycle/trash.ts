@@ -19,7 +19,7 @@ const ENTRIES_MAX = 1_000_000;
 const IN_THE_WAY: ReadonlySet<number> = new Set([EEXIST, ENOENT, ENOTDIR]);
 const EXAMPLES = 5;
 
-interface Restored {
+export interface Restored {
   readonly restored: number;
   /** Paths at which something else is now: what was there stays in the trash. */
   readonly taken: readonly string[];

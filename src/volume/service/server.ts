@@ -1,0 +1,165 @@
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createSecureServer } from "node:https";
+import { BlockList, isIP, type AddressInfo } from "node:net";
+import type { Clock } from "../../base/clock.ts";
+import { AnaxError, errorOf, specOf, systemCodeOf } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import { Volumes } from "../lifecycle/volumes.ts";
+import type { VolumeServiceConfig } from "./config.ts";
+import { isMethod, runMethod } from "./methods.ts";
+import { isSame, ownToken, tokenFileIn } from "./token.ts";
+
+export interface VolumeServerOptions {
+  readonly config: VolumeServiceConfig;
+  readonly dataDir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface VolumeServer extends AsyncDisposable {
+  readonly host: string;
+  readonly port: number;
+  readonly secure: boolean;
+  readonly callsInFlight: number;
+}
+
+/** `POST PATH/METHOD` with the arguments as a JSON array. The answer: lines of JSON, empty ones while it works, `{progress}`, in the end `{result}` or `{error}`. */
+export const PATH = "/v1/volumes/";
+
+const BODY_BYTES_MAX = 64 * 1024;
+const REQUEST_TIMEOUT_MS = 10_000;
+/** So that nobody in between takes a long call for a dead one. */
+const ALIVE_MS = 5000;
+const CONNECTIONS_MAX = 256;
+
+/** Serves the volumes of a data directory to whoever knows its token. Throws `config.invalid`, `listen.*`. */
+export async function startVolumeServer({ config, dataDir, clock, log }: VolumeServerOptions): Promise<VolumeServer> {
+  const token = ownToken(config.tokenFile ?? tokenFileIn(dataDir));
+  const server = serverOf(config);
+  const volumes = new Volumes(dataDir, clock);
+  const running = new Set<Promise<void>>();
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    const call = answer(request, response).catch((thrown: unknown) => {
+      refuse(response, errorOf(thrown));
+    });
+    running.add(call);
+    void call.finally(() => running.delete(call));
+  });
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const given = /^Bearer (?<token>\S+)$/.exec(request.headers.authorization ?? "")?.groups?.["token"] ?? "";
+    if (!isSame(given, token)) throw new AnaxError("volume.service-denied");
+    if (running.size >= config.callsMax) throw new AnaxError("limit.exceeded", { calls: running.size, callsMax: config.callsMax });
+    const name = (request.url ?? "").startsWith(PATH) ? request.url!.slice(PATH.length) : ""; // just checked
+    if (request.method !== "POST" || !isMethod(name))
+      throw new AnaxError("input.invalid", { method: name.slice(0, 100), reason: "no such method" });
+    const args = await argumentsOf(request);
+    log.info("volume.call", {
+      method: name,
+      volume: Array.isArray(args) && typeof args[0] === "string" ? args[0] : undefined,
+      peer: request.socket.remoteAddress,
+    });
+    response.writeHead(200, { "content-type": "application/x-ndjson", "cache-control": "no-store" });
+    response.flushHeaders();
+    const tell = (line: unknown): void => void response.write(`${JSON.stringify(line)}\n`);
+    const alive = new AbortController();
+    const living = stayAlive(response, clock, alive.signal);
+    try {
+      const result = await runMethod(volumes, name, args, (progress) => tell({ progress }));
+      tell({ result });
+    } catch (thrown) {
+      tell(errorLine(errorOf(thrown), log));
+    }
+    alive.abort();
+    await living;
+    response.end();
+  };
+  server.listen(config.port, config.listenHost);
+  await once(server, "listening").catch((cause: unknown) => {
+    const code = systemCodeOf(cause) === "EADDRINUSE" ? "listen.address-in-use" : "listen.failed";
+    throw new AnaxError(code, { address: `${config.listenHost}:${config.port}` }, { cause });
+  });
+  const { address, port } = server.address() as AddressInfo; // a listening TCP server has one
+  return {
+    host: address,
+    port,
+    secure: config.tlsCertFile !== undefined,
+    get callsInFlight() {
+      return running.size;
+    },
+    async [Symbol.asyncDispose]() {
+      const closed = server[Symbol.asyncDispose]();
+      server.closeIdleConnections();
+      using _late = clock.timer(config.drainMs, () => server.closeAllConnections());
+      await Promise.all(running);
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+const wrong = (problem: string, cause?: unknown): AnaxError =>
+  new AnaxError("config.invalid", { problems: [`volume.service: ${problem}`] }, { cause });
+
+function serverOf(config: VolumeServiceConfig): Server {
+  const { tlsCertFile, tlsKeyFile, listenHost } = config;
+  if ((tlsCertFile === undefined) !== (tlsKeyFile === undefined)) throw wrong("tlsCertFile and tlsKeyFile belong together");
+  const options = { maxHeaderSize: 16_384, headersTimeout: REQUEST_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS };
+  if (tlsCertFile === undefined && !isOfThisMachine(listenHost))
+    throw wrong(`listenHost ${listenHost} is open to others: give tlsCertFile and tlsKeyFile`);
+  let server: Server;
+  try {
+    server =
+      tlsCertFile === undefined || tlsKeyFile === undefined
+        ? createServer(options)
+        : createSecureServer({ ...options, cert: readFileSync(tlsCertFile), key: readFileSync(tlsKeyFile) });
+  } catch (thrown) {
+    throw wrong(`tlsCertFile, tlsKeyFile: ${errorOf(thrown).message}`, thrown);
+  }
+  server.maxConnections = CONNECTIONS_MAX;
+  return server;
+}
+
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
+LOOPBACK.addAddress("::1", "ipv6");
+
+function isOfThisMachine(host: string): boolean {
+  const kind = isIP(host);
+  return host === "localhost" || (kind !== 0 && LOOPBACK.check(host, kind === 6 ? "ipv6" : "ipv4"));
+}
+
+async function argumentsOf(request: IncomingMessage): Promise<unknown> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    bytes += part.length;
+    if (bytes > BODY_BYTES_MAX) throw new AnaxError("input.invalid", { reason: "the request is too long", bytesMax: BODY_BYTES_MAX });
+    parts.push(part);
+  }
+  try {
+    return JSON.parse(Buffer.concat(parts).toString()) as unknown;
+  } catch (cause) {
+    throw new AnaxError("input.invalid", { expected: "a JSON array" }, { cause });
+  }
+}
+
+async function stayAlive(response: ServerResponse, clock: Clock, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    await clock.sleep(ALIVE_MS, signal).catch(() => undefined);
+    if (signal.aborted) return;
+    response.write("\n");
+  }
+}
+
+function errorLine(error: AnaxError, log: Log): unknown {
+  if (error.code === "internal") log.error("volume.call-failed", { reason: error.message, stack: error.stack });
+  return { error: { code: error.code, details: error.details } };
+}
+
+function refuse(response: ServerResponse, error: AnaxError): void {
+  if (response.headersSent) return void response.destroy();
+  response.writeHead(specOf(error).http, { "content-type": "application/x-ndjson", connection: "close" });
+  response.end(`${JSON.stringify({ error: { code: error.code, details: error.details } })}\n`);
+}

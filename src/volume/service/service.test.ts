@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { realClock } from "../../base/clock.ts";
+import { createLog } from "../../base/log.ts";
+import { temporaryDirectory } from "../../../test/kit/temporary-directory.ts";
+import { VolumeServiceConfig } from "./config.ts";
+import { RemoteVolumes } from "./remote-volumes.ts";
+import { startVolumeServer, type VolumeServer } from "./server.ts";
+import { readToken, tokenFileIn } from "./token.ts";
+
+const NEW = {
+  owner: "ann",
+  capacityBytes: 0,
+  inodesMax: 0,
+  readOnly: false,
+  onDelete: "detach-now",
+  undeleteMs: 1000,
+  uid: 0,
+  gid: 0,
+  permissions: 0o755,
+} as const;
+
+const scope = new AsyncDisposableStack();
+let dataDir: string;
+let server: VolumeServer;
+let url: string;
+let token: string;
+
+const started = async (settings: Readonly<Record<string, unknown>>): Promise<VolumeServer> =>
+  startVolumeServer({ config: VolumeServiceConfig.parse({ port: 0, ...settings }), dataDir, clock: realClock, log: createLog("silent") });
+
+before(async () => {
+  dataDir = scope.use(await temporaryDirectory()).path;
+  server = scope.use(await started({}));
+  url = `http://127.0.0.1:${server.port}`;
+  token = readToken(tokenFileIn(dataDir));
+});
+after(() => scope.disposeAsync());
+
+const ask = (method: string, { body = "[]", authorization = `Bearer ${token}`, verb = "POST" } = {}): Promise<Response> =>
+  fetch(`${url}/v1/volumes/${method}`, { method: verb, headers: { authorization }, ...(verb === "POST" && { body }) });
+
+const codeOf = async (response: Response): Promise<unknown> => ((await response.json()) as { error?: { code: string } }).error?.code;
+
+test("volumes are made, changed, checked and deleted from elsewhere, and failures have their codes and details", async () => {
+  const remote = new RemoteVolumes({ server: url, token });
+  const { volume, key } = await remote.call("create", [{ ...NEW, name: "there" }]);
+  assert.deepEqual([volume.name, volume.state, key.id.slice(0, 4)], ["there", "active", "ANAX"]);
+  await assert.rejects(remote.call("create", [{ ...NEW, name: "there" }]), {
+    code: "volume.exists",
+    details: { volume: "there", uuid: volume.uuid, state: "active" },
+  });
+  assert.deepEqual((await remote.call("update", ["there", { capacityBytes: 1000 }])).capacityBytes, 1000);
+  const { usage, clients, meta, keys } = await remote.call("info", ["there"]);
+  assert.deepEqual([usage?.capacityBytes, clients, meta, keys.map(({ id }) => id)], [1000, [], "sqlite", [key.id]]);
+  assert.equal((await remote.call("setQuota", ["there", "/", { bytesMax: 5, inodesMax: 0 }]))?.bytesMax, 5);
+  assert.equal(await remote.call("setQuota", ["there", "/", { bytesMax: 0, inodesMax: 0 }]), undefined);
+  assert.deepEqual(await remote.call("fsck", ["there", { data: true, repair: false }]), { flaws: [], repaired: 0 });
+  assert.equal((await remote.call("gc", ["there", { graceMs: 0, scan: true, quarantine: false }])).strangers?.strangers, 0);
+  assert.deepEqual(await remote.call("trashList", ["there", "/"]), []);
+  assert.equal((await remote.call("delete", ["there", { now: false, by: "ann" }])).volume.deletedBy, "ann");
+  assert.equal((await remote.call("undelete", ["there"])).state, "active");
+  assert.equal((await remote.call("delete", ["there", { now: true, by: "ann" }])).volume.state, "deleted");
+  await assert.rejects(remote.call("get", ["there"]), { code: "volume.not-exist" });
+});
+
+test("who does not know the token gets nothing, and the token is its owner's alone", async () => {
+  assert.equal(statSync(tokenFileIn(dataDir)).mode & 0o777, 0o600);
+  for (const authorization of ["", "Bearer", `Basic ${token}`, `Bearer ${token}x`, `Bearer ${token.slice(1)}`]) {
+    const response = await ask("list", { authorization });
+    assert.deepEqual([response.status, await codeOf(response)], [401, "volume.service-denied"], authorization);
+  }
+  await assert.rejects(new RemoteVolumes({ server: url, token: `${token}x` }).call("list", []), { code: "volume.service-denied" });
+});
+
+test("whatever else is sent is refused with a code", async () => {
+  for (const method of ["", "toString", "__proto__", "constructor", "create/", "../list", "missing"])
+    assert.equal(await codeOf(await ask(method)), "input.invalid", method);
+  for (const body of ["", "{", "null", "{}", "[1]", '["v"]', `["${"x".repeat(200)}"]`, '[["v"]]'])
+    assert.equal(await codeOf(await ask("get", { body: body === '["v"]' ? '["v",1]' : body })), "input.invalid", body);
+  assert.equal(await codeOf(await ask("create", { body: JSON.stringify([{ ...NEW, name: "v", more: 1 }]) })), "input.invalid");
+  assert.equal(await codeOf(await ask("create", { body: JSON.stringify([{ ...NEW, name: "../v" }]) })), "input.invalid");
+  assert.equal(await codeOf(await ask("list", { body: JSON.stringify(["x".repeat(70_000)]) })), "input.invalid");
+  assert.equal(await codeOf(await ask("list", { verb: "PUT" })), "input.invalid");
+  assert.deepEqual(
+    await new RemoteVolumes({ server: url, token }).call("list", []).then((list) => list.filter(({ state }) => state !== "deleted")),
+    [],
+  );
+});
+
+test("it listens beyond this machine with TLS only", async () => {
+  await assert.rejects(started({ listenHost: "0.0.0.0" }), { code: "config.invalid" });
+  await assert.rejects(started({ listenHost: "::" }), { code: "config.invalid" });
+  await assert.rejects(started({ tlsCertFile: "/missing" }), { code: "config.invalid" });
+  const file = join(dataDir, "short");
+  writeFileSync(file, "short\n");
+  await assert.rejects(started({ tokenFile: file }), { code: "config.invalid" });
+});
+
+test("a server that is not there, ends an answer early or talks nonsense is told from one that has answered", async () => {
+  await using closing = createServer(
+    (socket) => void socket.once("data", () => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{"result":[]}\n')),
+  );
+  await using nonsense = createServer((socket) => void socket.once("data", () => socket.end("nonsense\r\n\r\n")));
+  for (const other of [closing, nonsense]) {
+    other.listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as { port: number };
+    await assert.rejects(new RemoteVolumes({ server: `http://127.0.0.1:${port}`, token }).call("list", []), {
+      code: "volume.service-unreachable",
+    });
+  }
+  await assert.rejects(new RemoteVolumes({ server: "http://127.0.0.1:1", token }).call("list", []), { code: "volume.service-unreachable" });
+  for (const address of ["", "host", "ftp://host", "http://user@host", "http://host/path"])
+    assert.throws(() => new RemoteVolumes({ server: address, token }), { code: "input.invalid" }, address);
+});
