@@ -240,6 +240,7 @@ export class Cluster {
           taker.alive(() => {
             if (taker.nowMs() - seenMs < LEASE_MS * 1.1) return;
             const revoke = (map: SlotMap): void => {
+              if (takenOf(dead, map).length === 0) return;
               register.setLease(
                 dead.name,
                 seen.version,
@@ -259,7 +260,7 @@ export class Cluster {
   }
 
   #claimFor(taker: NodeModel, dead: NodeModel, map: SlotMap): void {
-    const own = map.ranges.filter(({ owner }) => owner === dead.name);
+    const own = takenOf(dead, map);
     if (own.length === 0) return;
     const by = `takeover/${++this.#takeovers}`;
     const made = (): void => taker.adopt(dead, own, this.register.map.epoch); // a taker that has died meanwhile finds it on its disk
@@ -320,6 +321,10 @@ export class Cluster {
         if (String(list) !== String(node.disk.data.get(key))) world.violated(`I3: ${node.name} has ${key} not on disk`);
   }
 }
+
+/** What stays waits for the node. */
+const takenOf = (dead: NodeModel, map: SlotMap): readonly OwnedRange[] =>
+  map.ranges.filter((range) => range.owner === dead.name && dead.replicaHas(range));
 
 const idle = ({ sources, targets }: NodeModel): boolean =>
   [...sources.values(), ...targets.values()].every(({ state }) => !("deadlineMs" in state));

@@ -61,12 +61,10 @@ export class DiskModel {
     return new Map(this.data);
   }
 
-  /** What its node would have after a start, if these attempts are its own by now. */
-  withStaged(isOwn: (job: string, attempt: number) => boolean): Data {
+  /** With what was another's. */
+  withAdopted(): Data {
     const all = new Map(this.data);
     for (const { data } of this.adopted) for (const [key, list] of data) all.set(key, list);
-    for (const [job, { attempt, data }] of this.staged)
-      if (this.targets.get(job)?.phase === "confirmed" && isOwn(job, attempt)) for (const [key, list] of data) all.set(key, list);
     return all;
   }
 }

@@ -4,7 +4,7 @@ import type { SourceEffect, SourceEvent, SourceJob, SourceStep } from "../../../
 import { restoreTarget, startTarget, stepTarget, targetStatus } from "../../../src/kv/slots/migration/target.ts";
 import type { TargetEffect, TargetJob, TargetRecord, TargetStep } from "../../../src/kv/slots/migration/target.ts";
 import type { CommonEvent, Frame, Move } from "../../../src/kv/slots/migration/types.ts";
-import { EMPTY_MAP, overlaps, ownerOf, type SlotMap, type SlotRange } from "../../../src/kv/slots/slot-map.ts";
+import { EMPTY_MAP, overlaps, ownerOf, type OwnedRange, type SlotMap, type SlotRange } from "../../../src/kv/slots/slot-map.ts";
 import { slotsIn } from "../../../src/kv/slots/slot-text.ts";
 import { CopyModel, slotOf } from "./copy-model.ts";
 import { DiskModel, type Adopted, type Data } from "./disk-model.ts";
@@ -13,6 +13,7 @@ import { LEASE_MS, LIMITS, SLOTS } from "./scenario.ts";
 
 const TICK_MS = 10;
 const MAP_POLL_MS = 100;
+const REPLICA_MS = 120;
 const EVERYTHING: readonly SlotRange[] = [{ start: 0, end: SLOTS - 1 }];
 
 export interface Write {
@@ -51,6 +52,8 @@ export class NodeModel {
   #fences = new Map<string, { readonly sinceMs: number; waits: boolean }>();
   #links = new Map<string, LinkModel>();
   readonly #led = new Set<Adopted>();
+  /** Its replica has all that moves have brought up to this epoch. */
+  #replicaHas = 0;
   #waiting: Write[] = [];
   #serving = false;
   #lease: { readonly version: number; readonly untilMs: number } | undefined;
@@ -94,6 +97,7 @@ export class NodeModel {
     if (life !== this.life) return; // it died again at one of these edges
     this.#acquire();
     this.#every(TICK_MS, () => this.tick());
+    this.#every(REPLICA_MS, () => this.#tellReplica());
     this.#every(MAP_POLL_MS, () => this.#cluster.register.read((map) => this.learn(map)));
   }
 
@@ -148,9 +152,7 @@ export class NodeModel {
       ({ state }) => state.kind === "confirmed" || state.kind === "promoting" || state.kind === "refusing",
     );
     const own = map.ranges.filter(({ owner }) => owner === this.name);
-    const isArriving = (range: SlotRange): boolean =>
-      [...this.targets.values()].some((job) => "deadlineMs" in job.state && job.move.ranges.some((one) => overlaps(one, range)));
-    if (unresolved && own.some(isArriving)) return; // promoted first; the next round claims
+    if (unresolved && this.#isArriving(own)) return; // promoted first; the next round claims
     if (own.length === 0 || this.#cluster.faults.mutant === "start-without-fence-and-claim") return this.#serve(map);
     const by = `${this.name}/${this.life}/${++this.#claims}`;
     const lease = this.#lease; // a claim belongs to the round of its lease, as in the keeper
@@ -560,12 +562,28 @@ export class NodeModel {
     this.disk.write(drop);
   }
 
-  /** Takes a dead node's slots with a copy of its disk, as a replica would that has all that was acknowledged. */
+  /** From time to time its replica has got everything anew. */
+  #tellReplica(): void {
+    const own = this.map.ranges.filter(({ owner }) => owner === this.name);
+    if (!this.#serving || this.#isArriving(own)) return;
+    this.#replicaHas = Math.max(this.#replicaHas, ...own.map(({ movedAt = 0 }) => movedAt));
+  }
+
+  /** Its replica, which outlives it, has the keys of these slots. */
+  replicaHas({ movedAt = 0 }: OwnedRange): boolean {
+    return movedAt <= this.#replicaHas || this.#cluster.faults.mutant === "taker-without-keys";
+  }
+
+  #isArriving(own: readonly SlotRange[]): boolean {
+    const open = [...this.targets.values()].filter(({ state }) => "deadlineMs" in state);
+    return own.some((range) => open.some(({ move }) => move.ranges.some((one) => overlaps(one, range))));
+  }
+
+  /** Takes a dead node's slots with a copy of its disk, as a replica would that has all that was acknowledged; what moved there lately its replica has not. */
   adopt(other: NodeModel, slots: readonly SlotRange[], epoch: number): void {
     const mine = (key: string): boolean => slots.some(({ start, end }) => start <= slotOf(key) && slotOf(key) <= end);
     this.#tell(() => `adopts ${slots.map(({ start, end }) => `${start}-${end}`).join()} of ${other.name}`);
-    const taken = other.disk.withStaged((job, attempt) => slots.some(({ by }: SlotRange & { by?: string }) => by === `${job}/${attempt}`));
-    this.disk.adopted.add({ epoch, slots, data: new Map([...taken].filter(([key]) => mine(key))) });
+    this.disk.adopted.add({ epoch, slots, data: new Map([...other.disk.withAdopted()].filter(([key]) => mine(key))) });
   }
 
   /** It leads from when it knows that it does: what another's replica had becomes its own. */

@@ -11,6 +11,7 @@ export const MUTANTS = [
   "start-without-fence-and-claim",
   "older-map-taken",
   "map-read-after-revoking",
+  "taker-without-keys",
 ] as const;
 export type Mutant = (typeof MUTANTS)[number];
 
