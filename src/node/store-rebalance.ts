@@ -1,7 +1,7 @@
 import { AnaxError } from "../base/errors.ts";
 import { beginMove, MOVE_LIMITS } from "../kv/cluster/rebalance/limits.ts";
 import { planMoves, wholePlan, type Placement, type PlanLimits, type PlannedMove, type Share } from "../kv/cluster/rebalance/plan.ts";
-import { bytesOf, closedBy, movesOf, parseReport, type Report } from "../kv/cluster/rebalance/report.ts";
+import { parseReport, placementOf, type Report } from "../kv/cluster/rebalance/report.ts";
 import { parseWeight } from "../kv/cluster/rebalance/weights.ts";
 import { SLOT_COUNT } from "../kv/keyspace/key-slot.ts";
 import { rangesText, slotsIn } from "../kv/slots/slot-text.ts";
@@ -134,13 +134,7 @@ async function look(nodes: readonly StoreNode[], options: RebalanceOptions): Pro
   const weightOf = (id: string): number => options.weights.get(id) ?? Number(kept.get(id) ?? 1);
   return {
     reports,
-    placement: {
-      owners,
-      bytes: bytesOf(reports),
-      weights: new Map(takers.map(({ id }) => [id, weightOf(id)])),
-      moving: movesOf(reports),
-      closed: closedBy(reports),
-    },
+    placement: placementOf(owners, new Map(takers.map(({ id }) => [id, weightOf(id)])), reports),
     limits: {
       by: options.by ?? (settings.get("by") === "bytes" ? "bytes" : "slots"),
       thresholdPercent: options.thresholdPercent ?? Number(settings.get("threshold")),

@@ -11,7 +11,7 @@ import type { Order } from "./order.ts";
 
 // A store for tests that spoil what it stands on: `chaos-server OPTIONS`; prints its ports once it is ready, and takes orders from standard input.
 
-const lateness: Lateness = { maxMs: 0 };
+const lateness: Lateness = { maxMs: 0, random: createRandom(0) };
 let wallOffsetMs = 0;
 /** All of the store reads the wall's time here. */
 const clock: Clock = { ...busyClock, wallMs: () => busyClock.wallMs() + wallOffsetMs };
@@ -20,7 +20,7 @@ createInterface({ input: process.stdin }).on("line", (line) => {
   const order = JSON.parse(line) as Order;
   if (order.do === "clock") wallOffsetMs = order.offsetMs;
   else if (order.do === "syncs") syncs.mode = order.mode;
-  else lateness.maxMs = order.maxMs;
+  else Object.assign(lateness, { maxMs: order.maxMs, random: createRandom(order.seed) });
 });
 
 async function start(): Promise<void> {
@@ -29,7 +29,7 @@ async function start(): Promise<void> {
     clock,
     openRegister: async (url, timeoutMs) => {
       const engine = openSqlite(url.slice("sqlite:".length), clock);
-      return registerOn(lateEngine(engine, lateness, { clock, random: createRandom() }), { clock, timeoutMs });
+      return registerOn(lateEngine(engine, lateness, { clock }), { clock, timeoutMs });
     },
   });
   console.log(`${store.port} ${store.tlsPort}`);

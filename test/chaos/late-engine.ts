@@ -6,20 +6,18 @@ import type { Engine } from "../../src/register/engine.ts";
 export interface Lateness {
   /** At most so long a call is under way, and its answer. 0: not at all. */
   maxMs: number;
+  random: Random;
 }
 
 /**
  * An engine whose calls and answers are late, each by a time of its own: old configurations arrive after newer ones, answers are lost to whoever has given up, and changes are made that
  * nobody waits for any more.
  */
-export function lateEngine(
-  engine: Engine,
-  lateness: Lateness,
-  { clock, random }: { readonly clock: Clock; readonly random: Random },
-): Engine {
+export function lateEngine(engine: Engine, lateness: Lateness, { clock }: { readonly clock: Clock }): Engine {
   const late = async <T>(call: () => Promise<T>): Promise<T> => {
-    if (lateness.maxMs === 0) return call();
-    const [thereMs, backMs] = random.below(2) === 0 ? [random.below(lateness.maxMs), 0] : [0, random.below(lateness.maxMs)];
+    const { maxMs, random } = lateness;
+    if (maxMs === 0) return call();
+    const [thereMs, backMs] = random.below(2) === 0 ? [random.below(maxMs), 0] : [0, random.below(maxMs)];
     await clock.sleep(thereMs);
     const answer = await call();
     await clock.sleep(backMs);

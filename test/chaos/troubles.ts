@@ -87,9 +87,9 @@ const AROUND: Readonly<Record<string, Trouble>> = {
   },
 
   async delayRegister(_round, node, random) {
-    node.tell({ do: "register", maxMs: 1 + random.below(1500) });
+    node.tell({ do: "register", maxMs: 1 + random.below(1500), seed: random.below(2 ** 31) });
     await pause(100 + random.below(900));
-    node.tell({ do: "register", maxMs: 0 });
+    node.tell({ do: "register", maxMs: 0, seed: 0 });
   },
 };
 
@@ -135,7 +135,7 @@ export async function heal(round: Round): Promise<void> {
     if (!isWell) round.violation(`stuck: node ${node.index} does not answer`);
     node.tell({ do: "clock", offsetMs: 0 });
     node.tell({ do: "syncs", mode: "good" });
-    node.tell({ do: "register", maxMs: 0 });
+    node.tell({ do: "register", maxMs: 0, seed: 0 });
   }
 }
 

@@ -260,6 +260,23 @@ test("a control plane made for DragonflyDB moves slots, and sees how", async () 
   assert.deepEqual(await init(), new Error("INCOMING_MIGRATION_OOM"));
 });
 
+test("no slots move to a replica, and nobody becomes one while slots move there", async () => {
+  await using scope = new AsyncDisposableStack();
+  const [a, b] = await twoNodes(scope);
+  const move = ["CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", "0", "8000", "NODE", b.id];
+  await Promise.all(Array.from({ length: 2000 }, (_, i) => a.call("SET", `key:${i}`, String(i))));
+  a.migrations.moveAll([{ ranges: [{ start: 0, end: 8000 }], to: b.id }]);
+  await waitFor(async () => b.migrations.active);
+  assert.match(String(await b.call("CLUSTER", "REPLICATE", a.id)), /ERR (?:Slots are being moved to this node|To set a master)/);
+  await bothFinished(a, b);
+  assert.equal(await b.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", "0", "8000", "NODE", a.id), "OK");
+  await bothFinished(a, b);
+  await waitFor(async () => (await b.call("CLUSTER", "REPLICATE", a.id)) === "OK");
+  await waitFor(async () => String(await a.call("CLUSTER", "NODES")).includes(`slave ${a.id}`));
+  assert.deepEqual(await a.call(...move), new Error("ERR Target node is a replica: name its primary"));
+  assert.deepEqual(await b.call("DFLYMIGRATE", "INIT", a.id, "1", "0", "8000"), new Error("UNKNOWN_MIGRATION"));
+});
+
 test("a move that is cancelled leaves everything where it was", async () => {
   await using scope = new AsyncDisposableStack();
   const [a, b] = await twoNodes(scope);

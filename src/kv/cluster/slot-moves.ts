@@ -47,6 +47,7 @@ const sideOf = (node: ClusterNode, keeper: ClusterKeeper): ClusterSide => ({
   },
   register: node.register,
   ownerOf: (slot) => node.ownerOf(slot),
+  follows: (id) => (node.member(id)?.primary ?? "") !== "" && node.slotsOf(id).length === 0,
   addressOf(id) {
     const member = node.member(id);
     if (member === undefined) return undefined;

@@ -5,7 +5,7 @@ import { integerAt } from "../numbers.ts";
 import type { ShownMigration } from "../slots/migration/migrations.ts";
 import { rangesOf, rangesText, slotsIn } from "../slots/slot-text.ts";
 import { migrationsOf } from "./cluster/slot-migration.ts";
-import { orders } from "./cluster/subcommand.ts";
+import { clusterOf, orders } from "./cluster/subcommand.ts";
 import type { Command } from "./command.ts";
 import { rangesAt } from "./dragonfly-ranges.ts";
 
@@ -29,7 +29,7 @@ const init = subcommand("init", -6, "Whether a move of these slots from a node i
   const isKnown = movesFrom(client, request).some(
     ({ phase, ranges }) => phase !== "dropped" && rangesText(rangesOf(slotsIn(ranges))) === wanted,
   );
-  if (!isKnown) throw new CommandError("UNKNOWN_MIGRATION");
+  if (!isKnown || clusterOf(client).node.isReplica) throw new CommandError("UNKNOWN_MIGRATION");
   const { parameters, usedBytes } = client.store;
   if (parameters.maxmemory > 0 && usedBytes > parameters.maxmemory) throw new CommandError("INCOMING_MIGRATION_OOM");
   client.reply.ok();

@@ -9,7 +9,7 @@ import type { Cluster } from "../start-cluster.ts";
 import { FailedMoves } from "./failed-moves.ts";
 import { beginMove, limitsOf } from "./limits.ts";
 import { planMoves, type PlannedMove } from "./plan.ts";
-import { bytesOf, closedBy, movesOf, parseReport, reportOf, type Report } from "./report.ts";
+import { bytesOf, placementOf, parseReport, reportOf, type Report } from "./report.ts";
 import { Turn, type TurnRecord } from "./turn.ts";
 import { readWeights, WEIGHT_DEFAULT } from "./weights.ts";
 
@@ -118,16 +118,14 @@ export class Rebalancer implements AsyncDisposable {
     if (classic !== undefined) return waits(`slots of node ${classic[0]} are on their way by CLUSTER SETSLOT`);
     await keeper.look(); // what has moved is in the map
     const weights = await readWeights(node.register, node.self.cluster);
-    const moving = movesOf(reports);
-    const [resting, closed] = [this.#failures.after(moving, this.#nowMs), closedBy(reports)];
-    const placement = {
-      owners: Array.from({ length: SLOT_COUNT }, (_, slot) => node.ownerOf(slot)),
-      bytes: bytesOf(reports),
-      weights: new Map(takers.map(({ id, shard }) => [id, weights[shard] ?? WEIGHT_DEFAULT])),
-      moving,
-      resting,
-      closed,
-    };
+    const seen = placementOf(
+      Array.from({ length: SLOT_COUNT }, (_, slot) => node.ownerOf(slot)),
+      new Map(takers.map(({ id, shard }) => [id, weights[shard] ?? WEIGHT_DEFAULT])),
+      reports,
+    );
+    const { moving } = seen;
+    const resting = this.#failures.after(moving, this.#nowMs);
+    const placement = { ...seen, resting };
     let plan = planMoves(placement, limits, active);
     if (plan.moves.length > 0 && limits.by === "slots") {
       const loads = await this.#reports(takers, true); // only what a move is made of needs them
@@ -138,7 +136,7 @@ export class Rebalancer implements AsyncDisposable {
     const count = moving.length + plan.moves.length;
     if (count > 0) return { active: true, state: `moves under way: ${count}` };
     if (!plan.held) return { active: false, state: "balanced" };
-    const [behind] = closed;
+    const [behind = ""] = seen.closed ?? [];
     const reason =
       resting.size > 0 ? "a move has failed, and is tried again later" : `replicas of node ${behind} have not got everything yet`;
     return { active: true, state: `waits: ${reason}` };

@@ -5,7 +5,7 @@ import { SLOT_COUNT } from "../../keyspace/key-slot.ts";
 import type { Migrations } from "../../slots/migration/migrations.ts";
 import { parseRange, rangesText } from "../../slots/slot-text.ts";
 import type { ClusterNode } from "../cluster-node.ts";
-import type { PlannedMove } from "./plan.ts";
+import type { Placement, PlannedMove } from "./plan.ts";
 
 /** What a node says of its slots to whoever plans; CLUSTER REBALANCE REPORT. */
 export interface Report {
@@ -73,14 +73,21 @@ export function parseReport(text: string): Report {
 }
 
 /** What is under way, of all reports. */
-export const movesOf = (reports: ReadonlyMap<string, Report>): readonly PlannedMove[] =>
+const movesOf = (reports: ReadonlyMap<string, Report>): readonly PlannedMove[] =>
   [...reports].flatMap(([from, { moves }]) =>
     moves.map(({ to, ranges }) => ({ from, to, ranges: ranges.split(" ").flatMap((text) => parseRange(text) ?? []) })),
   );
 
 /** Whoever has replicas that are behind takes nothing: they would never get everything, and until then what has come is there once. */
-export const closedBy = (reports: ReadonlyMap<string, Report>): ReadonlySet<string> =>
+const closedBy = (reports: ReadonlyMap<string, Report>): ReadonlySet<string> =>
   new Set([...reports].filter(([, { behind }]) => behind > 0).map(([id]) => id));
+
+/** What a plan goes by, of what nodes have told. */
+export const placementOf = (
+  owners: readonly string[],
+  weights: ReadonlyMap<string, number>,
+  reports: ReadonlyMap<string, Report>,
+): Placement => ({ owners, weights, bytes: bytesOf(reports), moving: movesOf(reports), closed: closedBy(reports) });
 
 /** By slot. */
 export function bytesOf(reports: ReadonlyMap<string, Report>): Float64Array {

@@ -36,6 +36,7 @@ function replicate(client: Client, request: Request, cluster: Cluster): void {
     throw new CommandError("ERR I can only replicate a master, not a replica.");
   if (!node.isReplica && (node.ownsSlots || client.db.count > 0))
     throw new CommandError("ERR To set a master the node must be empty and without assigned slots.");
+  if (client.store.migrations?.active === true) throw new CommandError("ERR Slots are being moved to this node: cancel that first");
   answerOk(client, cluster.changes.replicate(id));
 }
 

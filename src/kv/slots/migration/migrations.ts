@@ -130,6 +130,7 @@ export class Migrations implements AsyncDisposable {
     const wanted = new Set<number>();
     for (const { ranges, to } of moves) {
       if (cluster.addressOf(to) === undefined) throw new CommandError(`ERR Unknown node: ${to.slice(0, 64)}`);
+      if (cluster.follows(to)) throw new CommandError("ERR Target node is a replica: name its primary");
       if (to === cluster.id) throw new CommandError("ERR Target node can not be this node");
       for (const slot of slotsIn(ranges)) {
         if (wanted.has(slot)) throw new CommandError("ERR Slot ranges overlap");

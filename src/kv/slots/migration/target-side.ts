@@ -91,6 +91,7 @@ export class TargetSide {
   #refusal({ expected, job, from }: Frame & { readonly kind: "init" }): string | undefined {
     const { cluster, store } = this.#parts;
     if (from === cluster.id) return "it is the same node";
+    if (cluster.isReplica) return "the target is a replica";
     if (this.#busy(expected, job)) return "other moves of these slots are under way";
     const { maxmemory } = store.parameters;
     if (maxmemory > 0 && store.usedBytes > maxmemory) return "the target has no memory left (maxmemory)";
