@@ -18,5 +18,5 @@ mustNode("end to end and foreign clients", [
   "test/e2e/**/*.test.ts",
   "test/compat/**/*.test.ts",
 ]);
-mustNode("slots that move while everything goes wrong", ["test/chaos/main.ts", "--seeds", "100"]);
+mustNode("slots that move while everything goes wrong", ["test/chaos/main.ts", "--seeds", "200"]);
 mustNode("Redis' own tests, a quick part", ["test/redis/main.ts", "--quick"]);
