@@ -34,12 +34,12 @@ export function showMoves(nodes: readonly Pick<StoreNode, "id" | "address">[], m
       "LAG",
       "PAUSED",
       "LONGEST",
-      "LEFT",
       "WAITS FOR",
+      "AT MOST",
       "LAST ERROR",
     ],
     sorted.map((job) => rowOf(job, nameOf)),
-    [6, 7, 8, 9, 10, 11, 12],
+    [6, 7, 8, 9, 10, 11, 13],
   );
 }
 
@@ -65,8 +65,8 @@ function rowOf(job: TwoSides, nameOf: (id: string) => string): readonly string[]
     formatBytes(one.remaining_repl_size),
     formatDuration(one.paused_ms),
     formatDuration(one.pause_max_ms),
-    left === -1 ? "-" : formatDuration(left),
     source?.waiting_for || target?.waiting_for || "-",
+    left === -1 ? "-" : formatDuration(left),
     source?.message || target?.message || "-",
   ];
 }
