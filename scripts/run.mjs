@@ -27,6 +27,7 @@ const TARGETS = {
   "test:store-fuzz": "test/store/fuzz/main.ts",
   "test:store-replication": "test/store/replication-main.ts",
   "test:volume-crash": "test/volume/crash/main.ts",
+  "test:volume-suites": "test/volume/suites/main.ts",
   docs: "scripts/docs.ts",
   anax: "bin/anax.ts",
 };

@@ -73,6 +73,18 @@ const STORE_BENCH_PACKAGES: Readonly<Record<string, string>> = {
 
 export const installStoreBenchPackages = (): boolean => installFor("the benchmark", STORE_BENCH_PACKAGES);
 
+/** What tests file systems, and what builds a source tree. */
+const SUITE_PACKAGES: Readonly<Record<string, string>> = {
+  fio: "fio",
+  gcc: "gcc",
+  "libc6-dev": "/usr/include/stdio.h",
+  make: "make",
+  python3: "python3",
+  "stress-ng": "stress-ng",
+};
+
+export const installSuitePackages = (): boolean => installFor("the suites", SUITE_PACKAGES);
+
 function installFor(what: string, packages: Readonly<Record<string, string>>): boolean {
   const missing = missingOf(packages);
   if (missing.length === 0) return true;

@@ -229,7 +229,14 @@ class Crash {
   #look(round: number, index: number, { files, underWay }: Writer): readonly string[] {
     const dir = this.#directory(index);
     const found: Files = new Map();
-    for (const name of readdirSync(dir)) if (name !== ASIDE) found.set(name, readFileSync(join(dir, name)));
+    for (const name of readdirSync(dir))
+      if (name !== ASIDE) {
+        try {
+          found.set(name, readFileSync(join(dir, name)));
+        } catch (error) {
+          this.#problem(round, `w${index}/${name} cannot be read: ${String(error)}\n${this.#mount?.log()}`);
+        }
+      }
     const lost = differences(found, files, underWay);
     for (const name of lost) {
       const [is, was] = [found.get(name)?.length ?? "missing", files.get(name)?.length ?? "missing"];
