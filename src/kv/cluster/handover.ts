@@ -41,10 +41,12 @@ export async function giveUpTo({ node, changes }: Cluster, to: Member): Promise<
       if (store.clock.nowMs() > untilMs) throw new CommandError("ERR The replica has not got everything in time");
       await store.clock.sleep(LOOK_MS);
     }
+    const history = store.replicationId;
     node.log.info("store.cluster-hands-over", { to: to.id, slots: node.slotsOf(node.id).length });
     await changes.handOver(to.id, () => {
-      // Slots that have come meanwhile, or are about to, the replica has not got.
-      if (node.awaitsOwn || !hasAll()) throw new CommandError("ERR The replica has not got slots yet that have just moved to this node");
+      // Slots that have come meanwhile, with which a history begins anew, or are about to, the replica has not got.
+      if (node.awaitsOwn || store.replicationId !== history)
+        throw new CommandError("ERR The replica has not got slots yet that have just moved to this node");
     });
   } finally {
     unpause(store, "failover");
