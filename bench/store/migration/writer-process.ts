@@ -1,15 +1,17 @@
-import { createConnection, type Socket } from "node:net";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { encode } from "../feed.ts";
+import { keyAt, type Keys } from "./keys.ts";
+import { WriterConnection } from "./writer-connection.ts";
 
-// Writes keys that move, wherever they are, until it is told to stop: a process of its own, so that nothing but the servers holds it up. What it is to do comes over the channel of the parent.
+// Writes keys, wherever they are, until it is told to stop: a process of its own, so that nothing but the servers holds it up. What it is to do comes over the channel of the parent.
 
 export interface WriterOrder {
-  /** Of two nodes; all keys are at the first that `at` names. */
+  /** Of two nodes; all keys that move are at the one that `at` names, those that stay at the first. */
   readonly ports: readonly [number, number];
   readonly at: 0 | 1;
-  readonly keys: readonly string[];
+  readonly moving: Keys;
+  /** Every second write is to one of these, if there are any. */
+  readonly staying: Keys | undefined;
   readonly valueBytes: number;
   readonly perSecond: number;
 }
@@ -20,35 +22,39 @@ export interface Written {
   readonly redirected: number;
   /** Anything else than OK, MOVED and ASK. */
   readonly errors: number;
+  /** From a write to its OK, redirections and repetitions in it. */
+  readonly longestMs: number;
 }
 
 const TURN_MS = 2;
-/** Of one connection without a reply: a server that is further behind does not keep up, and gets no more. */
-const WAITING_MAX = 4096;
-const OK = "+OK\r\n";
-const ASKING = encode(["ASKING"]);
+/** What could not be sent in time is not sent all at once later. */
+const BEHIND_MAX = 4096;
 
 class Writer {
   readonly #order: WriterOrder;
-  readonly #requests: readonly string[];
-  readonly #nodes: readonly [Node, Node];
-  /** By key, the number of its node. */
+  readonly #nodes: readonly [WriterConnection, WriterConnection];
+  /** By key, those that stay behind those that move: the number of its node, and since when it is being written (0: not). */
   readonly #owners: Uint8Array;
+  readonly #sinceMs: Float64Array;
   #next = 0;
+  #nowMs = performance.now();
   #count = 0;
   #redirected = 0;
   #errors = 0;
+  #longestMs = 0;
 
   constructor(order: WriterOrder) {
     this.#order = order;
-    const value = "y".repeat(order.valueBytes);
-    this.#requests = order.keys.map((key) => encode(["SET", key, value]));
-    this.#owners = new Uint8Array(order.keys.length).fill(order.at);
+    const { moving, staying } = order;
+    this.#owners = new Uint8Array(moving.count + (staying?.count ?? 0)).fill(order.at, 0, moving.count);
+    this.#sinceMs = new Float64Array(this.#owners.length);
     this.#nodes = [this.#node(0), this.#node(1)];
   }
 
-  #node(index: 0 | 1): Node {
-    return new Node(this.#order.ports[index], (key, reply) => this.#replied(index, key, reply));
+  #node(index: 0 | 1): WriterConnection {
+    const { ports, valueBytes, moving, staying } = this.#order;
+    const keyOf = (key: number): string => (key < moving.count ? keyAt(moving, key) : keyAt(staying!, key - moving.count));
+    return new WriterConnection({ port: ports[index], valueBytes, keyOf }, (key, error) => this.#replied(index, key, error));
   }
 
   async run(signal: AbortSignal): Promise<Written> {
@@ -56,85 +62,59 @@ class Writer {
     const beganMs = performance.now();
     let sent = 0;
     while (!signal.aborted) {
-      const due = ((performance.now() - beganMs) / 1000) * this.#order.perSecond;
-      for (; sent < due && this.#send(this.#next); sent++) this.#next = (this.#next + 1) % this.#requests.length;
-      sent = Math.max(sent, Math.floor(due) - WAITING_MAX); // what could not be sent in time is not sent all at once later
+      this.#nowMs = performance.now();
+      const due = ((this.#nowMs - beganMs) / 1000) * this.#order.perSecond;
+      while (sent < due && this.#begin(this.#keyAt(this.#next))) {
+        sent++;
+        this.#next++;
+      }
+      sent = Math.max(sent, Math.floor(due) - BEHIND_MAX);
       for (const node of this.#nodes) node.flush();
       await sleep(TURN_MS);
     }
     const seconds = (performance.now() - beganMs) / 1000;
-    return { perSecond: Math.round(this.#count / seconds), redirected: this.#redirected, errors: this.#errors };
+    return {
+      perSecond: Math.round(this.#count / seconds),
+      redirected: this.#redirected,
+      errors: this.#errors,
+      longestMs: Math.round(this.#longestMs),
+    };
+  }
+
+  #keyAt(next: number): number {
+    const { moving, staying } = this.#order;
+    if (staying === undefined) return next % moving.count;
+    return next % 2 === 0 ? (next / 2) % moving.count : moving.count + (((next - 1) / 2) % staying.count);
   }
 
   /** False: its node has enough to do. */
-  #send(key: number): boolean {
-    return this.#nodes[this.#owners[key]!]!.add(key, this.#requests[key]!);
-  }
-
-  #replied(from: 0 | 1, key: number, reply: string): void {
-    if (reply === "") return void this.#count++;
-    const other = this.#nodes[1 - from]!;
-    if (reply.startsWith("-MOVED ")) {
-      this.#redirected++;
-      this.#owners[key] = this.#order.ports.indexOf(Number(reply.slice(reply.lastIndexOf(":") + 1)));
-      this.#send(key);
-    } else if (reply.startsWith("-ASK ")) {
-      this.#redirected++;
-      other.add(key, this.#requests[key]!, true);
-    } else {
-      this.#errors++;
-      this.#send(key);
-    }
-  }
-}
-
-/** A pipelined connection. */
-class Node {
-  readonly socket: Socket;
-  readonly #replied: (key: number, reply: string) => void;
-  /** Keys without a reply, in their order; -1: what answers ASKING. */
-  #waiting: number[] = [];
-  #first = 0;
-  #out: string[] = [];
-  #rest = "";
-
-  constructor(port: number, replied: (key: number, reply: string) => void) {
-    this.#replied = replied;
-    this.socket = createConnection({ host: "127.0.0.1", port, noDelay: true }).setEncoding("latin1");
-    this.socket.on("data", (text: string) => this.#received(text));
-  }
-
-  add(key: number, request: string, asks = false): boolean {
-    if (this.#waiting.length - this.#first >= WAITING_MAX && !asks) return false;
-    if (asks) {
-      this.#waiting.push(-1);
-      this.#out.push(ASKING);
-    }
-    this.#waiting.push(key);
-    this.#out.push(request);
+  #begin(key: number): boolean {
+    if (!this.#ownerOf(key).add(key)) return false;
+    if (this.#sinceMs[key] === 0) this.#sinceMs[key] = this.#nowMs;
     return true;
   }
 
-  flush(): void {
-    if (this.#out.length === 0) return;
-    this.socket.write(this.#out.join(""), "latin1");
-    this.#out = [];
+  #ownerOf(key: number): WriterConnection {
+    return this.#nodes[this.#owners[key]!]!;
   }
 
-  /** Replies are lines; the empty one stands for OK, which most of them are. */
-  #received(text: string): void {
-    const all = this.#rest + text;
-    let at = 0;
-    for (let end = all.indexOf("\r\n"); end >= 0; end = all.indexOf("\r\n", at)) {
-      const reply = end - at === OK.length - 2 && all.startsWith(OK, at) ? "" : all.slice(at, end);
-      at = end + 2;
-      const key = this.#waiting[this.#first++]!; // there is one for each reply
-      if (key >= 0) this.#replied(key, reply);
+  #replied(from: 0 | 1, key: number, error: string | undefined): void {
+    if (error === undefined) {
+      this.#count++;
+      const tookMs = performance.now() - this.#sinceMs[key]!;
+      if (this.#sinceMs[key]! > 0 && tookMs > this.#longestMs) this.#longestMs = tookMs;
+      this.#sinceMs[key] = 0;
+    } else if (error.startsWith("-MOVED ")) {
+      this.#redirected++;
+      this.#owners[key] = this.#order.ports.indexOf(Number(error.slice(error.lastIndexOf(":") + 1)));
+      this.#ownerOf(key).repeat(key);
+    } else if (error.startsWith("-ASK ")) {
+      this.#redirected++;
+      this.#nodes[1 - from]!.addAsking(key);
+    } else {
+      this.#errors++;
+      this.#ownerOf(key).repeat(key);
     }
-    this.#rest = all.slice(at);
-    if (this.#first < WAITING_MAX) return;
-    this.#waiting = this.#waiting.slice(this.#first);
-    this.#first = 0;
   }
 }
 

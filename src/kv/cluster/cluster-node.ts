@@ -94,8 +94,9 @@ export class ClusterNode {
 
   /** Slots of a node, in order; of nobody for "". */
   slotsOf(id: string): number[] {
+    const number = this.#names.indexOf(id);
     const slots: number[] = [];
-    for (let slot = 0; slot < SLOT_COUNT; slot++) if (this.ownerOf(slot) === id) slots.push(slot);
+    for (let slot = 0; slot < SLOT_COUNT; slot++) if (this.#owners[slot] === number) slots.push(slot);
     return slots;
   }
 

@@ -30,10 +30,10 @@ function planOf(command: Command): Plan {
 
 function newPlan(command: Command): Plan {
   const { name, keys = [] } = command;
-  const finds = command.keysOf !== undefined;
+  const [spec] = keys;
+  const finds = command.keysOf !== undefined && spec?.flags.includes("variable_flags") !== true; // those ask for what is done with the key, not where it stands
   if (name === "exec") return { kind: "queued" };
   if (keys.length === 0 && !finds) return { kind: "none" };
-  const [spec] = keys;
   const isOne = !finds && keys.length === 1 && typeof spec!.begin === "object" && "index" in spec!.begin;
   if (isOne && typeof spec!.find === "object" && "last" in spec!.find && spec!.find.last === 0)
     return { kind: "one", index: (spec!.begin as { index: number }).index, writes: command.flags.includes("write") };

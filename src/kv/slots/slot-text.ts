@@ -9,11 +9,14 @@ export const countIn = (ranges: readonly SlotRange[]): number => ranges.reduce((
 
 /** As few ranges as there can be, in order. */
 export function rangesOf(slots: Iterable<number>): SlotRange[] {
-  const ranges: { start: number; end: number }[] = [];
-  for (const slot of [...new Set(slots)].toSorted((a, b) => a - b)) {
-    const last = ranges.at(-1);
-    if (last !== undefined && last.end + 1 === slot) last.end = slot;
-    else ranges.push({ start: slot, end: slot });
+  const has = new Uint8Array(SLOT_COUNT);
+  for (const slot of slots) has[slot] = 1;
+  const ranges: SlotRange[] = [];
+  for (let start = has.indexOf(1); start >= 0; start = has.indexOf(1, start)) {
+    const next = has.indexOf(0, start);
+    const end = (next < 0 ? SLOT_COUNT : next) - 1;
+    ranges.push({ start, end });
+    start = end + 1;
   }
   return ranges;
 }

@@ -24,12 +24,19 @@ interface Stream {
   /** Entries sent, entries applied, and the bytes between them. */
   readonly sent: number;
   readonly applied: number;
-  readonly unapplied: readonly number[];
+  readonly unapplied: readonly Unapplied[];
   readonly lagBytes: number;
+  /** How long entries were on their way until they were applied: the longest of late, older ones counting half as much with each answer. */
+  readonly drainMs: number;
   readonly walking: boolean;
   readonly heardMs: number;
   readonly pingAtMs: number;
   readonly fenceFromMs: number;
+}
+
+interface Unapplied {
+  readonly bytes: number;
+  readonly sentMs: number;
 }
 
 export type SourceState =
@@ -227,6 +234,7 @@ function received(job: SourceJob, frame: Frame, nowMs: number, limits: Migration
       applied: 0,
       unapplied: [],
       lagBytes: 0,
+      drainMs: Infinity,
       walking: true,
       heardMs: nowMs,
       fenceFromMs: nowMs,
@@ -264,9 +272,11 @@ function applied(job: SourceJob, seq: number, nowMs: number, limits: MigrationLi
   if (stream === undefined || seq <= stream.applied) return same(job);
   if (seq > stream.sent) return endAttempt(job, "the target has applied what was not sent", nowMs, limits);
   const count = seq - stream.applied;
-  const bytes = stream.unapplied.slice(0, count).reduce((sum, one) => sum + one, 0);
-  const lagBytes = stream.lagBytes - bytes;
-  const next = withStream(job, { ...stream, applied: seq, unapplied: stream.unapplied.slice(count), lagBytes }, limits);
+  const done = stream.unapplied.slice(0, count);
+  const lagBytes = stream.lagBytes - done.reduce((sum, { bytes }) => sum + bytes, 0);
+  const tookMs = nowMs - done[0]!.sentMs; // there is one: `seq` is between what was applied and what was sent
+  const drainMs = Number.isFinite(stream.drainMs) ? Math.max(tookMs, stream.drainMs / 2) : tookMs;
+  const next = withStream(job, { ...stream, applied: seq, unapplied: stream.unapplied.slice(count), lagBytes, drainMs }, limits);
   if (stream.walking && lagBytes < limits.windowBytes)
     return { next, effects: [{ do: "walk", attempt: job.attempt, bytes: limits.windowBytes - lagBytes }] };
   return handOverWhenNear(next, nowMs, limits);
@@ -279,17 +289,26 @@ function entry(job: SourceJob, event: SourceEvent & { kind: "entry" }, nowMs: nu
   const lagBytes = stream.lagBytes + bytes;
   if (lagBytes > limits.backlogBytesMax) return endAttempt(job, "the target falls behind (backlogBytesMax)", nowMs, limits);
   const seq = stream.sent + 1;
-  const next = withStream(job, { ...stream, sent: seq, lagBytes, unapplied: [...stream.unapplied, bytes] }, limits);
+  const next = withStream(job, { ...stream, sent: seq, lagBytes, unapplied: [...stream.unapplied, { bytes, sentMs: nowMs }] }, limits);
   return {
     next: { ...next, keys: job.keys + keys, bytes: job.bytes + bytes },
     effects: [send(job, { kind: "data", seq, bytes, keys, payload })],
   };
 }
 
-/** Only the moving slots, and only when little is left. */
+/** Of a pause, what may be spent on what is still on its way to the target; the rest is for disks and the register. */
+const DRAIN_SHARE = 1 / 4;
+
+/** Little is left; or, while clients write so much that this never is, it will be applied soon. */
+function isNear({ lagBytes, drainMs, unapplied }: Stream, nowMs: number, { handoverLagBytes, pauseMs }: MigrationLimits): boolean {
+  const drainMsMax = pauseMs * DRAIN_SHARE;
+  return lagBytes <= handoverLagBytes || (drainMs <= drainMsMax && nowMs - unapplied[0]!.sentMs <= drainMsMax); // lag is of unapplied ones
+}
+
+/** Only the moving slots. */
 function handOverWhenNear(job: SourceJob, nowMs: number, limits: MigrationLimits): SourceStep {
   const { state } = job;
-  if (state.kind !== "following" || state.stream.lagBytes > limits.handoverLagBytes || nowMs < state.stream.fenceFromMs) return same(job);
+  if (state.kind !== "following" || nowMs < state.stream.fenceFromMs || !isNear(state.stream, nowMs, limits)) return same(job);
   if (job.fences >= limits.fencesMax) return endAttempt({ ...job, fences: 0 }, "no hand-over within pauseMs (fencesMax)", nowMs, limits);
   const record = job.numbers + 1;
   const { stream } = state;

@@ -40,6 +40,21 @@ test("a move without entries goes from the register to the register", () => {
   assert.deepEqual(done, [...before, "look", "stopCopy", "disconnect", "release", "unfence", "persist"]);
 });
 
+test("under constant writes the slots are fenced once what is sent is applied soon, however much that is", () => {
+  const { pauseMs, handoverLagBytes } = LIMITS;
+  const bytes = handoverLagBytes + 1;
+  /** Entries of which the one before the last is applied `drainMs` after it was sent. */
+  const phaseAfter = (drainMs: number): string => {
+    let { job } = sourceAfter([...TO_FENCE.slice(0, 3), { kind: "entry", attempt: 1, bytes, keys: 1, payload: "" }, TO_FENCE[3]!]);
+    const step = (event: SourceEvent, nowMs: number): void => void (job = stepSource(job, event, nowMs, LIMITS).next);
+    step({ kind: "entry", attempt: 1, bytes, keys: 0, payload: "" }, 10 + drainMs);
+    step(frame(1, { kind: "applied", seq: 1 }), 10 + drainMs);
+    return job.state.kind;
+  };
+  assert.equal(phaseAfter(pauseMs / 4), "fencing");
+  assert.equal(phaseAfter(pauseMs / 4 + 1), "following");
+});
+
 test("I1: cancel before the claim is over in the same turn, and the number has grown", () => {
   for (let length = 0; length <= TO_FENCE.length; length++) {
     const { job } = sourceAfter([...TO_FENCE.slice(0, length), { kind: "cancel" }]);

@@ -4,7 +4,7 @@ import type { Claim, ExpectedRange, OwnedRange, SlotRange } from "../slot-map.ts
 export interface MigrationLimits {
   /** Longest time that writes of moving slots wait, before the claim; later they get TRYAGAIN. */
   readonly pauseMs: number;
-  /** Unacknowledged bytes below which the slots are fenced. */
+  /** Unacknowledged bytes up to which the slots are fenced; more where they are seen to be applied within a quarter of `pauseMs`. */
   readonly handoverLagBytes: number;
   /** Unacknowledged bytes up to which the walk goes on. */
   readonly windowBytes: number;
