@@ -3,11 +3,34 @@ import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import * as fc from "fast-check";
 import { AnaxError, InvariantError } from "../../base/errors.ts";
-import { Bitmap, formatDigest, formatPieceDigest, parseDigest, pieceCountOf, pieceLengthOf, pieceRangeOf, piecesOfRange } from "./piece.ts";
+import {
+  Bitmap,
+  formatDigest,
+  formatPieceDigest,
+  ownPieceLengthOf,
+  parseDigest,
+  pieceCountOf,
+  pieceLengthOf,
+  pieceRangeOf,
+  piecesOfRange,
+} from "./piece.ts";
 import { trafficNumberOf, trafficTypeOf } from "./types.ts";
 
 const MIB = 1024 * 1024;
 const refuses = (run: () => unknown): void => assert.throws(run, (error) => error instanceof AnaxError && error.code === "input.invalid");
+
+test("among ours pieces are 1/512 of the content, of 256 KiB at least", () => {
+  const table = [
+    [1, MIB / 4],
+    [64 * MIB, MIB / 4],
+    [256 * MIB - 1, MIB / 4],
+    [256 * MIB, MIB / 2],
+    [1024 * MIB, 2 * MIB],
+    [64 * 1024 * MIB, 32 * MIB],
+    [128 * 1024 * MIB, 64 * MIB],
+  ] as const;
+  for (const [contentLength, pieceLength] of table) assert.equal(ownPieceLengthOf(contentLength), pieceLength, `${contentLength} bytes`);
+});
 
 test("pieces grow with the content between 4 and 64 MiB", () => {
   const table = [

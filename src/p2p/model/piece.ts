@@ -31,7 +31,7 @@ export function pieceLengthOf(contentLength: number): number {
 }
 
 /** Bounds of a piece among our own peers: small ones spread sooner, and a block of them is still worth its head. Bytes. */
-const OWN_PIECE_LENGTH_MIN = MIB / 2;
+const OWN_PIECE_LENGTH_MIN = MIB / 4;
 const OWN_PIECE_LENGTH_MAX = 32 * MIB;
 const OWN_PIECE_COUNT_AIM = 512;
 /** From here on pieces of 64 MiB keep their number low. */

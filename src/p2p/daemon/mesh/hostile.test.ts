@@ -22,9 +22,9 @@ import type { BidiStream } from "../../../wire/grpc/client.ts";
 // Neighbours that are played by hand and say what no daemon of ours would.
 
 const MIB = 1024 * 1024;
-const CONTENT = { bytes: 4 * MIB + 11, seed: 81 };
+const CONTENT = { bytes: 2 * MIB + 11, seed: 81 };
 const PIECES = 9;
-const LAYOUT = { contentLength: CONTENT.bytes, pieceLength: MIB / 2 };
+const LAYOUT = { contentLength: CONTENT.bytes, pieceLength: MIB / 4 };
 const never = new AbortController().signal;
 const HOST = "127.0.0.1-by-hand";
 const PEER = `${HOST}-0b7e8b9a-5a26-4f7e-8d0c-9c2b1f6d3a55`;
@@ -197,7 +197,7 @@ const LONG = Buffer.alloc(100_000, 0xff).fill(0xfe, 0, 1);
 
 test("who has read the source through takes nothing back of what it then says to have", async () => {
   await using scope = new AsyncDisposableStack();
-  const origin = scope.use(await startOrigin({ content: { "/file": CONTENT }, faults: { "/file": { bytesPerSecond: 8 * MIB } } }));
+  const origin = scope.use(await startOrigin({ content: { "/file": CONTENT }, faults: { "/file": { bytesPerSecond: 4 * MIB } } }));
   // What it said of the last pieces that went out once waits for so long to be sent.
   const daemon = scope.use(await startTestDaemon({ name: "reader", mesh: { tickMs: "1s" } }));
   const download = scope.use(daemon.daemon.downloads.start(aDownload(origin.url("/file"))));
@@ -208,16 +208,20 @@ test("who has read the source through takes nothing back of what it then says to
   const waits = Array.from({ length: PIECES }, (_, stream) => encodeRequest({ stream, taskId, piece: ANY_PIECE, orAnother: true }));
   asksForBlocks(scope, daemon, waits).resume();
   await download.done;
-  await until(() =>
-    byHand.heard.some(({ message }) => message?.$case === "content" && !message.value.unique && hasAll(message.value.held)),
-  );
+  await until(() => byHand.heard.some(({ message }) => message?.$case === "content" && !message.value.unique) && hasAll(byHand.heard));
   await damage(daemon, 0);
   const dropped = (): number[] => byHand.heard.slice(lastContent(byHand.heard)).flatMap(droppedOf);
   await until(() => dropped().includes(0));
   assert.deepEqual(dropped(), [0]);
 });
 
-const hasAll = (held: Uint8Array): boolean => [...Array(PIECES).keys()].every((piece) => ((held[piece >>> 3]! >>> (piece & 7)) & 1) === 1); // of that length
+/** By what it said last, and since. */
+function hasAll(heard: readonly MeshMessage[]): boolean {
+  const since = heard.slice(lastContent(heard)).map(({ message }) => message);
+  const [content] = since.flatMap((message) => (message?.$case === "content" ? [message.value.held] : []));
+  const news = since.flatMap((message) => (message?.$case === "update" ? message.value.held : []));
+  return [...Array(PIECES).keys()].every((piece) => ((content![piece >>> 3]! >>> (piece & 7)) & 1) === 1 || news.includes(piece)); // there is one, of that length
+}
 const lastContent = (heard: readonly MeshMessage[]): number => heard.findLastIndex(({ message }) => message?.$case === "content");
 const droppedOf = ({ message }: MeshMessage): readonly number[] => (message?.$case === "update" ? message.value.dropped : []);
 
@@ -252,7 +256,7 @@ test("a neighbour that says hello again is told everything anew", async () => {
 
 test("a neighbour is asked to say anew what it has when something is missing that nobody is known to have, and nothing comes", async () => {
   await using scope = new AsyncDisposableStack();
-  const origin = scope.use(await startOrigin({ content: { "/file": CONTENT }, faults: { "/file": { stallAfterBytes: 2 * MIB } } }));
+  const origin = scope.use(await startOrigin({ content: { "/file": CONTENT }, faults: { "/file": { stallAfterBytes: MIB } } }));
   const daemon = scope.use(await startTestDaemon({ name: "stands", mesh: { stallMs: "50ms" } }));
   const download = scope.use(daemon.daemon.downloads.start(aDownload(origin.url("/file"))));
   download.done.catch(() => undefined); // it is given up

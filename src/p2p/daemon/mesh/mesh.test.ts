@@ -12,7 +12,7 @@ import type { Download, DownloadRequest } from "../types.ts";
 
 const MIB = 1024 * 1024;
 const CONTENT = { bytes: 24 * MIB + 7, seed: 71 };
-const PIECE_BYTES = MIB / 2; // what content of this size is cut into
+const PIECE_BYTES = MIB / 4; // what content of this size is cut into
 const never = new AbortController().signal;
 /** What a source may have handed to the system of a body that is given up in the middle: the buffers of its sockets. */
 const IN_FLIGHT = 6 * MIB;
@@ -84,10 +84,10 @@ test("five that start at once share one reading of the origin, and pass on what 
   await using scope = new AsyncDisposableStack();
   const content = { bytes: 16 * MIB + 3, seed: 72 };
   const site = await aSite(scope, { content });
-  // A piece takes its time, so that whoever gets it is asked for it meanwhile.
+  // A piece takes its time, so that whoever gets it is asked for it meanwhile: it is more than what is paid for and sent in one go.
   const rates = { uploadBytesPerSecond: "8MiB/s" };
   const daemons = await Promise.all(["a", "b", "c", "d", "e"].map((name) => site.start(name, { rates })));
-  const downloads = daemons.map((daemon) => site.begin(daemon));
+  const downloads = daemons.map((daemon) => site.begin(daemon, { pieceLength: MIB / 2 }));
   const { fromSource, fromPeers } = await traffic(downloads, content);
   assert.equal(fromSource, content.bytes, "each piece was read from the source once");
   assert.equal(fromPeers, 4 * content.bytes);
