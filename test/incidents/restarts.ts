@@ -171,7 +171,7 @@ export const RESTARTS: readonly Incident[] = [
   },
 ];
 
-/** Of our own rule, for files of this size; one that is cut off is fetched again. */
+/** Twice the piece of our own rule, for files of this size; one that is cut off is fetched again. */
 const PIECE_BYTES = 512 * 1024;
 const kib = (bytes: number): number => Math.round(bytes / 1024);
 
