@@ -34,6 +34,14 @@ test("INCRBY gives the sum of any two integers, where it lies or elsewhere, and 
       assert.equal(call("TTL", key), 1000);
       if (after !== undefined) assert.equal(call("OBJECT", "ENCODING", key), "int");
     }
+  for (const key of ["new", "new key of 24 letters ..", "x".repeat(500), "x".repeat(70_000)])
+    for (const by of ["0", "1", "-1", "10", "-2147483648", "2147483648", "9007199254740991", "-9007199254740991", "9223372036854775807"]) {
+      call("DEL", key);
+      call("INCRBY", key, by);
+      assert.equal(call("GET", key), by);
+      if (key.length < 70_000) assert.equal(call("OBJECT", "ENCODING", key), "int");
+      assert.equal(call("TTL", key), -1);
+    }
   call("SET", "raw", "1");
   call("APPEND", "raw", "2");
   assert.equal(call("OBJECT", "ENCODING", "raw"), "raw");

@@ -328,7 +328,8 @@ const increment = (name: "incr" | "decr" | "incrby" | "decrby", sign: 1 | -1, gi
     const inPlace = address === 0 ? Number.NaN : db.addInteger(address, sign * by);
     const sum = Number.isNaN(inPlace) ? (address === 0 ? 0 : smallIntegerOf(db, address)) + sign * by : inPlace;
     if (Number.isSafeInteger(sum)) {
-      if (Number.isNaN(inPlace)) store(client, request, address, String(sum), false);
+      if (address === 0) db.setInteger(request, 1, sum);
+      else if (Number.isNaN(inPlace)) store(client, request, address, String(sum), false);
     } else {
       const large = (address === 0 ? 0n : int64In(db, address)) + BigInt(sign) * (given ? decrementOf(int64At(request, 2), sign) : 1n);
       if (!fitsInt64(large)) throw new CommandError("ERR increment or decrement would overflow");

@@ -317,6 +317,16 @@ export class Database {
     return address;
   }
 
+  /** Sets a string to a safe integer; what the key held before is gone, its expiry too. */
+  setInteger(request: Request, key: number, value: number): Address {
+    const length = integerLength(value);
+    const keyLength = request.lengths[key]!;
+    if (keyLength + length > INLINE_BYTES_MAX) return this.setObject(request, key, new LargeString(Buffer.from(String(value))));
+    const address = this.#placeFor(request.bytes, request.offsets[key]!, keyLength, hashAt(request, key), length, false);
+    writeInteger(this.segmentOf(address), byteOf(address) + HEADER_BYTES + keyLength, length, value);
+    return address;
+  }
+
   /** Sets an object; what the key held before is gone, its expiry too unless it is to be kept. */
   setObject(request: Request, key: number, value: Value, keepExpiry = false): Address {
     return this.#putObject(request.bytes, request.offsets[key]!, request.lengths[key]!, value, keepExpiry);
@@ -365,17 +375,9 @@ export class Database {
     const before = record[word + VALUE]!;
     const sum = safeIntegerIn(bytes, from, before) + by;
     if (!Number.isSafeInteger(sum)) return Number.NaN;
-    const size = Math.abs(sum);
-    const length = (sum < 0 ? 1 : 0) + digitsOf(size);
+    const length = integerLength(sum);
     if (length !== before && !sameRecord(HEADER_BYTES + keyBytes + before, HEADER_BYTES + keyBytes + length)) return Number.NaN;
-    let at = from + length;
-    let left = size;
-    for (; left > INT32_MAX; left = Math.floor(left / 10)) bytes[--at] = 48 + (left % 10);
-    do {
-      bytes[--at] = 48 + (left % 10);
-      left = (left / 10) | 0;
-    } while (left > 0);
-    if (sum < 0) bytes[at - 1] = 45;
+    writeInteger(bytes, from, length, sum);
     if (length !== before) record[word + VALUE] = length;
     if ((meta & RAW_FLAG) !== 0) record[word + META] = meta & ~RAW_FLAG;
     return sum;
@@ -777,6 +779,21 @@ export class Database {
     writeLatin1(this.#scratch, key);
     return this.#scratch;
   }
+}
+
+/** Characters of a safe integer. */
+const integerLength = (value: number): number => (value < 0 ? 1 : 0) + digitsOf(Math.abs(value));
+
+/** Writes a safe integer of so many characters. */
+function writeInteger(bytes: Uint8Array, from: number, length: number, value: number): void {
+  let at = from + length;
+  let left = Math.abs(value);
+  for (; left > INT32_MAX; left = Math.floor(left / 10)) bytes[--at] = 48 + (left % 10);
+  do {
+    bytes[--at] = 48 + (left % 10);
+    left = (left / 10) | 0;
+  } while (left > 0);
+  if (value < 0) bytes[from] = 45;
 }
 
 function digitsOf(value: number): number {
