@@ -6,6 +6,8 @@ export interface Flow {
   /** Where the sender gets the piece from itself, while it does. */
   readonly upstream: Flow | undefined;
   done: number;
+  /** How much of the piece its sender could send when it was looked at last. */
+  available: number;
   announced: boolean;
   readonly sinceMs: number;
   movedAtMs: number;
@@ -66,6 +68,7 @@ export class Flows {
       piece,
       upstream,
       done,
+      available: 0,
       announced: false,
       sinceMs: nowMs,
       movedAtMs: nowMs,
@@ -91,12 +94,15 @@ export class Flows {
 
   /** Moves all flows; returns those that moved, as they were before any of them ends. */
   advance(nowMs: number, stepMs: number): readonly Flow[] {
-    const open = this.#all.filter((flow) => this.#availableOf(flow) - flow.done > EPSILON);
+    const open: Flow[] = [];
+    for (const flow of this.#all) {
+      flow.available = this.#availableOf(flow);
+      if (flow.available - flow.done > EPSILON) open.push(flow);
+    }
     this.#share(open);
-    // In two passes, so that whoever passes blocks on has them since the step before.
-    const gains = open.map((flow) => Math.min(flow.rate * stepMs, this.#availableOf(flow) - flow.done));
-    for (const [at, flow] of open.entries()) {
-      const gain = gains[at]!; // one per flow
+    // `available` is from before any of them moved, so that whoever passes blocks on has them since the step before.
+    for (const flow of open) {
+      const gain = Math.min(flow.rate * stepMs, flow.available - flow.done);
       flow.done += gain;
       this.#sent[flow.from]! += gain; // flows are between nodes
       this.#received[flow.to]! += gain;
@@ -122,24 +128,26 @@ export class Flows {
   #share(open: readonly Flow[]): void {
     const upLeft = Float64Array.from(this.#up);
     const downLeft = Float64Array.from(this.#down);
+    const upCount = new Int32Array(upLeft.length);
+    const downCount = new Int32Array(upLeft.length);
+    const up = new Float64Array(upLeft.length);
+    const down = new Float64Array(upLeft.length);
     for (const flow of open) flow.rate = 0;
+    let filling = open;
     for (let round = 0; round < ROUNDS; round++) {
-      const upCount = new Int32Array(this.#up.length);
-      const downCount = new Int32Array(this.#up.length);
-      let isFull = true;
-      for (const { from, to } of open) {
-        if (upLeft[from]! < EPSILON || downLeft[to]! < EPSILON) continue; // flows are between nodes
+      filling = filling.filter(({ from, to }) => upLeft[from]! >= EPSILON && downLeft[to]! >= EPSILON); // flows are between nodes
+      if (filling.length === 0) return;
+      upCount.fill(0);
+      downCount.fill(0);
+      for (const { from, to } of filling) {
         upCount[from]!++;
         downCount[to]!++;
-        isFull = false;
       }
-      if (isFull) return;
-      const up = upLeft.slice();
-      const down = downLeft.slice();
-      for (const flow of open) {
+      up.set(upLeft);
+      down.set(downLeft);
+      for (const flow of filling) {
         const { from, to } = flow;
-        if (up[from]! < EPSILON || down[to]! < EPSILON) continue; // as above
-        const share = Math.min(up[from]! / upCount[from]!, down[to]! / downCount[to]!);
+        const share = Math.min(up[from]! / upCount[from]!, down[to]! / downCount[to]!); // as above
         flow.rate += share;
         upLeft[from]! -= share;
         downLeft[to]! -= share;
