@@ -248,7 +248,7 @@ export class SwarmModel {
 
   #offerAgain(): void {
     for (const node of this.#holdingBack) {
-      const due = node.offers.due(this.#nowMs, { isThere: (piece) => node.swarm.isThere(piece) });
+      const due = node.offers.due(this.#nowMs, (piece) => node.swarm.isThere(piece));
       if (node.offers.heldBack.size === 0) this.#holdingBack.delete(node);
       if (due.length === 0) continue;
       node.news.held.push(...due);

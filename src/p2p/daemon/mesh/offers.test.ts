@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Offers } from "./offers.ts";
 
-const everywhere = { isThere: (): boolean => true };
+const isThere = (): boolean => true;
 
 test("a piece that was sent is held back until its time is over, and then offered again once", () => {
   const offers = new Offers(1000);
@@ -14,11 +14,11 @@ test("a piece that was sent is held back until its time is over, and then offere
     [false, true, false],
   );
   assert.deepEqual([...offers.heldBack.keys()], [3, 5]);
-  assert.deepEqual(offers.due(1049, everywhere), []);
-  assert.deepEqual(offers.due(1050, everywhere), [3]);
+  assert.deepEqual(offers.due(1049, isThere), []);
+  assert.deepEqual(offers.due(1050, isThere), [3]);
   assert.ok(offers.isOffered(3));
-  assert.deepEqual(offers.due(1399, everywhere), []);
-  assert.deepEqual(offers.due(5000, everywhere), [5]);
+  assert.deepEqual(offers.due(1399, isThere), []);
+  assert.deepEqual(offers.due(5000, isThere), [5]);
   assert.equal(offers.heldBack.size, 0);
 });
 
@@ -27,32 +27,28 @@ test("a piece that is sent again while it is held back keeps others from being l
   offers.sent(1, 0);
   offers.sent(2, 100);
   offers.sent(1, 900);
-  assert.deepEqual(offers.due(1100, everywhere), [2]);
-  assert.deepEqual(offers.due(1899, everywhere), []);
-  assert.deepEqual(offers.due(1900, everywhere), [1]);
+  assert.deepEqual(offers.due(1100, isThere), [2]);
+  assert.deepEqual(offers.due(1899, isThere), []);
+  assert.deepEqual(offers.due(1900, isThere), [1]);
 });
 
 test("where a piece takes long to be sent it is held back until it has spread, unless nobody has it any more", () => {
   const offers = new Offers(1000);
   offers.took(500);
   for (const piece of [1, 2]) offers.sent(piece, 0);
-  assert.deepEqual(offers.due(1999, everywhere), []);
-  assert.deepEqual(offers.due(1999, { isThere: (piece) => piece === 2 }), [1]);
-  assert.deepEqual(offers.due(2000, everywhere), [2]);
-});
-
-test("while there is better to send only what nobody has is offered again", () => {
-  const offers = new Offers(1000);
-  for (const piece of [1, 2]) offers.sent(piece, 0);
-  assert.deepEqual(offers.due(9000, { isThere: (piece) => piece === 2, isBusy: true }), [1]);
-  assert.deepEqual(offers.due(9000, everywhere), [2]);
+  assert.deepEqual(offers.due(1999, isThere), []);
+  assert.deepEqual(
+    offers.due(1999, (piece) => piece === 2),
+    [1],
+  );
+  assert.deepEqual(offers.due(2000, isThere), [2]);
 });
 
 test("how long pieces take to be sent is learnt anew when it changes", () => {
   const offers = new Offers(1000);
   for (const ms of [5000, ...Array.from({ length: 30 }, () => 100)]) offers.took(ms);
   offers.sent(1, 0);
-  assert.deepEqual(offers.due(1000, everywhere), [1]);
+  assert.deepEqual(offers.due(1000, isThere), [1]);
 });
 
 test("everything may be offered at once", () => {

@@ -32,13 +32,13 @@ export class Offers {
     this.#sendMs.add(ms);
   }
 
-  /** Pieces that are offered again from now on. `isThere`: some neighbour has the piece, or gets it. `isBusy`: those that are there wait. */
-  due(nowMs: number, { isThere, isBusy = false }: { readonly isThere: (piece: number) => boolean; readonly isBusy?: boolean }): number[] {
+  /** Pieces that are offered again from now on. `isThere`: some neighbour has the piece, or gets it. */
+  due(nowMs: number, isThere: (piece: number) => boolean): number[] {
     const due: number[] = [];
     for (const [piece, sentMs] of this.#sentMs) {
       const heldMs = nowMs - sentMs;
       if (heldMs < this.#reofferMs) break; // the map is in order of time
-      if ((!isBusy && heldMs >= this.#sendMs.value * SENDS) || !isThere(piece)) due.push(piece);
+      if (heldMs >= this.#sendMs.value * SENDS || !isThere(piece)) due.push(piece);
     }
     for (const piece of due) this.#sentMs.delete(piece);
     return due;

@@ -299,22 +299,14 @@ suite("the last pieces", () => {
   });
 
   test("only when they are overdue", () => {
-    const swarm = busyElsewhere(ending(1));
+    const swarm = ending(1);
     const askedMs = 10 * (PIECES - 1);
     assert.equal(swarm.next(askedMs + 299), undefined);
     assert.equal(swarm.next(askedMs + 300)?.duplicate, true);
   });
 
-  test("sooner of one whose link stands idle", () => {
-    const swarm = ending(1);
-    const askedMs = 10 * (PIECES - 1);
-    swarm.took(2000);
-    assert.equal(swarm.next(askedMs + 149), undefined);
-    assert.equal(swarm.next(askedMs + 150)?.duplicate, true);
-  });
-
   test("only when they take longer than pieces do", () => {
-    const swarm = busyElsewhere(ending(1));
+    const swarm = ending(1);
     const askedMs = 10 * (PIECES - 1);
     swarm.took(2000);
     assert.equal(swarm.next(askedMs + 1999), undefined);
@@ -516,7 +508,7 @@ class Model {
     );
     const spare = single.flatMap(({ piece, name, atMs }) =>
       able
-        .filter(([other, { held, uploads }]) => nowMs - atMs >= (uploads < 2 ? 150 : 300) && other !== name && held.has(piece))
+        .filter(([other, { held }]) => nowMs - atMs >= 300 && other !== name && held.has(piece))
         .map(([other]) => ({ piece, other, atMs })),
     );
     const oldest = Math.min(...spare.map(({ atMs }) => atMs));
@@ -656,9 +648,3 @@ test("whatever happens in whatever order, it knows what everybody has and asks f
     }
   }
 });
-
-/** All but `a` are sending. */
-function busyElsewhere(swarm: Swarm<string>): Swarm<string> {
-  for (const name of ["b", "c"]) swarm.busyWith(name, { uploads: 2, slots: 0 });
-  return swarm;
-}

@@ -51,9 +51,6 @@ interface Request {
 
 /** A piece is asked for a second time only when the first request is at least this old, and older than what pieces take. */
 const ENDGAME_AFTER_MS = 300;
-/** Of one that sends less than so many pieces sooner: its link has nothing better to do. */
-const ENDGAME_IDLE_MS = 150;
-const ENDGAME_IDLE_LOAD = 2;
 const BUSY_FIRST_MS = 25;
 const BUSY_MAX_MS = 400;
 /**
@@ -407,10 +404,8 @@ export class Swarm<K> {
     for (const [piece, requests] of this.#requests) {
       if (requests.size > 1 || this.#held.has(piece)) continue;
       const [[first, { sinceMs }]] = requests as unknown as readonly [readonly [K, Request]]; // there is one
-      const sentMs = nowMs - sinceMs;
-      if (sentMs < ENDGAME_IDLE_MS || (oldest !== undefined && oldest.sinceMs <= sinceMs)) continue;
-      const loadMax = sentMs < Math.max(ENDGAME_AFTER_MS, this.pieceMs) ? ENDGAME_IDLE_LOAD : Infinity;
-      const other = able.find(({ key, load, held }) => key !== first && load < loadMax && held.has(piece));
+      if (nowMs - sinceMs < Math.max(ENDGAME_AFTER_MS, this.pieceMs) || (oldest !== undefined && oldest.sinceMs <= sinceMs)) continue;
+      const other = able.find((neighbour) => neighbour.key !== first && neighbour.held.has(piece));
       if (other !== undefined) oldest = { piece, neighbour: other, sinceMs };
     }
     return oldest === undefined ? undefined : this.#request(oldest.piece, oldest.neighbour, true, nowMs);

@@ -62,10 +62,8 @@ const BAN_MS = 45_000;
 const RESPONSE_HEADERS_MAX = 64;
 /** Updates that may overtake the content that they change. */
 const EARLY_MAX = 64;
-/** Pieces that are sent at once before others have them: half of the slots, and no fewer. */
-const UNIQUE_AT_ONCE_MIN = 3;
-/** So many pieces fewer or more than the neighbours believe are being sent: told even when there is nothing else to tell. */
-const OTHER_LOAD = 2;
+/** So many pieces fewer than the neighbours believe are being sent: told even when there is nothing else to tell. */
+const LIGHTER_BY = 2;
 
 /** Made once: a fresh error for each of many small files is a cost of its own. */
 const UNSHARED = new AnaxError("download.cancelled", { reason: "the task is not shared any more" });
@@ -87,9 +85,9 @@ export class TaskMesh implements AsyncDisposable {
   readonly #offers: Offers;
   readonly #unique = new UniquePieces<Neighbour, Outgoing | End>(({ sending }) => sending);
   readonly #onFreeSlot = (): void => this.#giveUnique();
-  /** Who is believed to be busy is not asked for anything, and then has no news with which to say that it is not; who has everything has none either. */
-  readonly #onOtherLoad = (): void => {
-    this.#isOtherLoad = true;
+  /** Who is believed to be busy is not asked for anything, and then has no news with which to say that it is not. */
+  readonly #onLighter = (): void => {
+    this.#isLighter = true;
     this.#flushIn(this.#soonMs);
   };
   readonly #stop = new AbortController();
@@ -106,10 +104,8 @@ export class TaskMesh implements AsyncDisposable {
   #joined = 0;
   /** Pieces that neighbours were told to be on their way. */
   readonly #announced = new Set<number>();
-  /** More or fewer pieces are being sent, of all tasks, than the neighbours believe. */
-  #isOtherLoad = false;
-  /** So many they believe. */
-  #toldUploads = 0;
+  /** Fewer pieces are being sent, of all tasks, than the neighbours believe. */
+  #isLighter = false;
   #flush: { readonly dueMs: number; readonly timer: Disposable } | undefined;
   #reoffer: Disposable | undefined;
 
@@ -551,7 +547,7 @@ export class TaskMesh implements AsyncDisposable {
   }
 
   #isOffered(piece: number): boolean {
-    return !this.#unique.has(piece) && this.#offers.isOffered(piece);
+    return !this.#unique.active || (!this.#unique.has(piece) && this.#offers.isOffered(piece));
   }
 
   get #soonMs(): number {
@@ -578,10 +574,9 @@ export class TaskMesh implements AsyncDisposable {
   #flushNow(): void {
     this.#flush = undefined;
     const { slots } = this.#parts;
-    if (this.#news.isEmpty && !this.#isOtherLoad) return;
-    this.#isOtherLoad = false;
-    this.#toldUploads = slots.inUse;
-    slots.whenInUseAtMost(slots.inUse - OTHER_LOAD, this.#onOtherLoad);
+    if (this.#news.isEmpty && !this.#isLighter) return;
+    this.#isLighter = false;
+    slots.whenInUseAtMost(slots.inUse - LIGHTER_BY, this.#onLighter);
     const change = this.#news.take();
     for (const neighbour of this.#neighbours.values()) this.#tell(neighbour, change);
   }
@@ -624,9 +619,7 @@ export class TaskMesh implements AsyncDisposable {
       neighbour.sending--;
       this.#offers.took(clock.nowMs() - sinceMs);
     });
-    if (slot === undefined) return undefined;
-    neighbour.sending++;
-    if (slots.inUse >= this.#toldUploads + OTHER_LOAD) this.#onOtherLoad();
+    if (slot !== undefined) neighbour.sending++;
     return slot;
   }
 
@@ -659,13 +652,13 @@ export class TaskMesh implements AsyncDisposable {
     if (!this.#reading) for (const piece of this.#unique.unsent) if (swarm.isThere(piece)) this.#sent(piece, this.#parts.clock.nowMs());
     this.#unique.give((piece, neighbour) => {
       if (swarm.hasPiece(neighbour, piece)) return undefined;
-      const slot = this.#hasRoom ? this.#slotFor(neighbour) : undefined;
+      const slot = this.#slotFor(neighbour);
       if (slot === undefined) slots.onFree(this.#onFreeSlot);
       return slot === undefined ? "none" : this.#send(piece, slot);
     });
     if (this.#unique.size > 0 || this.#reading) return;
     this.#unique.end();
-    if (this.#hasRoom) this.#offers.all(); // else once there is some
+    this.#offers.all();
     this.#news.take(); // what was held back lately would be taken back after it is told
     this.#greetAll();
   }
@@ -707,23 +700,10 @@ export class TaskMesh implements AsyncDisposable {
 
   #offerAgain(): void {
     this.#reoffer = undefined;
-    for (const piece of this.#dueOffers()) this.#news.held(piece);
+    for (const piece of this.#offers.due(this.#parts.clock.nowMs(), (one) => this.isThere(one))) this.#news.held(piece);
     this.#flushIn(this.#lazyMs);
     if (this.#offers.heldBack.size > 0 && !this.#stop.signal.aborted)
       this.#reoffer = this.#parts.clock.timer(REOFFER_LOOK_MS, () => this.#offerAgain());
-  }
-
-  #dueOffers(): readonly number[] {
-    if (!this.#unique.active && this.#hasRoom) return this.#offers.all();
-    // While there is something that nobody was sent, the uplink has better to do than to send anything twice.
-    const isBusy = this.#unique.size > 0;
-    return this.#offers.due(this.#parts.clock.nowMs(), { isThere: (piece) => this.isThere(piece), isBusy });
-  }
-
-  /** Fewer pieces are on their way than keep the uplink busy. The fewer at once the sooner each is there, and passed on. */
-  get #hasRoom(): boolean {
-    const sending = this.#neighbours.values().reduce((sum, each) => sum + each.sending, 0);
-    return sending < Math.max(UNIQUE_AT_ONCE_MIN, this.#parts.slots.count >> 1);
   }
 
   // --- the end
@@ -734,7 +714,7 @@ export class TaskMesh implements AsyncDisposable {
     this.#flush?.timer[Symbol.dispose]();
     this.#reoffer?.[Symbol.dispose]();
     this.#parts.slots.forget(this.#onFreeSlot);
-    this.#parts.slots.forget(this.#onOtherLoad);
+    this.#parts.slots.forget(this.#onLighter);
     this.#unique.end();
     await this.#fetch?.[Symbol.asyncDispose]();
     for (const neighbour of this.#neighbours.values()) {
