@@ -5,7 +5,7 @@ import { startOrigin } from "../../../test/kit/origin.ts";
 
 const KIB = 1024;
 const CONTENT = { bytes: 3 * 1024 * KIB, seed: 17 };
-const PIECE_BYTES = 512 * KIB; // what content of this size is cut into
+const PIECE_BYTES = 256 * KIB; // what content of this size is cut into
 
 test("a piece is there as soon as all of it has been read, whatever comes after", async () => {
   const faults = { "/file": { stallAfterBytes: PIECE_BYTES + 1 } };
