@@ -24,15 +24,20 @@ get_at_once() {
     socket=$data/daemon.sock
   fi
   [ -S "$socket.get" ] && [ -O "$socket.get" ] || return 1
-  curl -q -s -f --max-time 10 --unix-socket "$socket.get" --data-urlencode "directory=$PWD" "$@" http://anax/
+  curl -q -s -f --max-time 10 --unix-socket "$socket.get" --data-urlencode "directory=$PWD" "$@" http://anax/ &
+  curl=$!
+  trap 'kill "$curl"; echo "error download.cancelled: the download was cancelled" >&2; exit 1' INT TERM HUP # the daemon gives it up, too
+  wait "$curl"
+  set -- $?
+  trap - INT TERM HUP
+  return "$1"
 }
 if [ "$1" = get ]; then
   shift
   get_at_once "$@"
   case $? in
     0) exit ;;
-    1 | 7 | 22 | 127) ;; # not asked, not reached, or refused; no curl
-    *) export ANAX_GET_BEGUN=1 ;;
+    18 | 28 | 52 | 55 | 56) export ANAX_GET_BEGUN=1 ;; # the daemon began, and did not say how it ended; others: it was not asked, or has refused
   esac
   set -- get "$@"
 fi

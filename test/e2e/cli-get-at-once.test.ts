@@ -9,6 +9,7 @@ import { exitOf, runAnax, startAnax, type Ran } from "../kit/anax.ts";
 import { builtProgram } from "../kit/build.ts";
 import { aDesk, jsonLines, socketOf, type Desk } from "../kit/cli.ts";
 import { startOrigin } from "../kit/origin.ts";
+import { waitFor } from "../kit/process.ts";
 import { temporaryDirectory } from "../kit/temporary-directory.ts";
 
 const LAUNCHER = join(dirname(builtProgram()), "anax");
@@ -126,6 +127,19 @@ test("a daemon that dies meanwhile is waited for", async () => {
   const ran = await get;
   assert.equal(ran.code, 0, ran.stderr);
   assert.equal((await readFile(join(dir, "out"))).length, bytes);
+});
+
+test("one that is told to end ends at once, and the daemon gives up what it was to do", async () => {
+  await using desk = await aDesk({ content: { "/file": { bytes: 100_000, seed: 3 } }, faults: { "/file": { stallAfterBytes: 50_000 } } });
+  const child = spawn(LAUNCHER, ["get", desk.origin.url("/file"), "-e", desk.socket, "-O", "out"], {
+    cwd: desk.out,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  await desk.origin.until(() => desk.origin.totals().bytesSent > 0);
+  child.kill("SIGTERM");
+  assert.deepEqual([await text(child.stderr), await exitOf(child)], ["error download.cancelled: the download was cancelled\n", 1]);
+  await waitFor(async () => desk.daemon.stderr().includes("nobody waits for it any more"));
+  assert.deepEqual(await desk.outputs(), []);
 });
 
 test("whoever speaks to that socket otherwise is refused, and nothing is made", async () => {

@@ -26,18 +26,20 @@ const OTHERWISE = 409;
  */
 export async function serveAtOnce(daemonSocket: string, log: Log): Promise<AsyncDisposable> {
   const path = `${daemonSocket}.get`;
-  const daemon = await connectDaemon({ endpoint: daemonSocket, set: {} });
+  let daemon: LocalDaemon | undefined;
   const server = createServer(
     { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: REQUEST_TIMEOUT_MS },
     (request, response) => {
-      answer(daemon, request, response).catch((thrown: unknown) => {
-        log.debug("get.otherwise", { reason: errorOf(thrown).message });
-        response.writeHead(OTHERWISE).end();
-      });
+      answer(daemon!, request, response) // set before it listens
+        .catch((thrown: unknown) => {
+          log.debug("get.otherwise", { reason: errorOf(thrown).message });
+          response.writeHead(OTHERWISE).end();
+        });
     },
   );
   server.maxConnections = CONNECTIONS_MAX;
   try {
+    daemon = await connectDaemon({ endpoint: daemonSocket, set: {} }); // before anybody can ask
     await clearStaleSocket(path);
     await once(server.listen(path), "listening");
     await restrictSocket(path);
@@ -46,7 +48,7 @@ export async function serveAtOnce(daemonSocket: string, log: Log): Promise<Async
   }
   return {
     async [Symbol.asyncDispose]() {
-      daemon[Symbol.dispose]();
+      daemon?.[Symbol.dispose]();
       server.closeAllConnections();
       if (server.listening) await server[Symbol.asyncDispose]();
     },
@@ -58,6 +60,8 @@ async function answer(daemon: LocalDaemon, request: IncomingMessage, response: S
   if (!(Number(request.headers["content-length"]) <= BODY_BYTES_MAX)) throw new Error("no length, or too long");
   const form = new URLSearchParams(await text(request));
   const directory = form.get("directory") ?? "";
+  const left = new AbortController();
+  response.once("close", () => left.abort());
   if (!isAbsolute(directory)) throw new Error("no directory");
   let lines = "";
   const write = (line: string): void => void (lines += line);
@@ -69,7 +73,7 @@ async function answer(daemon: LocalDaemon, request: IncomingMessage, response: S
     if (socket !== undefined && resolve(directory, socket) !== daemon.socketPath) throw new Error("another daemon is meant");
     if (options.config !== undefined || Object.keys(options.set).length > 0) throw new Error("settings may be other ones");
     const progress = startLines(titleOf(url), realClock, shown ? write : () => undefined);
-    const summary = await getAtOnce(daemon, { url, options, directory, onProgress: (state) => progress.update(state) });
+    const summary = await getAtOnce(daemon, { url, options, directory, left: left.signal, onProgress: (state) => progress.update(state) });
     progress.stop();
     if (summary === undefined) return void response.destroy(); // nothing is said for certain: the output may just have been made
     write(`${JSON.stringify(doneOf(summary))}\n`);

@@ -15,16 +15,21 @@ export interface GetOrder {
   readonly url: string;
   readonly options: GetOptions;
   readonly directory: string;
+  /** Aborts when nobody waits for the answer any more. */
+  readonly left: AbortSignal;
   readonly onProgress: (state: ProgressState) => void;
 }
 
 /** What `get` does, if that takes a moment only; else undefined, and the download goes on for a while without an output. Throws as `download`. */
-export async function getAtOnce(daemon: LocalDaemon, { url, options, directory, onProgress }: GetOrder): Promise<GetSummary | undefined> {
+export async function getAtOnce(
+  daemon: LocalDaemon,
+  { url, options, directory, left, onProgress }: GetOrder,
+): Promise<GetSummary | undefined> {
   const stop = new AbortController();
   const order: Order = {
     url,
     options: { ...options, output: resolve(directory, options.output) },
-    signal: stop.signal,
+    signal: AbortSignal.any([stop.signal, left]),
     onProgress,
   };
   using _late = realClock.timer(AT_ONCE_MS, () => void hold(daemon, order).finally(() => stop.abort()));
@@ -38,12 +43,13 @@ export async function getAtOnce(daemon: LocalDaemon, { url, options, directory, 
 
 /** Resolves when the daemon knows that somebody else wants the content, too: then it goes on when the first has left. */
 async function hold(daemon: LocalDaemon, order: Order): Promise<void> {
-  const signal = AbortSignal.timeout(HELD_MS);
-  const held = answers(daemon, downloadOf(order.url, order.options, "keep", undefined), { ...order, signal });
+  const end = realClock.deadline(HELD_MS);
+  const held = answers(daemon, downloadOf(order.url, order.options, "keep", undefined), { ...order, signal: end.signal });
   await held.next().catch(() => undefined); // it says so to whoever asks anew
-  void readToEnd(held).catch(() => undefined);
+  void readToEnd(held, end).catch(() => undefined);
 }
 
-async function readToEnd(responses: AsyncIterable<unknown>): Promise<void> {
+async function readToEnd(responses: AsyncIterable<unknown>, end: Disposable): Promise<void> {
+  using _ = end;
   for await (const response of responses) void response;
 }

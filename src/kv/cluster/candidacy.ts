@@ -19,17 +19,26 @@ export interface Leases {
 
 /** How long a replica leaves it to each that has more of the history. */
 const RANK_MS_MIN = 200;
+const FORCED_LEASES = 3;
 
 /** A replica takes the place of its primary when that one's lease has run out; the one that has most of the history first. */
 export class Candidacy {
   readonly #leases: Leases;
   #sinceMs: number | undefined;
   #complained = "";
-  /** By CLUSTER FAILOVER FORCE: whatever the replica knows of the history; but no slots whose keys it never had. */
-  forced = false;
+  #forcedUntilMs = 0;
 
   constructor(leases: Leases) {
     this.#leases = leases;
+  }
+
+  /** By CLUSTER FAILOVER FORCE: whatever the replica knows of the history; but no slots whose keys it never had. For long enough that the lease of a primary which is dead by now has run out. */
+  force(): void {
+    this.#forcedUntilMs = this.#leases.nowMs() + FORCED_LEASES * this.#leases.lengthMs;
+  }
+
+  get #forced(): boolean {
+    return this.#leases.nowMs() < this.#forcedUntilMs;
   }
 
   /** From time to time. Throws `register.*`: then it begins anew. */
@@ -40,28 +49,28 @@ export class Candidacy {
     const nowMs = leases.nowMs();
     if (seen === undefined || !leaseRanOut(seen, nowMs) || node.slotsOf(seen.node).length === 0) {
       this.#sinceMs = undefined;
-      this.forced &&= node.isReplica;
+      if (!node.isReplica) this.#forcedUntilMs = 0;
       return;
     }
     this.#complainOf(seen.node);
     if (!node.map.ranges.some((range) => range.owner === seen.node && hasKeysOf(node, range))) return;
     this.#sinceMs ??= nowMs;
-    if (!this.forced && (!this.#mayLead() || nowMs - this.#sinceMs < this.#rank() * Math.max(RANK_MS_MIN, leases.lengthMs / 4))) return;
+    if (!this.#forced && (!this.#mayLead() || nowMs - this.#sinceMs < this.#rank() * Math.max(RANK_MS_MIN, leases.lengthMs / 4))) return;
     const before = node.self.primary;
     node.log.warn("store.cluster-takes-over", { from: before, offset: node.store.replicationOffset });
     const taker = { node: node.id, by: claimName(FAILOVER), nowMs: leases.nowMs, has: (range: OwnedRange) => hasKeysOf(node, range) };
     const outcome = await takeOver(node.register, seen, taker);
     if (outcome === undefined || outcome.kind === "refused") return;
-    this.forced = false;
+    this.#forcedUntilMs = 0;
     this.#sinceMs = undefined;
     node.learnMap(outcome.map);
     followMembership(node);
-    await recordPromotion(node, node.id, before);
-    dropTaken(node, "");
     dropOnceClaimed(
       node,
       outcome.map.ranges.filter(({ owner }) => owner === before),
     );
+    await recordPromotion(node, node.id, before); // it may throw
+    dropTaken(node, "");
     void leases.tellNews();
     node.log.info("store.cluster-took-over", { from: before, slots: node.slotsOf(node.id).length });
   }

@@ -44,12 +44,16 @@ export function dropTaken(node: ClusterNode, takenBy: string): void {
 
 /** Slots that stay with a node which is gone, though their keys may be here: nobody else may have these, until somebody has claimed the slots anew. */
 export function dropOnceClaimed(node: ClusterNode, left: readonly OwnedRange[]): void {
-  if (left.length === 0) return;
+  let open = left;
+  if (open.length === 0) return;
   const isAnothers = (slot: number): boolean => node.ownerOf(slot) !== node.id && node.ownerOf(slot) !== "" && !node.importing.has(slot);
   const listener = (map: SlotMap): void => {
-    if (stillOpen(piecesOf(map, left), left)) return;
-    node.onMap.delete(listener);
-    if (!node.isReplica) dropSlots(node.store, slotsIn(left), isAnothers);
+    const pieces = piecesOf(map, open);
+    const claimed = pieces.filter((piece) => !stillOpen([piece], open));
+    if (claimed.length === 0) return;
+    open = pieces.filter((piece) => stillOpen([piece], open));
+    if (open.length === 0) node.onMap.delete(listener);
+    if (!node.isReplica) dropSlots(node.store, slotsIn(claimed), isAnothers);
   };
   node.onMap.add(listener);
 }

@@ -50,7 +50,7 @@ function failover(client: Client, request: Request, cluster: Cluster): void {
   if (how === "" && (node.failed.has(primary.id) || client.store.replication?.link?.state !== "connected"))
     throw new CommandError("ERR Master is down or failed, please use CLUSTER FAILOVER FORCE");
   // A primary that lives gives its slots away; of one that does not they are taken when its lease has run out, and not before.
-  if (how !== "") cluster.keeper.candidacy.forced = true;
+  if (how !== "") cluster.keeper.candidacy.force();
   if (!node.failed.has(primary.id)) requestHandOver(cluster, primary);
   cluster.keeper.poke();
   client.reply.ok();

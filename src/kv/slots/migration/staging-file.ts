@@ -13,6 +13,8 @@ const MAGIC = Buffer.from("anax-staged/1\n");
 const RECORD_HEAD_BYTES = 8;
 /** So much is synced while more comes, so that little is left when the slots are fenced. */
 const SYNC_BYTES = 4 * 1024 * 1024;
+/** What may wait to be written. */
+const BEHIND_BYTES_MAX = 256 * 1024 * 1024;
 /** A larger buffer is not used again. */
 const SPARE_BYTES_MAX = 8 * 1024 * 1024;
 
@@ -48,8 +50,9 @@ export class StagingFile {
     }
   }
 
-  /** The payload is copied. */
+  /** The payload is copied. Throws `disk.io` when the disk is too far behind. */
   append(payload: Buffer): void {
+    if (this.#next.length > BEHIND_BYTES_MAX) throw new AnaxError("disk.io", { path: this.path, reason: "the disk falls behind" });
     this.#head.writeUInt32BE(payload.length, 0);
     this.#head.writeUInt32BE(crc32(payload), 4);
     this.#write([this.#head, payload]);
