@@ -9,8 +9,8 @@ import { onTerminal } from "../kit/terminal.ts";
 
 const MIB = 1024 * 1024;
 const FILE = { bytes: 9 * MIB + 1, seed: 41 };
-/** Of 512 KiB, the least of the own rule. */
-const PIECES = 19;
+/** Of 256 KiB, the least of the own rule. */
+const PIECES = 37;
 
 async function ok(desk: Desk, ...args: readonly string[]): Promise<string> {
   const ran = await desk.run(args);
@@ -45,7 +45,7 @@ test("ls and stat show the tasks for people and for programs, by id, beginning, 
   for (const name of [id, id.slice(0, 8), url]) {
     const text = await ok(desk, "stat", name);
     assert.match(text, new RegExp(`^task +${id}$`, "m"));
-    assert.match(text, new RegExp(`^pieces +${PIECES} of ${PIECES} \\(100%\\), 512 KiB each$`, "m"));
+    assert.match(text, new RegExp(`^pieces +${PIECES} of ${PIECES} \\(100%\\), 256 KiB each$`, "m"));
     assert.equal((JSON.parse(await ok(desk, "stat", name, "--json")) as { taskId: string }).taskId, id);
   }
   const nothing = await desk.run(["stat", "fffffff"]);
