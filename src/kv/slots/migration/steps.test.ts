@@ -93,6 +93,11 @@ test("what the register had before an attempt began, and says late, decides noth
   assert.equal(stepTarget(target, late, 10, LIMITS).next.state.kind, "confirmed");
 });
 
+test("an unfence that comes late, of an earlier fence, does not undo what was confirmed", () => {
+  const { next } = restoreTarget({ move: MOVE, attempt: 1, phase: "confirmed", expected: EXPECTED }, 0, LIMITS);
+  assert.equal(stepTarget(next, frame(1, { kind: "unfence", fence: 1 }), 10, LIMITS).next.state.kind, "confirmed");
+});
+
 test("the pause ends in time when the target does not confirm, and a late confirm of that fence is passed over", () => {
   const { job } = sourceAfter([...TO_FENCE, { kind: "persisted", record: 3 }]);
   const late = stepSource(job, { kind: "tick" }, 10 + LIMITS.pauseMs, LIMITS);

@@ -23,7 +23,7 @@ export type TargetState =
   | { readonly kind: "staging"; readonly deadlineMs: number }
   | { readonly kind: "syncing"; readonly deadlineMs: number; readonly record: number; readonly fence: number }
   /** May be its owner's any moment, or already. */
-  | { readonly kind: "confirmed"; readonly deadlineMs: number; readonly call: number; readonly giveUpMs: number }
+  | { readonly kind: "confirmed"; readonly deadlineMs: number; readonly call: number; readonly giveUpMs: number; readonly fence: number }
   | { readonly kind: "refusing"; readonly deadlineMs: number; readonly call: number }
   | { readonly kind: "promoting"; readonly deadlineMs: number; readonly record: number }
   | { readonly kind: "finished" | "dropped" };
@@ -100,7 +100,7 @@ export function restoreTarget(record: TargetRecord, nowMs: number, limits: Migra
     lastError: "restarted",
     state: { kind: phase === "finished" ? "finished" : "dropped" },
   };
-  if (phase === "confirmed") return ask({ ...job, state: confirmed(nowMs, limits) }, nowMs, limits);
+  if (phase === "confirmed") return ask({ ...job, state: confirmed(NO_FENCE, nowMs, limits) }, nowMs, limits);
   return { next: job, effects: phase === "staging" ? [{ do: "dropStaging", attempt }] : [] };
 }
 
@@ -152,7 +152,7 @@ function received(job: TargetJob, frame: Frame, nowMs: number, limits: Migration
       if (state.kind !== "staging") return same(job);
       return frame.seq === job.seq ? sync(job, frame.fence, nowMs, limits) : drop(job, "frames are missing before the fence");
     case "unfence":
-      if (state.kind !== "syncing" && state.kind !== "confirmed") return same(job);
+      if ((state.kind !== "syncing" && state.kind !== "confirmed") || frame.fence !== state.fence) return same(job); // late: of an earlier fence
       return same({ ...job, state: { kind: "staging", deadlineMs: nowMs + limits.silenceMs } });
     case "look":
       return state.kind === "confirmed" ? ask(job, nowMs, limits) : same(job);
@@ -222,13 +222,17 @@ function persisted(job: TargetJob, record: number, nowMs: number, limits: Migrat
   if (state.kind === "promoting")
     return { next: { ...job, state: { kind: "finished" } }, effects: [{ do: "disconnect", attempt: job.attempt }] };
   return {
-    next: { ...job, state: confirmed(nowMs, limits) },
+    next: { ...job, state: confirmed(state.fence, nowMs, limits) },
     effects: [send(job, { kind: "confirm", fence: state.fence, seq: job.seq })],
   };
 }
 
-const confirmed = (nowMs: number, limits: MigrationLimits): TargetState & { kind: "confirmed" } => ({
+/** After a start, when the source's connection is gone. */
+const NO_FENCE = -1;
+
+const confirmed = (fence: number, nowMs: number, limits: MigrationLimits): TargetState & { kind: "confirmed" } => ({
   kind: "confirmed",
+  fence,
   call: 0,
   deadlineMs: nowMs + limits.pollMs,
   giveUpMs: nowMs + 2 * limits.decideMs,
