@@ -9,6 +9,7 @@ import {
   type MigrationStatus,
   type Move,
 } from "./types.ts";
+import { NOTHING_UNAPPLIED, oldestOf, takenFrom, withEntry, type UnappliedQueue } from "./unapplied.ts";
 
 /** What the source must know after a crash. `fenced`: a claim may have been sent. */
 export interface SourceRecord {
@@ -24,7 +25,7 @@ interface Stream {
   /** Entries sent, entries applied, and the bytes between them. */
   readonly sent: number;
   readonly applied: number;
-  readonly unapplied: readonly Unapplied[];
+  readonly unapplied: UnappliedQueue;
   readonly lagBytes: number;
   /** How long entries were on their way until they were applied: the longest of late, older ones counting half as much with each answer. */
   readonly drainMs: number;
@@ -32,11 +33,6 @@ interface Stream {
   readonly heardMs: number;
   readonly pingAtMs: number;
   readonly fenceFromMs: number;
-}
-
-interface Unapplied {
-  readonly bytes: number;
-  readonly sentMs: number;
 }
 
 export type SourceState =
@@ -232,7 +228,7 @@ function received(job: SourceJob, frame: Frame, nowMs: number, limits: Migration
       expected: state.expected,
       sent: 0,
       applied: 0,
-      unapplied: [],
+      unapplied: NOTHING_UNAPPLIED,
       lagBytes: 0,
       drainMs: Infinity,
       walking: true,
@@ -271,12 +267,11 @@ function applied(job: SourceJob, seq: number, nowMs: number, limits: MigrationLi
   const stream = streamOf(job.state);
   if (stream === undefined || seq <= stream.applied) return same(job);
   if (seq > stream.sent) return endAttempt(job, "the target has applied what was not sent", nowMs, limits);
-  const count = seq - stream.applied;
-  const done = stream.unapplied.slice(0, count);
-  const lagBytes = stream.lagBytes - done.reduce((sum, { bytes }) => sum + bytes, 0);
-  const tookMs = nowMs - done[0]!.sentMs; // there is one: `seq` is between what was applied and what was sent
+  const { left, bytes } = takenFrom(stream.unapplied, seq - stream.applied);
+  const lagBytes = stream.lagBytes - bytes;
+  const tookMs = nowMs - oldestOf(stream.unapplied)!.sentMs; // there is one: `seq` is between what was applied and what was sent
   const drainMs = Number.isFinite(stream.drainMs) ? Math.max(tookMs, stream.drainMs / 2) : tookMs;
-  const next = withStream(job, { ...stream, applied: seq, unapplied: stream.unapplied.slice(count), lagBytes, drainMs }, limits);
+  const next = withStream(job, { ...stream, applied: seq, unapplied: left, lagBytes, drainMs }, limits);
   if (stream.walking && lagBytes < limits.windowBytes)
     return { next, effects: [{ do: "walk", attempt: job.attempt, bytes: limits.windowBytes - lagBytes }] };
   return handOverWhenNear(next, nowMs, limits);
@@ -289,7 +284,11 @@ function entry(job: SourceJob, event: SourceEvent & { kind: "entry" }, nowMs: nu
   const lagBytes = stream.lagBytes + bytes;
   if (lagBytes > limits.backlogBytesMax) return endAttempt(job, "the target falls behind (backlogBytesMax)", nowMs, limits);
   const seq = stream.sent + 1;
-  const next = withStream(job, { ...stream, sent: seq, lagBytes, unapplied: [...stream.unapplied, { bytes, sentMs: nowMs }] }, limits);
+  const next = withStream(
+    job,
+    { ...stream, sent: seq, lagBytes, unapplied: withEntry(stream.unapplied, { bytes, sentMs: nowMs }) },
+    limits,
+  );
   return {
     next: { ...next, keys: job.keys + keys, bytes: job.bytes + bytes },
     effects: [send(job, { kind: "data", seq, bytes, keys, payload })],
@@ -302,7 +301,7 @@ const DRAIN_SHARE = 1 / 4;
 /** Little is left; or, while clients write so much that this never is, it will be applied soon. */
 function isNear({ lagBytes, drainMs, unapplied }: Stream, nowMs: number, { handoverLagBytes, pauseMs }: MigrationLimits): boolean {
   const drainMsMax = pauseMs * DRAIN_SHARE;
-  return lagBytes <= handoverLagBytes || (drainMs <= drainMsMax && nowMs - unapplied[0]!.sentMs <= drainMsMax); // lag is of unapplied ones
+  return lagBytes <= handoverLagBytes || (drainMs <= drainMsMax && nowMs - oldestOf(unapplied)!.sentMs <= drainMsMax); // lag is of unapplied ones
 }
 
 /** Only the moving slots. */
