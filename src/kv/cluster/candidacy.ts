@@ -4,7 +4,6 @@ import type { OwnedRange } from "../slots/slot-map.ts";
 import { takeOver } from "../slots/take-over.ts";
 import { claimName, FAILOVER } from "./claim-name.ts";
 import type { ClusterNode } from "./cluster-node.ts";
-import { dropOnceClaimed, dropTaken } from "./departures.ts";
 import { followMembership, recordPromotion } from "./roles.ts";
 import { hasKeysOf } from "./tell-holding.ts";
 
@@ -65,12 +64,7 @@ export class Candidacy {
     this.#sinceMs = undefined;
     node.learnMap(outcome.map);
     followMembership(node);
-    dropOnceClaimed(
-      node,
-      outcome.map.ranges.filter(({ owner }) => owner === before),
-    );
     await recordPromotion(node, node.id, before); // it may throw
-    dropTaken(node, "");
     void leases.tellNews();
     node.log.info("store.cluster-took-over", { from: before, slots: node.slotsOf(node.id).length });
   }

@@ -2,6 +2,7 @@ import type { Log } from "../../base/log.ts";
 import type { Register } from "../../register/register.ts";
 import type { Client } from "../clients/client.ts";
 import { admissionOf, type Admission, type Arrival, type Fence } from "../slots/admission.ts";
+import { finishDrops } from "../slots/drop-slots.ts";
 import { withinCluster } from "../slots/ownership.ts";
 import { SLOT_COUNT } from "../keyspace/key-slot.ts";
 import { EMPTY_MAP, overlaps, type SlotMap } from "../slots/slot-map.ts";
@@ -38,6 +39,8 @@ export class ClusterNode {
   covered = false;
   /** Nodes whose leases have run out. */
   failed: ReadonlySet<string> = new Set();
+  /** Nodes that were seen to renew theirs, and whose leases have not run out since. */
+  alive: ReadonlySet<string> = new Set();
   /** Told of each newer map, after commands go by it. */
   readonly onMap = new Set<MapListener>();
   /** Told of whatever commands go by, once it has changed. */
@@ -179,6 +182,10 @@ export class ClusterNode {
     this.#owners = owners;
     for (const slot of this.migrating.keys()) if (this.ownerOf(slot) !== this.id) this.migrating.delete(slot);
     for (const slot of this.importing.keys()) if (this.ownerOf(slot) === this.id) this.importing.delete(slot);
+    finishDrops(
+      this.store,
+      [...this.store.databases[0]!.dropping.keys()].filter((slot) => this.ownerOf(slot) === this.id),
+    ); // it had been another's
     this.settle();
     const lost = before.filter((slot) => this.ownerOf(slot) !== this.id);
     for (const listener of this.onMap) listener(map, lost);

@@ -1,10 +1,7 @@
-import { dropSlots } from "../slots/drop-slots.ts";
-import { piecesOf, stillOpen, type OwnedRange, type SlotMap } from "../slots/slot-map.ts";
-import { slotsIn } from "../slots/slot-text.ts";
 import type { ClusterChanges } from "./changes.ts";
 import { redirectBlocked, unsubscribeLost } from "./lost-clients.ts";
 import type { ClusterNode } from "./cluster-node.ts";
-import { FAILOVER, SETSLOT } from "./claim-name.ts";
+import { SETSLOT } from "./claim-name.ts";
 import { keysOfSlot } from "./slot-keys.ts";
 
 /** What has to be done when slots go to another node. */
@@ -32,30 +29,6 @@ export function dropLeftovers(node: ClusterNode): void {
     if (owner !== node.id && by.startsWith(`${SETSLOT}/`))
       for (let slot = start; slot <= end; slot++) if (!node.importing.has(slot)) gone.add(slot);
   dropKeys(node, gone);
-}
-
-/** Slots that were taken over from a node which leads on, as it has others: their keys are of no use to it. The lease says so, or the map if it still does. */
-export function dropTaken(node: ClusterNode, takenBy: string): void {
-  if (node.isReplica || !node.ownsSlots) return;
-  const wasTaken = takenBy !== "" && takenBy !== node.id;
-  const gone = node.map.ranges.filter(({ owner, by }) => owner !== node.id && owner !== "" && (wasTaken || by.startsWith(`${FAILOVER}/`)));
-  dropSlots(node.store, slotsIn(gone), (slot) => node.ownerOf(slot) !== node.id && !node.importing.has(slot));
-}
-
-/** Slots that stay with a node which is gone, though their keys may be here: nobody else may have these, until somebody has claimed the slots anew. */
-export function dropOnceClaimed(node: ClusterNode, left: readonly OwnedRange[]): void {
-  let open = left;
-  if (open.length === 0) return;
-  const isAnothers = (slot: number): boolean => node.ownerOf(slot) !== node.id && node.ownerOf(slot) !== "" && !node.importing.has(slot);
-  const listener = (map: SlotMap): void => {
-    const pieces = piecesOf(map, open);
-    const claimed = pieces.filter((piece) => !stillOpen([piece], open));
-    if (claimed.length === 0) return;
-    open = pieces.filter((piece) => stillOpen([piece], open));
-    if (open.length === 0) node.onMap.delete(listener);
-    if (!node.isReplica) dropSlots(node.store, slotsIn(claimed), isAnothers);
-  };
-  node.onMap.add(listener);
 }
 
 const wentBySetSlot = (node: ClusterNode, slot: number): boolean =>

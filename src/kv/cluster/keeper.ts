@@ -12,7 +12,7 @@ import {
 } from "../slots/lease.ts";
 import { claimSlots, readNewerSlotMap } from "../slots/ownership.ts";
 import type { ClusterNode } from "./cluster-node.ts";
-import { dropLeftovers, dropTaken } from "./departures.ts";
+import { dropLeftovers } from "./departures.ts";
 import { redirectBlocked } from "./lost-clients.ts";
 import { claimName } from "./claim-name.ts";
 import { Candidacy } from "./candidacy.ts";
@@ -106,7 +106,6 @@ export class ClusterKeeper implements AsyncDisposable {
     node.servesUntilMs = lease.untilMs;
     followMembership(node);
     dropLeftovers(node);
-    dropTaken(node, lease.takenBy);
     node.settle();
     if (own.length > 0) void this.tellNews();
     node.log.info("store.cluster-joined", { node: node.id, cluster: node.self.cluster, slots: node.slotsOf(node.id).length });
@@ -245,6 +244,7 @@ export class ClusterKeeper implements AsyncDisposable {
     const { node } = this;
     this.#seenAtMs = this.nowMs();
     const failed = new Set<string>();
+    const alive = new Set<string>();
     for (const { id } of node.known) {
       if (id === node.id) continue;
       const before = this.#seen.get(id);
@@ -252,12 +252,14 @@ export class ClusterKeeper implements AsyncDisposable {
       this.#seen.set(id, seen);
       if (seen !== before) this.heardMs.set(id, Math.round(node.store.clock.wallMs()));
       if (leaseRanOut(seen, this.nowMs())) failed.add(id);
+      else if (node.alive.has(id) || (before !== undefined && seen !== before)) alive.add(id);
     }
     for (const id of this.#seen.keys()) if (node.member(id) === undefined) this.#seen.delete(id);
-    const changed = failed.size !== node.failed.size || [...failed].some((id) => !node.failed.has(id));
+    const changed = !isSame(failed, node.failed) || !isSame(alive, node.alive);
     if (!changed) return;
     for (const id of failed) if (!node.failed.has(id)) node.log.warn("store.cluster-node-failed", { node: id });
     node.failed = failed;
+    node.alive = alive;
     node.settle();
   }
 
@@ -292,3 +294,6 @@ export class ClusterKeeper implements AsyncDisposable {
     await this.node.register[Symbol.asyncDispose]();
   }
 }
+
+const isSame = (some: ReadonlySet<string>, others: ReadonlySet<string>): boolean =>
+  some.size === others.size && [...some].every((one) => others.has(one));

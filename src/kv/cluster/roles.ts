@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { dropSlotsNow } from "../slots/drop-slots.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import { changeMembers, parted, promoted } from "./members.ts";
 
@@ -21,5 +22,7 @@ export function followMembership(node: ClusterNode): void {
   const { host } = primary;
   const port = node.store.parameters["tls-replication"] && primary.tlsPort !== 0 ? primary.tlsPort : primary.port;
   const { address } = replication.link ?? {};
-  if (address?.host !== host || address.port !== port) replication.follow({ host, port });
+  if (address?.host === host && address.port === port) return;
+  dropSlotsNow(node.store, [...node.store.databases[0]!.dropping.keys()]); // the primary may have some of these slots, and go on with the history that is here
+  replication.follow({ host, port });
 }

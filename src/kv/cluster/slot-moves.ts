@@ -3,7 +3,7 @@ import { dropSlots } from "../slots/drop-slots.ts";
 import { Migrations } from "../slots/migration/migrations.ts";
 import type { ClusterSide } from "../slots/migration/side.ts";
 import { MIGRATION_LIMITS, type MigrationLimits } from "../slots/migration/types.ts";
-import { slotsIn } from "../slots/slot-text.ts";
+import { rangesOf, rangesText, slotsIn } from "../slots/slot-text.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import type { ClusterKeeper } from "./keeper.ts";
 import type { Cluster } from "./start-cluster.ts";
@@ -20,7 +20,10 @@ export async function openSlotMoves({ node, keeper }: Cluster): Promise<Migratio
   });
   const migrations = await Migrations.open(store, sideOf(node, keeper), { log, limits });
   node.usesEpochs.add(() => migrations.active);
-  node.onSettled.add(() => tellHolding(node));
+  node.onSettled.add(() => {
+    tellHolding(node);
+    dropStrays(node, migrations);
+  });
   node.beforeClaim.add(async () => {
     const { clock } = store;
     using deadline = clock.deadline(keeper.lengthMs);
@@ -47,6 +50,7 @@ const sideOf = (node: ClusterNode, keeper: ClusterKeeper): ClusterSide => ({
   },
   register: node.register,
   ownerOf: (slot) => node.ownerOf(slot),
+  isImporting: (slot) => node.importing.has(slot),
   follows: (id) => (node.member(id)?.primary ?? "") !== "" && node.slotsOf(id).length === 0,
   addressOf(id) {
     const member = node.member(id);
@@ -67,5 +71,30 @@ const sideOf = (node: ClusterNode, keeper: ClusterKeeper): ClusterSide => ({
 function dropLeftovers(node: ClusterNode, migrations: Migrations): void {
   const isGiven = (by: string): boolean => migrations.gave(by.split("/", 1)[0]!);
   const gone = node.map.ranges.filter(({ owner, by }) => owner !== node.id && isGiven(by));
-  dropSlots(node.store, slotsIn(gone), (slot) => !node.isReplica && node.ownerOf(slot) !== node.id);
+  if (!node.isReplica)
+    dropSlots(
+      node.store,
+      slotsIn(gone).filter((slot) => !node.importing.has(slot)),
+    );
+}
+
+/**
+ * Keys of slots whose owner is another that lives, however they have come to be left here: after a crash, or because a replica has taken the slots. Of an owner that is gone they may
+ * be the last copy; what a move has under way is its own to see to; and a replica has them from its primary.
+ */
+export function dropStrays(node: ClusterNode, migrations: Pick<Migrations, "isBusy">): void {
+  const { store, map, importing, id } = node;
+  const db = store.databases[0]!;
+  const isOver = store.clock.nowMs() >= node.servesUntilMs; // then it may be a replica by now
+  if (isOver || node.isReplica || store.replication?.link !== undefined || map.epoch === 0 || db.count === 0) return;
+  const others = map.ranges.filter(({ owner }) => owner !== id && node.alive.has(owner));
+  const isStray = (slot: number): boolean =>
+    db.slotCount(slot) > 0 && !db.dropping.has(slot) && !importing.has(slot) && !migrations.isBusy([{ start: slot, end: slot }]);
+  const strays = slotsIn(others).filter(isStray);
+  if (strays.length === 0) return;
+  node.log.warn("store.cluster-strays-dropped", {
+    slots: rangesText(rangesOf(strays)),
+    keys: strays.reduce((sum, slot) => sum + db.slotCount(slot), 0),
+  });
+  dropSlots(store, strays);
 }

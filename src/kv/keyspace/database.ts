@@ -90,8 +90,8 @@ export class Database {
   /** By slot. */
   readonly #walks = new Map<number, (address: Address) => void>();
   #frozen: ReadonlySet<number> = new Set();
-  /** By slot, where dropping its records goes on. */
-  readonly #drops = new Map<number, number>();
+  /** Slots whose records are to go, and where dropping them goes on. */
+  #drops = new Map<number, number>();
 
   constructor(index: number, events: DatabaseEvents, options: { readonly bySlot?: boolean; readonly memory?: Memory } = {}) {
     this.index = index;
@@ -418,6 +418,7 @@ export class Database {
   }
 
   clear(): void {
+    this.#drops.clear();
     if (this.#memory.users > 1) return this.#leave();
     this.#dictionary.clear();
     this.#arena.clear();
@@ -444,6 +445,7 @@ export class Database {
     [this.#objects, other.#objects] = [other.#objects, this.#objects];
     [this.#snapshotMark, other.#snapshotMark] = [other.#snapshotMark, this.#snapshotMark];
     [this.#beforeChange, other.#beforeChange] = [other.#beforeChange, this.#beforeChange];
+    [this.#drops, other.#drops] = [other.#drops, this.#drops];
   }
 
   // --- expiry -----------------------------------------------------------------------------------------------------------------------
@@ -604,6 +606,15 @@ export class Database {
     });
   }
 
+  /** Slots with records that are dropped bit by bit: nothing may come into them before `dropFrom` has said that none is left. */
+  get dropping(): ReadonlyMap<number, unknown> {
+    return this.#drops;
+  }
+
+  beginDrop(slot: number): void {
+    if (!this.#drops.has(slot)) this.#drops.set(slot, 0);
+  }
+
   /** Removes about so many of a slot's records; true: none is left. */
   dropFrom(slot: number, count: number, removing?: (key: string) => void): boolean {
     let cursor = this.#drops.get(slot) ?? 0;
@@ -617,9 +628,10 @@ export class Database {
       }
       left -= 1 + addresses.length;
     } while (cursor !== 0 && left > 0);
-    if (cursor === 0) this.#drops.delete(slot);
+    const isEmpty = this.slotCount(slot) === 0;
+    if (isEmpty) this.#drops.delete(slot);
     else this.#drops.set(slot, cursor);
-    return this.slotCount(slot) === 0;
+    return isEmpty;
   }
 
   /** Removes about so many records of a stage that is given up, which has these slots; true: it is of no use any more. */

@@ -7,27 +7,56 @@ const STEP_MS = 1;
 const STEP_RECORDS = 500;
 const RECORDS_PER_LOOK = 20;
 
-/** The keys of slots that are another's now go: at once for journal and replicas, here a little with each turn, as long as `isGone`. */
-export function dropSlots(store: Store, slots: readonly number[], isGone: (slot: number) => boolean): void {
-  const filled = slots.filter((slot) => isGone(slot) && store.databases[0]!.slotCount(slot) > 0);
+/** Stores in which steps are being made. */
+const stepping = new WeakSet<Store>();
+
+/** The keys of slots that are another's now go: at once for journal and replicas, here a little with each turn. Nothing may come into these slots before `finishDrops`. */
+export function dropSlots(store: Store, slots: readonly number[]): void {
+  const db = store.databases[0]!;
+  const filled = slots.filter((slot) => db.slotCount(slot) > 0);
   if (filled.length === 0) return;
-  store.propagateParts(store.databases[0]!, ["ANAX.DROPSLOTS", ...rangesText(rangesOf(filled)).split(" ")], REPLICATE.all);
-  store.propagation.flush(false);
+  tell(store, filled);
+  for (const slot of filled) db.beginDrop(slot);
+  if (stepping.has(store)) return;
+  stepping.add(store);
+  dropOn(store);
+}
+
+function dropOn(store: Store): void {
   const { clock } = store;
-  const step = (): void => {
-    const untilMs = clock.nowMs() + STEP_MS;
-    for (let left = STEP_RECORDS; filled.length > 0 && left > 0 && clock.nowMs() < untilMs; left -= RECORDS_PER_LOOK) {
-      const slot = filled.at(-1)!;
-      if (!isGone(slot) || dropSome(store, slot, RECORDS_PER_LOOK)) filled.pop(); // an empty slot costs something, too
-    }
-    if (filled.length > 0) setImmediate(step);
-  };
-  step();
+  const untilMs = clock.nowMs() + STEP_MS;
+  const { dropping } = store.databases[0]!; // what these slots have was exchanged meanwhile where it is empty
+  const gone: number[] = [];
+  let left = STEP_RECORDS;
+  for (const slot of dropping.keys()) {
+    let isGone = false;
+    for (; !isGone && left > 0 && clock.nowMs() < untilMs; left -= RECORDS_PER_LOOK) isGone = dropSome(store, slot, RECORDS_PER_LOOK); // an empty slot costs something, too
+    if (!isGone) break;
+    gone.push(slot);
+  }
+  if (gone.length > 0) tell(store, gone);
+  if (dropping.size > 0) setImmediate(() => dropOn(store));
+  else stepping.delete(store);
+}
+
+/** What is being dropped of these slots is gone when this returns: something may come into them. */
+export function finishDrops(store: Store, slots: readonly number[]): void {
+  const { dropping } = store.databases[0]!;
+  const open = slots.filter((slot) => dropping.has(slot));
+  if (open.length === 0) return;
+  dropSlotsNow(store, open);
+  tell(store, open);
 }
 
 /** All of them now: in a journal, or on a replica. */
 export function dropSlotsNow(store: Store, slots: Iterable<number>): void {
   for (const slot of slots) while (!dropSome(store, slot, Infinity));
+}
+
+/** When they begin to go, and when they are gone: a snapshot that began meanwhile has some of them. */
+function tell(store: Store, slots: readonly number[]): void {
+  store.propagateParts(store.databases[0]!, ["ANAX.DROPSLOTS", ...rangesText(rangesOf(slots)).split(" ")], REPLICATE.all);
+  store.propagation.flush(false);
 }
 
 function dropSome(store: Store, slot: number, records: number): boolean {

@@ -2,7 +2,9 @@ import type { Request } from "../../../wire/resp/request.ts";
 import type { Client } from "../../clients/client.ts";
 import type { Cluster } from "../../cluster/start-cluster.ts";
 import { CommandError, wrongArity } from "../../command-error.ts";
+import { finishDrops } from "../../slots/drop-slots.ts";
 import type { Command } from "../command.ts";
+import { migrationsOf } from "./slot-migration.ts";
 import { configEpochOf, primaryOf } from "./node-text.ts";
 import { answerLater, answerOk, changes, memberAt, slotAt } from "./subcommand.ts";
 
@@ -55,6 +57,9 @@ function setSlot(client: Client, request: Request, cluster: Cluster): void {
     return member.id;
   };
   if (action === "stable" && request.count === 4) {
+    // What has come here is nowhere else, and keys of another's slots do not stay.
+    if (node.importing.has(slot) && node.ownerOf(slot) !== "" && client.db.slotCount(slot) > 0)
+      throw new CommandError(`ERR Keys of hash slot ${slot} have been imported: move them back first, or assign it with SETSLOT NODE`);
     node.migrating.delete(slot);
     node.importing.delete(slot);
   } else if (action === "migrating" && request.count === 5) {
@@ -62,7 +67,11 @@ function setSlot(client: Client, request: Request, cluster: Cluster): void {
     node.migrating.set(slot, other("ERR I don't know about node"));
   } else if (action === "importing" && request.count === 5) {
     if (isMine) throw new CommandError(`ERR I'm already the owner of hash slot ${slot}`);
-    node.importing.set(slot, other("ERR I don't know about node"));
+    const from = other("ERR I don't know about node");
+    if (migrationsOf(client).isBusy([{ start: slot, end: slot }])) throw new CommandError(`ERR Hash slot ${slot} is being moved`);
+    finishDrops(client.store, [slot]); // what it had when it was this node's
+    client.propagateAs(); // of that they were told; the rest is this node's own
+    node.importing.set(slot, from);
   } else if (action === "node" && request.count === 5) {
     const to = other();
     if (isMine && to !== node.id && client.db.slotCount(slot) > 0)

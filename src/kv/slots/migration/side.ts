@@ -19,6 +19,8 @@ export interface ClusterSide {
   readonly hasPlace: boolean;
   readonly register: Register;
   ownerOf(slot: number): string;
+  /** By CLUSTER SETSLOT. */
+  isImporting(slot: number): boolean;
   /** A node is a replica: it has what its primary has, and gets no slots of its own. */
   follows(node: string): boolean;
   /** Where a node's clients connect; undefined: it is not known. */

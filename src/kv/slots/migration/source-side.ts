@@ -195,9 +195,10 @@ export class SourceSide {
 
   #release(pieces: readonly OwnedRange[]): void {
     const { store, cluster } = this.#parts;
-    const gone = pieces.filter(({ owner }) => owner !== cluster.id);
-    // By the newest map; and what a replica has it gets from its primary, which may be the slots' owner.
-    dropSlots(store, slotsIn(gone), (slot) => !cluster.isReplica && cluster.ownerOf(slot) !== cluster.id);
+    if (cluster.isReplica) return; // what it has it gets from its primary, which may be the slots' owner
+    const gone = slotsIn(pieces.filter(({ owner }) => owner !== cluster.id));
+    const isGone = (slot: number): boolean => cluster.ownerOf(slot) !== cluster.id; // by the newest map
+    dropSlots(store, gone.filter(isGone));
   }
 
   /** At the end of the process: the jobs go on after the next start. */

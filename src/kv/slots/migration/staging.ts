@@ -129,7 +129,7 @@ export class Staging implements EntrySink {
     }
     const slots = new Set(this.slots);
     this.#store.watches.moved(db, (key) => slots.has(slotOfKey(key)));
-    for (const slot of slots) while (db.slotCount(slot) > 0) db.dropFrom(slot, Infinity);
+    for (const slot of slots) while (!db.dropFrom(slot, Infinity));
     db.adopt(this.#stage, slots);
     this.#over = true;
     return true;

@@ -93,6 +93,10 @@ export class TargetSide {
     if (from === cluster.id) return "it is the same node";
     if (cluster.isReplica) return "the target is a replica";
     if (this.#busy(expected, job)) return "other moves of these slots are under way";
+    const slots = slotsIn(expected);
+    if (slots.some((slot) => cluster.isImporting(slot))) return "some of these slots are being imported (CLUSTER SETSLOT)";
+    if (slots.some((slot) => store.databases[0]!.dropping.has(slot)))
+      return "keys that these slots had here before are still being removed";
     const { maxmemory } = store.parameters;
     if (maxmemory > 0 && store.usedBytes > maxmemory) return "the target has no memory left (maxmemory)";
     return undefined;
