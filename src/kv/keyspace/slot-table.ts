@@ -130,7 +130,7 @@ export class SlotTable implements KeyTable {
     }
   }
 
-  /** At most how many buckets that were. */
+  /** Goes on with a slot's dictionary. What that counts: all its buckets, though fewer may have been moved; 1 where none had to be. */
   #moveOf(slot: number, buckets: number): number {
     const dictionary = this.#slots[slot];
     const before = dictionary?.tableBytes ?? 0;

@@ -27,7 +27,7 @@ function infoText(cluster: Cluster): string {
     ["cluster_slots_pfail", 0],
     ["cluster_slots_fail", failed],
     ["cluster_known_nodes", node.known.length],
-    ["cluster_size", Math.max(1, node.known.filter(({ id }) => node.slotsOf(id).length > 0).length)],
+    ["cluster_size", node.known.filter(({ id }) => node.slotsOf(id).length > 0).length],
     ["cluster_current_epoch", currentEpoch(cluster)],
     ["cluster_my_epoch", configEpochOf(cluster, node.self)],
     ["cluster_stats_messages_sent", 0],
