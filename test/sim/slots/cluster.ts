@@ -2,6 +2,7 @@ import type { Frame, MigrationStatus } from "../../../src/kv/slots/migration/typ
 import { ownerOf, piecesOf, type OwnedRange, type SlotMap, type SlotRange } from "../../../src/kv/slots/slot-map.ts";
 import { Clients } from "./clients.ts";
 import { slotOf } from "./copy-model.ts";
+import type { Data } from "./disk-model.ts";
 import { NodeModel } from "./node-model.ts";
 import { RegisterModel } from "./register-model.ts";
 import { faultsOf, LEASE_MS, NODES, SLOTS, type Faults, type Mutant } from "./scenario.ts";
@@ -263,7 +264,13 @@ export class Cluster {
     const own = takenOf(dead, map);
     if (own.length === 0) return;
     const by = `takeover/${++this.#takeovers}`;
-    const made = (): void => taker.adopt(dead, own, this.register.map.epoch); // a taker that has died meanwhile finds it on its disk
+    const { hasHolding } = dead;
+    const made = (): void => {
+      const { map: after } = this.register;
+      const left = after.ranges.filter(({ owner }) => owner === dead.name);
+      taker.adopt(dead, { taken: hasHolding ? own : [], left }, { epoch: after.epoch, slots: own }); // a taker that has died meanwhile finds it on its disk
+      if (left.length > 0) for (const node of [dead, taker]) node.part();
+    };
     this.register.claim({ ranges: own, owner: taker.name, by }, (outcome) => taker.learn(outcome.map), made);
   }
 
@@ -288,7 +295,13 @@ export class Cluster {
   #quiet(): boolean {
     const slots = Array.from({ length: SLOTS }, (_, slot) => slot);
     const serves = (slot: number): boolean => this.node(ownerOf(this.register.map, slot))!.admission(slot).kind === "serve";
-    return this.world.onTheWay === 0 && this.nodes.every((node) => node.serving && idle(node)) && slots.every(serves);
+    const rests = (node: NodeModel): boolean => node.serving && idle(node) && this.#strays(node, node.live).length === 0;
+    return this.world.onTheWay === 0 && this.nodes.every(rests) && slots.every(serves);
+  }
+
+  /** Keys that are not the node's own. */
+  #strays(node: NodeModel, data: Data): readonly string[] {
+    return [...data.keys()].filter((key) => ownerOf(this.register.map, slotOf(key)) !== node.name);
   }
 
   /** All faults are over, for longer than anything may take. */
@@ -311,9 +324,8 @@ export class Cluster {
       // I5: nothing is left of what did not become the node's.
       if (node.stagings.size + node.disk.staged.size > 0)
         world.violated(`I5: ${node.name} has staged ${[...node.stagings.keys(), ...node.disk.staged.keys()].join()}`);
-      for (const data of [node.live, node.disk.data])
-        for (const key of data.keys())
-          if (ownerOf(register.map, slotOf(key)) !== node.name) world.violated(`I5: ${node.name} has ${key}, which is not its own`);
+      for (const key of new Set([...this.#strays(node, node.live), ...this.#strays(node, node.disk.data)]))
+        world.violated(`I5: ${node.name} has ${key}, which is not its own`);
     }
     this.#clients.check((key) => this.node(ownerOf(register.map, slotOf(key)))!.disk.data.get(key) ?? []);
     for (const node of nodes)

@@ -8,7 +8,9 @@ export type Data = Map<string, readonly number[]>;
 
 export interface Adopted {
   readonly epoch: number;
+  /** That have become this node's. */
   readonly slots: readonly SlotRange[];
+  /** Of these, and of slots that stay with the node that is gone. */
   readonly data: Data;
 }
 

@@ -9,12 +9,12 @@ import { slotsIn } from "../../../src/kv/slots/slot-text.ts";
 import { CopyModel, slotOf } from "./copy-model.ts";
 import { DiskModel, type Adopted, type Data } from "./disk-model.ts";
 import type { LinkModel, Cluster } from "./cluster.ts";
-import { LEASE_MS, LIMITS, SLOTS } from "./scenario.ts";
+import type { LeaseCell } from "./register-model.ts";
+import { LEASE_MS, LIMITS } from "./scenario.ts";
 
 const TICK_MS = 10;
 const MAP_POLL_MS = 100;
 const REPLICA_MS = 120;
-const EVERYTHING: readonly SlotRange[] = [{ start: 0, end: SLOTS - 1 }];
 
 export interface Write {
   readonly id: number;
@@ -52,8 +52,11 @@ export class NodeModel {
   #fences = new Map<string, { readonly sinceMs: number; waits: boolean }>();
   #links = new Map<string, LinkModel>();
   readonly #led = new Set<Adopted>();
-  /** Its replica has all that moves have brought up to this epoch. */
-  #replicaHas = 0;
+  /** Its replica has all that moves have brought up to this epoch; undefined: it has not got anything of this shard yet. */
+  #replicaHas: number | undefined;
+  /** Versions of others' leases that this life has seen, and who was seen to renew his. */
+  readonly #seen = new Map<string, number>();
+  readonly #alive = new Set<string>();
   #waiting: Write[] = [];
   #serving = false;
   #lease: { readonly version: number; readonly untilMs: number } | undefined;
@@ -98,7 +101,8 @@ export class NodeModel {
     this.#acquire();
     this.#every(TICK_MS, () => this.tick());
     this.#every(REPLICA_MS, () => this.#tellReplica());
-    this.#every(MAP_POLL_MS, () => this.#cluster.register.read((map) => this.learn(map)));
+    const looked = this.alive((map: SlotMap, leases: ReadonlyMap<string, LeaseCell>) => this.#looked(map, leases));
+    this.#every(MAP_POLL_MS, () => this.#cluster.register.look(looked));
   }
 
   /** As they were written, unless that clock was set meanwhile. */
@@ -117,8 +121,8 @@ export class NodeModel {
     this.#lease = undefined;
     this.disk.crash();
     for (const link of this.#links.values()) link.lost(this.name);
-    for (const all of [this.sources, this.targets, this.stagings, this.#copies, this.#fences, this.#links]) all.clear();
-    this.#led.clear();
+    for (const all of [this.sources, this.targets, this.stagings, this.#copies, this.#fences, this.#links, this.#seen]) all.clear();
+    for (const all of [this.#led, this.#alive]) all.clear();
     this.#waiting = [];
     this.#inbox = [];
   }
@@ -169,7 +173,6 @@ export class NodeModel {
     if (this.#serving) return;
     this.#serving = true;
     this.#tell(() => `serves by map ${map.epoch}`);
-    this.#drop(); // by the newest map: something may have come since that one was read
     this.#renew();
   }
 
@@ -224,6 +227,30 @@ export class NodeModel {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const write of waiting) this.write(write);
+  }
+
+  #looked(map: SlotMap, leases: ReadonlyMap<string, LeaseCell>): void {
+    this.learn(map);
+    for (const [name, { version, revoked }] of leases) {
+      const before = this.#seen.get(name);
+      this.#seen.set(name, Math.max(before ?? 0, version));
+      if (revoked) this.#alive.delete(name);
+      else if (before !== undefined && version > before) this.#alive.add(name);
+    }
+    this.#dropStrays();
+  }
+
+  /** Keys of slots whose owner is another that lives, unless a move has them under way. */
+  #dropStrays(): void {
+    if (!this.#serving || !this.leaseHolds() || this.#cluster.faults.mutant === "strays-stay") return;
+    const isStray = (slot: number): boolean => this.#alive.has(ownerOf(this.map, slot)) && !this.#isMoving(slot);
+    const strays = new Set([...this.live.keys()].map(slotOf).filter(isStray));
+    if (strays.size > 0) this.#drop([...strays].map((slot) => ({ start: slot, end: slot })));
+  }
+
+  #isMoving(slot: number): boolean {
+    const open = [...this.sources.values(), ...this.targets.values()].filter(({ state }) => "deadlineMs" in state);
+    return open.some(({ move }) => move.ranges.some(({ start, end }) => start <= slot && slot <= end));
   }
 
   // --- clients ----------------------------------------------------------------------------------------------------------------------
@@ -553,7 +580,7 @@ export class NodeModel {
   }
 
   /** What is in these slots, of them what is another's by the newest map. */
-  #drop(slots: readonly SlotRange[] = EVERYTHING): void {
+  #drop(slots: readonly SlotRange[]): void {
     const gone = slotsIn(slots).filter((slot) => ownerOf(this.map, slot) !== this.name);
     const drop = (data: Data): void => {
       for (const key of data.keys()) if (gone.includes(slotOf(key))) data.delete(key);
@@ -566,12 +593,23 @@ export class NodeModel {
   #tellReplica(): void {
     const own = this.map.ranges.filter(({ owner }) => owner === this.name);
     if (!this.#serving || this.#isArriving(own)) return;
-    this.#replicaHas = Math.max(this.#replicaHas, ...own.map(({ movedAt = 0 }) => movedAt));
+    this.#replicaHas = Math.max(this.#replicaHas ?? 0, ...own.map(({ movedAt = 0 }) => movedAt));
+  }
+
+  get hasHolding(): boolean {
+    return this.#replicaHas !== undefined;
+  }
+
+  /** Its slots are two shards' now: the replicas of one, and soon of the other, have none of its own yet. */
+  part(): void {
+    this.#replicaHas = undefined;
   }
 
   /** Its replica, which outlives it, has the keys of these slots. */
   replicaHas({ movedAt = 0 }: OwnedRange): boolean {
-    return movedAt <= this.#replicaHas || this.#cluster.faults.mutant === "taker-without-keys";
+    const { mutant } = this.#cluster.faults;
+    const has = this.#replicaHas ?? (mutant === "taker-without-holding" ? 0 : -1);
+    return movedAt <= has || (this.hasHolding && mutant === "taker-without-keys");
   }
 
   #isArriving(own: readonly SlotRange[]): boolean {
@@ -580,10 +618,15 @@ export class NodeModel {
   }
 
   /** Takes a dead node's slots with a copy of its disk, as a replica would that has all that was acknowledged; what moved there lately its replica has not. */
-  adopt(other: NodeModel, slots: readonly SlotRange[], epoch: number): void {
-    const mine = (key: string): boolean => slots.some(({ start, end }) => start <= slotOf(key) && slotOf(key) <= end);
-    this.#tell(() => `adopts ${slots.map(({ start, end }) => `${start}-${end}`).join()} of ${other.name}`);
-    this.disk.adopted.add({ epoch, slots, data: new Map([...other.disk.withAdopted()].filter(([key]) => mine(key))) });
+  adopt(
+    other: NodeModel,
+    { taken, left }: { readonly taken: readonly SlotRange[]; readonly left: readonly SlotRange[] },
+    as: Pick<Adopted, "epoch" | "slots">,
+  ): void {
+    const { world } = this.#cluster;
+    this.#tell(() => `adopts ${as.slots.map(({ start, end }) => `${start}-${end}`).join()} of ${other.name}`);
+    const had = world.chance(0.5) ? [...taken, ...left] : taken; // it may have what it was not told that it has
+    this.disk.adopted.add({ ...as, data: new Map([...other.disk.withAdopted()].filter(([key]) => isIn(key, had))) });
   }
 
   /** It leads from when it knows that it does: what another's replica had becomes its own. */
@@ -591,10 +634,16 @@ export class NodeModel {
     for (const adopted of this.disk.adopted) {
       if (this.map.epoch < adopted.epoch || this.#led.has(adopted)) continue;
       this.#led.add(adopted);
-      const own = [...adopted.data].filter(([key]) => ownerOf(this.map, slotOf(key)) === this.name);
-      for (const [key, list] of own) this.live.set(key, list);
+      const isOwn = (key: string): boolean => ownerOf(this.map, slotOf(key)) === this.name;
+      const got = [...adopted.data].filter(([key]) => isOwn(key) === isIn(key, adopted.slots));
+      const own = slotsIn(adopted.slots).filter((slot) => ownerOf(this.map, slot) === this.name);
+      const put = (data: Data): void => {
+        for (const key of data.keys()) if (own.includes(slotOf(key))) data.delete(key);
+        for (const [key, list] of got) data.set(key, list);
+      };
+      put(this.live);
       this.disk.write((data) => {
-        for (const [key, list] of own) data.set(key, list);
+        put(data);
         this.disk.adopted.delete(adopted);
       });
     }
@@ -655,6 +704,9 @@ export class NodeModel {
     }
   }
 }
+
+const isIn = (key: string, ranges: readonly SlotRange[]): boolean =>
+  ranges.some(({ start, end }) => start <= slotOf(key) && slotOf(key) <= end);
 
 const dataText = (data: Data): string => [...data].map(([key, list]) => `${key}:${list.join()}`).join(" ");
 

@@ -2,7 +2,7 @@ import { makeClaim, piecesOf, type Claim, type ClaimOutcome, type SlotMap } from
 import type { Faults } from "./scenario.ts";
 import type { World } from "./world.ts";
 
-interface LeaseCell {
+export interface LeaseCell {
   readonly version: number;
   readonly revoked: boolean;
 }
@@ -23,6 +23,14 @@ export class RegisterModel {
 
   read(answer: (map: SlotMap) => void): void {
     this.#call(() => this.map, answer);
+  }
+
+  /** As a node does from time to time. */
+  look(answer: (map: SlotMap, leases: ReadonlyMap<string, LeaseCell>) => void): void {
+    this.#call(
+      () => ({ map: this.map, leases: new Map(this.leases) }),
+      ({ map, leases }) => answer(map, leases),
+    );
   }
 
   claim(claim: Claim, answer: (outcome: ClaimOutcome) => void, onMade?: () => void): void {

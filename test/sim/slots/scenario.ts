@@ -12,6 +12,8 @@ export const MUTANTS = [
   "older-map-taken",
   "map-read-after-revoking",
   "taker-without-keys",
+  "taker-without-holding",
+  "strays-stay",
 ] as const;
 export type Mutant = (typeof MUTANTS)[number];
 
