@@ -27,10 +27,10 @@ test("both generations may grow while many downloads begin, the young one up to 
   using growth = new HeapGrowth(heap, clock);
   begin(growth, 40);
   assert.equal(state.last(), true);
-  state.bytes = 8 * MIB;
+  state.bytes = 32 * MIB;
   begin(growth, 4);
   assert.equal(state.last(), false);
-  state.bytes = 4 * MIB;
+  state.bytes = 16 * MIB;
   begin(growth, 4);
   assert.equal(state.last(), true);
   assert.deepEqual(state.saidOfOld, [true]);

@@ -13,12 +13,12 @@ const WINDOW_MS = 1000;
 const MANY = 32;
 /** Between two looks: V8 doubles the size with some collections, of which there are two for five downloads. */
 const LOOK_EVERY = 4;
-const BYTES_MAX = 8 * 1024 * 1024;
+const BYTES_MAX = 32 * 1024 * 1024;
 
 /**
- * Lets the young generation grow to 8 MiB while many downloads begin, and the old one by more than usual. With the 2 MiB that the young one has for
+ * Lets the young generation grow to 32 MiB while many downloads begin, and the old one by more than usual. With the 2 MiB that the young one has for
  * good reasons (see `keepHeapSmall`) it is collected twice for each five small files, and each time all that belongs to those under way is copied: a
- * third of the CPU time went there. What many small tasks leave for good lets the old one grow, too: to look through all of it for each tenth that it
+ * third of the CPU time went there; with 8 MiB still a sixth. What many small tasks leave for good lets the old one grow, too: to look through all of it for each tenth that it
  * grew, nine times for a thousand files, took a quarter of the process's CPU time, on other threads. V8 makes the young one small again when less is allocated.
  */
 export class HeapGrowth implements Disposable {

@@ -25,9 +25,9 @@ export function letYoungGenerationGrow(may: boolean): void {
   setFlagsFromString(`--semi-space-growth-factor=${may ? 2 : 1}`);
 }
 
-/** Lets the old generation grow by three tenths before it is collected, or as usual by a tenth. */
+/** Lets the old generation double before it is collected, or as usual by a tenth. */
 export function letOldGenerationGrow(may: boolean): void {
-  setFlagsFromString(`--heap-growing-percent=${may ? 30 : 10}`);
+  setFlagsFromString(`--heap-growing-percent=${may ? 100 : 10}`);
 }
 
 export const youngGenerationBytes = (): number =>
