@@ -16,7 +16,7 @@ import {
 import { dirname } from "node:path";
 import { systemCodeOf } from "../base/errors.ts";
 import { isBelow } from "./below.ts";
-import { sealTogether, type Seal } from "./seal-together.ts";
+import type { Seal } from "./seal-together.ts";
 
 /** Calls to a disk that belong together, by what they do. */
 export interface DiskErrands {
@@ -44,8 +44,10 @@ export type DiskErrandName = keyof DiskErrands;
 
 const FRESH = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR;
 
-/** How each is done, one call after the other. Throws the system's errors. */
-export const DISK_ERRANDS: { readonly [Name in DiskErrandName]: (of: DiskErrands[Name]["of"]) => DiskErrands[Name]["gives"] } = {
+/** How each is done, one call after the other; `sealTogether` does the rest. Throws the system's errors. */
+export const DISK_ERRANDS: {
+  readonly [Name in Exclude<DiskErrandName, "seal">]: (of: DiskErrands[Name]["of"]) => DiskErrands[Name]["gives"];
+} = {
   make({ path, lengthBytes, mode }) {
     const fd = openFresh(path, mode);
     try {
@@ -68,9 +70,6 @@ export const DISK_ERRANDS: { readonly [Name in DiskErrandName]: (of: DiskErrands
     } finally {
       closeSync(fd);
     }
-  },
-  seal(seal) {
-    for (const error of sealTogether([seal], undefined).values()) throw error;
   },
   link({ from, to }) {
     linkSync(from, to);

@@ -37,6 +37,16 @@ const SLOW_MS = 0.75;
 const PAUSE_MS = 5000;
 /** Errands that go at once: others wait no longer for what comes of them. */
 const BATCH_MAX = 64;
+/**
+ * Batches on their way: one that is worked on and one that follows. What comes meanwhile gathers here, since each message wakes a thread, twice, and files
+ * that are flushed together share what a flush takes.
+ */
+const SENT_MAX = 2;
+
+interface Errand {
+  readonly order: DiskOrder;
+  readonly waiter: Waiter;
+}
 
 /**
  * Runs errands to one disk, while there are many, in a thread of its own. A small file needs a dozen short calls, each answered from memory, and the
@@ -45,11 +55,15 @@ const BATCH_MAX = 64;
  */
 export class DiskThread implements AsyncDisposable {
   readonly #clock: Pick<Clock, "nowMs" | "timer">;
-  readonly #batch = new TurnBatch<{ readonly order: DiskOrder; readonly waiter: Waiter }>({
+  readonly #batch = new TurnBatch<Errand>({
     itemsMax: BATCH_MAX,
-    pass: (errands) => this.#send(errands),
+    pass: (errands) => {
+      this.#waiting.push(...errands);
+      this.#send();
+    },
   });
-  readonly #sent: (readonly Waiter[])[] = [];
+  readonly #waiting: Errand[] = [];
+  readonly #sent: (readonly Errand[])[] = [];
   #worker: Worker | undefined;
   #ready = false;
   #asked = 0;
@@ -90,7 +104,7 @@ export class DiskThread implements AsyncDisposable {
 
   #drained(): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#sent.length === 0) resolve();
+      if (this.#sent.length === 0) resolve(); // then nothing waits to be sent, either
       else this.#onDrained = resolve;
     });
   }
@@ -126,26 +140,29 @@ export class DiskThread implements AsyncDisposable {
     });
   }
 
-  #send(errands: readonly { readonly order: DiskOrder; readonly waiter: Waiter }[]): void {
-    const waiters = errands.map(({ waiter }) => waiter);
-    if (this.#worker === undefined) return fail(waiters);
-    if (this.#sent.length === 0) this.#worker.ref();
-    this.#sent.push(waiters);
-    this.#worker.postMessage(
-      errands.map(({ order }) => order),
-      [],
-    );
+  #send(): void {
+    if (this.#worker === undefined) return fail(this.#waiting.splice(0));
+    while (this.#sent.length < SENT_MAX && this.#waiting.length > 0) {
+      const errands = this.#waiting.splice(0, BATCH_MAX);
+      if (this.#sent.length === 0) this.#worker.ref();
+      this.#sent.push(errands);
+      this.#worker.postMessage(
+        errands.map(({ order }) => order),
+        [],
+      );
+    }
   }
 
   #answered({ answers, tookMs }: DiskAnswers): void {
-    const waiters = this.#sent.shift()!; // in the order in which they were sent
+    const errands = this.#sent.shift()!; // in the order in which they were sent
+    this.#send();
     if (this.#sent.length === 0) {
       this.#worker?.unref();
       this.#onDrained();
     }
     this.#look(answers.length, tookMs);
     for (const [place, answer] of answers.entries()) {
-      const { resolve, reject } = waiters[place]!; // one for each
+      const { resolve, reject } = errands[place]!.waiter; // one for each
       if ("gives" in answer) resolve(answer.gives);
       else reject(Object.assign(new Error(answer.reason), answer));
     }
@@ -163,11 +180,11 @@ export class DiskThread implements AsyncDisposable {
     this.#worker = undefined;
     this.#ready = false;
     this.#idle?.[Symbol.dispose]();
-    for (const waiters of this.#sent.splice(0)) fail(waiters);
+    fail([...this.#sent.splice(0).flat(), ...this.#waiting.splice(0)]);
     this.#onDrained();
   }
 }
 
-function fail(waiters: readonly Waiter[]): void {
-  for (const { reject } of waiters) reject(Object.assign(new Error("the thread for the disk has ended"), { code: "EIO" }));
+function fail(errands: readonly Errand[]): void {
+  for (const { waiter } of errands) waiter.reject(Object.assign(new Error("the thread for the disk has ended"), { code: "EIO" }));
 }

@@ -25,7 +25,7 @@ for (const [way, writes] of Object.entries(ways)) {
     const unflushable: Seal = { path: "/dev/full", fd: undefined, mode: undefined };
     const homeless: Seal = { path: at("c/1"), fd, mode: undefined };
     const openBefore = readdirSync("/proc/self/fd").length;
-    const failed = sealTogether([missing, good[0]!, unflushable, ...good.slice(1), homeless], writes);
+    const failed = await sealTogether([missing, good[0]!, unflushable, ...good.slice(1), homeless], writes);
     assert.deepEqual(
       [missing, unflushable, homeless].map((seal) => {
         const { code, syscall } = failed.get(seal) as NodeJS.ErrnoException;

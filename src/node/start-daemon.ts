@@ -54,7 +54,6 @@ export const daemonPartsOf = ({ p2p }: AnaxConfig): readonly string[] => [
 
 /** A small file is flushed once, after some calls that take no time: one thread keeps up with the pool for longer than where they are made. */
 const FLUSH_SLOW_MS = 3;
-const FLUSHERS = 3;
 
 /** A daemon with its servers: pieces, gRPC for peers and for this machine, proxy. `schedulers` are those of this process. */
 export async function startDaemonRole(
@@ -69,7 +68,7 @@ export async function startDaemonRole(
   const common = { clock: realClock, log };
   await using scope = new AsyncDisposableStack();
   const disk = scope.use(new DiskThread(realClock));
-  const flushers = Array.from({ length: FLUSHERS }, () => scope.use(new DiskThread(realClock, FLUSH_SLOW_MS)));
+  const flusher = scope.use(new DiskThread(realClock, FLUSH_SLOW_MS));
   const storeDir = await privateDirectory(join(dataDir, "pieces"));
   const store = scope.use(
     await openPieceStore({
@@ -79,7 +78,7 @@ export async function startDaemonRole(
       metrics: registry,
       lockOwner: false,
       disk,
-      flushers,
+      flusher,
       inUse: inUseOf(p2p.inUse, { ...common, storeDir }),
     }),
   );

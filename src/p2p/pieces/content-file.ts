@@ -21,8 +21,8 @@ export class OpenFiles {
   /** How all of them are written to: they lie on one disk. */
   readonly writes: QuickWrites;
   readonly thread: DiskThread | undefined;
-  readonly #flushers: readonly DiskThread[];
-  #turns = 0;
+  /** Where small files are made durable. That takes the disk's time and not the processor's, so nobody else waits for it. */
+  readonly flusher: DiskThread | undefined;
   readonly #max: number;
   readonly #files = new Set<ContentFile>(); // in order of use
 
@@ -30,24 +30,16 @@ export class OpenFiles {
     readonly max: number;
     readonly clock: Clock;
     readonly thread: DiskThread | undefined;
-    readonly flushers: readonly DiskThread[];
+    readonly flusher: DiskThread | undefined;
   }) {
     this.#max = options.max;
-    this.#flushers = options.flushers;
+    this.flusher = options.flusher;
     this.writes = new QuickWrites(options.clock);
     this.thread = options.thread;
   }
 
   get size(): number {
     return this.#files.size;
-  }
-
-  /**
-   * Where the next small file is made durable. That takes the disk's time and not the processor's, so nobody else waits for it; and of those who wait side by
-   * side, one commit of the file system's journal serves all.
-   */
-  get flusher(): DiskThread | undefined {
-    return this.#flushers[this.#turns++ % this.#flushers.length];
   }
 
   used(file: ContentFile): void {

@@ -487,7 +487,7 @@ test("many small tasks at once are as durable and as complete as a few", async (
   await untilBusy(disk);
   const contents = Array.from({ length: 100 }, (_, seed) => aContent({ seed, bytes: 1000, digest: "sha256" }));
   {
-    await using store = await openIn(place.dir, { disk, flushers: [disk] });
+    await using store = await openIn(place.dir, { disk, flusher: disk });
     await Promise.all(
       contents.map(async (content, index) => {
         const written = index % 2 === 0 ? await store.open(content.meta) : undefined;
@@ -542,7 +542,7 @@ const busyDisk = new DiskThread(realClock);
 after(() => busyDisk[Symbol.asyncDispose]());
 testPieceStore("on disk, among many", async () => {
   await untilBusy(busyDisk);
-  return aStore({ disk: busyDisk, flushers: [busyDisk] });
+  return aStore({ disk: busyDisk, flusher: busyDisk });
 });
 
 /** From then on errands go to the thread. */

@@ -47,7 +47,7 @@ export interface PieceStoreOptions {
   /** Where the short calls of many small tasks are made; without one, all go through Node's thread pool. It is there for as long as the store. */
   readonly disk?: DiskThread;
   /** Likewise, for what makes them durable. */
-  readonly flushers?: readonly DiskThread[];
+  readonly flusher?: DiskThread;
 }
 
 /**
@@ -114,7 +114,7 @@ class DiskPieceStore implements PieceStore {
       log,
       metrics: this.#metrics,
       commits,
-      files: new OpenFiles({ max: config.openFilesMax, clock, thread: options.disk, flushers: options.flushers ?? [] }),
+      files: new OpenFiles({ max: config.openFilesMax, clock, thread: options.disk, flusher: options.flusher }),
       digests: owned.digests,
       buffers: new ReadBuffers(),
       sums: new StoreSums(),
