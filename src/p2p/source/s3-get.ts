@@ -8,8 +8,8 @@ import {
   escape,
   scopeText,
   signatureOf,
-  signingKeyOf,
   textToSign,
+  type SigningKeys,
 } from "../../wire/http/signature-v4.ts";
 import { statusError } from "./failures.ts";
 import type { S3Parts } from "./s3-client.ts";
@@ -23,6 +23,7 @@ interface Wanted {
   readonly range: ByteRange | undefined;
   readonly storage: ObjectStorage;
   readonly request: SourceRequest;
+  readonly keys: SigningKeys;
 }
 
 /**
@@ -31,7 +32,7 @@ interface Wanted {
  * `source.bad-status`.
  */
 export async function getObject({ transport, clock, config }: S3Parts, wanted: Wanted): Promise<Reply | undefined> {
-  const { bucket, key, range, storage, request } = wanted;
+  const { bucket, key, range, storage, request, keys } = wanted;
   const { endpoint, accessKeyId, accessKeySecret } = storage;
   if (endpoint === undefined || accessKeyId === undefined || accessKeySecret === undefined || !URL.canParse(endpoint)) return undefined;
   const path = `/${[bucket, ...key.split("/")].map(escape).join("/")}`;
@@ -41,7 +42,8 @@ export async function getObject({ transport, clock, config }: S3Parts, wanted: W
   const headers = signed({
     url,
     region: storage.region ?? config.s3Region,
-    keys: { accessKeyId, accessKeySecret, sessionToken: storage.sessionToken },
+    identity: { accessKeyId, accessKeySecret, sessionToken: storage.sessionToken },
+    keys,
     date: isoText(clock.wallMs()).replaceAll(/[-:]|\.\d+/g, ""),
   });
   const reply = await transport.exchange({
@@ -62,14 +64,15 @@ export async function getObject({ transport, clock, config }: S3Parts, wanted: W
 interface Signing {
   readonly url: URL;
   readonly region: string;
-  readonly keys: { readonly accessKeyId: string; readonly accessKeySecret: string; readonly sessionToken: string | undefined };
+  readonly identity: { readonly accessKeyId: string; readonly accessKeySecret: string; readonly sessionToken: string | undefined };
+  readonly keys: SigningKeys;
   /** As in `20260131T235959Z`. */
   readonly date: string;
 }
 
 /** A GET without a query. */
-function signed({ url, region, keys, date }: Signing): Readonly<Record<string, string>> {
-  const { accessKeyId, accessKeySecret, sessionToken } = keys;
+function signed({ url, region, identity, keys, date }: Signing): Readonly<Record<string, string>> {
+  const { accessKeyId, accessKeySecret, sessionToken } = identity;
   const own = {
     "x-amz-content-sha256": EMPTY_SHA256,
     "x-amz-date": date,
@@ -78,7 +81,7 @@ function signed({ url, region, keys, date }: Signing): Readonly<Record<string, s
   const headers = Object.entries({ host: url.host, ...own }); // in order of their names
   const scope = { day: date.slice(0, 8), region, service: "s3" };
   const hash = canonicalHash({ method: "GET", path: url.pathname, query: "", headers, payload: EMPTY_SHA256 });
-  const signature = signatureOf(signingKeyOf(accessKeySecret, scope), textToSign(date, scope, hash));
+  const signature = signatureOf(keys.of(accessKeySecret, scope), textToSign(date, scope, hash));
   const names = headers.map(([name]) => name).join(";");
   const authorization = `${ALGORITHM} Credential=${accessKeyId}/${scopeText(scope)}, SignedHeaders=${names}, Signature=${signature}`;
   return { ...own, authorization };

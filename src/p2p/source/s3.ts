@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { AnaxError } from "../../base/errors.ts";
 import { formatHttpDate } from "../../base/http-date.ts";
 import { formatRange, type ByteRange } from "../../wire/http/range.ts";
+import { SigningKeys } from "../../wire/http/signature-v4.ts";
 import { BodyChunks } from "./body.ts";
 import { lengthsOf, shownUrl, statusError, type ReplyHead } from "./failures.ts";
 import { S3Clients, storageOf, type S3Parts } from "./s3-client.ts";
@@ -11,7 +12,7 @@ import type { Source, SourceBody, SourceEntry, SourceRequest, SourceStat } from 
 
 /** `s3://bucket/key` (percent-encoded; `?versionId=` selects a version) of Amazon S3 and what speaks its interface. */
 export function createS3Source(parts: S3Parts): Source {
-  const s3: S3 = { parts, clients: new S3Clients(parts), refusing: new Set() };
+  const s3: S3 = { parts, clients: new S3Clients(parts), keys: new SigningKeys(), refusing: new Set() };
   return {
     schemes: ["s3"],
     stat: (request) => stat(s3, request),
@@ -23,6 +24,7 @@ export function createS3Source(parts: S3Parts): Source {
 interface S3 {
   readonly parts: S3Parts;
   readonly clients: S3Clients;
+  readonly keys: SigningKeys;
   /** Endpoints with buckets that take what the library asks and not what we do: another region, say. */
   readonly refusing: Set<string>;
 }
@@ -63,7 +65,7 @@ async function read(s3: S3, request: SourceRequest & { readonly range?: ByteRang
   const storage = storageOf(s3.parts.config, request.objectStorage ?? {});
   const service = JSON.stringify([storage.endpoint, storage.region, storage.accessKeyId, place.bucket]);
   const asks = place.versionId === undefined && !s3.refusing.has(service);
-  const direct = asks ? await getObject(s3.parts, { ...place, range, storage, request }) : undefined;
+  const direct = asks ? await getObject(s3.parts, { ...place, range, storage, request, keys: s3.keys }) : undefined;
   if (direct !== undefined) return bodyOf(s3, request, { ...direct, headers: namedOf(direct.headers) });
   const { GetObjectCommand } = await import("@aws-sdk/client-s3");
   const reply = await send(s3, request, (client, options) =>

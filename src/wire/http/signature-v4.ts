@@ -21,6 +21,23 @@ export function signingKeyOf(secret: string, { day, region, service }: Scope): B
   return key as Buffer; // there were parts
 }
 
+const KEYS_MAX = 64;
+
+/** Signing keys that were made before: four hashes for a key that holds for a day take longer than to sign with it. */
+export class SigningKeys {
+  readonly #keys = new Map<string, Buffer>();
+
+  of(secret: string, scope: Scope): Buffer {
+    const name = JSON.stringify([secret, scope.day, scope.region, scope.service]);
+    const known = this.#keys.get(name);
+    if (known !== undefined) return known;
+    if (this.#keys.size >= KEYS_MAX) this.#keys.clear();
+    const key = signingKeyOf(secret, scope);
+    this.#keys.set(name, key);
+    return key;
+  }
+}
+
 export interface CanonicalParts {
   readonly method: string;
   /** Escaped, segment by segment. */
