@@ -3,8 +3,11 @@ import { test } from "node:test";
 import { realClock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { openRegister } from "../../register/open-register.ts";
+import { Client } from "../clients/client.ts";
 import { slotOfKey } from "../keyspace/key-slot.ts";
 import { finishDrops } from "../slots/drop-slots.ts";
+import { encodeFrame } from "../slots/migration/frames.ts";
+import { LINK_VERSION } from "../slots/migration/link.ts";
 import type { OwnedRange } from "../slots/slot-map.ts";
 import { aStore, type StoreFixture } from "../store-fixture.ts";
 import type { ClusterNode } from "./cluster-node.ts";
@@ -126,6 +129,25 @@ test("a slot that is imported again while its old keys are dropped has none of t
   assert.equal(count("foo"), 1);
   assert.deepEqual(told.slice(0, 3), [`ANAX.DROPSLOTS ${slot}`, `ANAX.DROPSLOTS ${slot}`, "SET {foo}1 imported"]);
   assert.match(String(call("CLUSTER", "SETSLOT", slot, "STABLE")), /^-ERR Keys of hash slot 12182 have been imported/);
+});
+
+test("no move begins to slots whose old keys are still being dropped, or that are imported", async () => {
+  for (const imported of [false, true]) {
+    await using scene = await dropping();
+    const { node, store } = scene;
+    const client = new Client(store, store.nextClientId(), { wake: () => {}, resume: () => {}, close: () => {} });
+    const slot = slotOfKey("foo");
+    if (imported) {
+      finishDrops(store, [slot]);
+      node.importing.set(slot, OTHER);
+    }
+    const migrations = store.migrations!;
+    migrations.link(client, LINK_VERSION);
+    const init = { kind: "init", job: "1".repeat(40), attempt: 1, from: OTHER, expected: [{ start: slot, end: slot, epoch: 1 }] } as const;
+    migrations.received(encodeFrame(init), client);
+    assert.match(String(client.reply.view()), imported ? /are being imported/ : /are still being removed/);
+    assert.deepEqual(migrations.statuses(), []);
+  }
 });
 
 test("a slot that this node owns again while its old keys are dropped has none of them", async () => {
