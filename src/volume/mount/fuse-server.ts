@@ -2,7 +2,7 @@ import { read as readCallback, readSync, writeSync } from "node:fs";
 import { promisify } from "node:util";
 import { mayRepeat, backoffMs, type Backoff } from "../../base/retry.ts";
 import type { Clock } from "../../base/clock.ts";
-import type { BusyWait } from "../../disk/busy-wait.ts";
+import type { RequestWait } from "../../disk/request-wait.ts";
 import { errorOf, systemCodeOf, type AnaxError } from "../../base/errors.ts";
 import { createRandom } from "../../base/random.ts";
 import { ERRNO } from "../../wire/fuse/errno.ts";
@@ -37,18 +37,18 @@ export interface FuseServerOptions {
   readonly fd: number;
   readonly clock: Clock;
   readonly operationTimeoutMs: number;
-  /** Called after each request, for whatever else the thread has to do. */
+  /** Called after each request and each time that the thread was woken, for whatever else it has to do. */
   readonly onTurn: (nowMs: number) => Answer<unknown>;
   readonly onFault: (op: number, error: AnaxError) => void;
   readonly onWell: () => void;
   readonly onNotExist: (error: AnaxError) => void;
-  /** For the wait between two requests of a program that asks one after the other; undefined: it sleeps at once. */
-  readonly busyWait: BusyWait | undefined;
+  /** Undefined: it sleeps in the read, where only a request wakes it. */
+  readonly wait: RequestWait | undefined;
 }
 
 /**
- * Answers the requests of one mount. While nothing waits for an engine elsewhere it sits in a blocking read and answers inline, which costs the least;
- * while something waits it reads through the event loop. The thread is its own: nothing else may have to go on there.
+ * Answers the requests of one mount. While nothing waits for an engine elsewhere it blocks until there is one and answers inline, which costs the least;
+ * while something waits it does that through the event loop. The thread is its own: nothing else may have to go on there.
  */
 export class FuseServer {
   readonly #options: FuseServerOptions;
@@ -76,16 +76,17 @@ export class FuseServer {
       const blocking = this.#pending.size === 0;
       const received = blocking ? this.#read(slot) : await this.#readLater(slot);
       if (typeof received === "string") return received;
+      const nowMs = this.#options.clock.nowMs();
       if (received === 0 || !slot.request.take(received)) this.#free.push(slot);
       else {
         if (state.get("unsettled") === 0 && SETTLES.has(slot.request.opcode)) state.announce("unsettled", 1);
-        slot.startedMs = this.#options.clock.nowMs();
+        slot.startedMs = nowMs;
         slot.attempts = 0;
         slot.abandoned = false;
         this.#process(slot);
-        const turn = this.#options.onTurn(slot.startedMs);
-        if (isPending(turn)) await turn;
       }
+      const turn = this.#options.onTurn(nowMs);
+      if (isPending(turn)) await turn;
     }
   }
 
@@ -111,23 +112,27 @@ export class FuseServer {
     this.#options.onFault(0, error);
   }
 
+  /** 0: there is no request. */
   #read({ request }: Slot): number | EndReason {
-    const { fd, busyWait } = this.#options;
+    const { fd, wait } = this.#options;
     try {
-      if (busyWait === undefined || (this.#quick && busyWait.readable(BUSY_WAIT_US)))
-        return readSync(fd, request.bytes, 0, request.bytes.length, null);
-      const startedMs = performance.now();
-      const received = readSync(fd, request.bytes, 0, request.bytes.length, null);
-      this.#quick = performance.now() - startedMs < BUSY_WAIT_US / 1000;
-      return received;
+      if (wait !== undefined && !(this.#quick && wait.readable(BUSY_WAIT_US))) {
+        const startedMs = performance.now();
+        const ready = wait.sleep();
+        this.#quick = performance.now() - startedMs < BUSY_WAIT_US / 1000;
+        if (!ready) return 0;
+      }
+      return readSync(fd, request.bytes, 0, request.bytes.length, null);
     } catch (thrown) {
       return endOf(thrown);
     }
   }
 
   async #readLater({ request }: Slot): Promise<number | EndReason> {
+    const { fd, wait } = this.#options;
     try {
-      return (await read(this.#options.fd, request.bytes, 0, request.bytes.length, null)).bytesRead;
+      if (wait === undefined) return (await read(fd, request.bytes, 0, request.bytes.length, null)).bytesRead;
+      return (await wait.sleepLater()) ? readSync(fd, request.bytes, 0, request.bytes.length, null) : 0;
     } catch (thrown) {
       return endOf(thrown);
     }

@@ -1,7 +1,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { realClock } from "../../base/clock.ts";
 import { errorOf } from "../../base/errors.ts";
-import { createBusyWait } from "../../disk/busy-wait.ts";
+import { createRequestWait } from "../../disk/request-wait.ts";
 import { andThen } from "./answer.ts";
 import { openVolume } from "../lifecycle/open-volume.ts";
 import { isPending, type Answer } from "../meta/verbs.ts";
@@ -53,7 +53,7 @@ async function serveMount(): Promise<void> {
     clock: realClock,
     operationTimeoutMs: start.operationTimeoutMs,
     onTurn,
-    busyWait: await createBusyWait(start.fd),
+    wait: start.bell === undefined ? undefined : await createRequestWait(start.fd, start.bell),
     onFault(op, { code, message }) {
       if (faultTold) return;
       faultTold = true;
@@ -110,7 +110,7 @@ async function serveMount(): Promise<void> {
 
   /** No request came for a while. */
   function settle(): Promise<void> {
-    state.set("settle", 0);
+    state.announce("settle", 0);
     return server.settle();
   }
 

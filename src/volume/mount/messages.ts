@@ -1,9 +1,12 @@
+import type { Bell } from "../../disk/bell.ts";
 import type { PeersBy } from "../data/staged/messages.ts";
 import type { ServedSettings } from "./served-mount.ts";
 
 /** What a mount's I/O worker is started with. */
 export interface WorkerStart {
   readonly fd: number;
+  /** Wakes it. Undefined: any request does. */
+  readonly bell: Bell | undefined;
   readonly dataDir: string;
   readonly volumeUuid: string;
   readonly sessionId: number;
@@ -18,10 +21,12 @@ export interface WorkerStart {
 /** What the thread that sees to settling is started with. */
 export interface SettleStart {
   readonly dir: string;
+  /** Of the worker. */
+  readonly bell: Bell | undefined;
   readonly shared: SharedArrayBuffer;
 }
 
-/** To the worker. It reads its mail when it is woken by a request, so whoever writes also asks the mount for something. */
+/** To the worker. It hears no messages while it waits for requests, so whoever writes also wakes it. */
 export type ToWorker =
   /** Others have changed these files, or too many to be named. */
   | { readonly kind: "outdated"; readonly inos: readonly number[]; readonly everything: boolean }

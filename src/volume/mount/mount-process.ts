@@ -6,6 +6,7 @@ import { Worker } from "node:worker_threads";
 import { realClock } from "../../base/clock.ts";
 import { AnaxError, errorOf, invariant } from "../../base/errors.ts";
 import { createLog, type Log } from "../../base/log.ts";
+import { createBell, ring, type Bell } from "../../disk/bell.ts";
 import { encodeInvalEntry, encodeInvalInode } from "../../wire/fuse/notify.ts";
 import { VOLUME_NOT_EXIST, type VolumeRecord } from "../lifecycle/volume-record.ts";
 import type { VolumeEvent, VolumeWatch } from "../lifecycle/volume-watch.ts";
@@ -34,6 +35,8 @@ class MountProcess {
   readonly #state = new SharedState();
   #watch!: VolumeWatch;
   #worker: Worker | undefined;
+  /** Wakes the worker; undefined where the system lacks it. */
+  #bell: Bell | undefined;
   #waking = false;
   #notifies = 0;
   #leaving = false;
@@ -65,8 +68,10 @@ class MountProcess {
   /** Starts to answer requests. */
   async serve(): Promise<void> {
     const { dataDir, settings, daemonSocket } = this.#request;
+    this.#bell = await createBell();
     const workerData: WorkerStart = {
       fd: DEVICE_FD,
+      bell: this.#bell,
       dataDir,
       volumeUuid: this.#watch.volume.uuid,
       sessionId: this.#watch.sessionId,
@@ -88,7 +93,7 @@ class MountProcess {
     await ready;
     void this.#round();
     new Worker(workerUrl("settle-worker"), {
-      workerData: { dir: this.#request.dir, shared: this.#state.buffer } satisfies SettleStart,
+      workerData: { dir: this.#request.dir, bell: this.#bell, shared: this.#state.buffer } satisfies SettleStart,
     }).unref();
     send({ kind: "serving" });
   }
@@ -201,13 +206,15 @@ class MountProcess {
     this.#wake();
   }
 
-  /** A request of our own ends the worker's wait. */
   #wake(): void {
-    if (this.#waking || this.#worker === undefined) return;
+    if (this.#worker === undefined) return;
+    if (this.#bell !== undefined) return ring(this.#bell);
+    if (this.#waking) return;
     this.#waking = true;
     void this.#askMount();
   }
 
+  /** A request of our own ends the worker's wait. Killed in the middle of it, together with the supervisor, this process cannot end: so the bell where there is one. */
   async #askMount(): Promise<void> {
     try {
       await statfsLater(this.#request.dir);

@@ -1,5 +1,6 @@
 import { statfsSync } from "node:fs";
 import { workerData } from "node:worker_threads";
+import { ring } from "../../disk/bell.ts";
 import type { SettleStart } from "./messages.ts";
 import { SharedState } from "./shared-state.ts";
 
@@ -12,7 +13,7 @@ const LOOK_MS = 60_000;
  * Tells the I/O worker, which cannot wait for a time to pass since its wait is the kernel's, that nothing came for a while. A thread of its own, because main
  * may itself be waiting for the database that an open group keeps.
  */
-const { dir, shared } = workerData as SettleStart; // given by mount-process.ts
+const { dir, bell, shared } = workerData as SettleStart; // given by mount-process.ts
 const state = new SharedState(shared);
 
 for (;;) {
@@ -25,8 +26,10 @@ for (;;) {
   if (state.get("unsettled") === 0) continue;
   state.set("settle", 1);
   try {
-    statfsSync(dir); // a request, so that the wait for one ends
+    if (bell !== undefined) ring(bell);
+    else statfsSync(dir); // a request, so that the wait for one ends
   } catch {
     if (state.get("unsettled") === 1) break; // the mount is gone
   }
+  state.waitWhile("settle", 1, LOOK_MS); // it may be in the middle of something long
 }

@@ -26,12 +26,13 @@ export class KilledServer implements AsyncDisposable {
   }
 
   async kill(): Promise<void> {
-    const { pid } = this.#running!; // it runs from the start on
+    if (this.#running === undefined) return;
+    const { pid } = this.#running;
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
       .split(" ")
       .filter((text) => text !== "")
       .map(Number);
-    for (const each of [pid, ...children]) end(each);
+    for (const each of [pid, ...children]) kill(each);
     await this[Symbol.asyncDispose]();
   }
 
@@ -41,10 +42,10 @@ export class KilledServer implements AsyncDisposable {
   }
 }
 
-function end(pid: number): void {
+export function kill(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // a child that has ended since
+    // it has ended since
   }
 }

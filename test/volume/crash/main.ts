@@ -19,10 +19,12 @@ if (reason !== undefined) throw new Error(reason);
 const [engines, victims] = [values.meta.split(","), values.victims.split(",")];
 const [rounds, seed] = [Number(values.rounds), Number(values.seed)];
 const summaries: CrashSummary[] = [];
+const stop = new AbortController();
+for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort(new Error(`ended by ${name}`)));
 for (const [index, meta] of engines.entries()) {
   const share = Math.floor(rounds / engines.length) + (index < rounds % engines.length ? 1 : 0);
   const options = { rounds: share, seed: seed + index, meta, victims: VICTIMS.filter((victim) => victims.includes(victim)) };
-  if (share > 0) summaries.push(await crashRounds({ ...options, onRound: (line) => console.error(line) }));
+  if (share > 0) summaries.push(await crashRounds({ ...options, signal: stop.signal, onRound: (line) => console.error(line) }));
 }
 const sum = (key: "rounds" | "acknowledged" | "lost" | "fsckProblems" | "strangers" | "hung" | "left"): number =>
   summaries.reduce((total, summary) => total + summary[key], 0);

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { realClock } from "../../../src/base/clock.ts";
 import { createRandom, type Random } from "../../../src/base/random.ts";
 import { runAnax } from "../../kit/anax.ts";
+import { detach } from "../../../src/volume/mount/kernel-mount.ts";
 import { isMounted, mounted, VOLUME, type MountedVolume } from "../../kit/mounted-volume.ts";
 import { waitFor } from "../../kit/process.ts";
 import { REGISTER_ENGINES } from "../../kit/register-engines.ts";
 import { temporaryDirectory } from "../../kit/temporary-directory.ts";
-import { KilledServer } from "./killed-server.ts";
+import { kill, KilledServer } from "./killed-server.ts";
 import { ASIDE, differences, type Files } from "./operations.ts";
 import { startWriter, type Writer } from "./writers.ts";
 
@@ -23,6 +24,8 @@ export interface CrashOptions {
   /** Whom to kill; of all, `server` only where there is one. */
   readonly victims?: readonly Victim[];
   readonly onRound?: (line: string) => void;
+  /** Ends it early: nothing is left, and the signal's reason is thrown. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CrashSummary {
@@ -50,6 +53,10 @@ const CONFIRMED_MAX = 60;
 const LATER_MS_MAX = 40;
 /** A supervisor gives up after five crashes within a minute. */
 const CRASHES_MAX = 3;
+/** What has been killed, or told to end, and hangs is a problem. */
+const END_TIMEOUT_MS = 30_000;
+/** What was under way when it is ended early. */
+const LEAVE_MS = 2000;
 
 /** Kills what serves a volume, or its metadata, at random moments while programs write to it, and looks each time whether all is there that was confirmed. */
 export async function crashRounds(options: CrashOptions): Promise<CrashSummary> {
@@ -68,10 +75,16 @@ export async function crashRounds(options: CrashOptions): Promise<CrashSummary> 
   const { path } = scope.use(await temporaryDirectory());
   await chmod(path, 0o755); // some engines refuse to be root
   const crash = new Crash(path, options, summary);
+  let work: Promise<void> | undefined;
+  scope.defer(() => crash.end()); // what has come since
+  scope.defer(() => Promise.race([work?.catch(() => undefined), realClock.sleep(LEAVE_MS)]));
   scope.defer(() => crash.end());
-  await crash.begin();
-  for (let round = 1; round <= options.rounds; round++) await crash.round(round);
-  await crash.finish();
+  const { promise: stopped, reject } = Promise.withResolvers<never>();
+  const stop = (): void => reject(options.signal?.reason);
+  options.signal?.addEventListener("abort", stop, { once: true });
+  work = crash.run();
+  await Promise.race([work, stopped]);
+  options.signal?.removeEventListener("abort", stop);
   return summary;
 }
 
@@ -86,7 +99,9 @@ class Crash {
   readonly #confirmed: readonly Files[] = Array.from({ length: WRITERS }, () => new Map());
   #server: KilledServer | undefined;
   #mount: MountedVolume | undefined;
+  #writers: readonly Writer[] = [];
   #crashes = 0;
+  #ended = false;
 
   constructor(path: string, options: CrashOptions, summary: CrashSummary) {
     this.#path = path;
@@ -96,7 +111,21 @@ class Crash {
     this.#random = createRandom(options.seed);
   }
 
-  async begin(): Promise<void> {
+  async run(): Promise<void> {
+    await this.#begin();
+    for (let round = 1; round <= this.#options.rounds; round++) await this.#round(round);
+    await this.#finish();
+  }
+
+  /** Leaves nothing behind, however far it came. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    for (const writer of this.#writers) writer.kill();
+    await this.#endMount();
+    await this.#server?.kill();
+  }
+
+  async #begin(): Promise<void> {
     for (const dir of [this.#dataDir, this.#dir]) mkdirSync(dir);
     const { meta } = this.#options;
     if (meta !== "sqlite") this.#server = await KilledServer.start(kindOf(meta), join(this.#path, "engine"));
@@ -108,7 +137,7 @@ class Crash {
     closeSync(fd);
   }
 
-  async round(round: number): Promise<void> {
+  async #round(round: number): Promise<void> {
     const { seed, onRound } = this.#options;
     const wanted = 1 + this.#random.below(CONFIRMED_MAX);
     const [laterMs, victim] = [this.#random.below(LATER_MS_MAX), this.#victim()];
@@ -121,6 +150,7 @@ class Crash {
         confirmed: () => void (++confirmed === wanted && loaded.resolve()),
       }),
     );
+    this.#writers = writers;
     await Promise.race([loaded.promise, Promise.all(writers.map(({ ended }) => ended))]);
     if (confirmed < wanted) this.#problem(round, `writers ended before anything was killed: ${failuresOf(writers)}`);
     await realClock.sleep(laterMs);
@@ -144,7 +174,7 @@ class Crash {
   }
 
   /** Ends everything in order, and looks for what is left. */
-  async finish(): Promise<void> {
+  async #finish(): Promise<void> {
     await this.#unmount();
     const { strangers } = (await this.#anax("gc", VOLUME, "--grace", "0s", "--scan")) as { strangers?: { strangers: number } };
     this.#summary.strangers += strangers?.strangers ?? 0;
@@ -154,11 +184,6 @@ class Crash {
     const alive = [...this.#pids].filter((pid) => isOurs(pid, this.#dataDir));
     this.#summary.left += alive.length + Number(await isMounted(this.#dir));
     if (alive.length > 0) this.#problem(0, `processes are left: ${alive.join(", ")}`);
-  }
-
-  async end(): Promise<void> {
-    await this.#mount?.[Symbol.asyncDispose]();
-    await this.#server?.[Symbol.asyncDispose]();
   }
 
   readonly #directory = (index: number): string => join(this.#dir, `w${index}`);
@@ -182,12 +207,12 @@ class Crash {
         return;
       case "supervisor":
         process.kill(mount.supervisorPid, "SIGKILL");
-        await mount.exited;
+        await exitOf(mount);
         await waitFor(async () => !(await isMounted(this.#dir)) && !isOurs(served, this.#dataDir));
         return this.#mounted();
       case "both":
         for (const pid of this.#random.shuffle([served, mount.supervisorPid])) process.kill(pid, "SIGKILL");
-        await mount.exited;
+        await exitOf(mount);
         if (await isMounted(this.#dir)) await this.#must(["umount", this.#dir, "--force", "--json"]);
         return this.#mounted();
       case "server": {
@@ -209,6 +234,7 @@ class Crash {
 
   async #mounted(): Promise<void> {
     this.#mount = await mounted(this.#dataDir, this.#dir, []);
+    if (this.#ended) return this.#endMount();
     this.#crashes = 0;
     for (const pid of [this.#mount.supervisorPid, this.#mount.mountPid()]) this.#pids.add(pid);
   }
@@ -216,8 +242,18 @@ class Crash {
   async #unmount(): Promise<void> {
     const mount = this.#mount!;
     process.kill(mount.supervisorPid, "SIGTERM");
-    const code = await mount.exited;
+    const code = await exitOf(mount);
     if (code !== 0) this.#problem(0, `the mount ended with ${code} when it was told to end:\n${mount.log()}`);
+  }
+
+  /** By force: it may hang. */
+  async #endMount(): Promise<void> {
+    const mount = this.#mount;
+    this.#mount = undefined;
+    if (mount === undefined) return;
+    for (const pid of [mount.supervisorPid, ...this.#pids]) if (isOurs(pid, this.#dataDir)) kill(pid);
+    await detach(this.#dir);
+    await mount[Symbol.asyncDispose]();
   }
 
   async #remount(): Promise<void> {
@@ -277,6 +313,13 @@ function kindOf(name: string) {
   const lack = kind.lack();
   if (lack !== undefined) throw new Error(lack);
   return kind;
+}
+
+/** How the supervisor ended; throws when it, or the mount process, does not. */
+async function exitOf({ exited }: MountedVolume): Promise<number | NodeJS.Signals> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  using _late = realClock.timer(END_TIMEOUT_MS, () => reject(new Error("the processes of the mount hang")));
+  return await Promise.race([exited, late]);
 }
 
 const failuresOf = (writers: readonly Writer[]): string => writers.map(({ failed }) => failed ?? "stopped").join(" ");

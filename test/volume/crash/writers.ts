@@ -19,6 +19,7 @@ export interface Writer {
   readonly ended: Promise<unknown>;
   /** Lets it end after what it is about to do; false: it did not, and was killed. */
   stop(): Promise<boolean>;
+  kill(): void;
 }
 
 /** Writes below `dir` until it is stopped or the file system fails; `confirmed` is called for each operation. */
@@ -30,7 +31,14 @@ export function startWriter(
   const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "inherit"] });
   child.stdin.on("error", () => undefined); // it has ended by itself
   const ended = Promise.all([once(child, "close"), once(child.stdout, "close")]);
-  const writer: Writer = { files, underWay: undefined, failed: undefined, ended, stop: () => stopped(child, ended) };
+  const writer: Writer = {
+    files,
+    underWay: undefined,
+    failed: undefined,
+    ended,
+    stop: () => stopped(child, ended),
+    kill: () => void child.kill("SIGKILL"),
+  };
   createInterface({ input: child.stdout }).on("line", (line) => {
     const said = JSON.parse(line) as Operation | "done" | { readonly failed: string };
     if (said === "done") {
