@@ -7,8 +7,9 @@ import { openStore } from "../../src/volume/meta/records/open-store.ts";
 import { openRecordControl } from "../../src/volume/meta/records/record-control.ts";
 import { openRecordVerbs } from "../../src/volume/meta/records/record-verbs.ts";
 import { StoreHere } from "../../src/volume/meta/records/store-here.ts";
-import { verbsConformance } from "../../src/volume/meta/verbs.conformance.ts";
+import { lossyVerbsConformance, verbsConformance, type LossyFixture, type VolumeLimits } from "../../src/volume/meta/verbs.conformance.ts";
 import { coded } from "../../src/register/register.conformance.ts";
+import { LossyStore } from "../kit/lossy-store.ts";
 import { freePort } from "../kit/process.ts";
 import { REGISTER_ENGINES, type EngineKind, type RegisterEngine } from "../kit/register-engines.ts";
 import { temporaryDirectory } from "../kit/temporary-directory.ts";
@@ -34,7 +35,7 @@ function conformance(kind: EngineKind): void {
   });
   after(() => scope.disposeAsync());
 
-  verbsConformance(kind.name, async (limits) => {
+  const aVolume = async (limits: VolumeLimits = {}): Promise<LossyFixture> => {
     await using opened = new AsyncDisposableStack();
     const [uuid, url] = [randomUUID(), engine.urlOn(engine.port)];
     await using store = await openStore(url, uuid, realClock, PATIENT_MS);
@@ -45,9 +46,16 @@ function conformance(kind: EngineKind): void {
       control,
       open: async (sessionId) =>
         owned.use(openRecordVerbs({ store: await StoreHere.open(url, uuid, PATIENT_MS), sessionId, clock: realClock })),
+      async openLossy(sessionId) {
+        const lossy = new LossyStore(await StoreHere.open(url, uuid, PATIENT_MS));
+        const verbs = owned.use(openRecordVerbs({ store: lossy, sessionId, clock: realClock }));
+        return { verbs, lose: (loss) => lossy.lose(loss) };
+      },
       [Symbol.asyncDispose]: () => owned.disposeAsync(),
     };
-  });
+  };
+  verbsConformance(kind.name, aVolume);
+  lossyVerbsConformance(kind.name, aVolume);
 
   test(`${kind.name}: nobody listens, or nothing is known of the volume: unreachable, which is no proof of anything`, async () => {
     const nobody = await openStore(engine.urlOn(await freePort()), randomUUID(), realClock);

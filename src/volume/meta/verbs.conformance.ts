@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { realClock } from "../../base/clock.ts";
 import type { VolumeControl } from "./control.ts";
 import { LOCK_END, type LockRequest } from "./locks.ts";
-import { COOKIE_MIN, ROOT_INO, type Attributes, type Errno, type FileMap, type NewNode, type VolumeVerbs } from "./verbs.ts";
+import { COOKIE_MIN, NO_REQUEST, ROOT_INO, type Attributes, type Errno, type FileMap, type NewNode, type VolumeVerbs } from "./verbs.ts";
 
 const {
   EAGAIN,
@@ -35,6 +35,16 @@ export interface VolumeLimits {
 export interface VolumeFixture extends AsyncDisposable {
   readonly control: VolumeControl;
   open(sessionId: number): Promise<VolumeVerbs>;
+}
+
+/** What becomes of a commit whose answer is lost. */
+const LOSSES = ["made", "not made", "made late"] as const;
+export type Loss = (typeof LOSSES)[number];
+
+/** Of an engine that answers can be lost of. */
+export interface LossyFixture extends VolumeFixture {
+  /** The next commit of these verbs, which then throw `volume.unreachable`. */
+  openLossy(sessionId: number): Promise<{ readonly verbs: VolumeVerbs; readonly lose: (loss: Loss) => void }>;
 }
 
 type Make = (limits?: VolumeLimits) => Promise<VolumeFixture>;
@@ -490,6 +500,98 @@ const lock = (more: Partial<LockRequest>): LockRequest => ({
   end: 99,
   ...more,
 });
+
+/** What an engine elsewhere has to do when its answers are lost. */
+export function lossyVerbsConformance(engine: string, make: () => Promise<LossyFixture>): void {
+  interface LossyScene {
+    readonly verbs: VolumeVerbs;
+    readonly other: VolumeVerbs;
+    /** Loses the answer to the call, of that request. */
+    readonly lost: (loss: Loss, request: number, call: () => unknown) => Promise<void>;
+  }
+  const scenario = (title: string, run: (one: LossyScene) => Promise<void>): void =>
+    void test(`${engine}: ${title}`, async () => {
+      await using fixture = await make();
+      const session = (): Promise<number> => fixture.control.beginSession(info);
+      const { verbs, lose } = await fixture.openLossy(await session());
+      const other = await fixture.open(await session());
+      await run({
+        verbs,
+        other,
+        async lost(loss, request, call) {
+          lose(loss);
+          verbs.asRequest(request);
+          await assert.rejects(async () => call(), { code: "volume.unreachable" });
+        },
+      });
+    });
+
+  for (const loss of LOSSES)
+    scenario(`a repeated request answers as if its answer had not been lost: ${loss}`, async ({ verbs, lost }) => {
+      const file = found(await verbs.create(ROOT_INO, "f", FILE));
+      found(await verbs.create(ROOT_INO, "d", DIRECTORY));
+      const value = Buffer.from("value");
+      const cases: readonly (readonly [call: () => unknown, again: Errno])[] = [
+        [() => verbs.create(ROOT_INO, "new", FILE), EEXIST],
+        [() => verbs.create(ROOT_INO, "made", DIRECTORY), EEXIST],
+        [() => verbs.create(ROOT_INO, "symlink", { ...FILE, kind: "symlink", target: "t" }), EEXIST],
+        [() => verbs.link(file.ino, ROOT_INO, "link"), EEXIST],
+        [() => verbs.rename(ROOT_INO, "new", ROOT_INO, "moved", 0), ENOENT],
+        [() => verbs.rename(ROOT_INO, "moved", ROOT_INO, "unique", 1), ENOENT],
+        [() => verbs.unlink(ROOT_INO, "link"), ENOENT],
+        [() => verbs.rmdir(ROOT_INO, "d"), ENOENT],
+        [() => verbs.setxattr(file.ino, "user.x", value, 1), EEXIST],
+        [() => verbs.removexattr(file.ino, "user.x"), ENODATA],
+      ];
+      for (const [index, [call, again]] of cases.entries()) {
+        await lost(loss, index, call);
+        if (index % 2 === 1) {
+          verbs.asRequest(100 + index); // another one comes in between
+          found(await verbs.create(ROOT_INO, `between ${index}`, FILE));
+        }
+        verbs.asRequest(index);
+        const answer = await call();
+        if (typeof answer === "number") assert.equal(answer, 0, String(call));
+        assert.equal(await call(), again, "once it has answered, it is another call");
+      }
+      verbs.asRequest(NO_REQUEST);
+      assert.equal(found(await verbs.getattr(file.ino)).nlink, 1);
+      const left = (await names(verbs, ROOT_INO)).filter((name) => !name.startsWith("between"));
+      assert.deepEqual(left.toSorted(), ["f", "made", "symlink", "unique"]);
+    });
+
+  scenario("what was done for one request is not done for another", async ({ verbs, lost }) => {
+    await lost("made", 1, () => verbs.create(ROOT_INO, "f", FILE));
+    verbs.asRequest(2);
+    assert.equal(await verbs.create(ROOT_INO, "f", FILE), EEXIST);
+    verbs.asRequest(NO_REQUEST);
+    assert.equal(await verbs.create(ROOT_INO, "f", FILE), EEXIST);
+    found(await verbs.create(ROOT_INO, "without a request", FILE));
+    verbs.asRequest(1);
+    assert.equal(found(await verbs.create(ROOT_INO, "f", FILE)).ino, found(await verbs.lookup(ROOT_INO, "f")).ino);
+  });
+
+  scenario("several requests may wait for their answers", async ({ verbs, lost }) => {
+    for (const [index, loss] of LOSSES.entries()) await lost(loss, index, () => verbs.create(ROOT_INO, loss, FILE));
+    for (const [index, loss] of LOSSES.entries()) {
+      verbs.asRequest(index);
+      found(await verbs.create(ROOT_INO, loss, FILE));
+    }
+    assert.deepEqual((await names(verbs, ROOT_INO)).toSorted(), LOSSES.toSorted());
+  });
+
+  scenario("whose name another session has taken first is refused", async ({ verbs, other, lost }) => {
+    for (const loss of ["not made", "made late"] as const) {
+      await lost(loss, 1, () => verbs.create(ROOT_INO, loss, FILE));
+      found(await other.create(ROOT_INO, loss, FILE));
+      assert.equal(await verbs.create(ROOT_INO, loss, FILE), EEXIST);
+    }
+    await lost("made", 2, () => verbs.create(ROOT_INO, "f", FILE));
+    assert.equal(await other.unlink(ROOT_INO, "f"), 0);
+    found(await other.create(ROOT_INO, "f", FILE));
+    found(await verbs.create(ROOT_INO, "f", FILE)); // it was, before the other came
+  });
+}
 
 interface Scene {
   readonly verbs: VolumeVerbs;

@@ -21,6 +21,8 @@ export const failed = (answer: object | string | Errno): answer is Errno => type
 
 /** Inode number of the root directory, as FUSE has it. */
 export const ROOT_INO = 1;
+/** See `VolumeVerbs.asRequest`. */
+export const NO_REQUEST = -1;
 /** Longest name of a directory entry, in bytes. */
 export const NAME_BYTES_MAX = 255;
 /** Longest target of a symbolic link, in bytes (PATH_MAX with its ending NUL). */
@@ -35,7 +37,8 @@ export const COOKIE_MIN = 16;
  * - **Permissions** are checked by who calls (the kernel with `default_permissions`, sticky bit included); the verbs know only owners of what is created.
  * - **Expected failures** are error numbers: `Attributes | Errno`, or 0 and numbers above for verbs without a value.
  * - **Everything else is thrown** (or rejects), as AnaxError: `volume.not-exist` (its details carry `wireCode: 100404`, `volume`, `epoch`) once the volume is
- *   deleted, for good; `volume.unreachable`, `disk.full`, `disk.io` when the engine does not answer now. Throwing verbs have changed nothing.
+ *   deleted, for good; `volume.unreachable`, `disk.full`, `disk.io` when the engine does not answer now. Throwing verbs have changed nothing, but with
+ *   `volume.unreachable` of an engine elsewhere that is not sure: see `asRequest`.
  *   A volume in its undelete window answers changes with EROFS.
  * - **When it counts**: what a verb did, this object's later verbs see. Others see it, and the death of this process leaves it, after `settle()`;
  *   a loss of power leaves it after `settle` with `durable`. An engine settles by itself after so many verbs or milliseconds, but SQLite keeps other writers
@@ -47,6 +50,12 @@ export interface VolumeVerbs extends AsyncDisposable {
   readonly volumeUuid: string;
   /** Where `open`, locks and blobs of this object are noted: see `VolumeSessions`. */
   readonly sessionId: number;
+
+  /**
+   * The verbs from now on, until the next call of this, are called for that request (NO_REQUEST: for none). Of a verb that has thrown nobody may know whether it
+   * was done: called again with the same arguments for the same request it answers as it did the first time, and is done once. For another request it is another call.
+   */
+  asRequest(id: number): void;
 
   /** ENOENT, ENOTDIR, ENAMETOOLONG. */
   lookup(parent: number, name: string): Answer<Attributes | Errno>;

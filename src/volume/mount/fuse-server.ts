@@ -8,7 +8,7 @@ import { createRandom } from "../../base/random.ts";
 import { ERRNO } from "../../wire/fuse/errno.ts";
 import { FuseReply, OUT_HEADER_BYTES } from "../../wire/fuse/reply.ts";
 import { FuseError, FuseRequest } from "../../wire/fuse/request.ts";
-import { isPending, type Answer } from "../meta/verbs.ts";
+import { isPending, NO_REQUEST, type Answer } from "../meta/verbs.ts";
 import { CHANGES, CONTENT, ENDS, HANDLERS, IO_BYTES_MAX, SETTLES } from "./handlers.ts";
 import type { EndReason } from "./messages.ts";
 import { NO_REPLY, type ServedMount } from "./served-mount.ts";
@@ -174,7 +174,14 @@ export class FuseServer {
     if (handler === undefined) return ERRNO.ENOSYS;
     if (state.get("fenced") === 1 && !ENDS.has(opcode)) return errnoOfGone(opcode);
     if (state.get("readOnly") === 1 && CHANGES.has(opcode)) return ERRNO.EROFS;
-    return handler(this.#mount, request, reply);
+    if (!CHANGES.has(opcode)) return handler(this.#mount, request, reply);
+    const { verbs } = this.#mount;
+    verbs.asRequest(request.unique); // it may be tried again
+    try {
+      return handler(this.#mount, request, reply);
+    } finally {
+      verbs.asRequest(NO_REQUEST);
+    }
   }
 
   #finish(slot: Slot, errno: number): void {

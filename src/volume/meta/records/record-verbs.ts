@@ -2,8 +2,10 @@ import type { Clock } from "../../../base/clock.ts";
 import { Changes } from "../rules/changes.ts";
 import type { Engine } from "../rules/engine.ts";
 import { Quotas } from "../rules/quotas.ts";
+import { NO_REQUEST } from "../verbs.ts";
 import { verbsOn, type EngineVerbs } from "../rules/verbs-on.ts";
 import { markerGroup } from "./keys.ts";
+import { LostAnswers } from "./lost-answers.ts";
 import { recordTables } from "./record-tables.ts";
 import { fenceOf, RecordTurn } from "./record-turn.ts";
 import { runHere, transactionOf, type SyncRecordStore } from "./transaction.ts";
@@ -33,39 +35,70 @@ export function openRecordVerbs({ store, sessionId, clock, onChanges = () => und
   const changes = new Changes();
   const engine: Engine = { ...tables, sessionId, clock, group: turn, usage, changes, opens: new Map() };
 
-  const inTransaction = <T>(work: () => T): T => {
+  const marker = markerGroup(sessionId);
+  const lostAnswers = new LostAnswers(marker);
+  let requestId = NO_REQUEST;
+
+  const inTransaction = <T>(call: () => string, work: () => T): T => {
     let told = false;
+    let repeated = false;
+    let committing: { readonly stamp: string; readonly result: T } | undefined;
     const steps = transactionOf({
       view,
       clock,
       trustedMs: Math.max(settledMs, clock.nowMs() - TURN_MS),
       begin() {
+        committing = undefined;
         turn.begin();
         usage.forget();
         changes.forget();
       },
-      work,
+      work() {
+        const before = lostAnswers.answerTo(call, view);
+        repeated = before !== undefined;
+        return before === undefined ? work() : (before.result as T); // of the same verb
+      },
       finish() {
         usage.write();
         const set = changes.set();
         turn.finish(set);
         told = set !== undefined;
       },
-      marker: markerGroup(sessionId),
+      onCommit: (stamp, result) => (committing = { stamp, result }),
+      marker,
     });
     let result: ReturnType<typeof runHere<T>>;
     try {
       result = runHere(steps, store);
     } catch (error) {
       turn.doubted();
+      if (committing !== undefined && requestId !== NO_REQUEST)
+        lostAnswers.lost(committing.stamp, { call: call(), result: committing.result });
       throw error;
     }
     turn.committed();
-    if (told) onChanges();
+    if (committing !== undefined) lostAnswers.committed();
+    if (repeated) lostAnswers.answered(call());
+    if (told || repeated) onChanges();
     return result;
   };
 
-  const volumeUuid = inTransaction(() => fenceOf(view).uuid);
-  const verbs = verbsOn(engine, volumeUuid, (verb) => (a, b, c, d, e) => inTransaction(() => verb(a, b, c, d, e)));
-  return { ...verbs, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() };
+  const volumeUuid = inTransaction(
+    () => "",
+    () => fenceOf(view).uuid,
+  );
+  let verbCount = 0;
+  const verbs = verbsOn(engine, volumeUuid, (verb) => {
+    const number = ++verbCount;
+    return (a, b, c, d, e) =>
+      inTransaction(
+        () => JSON.stringify([requestId, number, a, b, c, d, e]),
+        () => verb(a, b, c, d, e),
+      );
+  });
+  return {
+    ...verbs,
+    asRequest: (id) => void (requestId = id),
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+  };
 }

@@ -27,6 +27,8 @@ export interface Transaction<T> {
   readonly work: () => T;
   /** After the run of one that has changed something; may change more. */
   readonly finish: () => void;
+  /** Before the commit of a run with that result; `begin` follows where it was not made. */
+  readonly onCommit?: (stamp: string, result: T) => void;
   /** A group that only this client's commits touch, so that the fate of one can be told. */
   readonly marker?: string;
 }
@@ -35,7 +37,16 @@ export interface Transaction<T> {
  * Runs `work` until it has had all the records that it reads and they were still so when its changes were made, all at once. Optimistic: nothing is locked, others'
  * changes make it run again. So `work` must do nothing but read and change records. The one machine for threads that wait and those that may not: `runHere`, `run`.
  */
-export function* transactionOf<T>({ view, clock, trustedMs, begin, work, finish, marker }: Transaction<T>): Generator<Step, T, unknown> {
+export function* transactionOf<T>({
+  view,
+  clock,
+  trustedMs,
+  begin,
+  work,
+  finish,
+  onCommit,
+  marker,
+}: Transaction<T>): Generator<Step, T, unknown> {
   view.begin(clock.nowMs(), trustedMs ?? Number.POSITIVE_INFINITY);
   let rounds = 0;
   for (let conflicts = 0; conflicts < CONFLICTS_MAX;) {
@@ -53,6 +64,7 @@ export function* transactionOf<T>({ view, clock, trustedMs, begin, work, finish,
       continue; // costs little where nothing has changed, and is right where something has
     }
     const request = view.commit(randomBytes(9).toString("base64"), marker === undefined ? [] : [marker]);
+    onCommit?.(request.stamp, attempt.result);
     if ((yield { kind: "commit", request }) as boolean) {
       view.committed(request, clock.nowMs());
       return attempt.result;

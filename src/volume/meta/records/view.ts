@@ -86,6 +86,11 @@ export class View {
     if (missing.length > 0) throw new Miss(missing);
   }
 
+  /** Of a group that was asked for. */
+  versionOf(group: string): string {
+    return this.#groups.get(group)?.version ?? "";
+  }
+
   put(group: string, key: string, value: string): void {
     this.#changesOf(group).set(key, value);
   }

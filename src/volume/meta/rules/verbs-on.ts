@@ -35,7 +35,7 @@ export type Call = (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown) 
 export type Guard = (verb: Call) => Call;
 
 /** The verbs over an engine's tables. */
-export function verbsOn(engine: Engine, volumeUuid: string, guard: Guard): Omit<EngineVerbs, typeof Symbol.asyncDispose> {
+export function verbsOn(engine: Engine, volumeUuid: string, guard: Guard): Omit<EngineVerbs, typeof Symbol.asyncDispose | "asRequest"> {
   const content = new Content(engine, new Extents(engine));
   const removal = new Removal(engine, content);
   const tree = new Tree(engine, removal);

@@ -32,6 +32,7 @@ export function openSqliteVerbs({ path, sessionId, clock, onChanges = () => unde
   });
   return {
     ...verbs,
+    asRequest: () => undefined, // no answer is lost here
     async [Symbol.asyncDispose]() {
       if (!database.isOpen) return;
       try {
