@@ -28,7 +28,8 @@ export class LossyStore implements SyncRecordStore, AsyncDisposable {
     if (late !== undefined) this.#store.commit(late);
     if (loss === undefined) return this.#store.commit(request);
     if (loss === "made") this.#store.commit(request);
-    if (loss === "made late") this.#late = request;
+    if (loss === "made late" || loss === "made after all") this.#late = request;
+    if (loss === "made after all") return false;
     throw new AnaxError("volume.unreachable", { reason: "the answer is lost" });
   }
 

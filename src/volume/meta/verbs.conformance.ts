@@ -39,7 +39,8 @@ export interface VolumeFixture extends AsyncDisposable {
 
 /** What becomes of a commit whose answer is lost. */
 const LOSSES = ["made", "not made", "made late"] as const;
-export type Loss = (typeof LOSSES)[number];
+/** The last one: it was asked after, said to be not made, and was made then. */
+export type Loss = (typeof LOSSES)[number] | "made after all";
 
 /** Of an engine that answers can be lost of. */
 export interface LossyFixture extends VolumeFixture {
@@ -508,6 +509,7 @@ export function lossyVerbsConformance(engine: string, make: () => Promise<LossyF
     readonly other: VolumeVerbs;
     /** Loses the answer to the call, of that request. */
     readonly lost: (loss: Loss, request: number, call: () => unknown) => Promise<void>;
+    readonly lose: (loss: Loss) => void;
   }
   const scenario = (title: string, run: (one: LossyScene) => Promise<void>): void =>
     void test(`${engine}: ${title}`, async () => {
@@ -518,6 +520,7 @@ export function lossyVerbsConformance(engine: string, make: () => Promise<LossyF
       await run({
         verbs,
         other,
+        lose,
         async lost(loss, request, call) {
           lose(loss);
           verbs.asRequest(request);
@@ -578,6 +581,17 @@ export function lossyVerbsConformance(engine: string, make: () => Promise<LossyF
       found(await verbs.create(ROOT_INO, loss, FILE));
     }
     assert.deepEqual((await names(verbs, ROOT_INO)).toSorted(), LOSSES.toSorted());
+  });
+
+  scenario("what is made after it was asked after is done once", async ({ verbs, lose }) => {
+    verbs.asRequest(1);
+    lose("made after all");
+    const made = found(await verbs.create(ROOT_INO, "f", FILE));
+    assert.equal(await verbs.create(ROOT_INO, "f", FILE), EEXIST);
+    assert.equal(found(await verbs.lookup(ROOT_INO, "f")).ino, made.ino);
+    lose("made after all");
+    assert.equal(await verbs.unlink(ROOT_INO, "f"), 0);
+    assert.equal(await verbs.unlink(ROOT_INO, "f"), ENOENT);
   });
 
   scenario("whose name another session has taken first is refused", async ({ verbs, other, lost }) => {

@@ -43,12 +43,17 @@ export function openRecordVerbs({ store, sessionId, clock, onChanges = () => und
     let told = false;
     let repeated = false;
     let committing: { readonly stamp: string; readonly result: T } | undefined;
+    const notAnswered = (): void => {
+      if (committing !== undefined && requestId !== NO_REQUEST)
+        lostAnswers.lost(committing.stamp, { call: call(), result: committing.result });
+      committing = undefined;
+    };
     const steps = transactionOf({
       view,
       clock,
       trustedMs: Math.max(settledMs, clock.nowMs() - TURN_MS),
       begin() {
-        committing = undefined;
+        notAnswered(); // not made when it was asked after, but it may be on its way
         turn.begin();
         usage.forget();
         changes.forget();
@@ -72,8 +77,7 @@ export function openRecordVerbs({ store, sessionId, clock, onChanges = () => und
       result = runHere(steps, store);
     } catch (error) {
       turn.doubted();
-      if (committing !== undefined && requestId !== NO_REQUEST)
-        lostAnswers.lost(committing.stamp, { call: call(), result: committing.result });
+      notAnswered();
       throw error;
     }
     turn.committed();
