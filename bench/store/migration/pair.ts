@@ -28,8 +28,8 @@ export async function startPair(name: ServerName, directory: string): Promise<Pa
   ] as const;
   const ports = [nodes[0].port, nodes[1].port] as const;
   const [first, second] = [scope.use(await RespClient.connect(ports[0])), scope.use(await RespClient.connect(ports[1]))];
-  await first.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
-  await first.call("CLUSTER", "MEET", "127.0.0.1", String(ports[1]));
+  await ordered(first, "ADDSLOTSRANGE", "0", "16383");
+  await ordered(first, "MEET", "127.0.0.1", String(ports[1]));
   for (const node of [first, second])
     await waitFor(async () => /cluster_state:ok[\s\S]*cluster_known_nodes:2/.test(String(await node.call("CLUSTER", "INFO"))));
   const ids = [String(await first.call("CLUSTER", "MYID")), String(await second.call("CLUSTER", "MYID"))] as const;
@@ -44,16 +44,7 @@ export async function startPair(name: ServerName, directory: string): Promise<Pa
         await must("redis-cli", ["--cluster", "reshard", `127.0.0.1:${ports[0]}`, ...words], { timeoutMs: MOVE_MS });
         return;
       }
-      const begun = await (to === 0 ? second : first).call(
-        "CLUSTER",
-        "MIGRATESLOTS",
-        "SLOTSRANGE",
-        "0",
-        String(slots - 1),
-        "NODE",
-        ids[to],
-      );
-      if (begun instanceof Error) throw begun;
+      await ordered(to === 0 ? second : first, "MIGRATESLOTS", "SLOTSRANGE", "0", String(slots - 1), "NODE", ids[to]);
       const target = to === 0 ? first : second;
       await waitFor(
         async () => ((await target.call("CLUSTER", "NODES")) as string).includes(`connected 0-${to === 0 ? 16_383 : slots - 1}`),
@@ -62,6 +53,12 @@ export async function startPair(name: ServerName, directory: string): Promise<Pa
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Throws what the node refuses with. */
+async function ordered(node: RespClient, ...words: readonly string[]): Promise<void> {
+  const answer = await node.call("CLUSTER", ...words);
+  if (answer instanceof Error) throw answer;
 }
 
 async function startNode(

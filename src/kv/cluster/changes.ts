@@ -15,6 +15,10 @@ import { followMembership, recordPromotion } from "./roles.ts";
 /** Of this node's: slots that came one by one are ranges of their own until they are claimed together. */
 const LOOSE_RANGES_MAX = 100;
 
+/** So long MEET looks for a node that is not in the register: one that has just begun to listen soon is. */
+const MEET_MS = 2000;
+const MEET_LOOK_MS = 25;
+
 /** Somebody else changes the same slots. */
 const TRIES_MAX = 5;
 
@@ -141,8 +145,8 @@ export class ClusterChanges {
     return this.#change(async () => {
       const node = this.#node;
       await this.#keeper.look();
-      const other = node.members.all.findLast((member) => member.id !== node.id && isAt(member, node.self, host, port));
       if (isAt(node.self, node.self, host, port)) return;
+      const other = await this.#memberAt(host, port);
       if (other === undefined)
         throw new CommandError(`ERR No node at ${host}:${port} uses this node's register: start it with the same cluster-register`);
       if (other.cluster === node.self.cluster) return;
@@ -156,6 +160,16 @@ export class ClusterChanges {
       );
       await this.#keeper.look();
     });
+  }
+
+  async #memberAt(host: string, port: number): Promise<Member | undefined> {
+    const node = this.#node;
+    const { clock } = node.store;
+    for (const untilMs = clock.nowMs() + MEET_MS; ; await this.#keeper.look()) {
+      const found = node.members.all.findLast((member) => member.id !== node.id && isAt(member, node.self, host, port));
+      if (found !== undefined || clock.nowMs() >= untilMs) return found;
+      await clock.sleep(MEET_LOOK_MS);
+    }
   }
 
   /** Has what a map says of owners said in another cluster's. */
