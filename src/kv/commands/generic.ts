@@ -1,5 +1,6 @@
 import type { Address } from "../keyspace/arena.ts";
 import type { Database } from "../keyspace/database.ts";
+import { STRING } from "../keyspace/value.ts";
 import { int64Of } from "../numbers.ts";
 import { keyAt, keysFrom, type Command } from "./command.ts";
 
@@ -62,7 +63,7 @@ const EMBEDDED_BYTES_MAX = 44;
 /** As `OBJECT ENCODING` names it. */
 export function encodingOf(db: Database, address: Address): string {
   const value = db.objectOf(address);
-  if (value !== undefined) return value.encoding;
+  if (value !== undefined && value.type !== STRING) return value.encoding;
   if (db.isRaw(address)) return "raw";
   const bytes = db.stringBytesOf(address);
   if (bytes <= 20 && int64Of(db.stringTextOf(address)) !== undefined) return "int";

@@ -85,26 +85,25 @@ const copy: Command = {
 };
 
 /** What a key holds, apart from its record. */
-type Content = { readonly expiryMs: number | undefined } & (
+type Content = { readonly expiryMs: number | undefined; readonly raw: boolean } & (
   | { readonly object: NonNullable<ReturnType<Database["objectOf"]>> }
-  | { readonly object: undefined; readonly bytes: Buffer; readonly raw: boolean }
+  | { readonly object: undefined; readonly bytes: Buffer }
 );
 
 function contentOf(db: Database, address: Address, copied: boolean): Content {
   const expiryMs = db.expiryOf(address);
   const object = db.objectOf(address);
-  if (object !== undefined) return { expiryMs, object: copied ? object.copy() : object };
-  return { expiryMs, object, bytes: Buffer.from(db.stringOf(address)), raw: db.isRaw(address) };
+  const raw = db.isRaw(address);
+  if (object !== undefined) return { expiryMs, raw, object: copied ? object.copy() : object };
+  return { expiryMs, raw, object, bytes: Buffer.from(db.stringOf(address)) };
 }
 
 /** Over whatever the key held. */
 function put(db: Database, key: string, content: Content): Address {
   let address: Address;
   if (content.object !== undefined) address = db.setObjectText(key, content.object);
-  else {
-    address = db.setStringText(key, content.bytes);
-    if (content.raw) address = db.changeString(address, content.bytes, true);
-  }
+  else address = db.setStringText(key, content.bytes);
+  if (content.raw) address = db.changeString(address, db.stringOf(address), true);
   if (content.expiryMs !== undefined) db.setExpiry(address, content.expiryMs);
   return address;
 }

@@ -39,12 +39,38 @@ test("INCRBY gives the sum of any two integers, where it lies or elsewhere, and 
       call("DEL", key);
       call("INCRBY", key, by);
       assert.equal(call("GET", key), by);
-      if (key.length < 70_000) assert.equal(call("OBJECT", "ENCODING", key), "int");
+      assert.equal(call("OBJECT", "ENCODING", key), "int");
       assert.equal(call("TTL", key), -1);
     }
-  call("SET", "raw", "1");
-  call("APPEND", "raw", "2");
-  assert.equal(call("OBJECT", "ENCODING", "raw"), "raw");
-  assert.equal(call("INCR", "raw"), 13);
-  assert.equal(call("OBJECT", "ENCODING", "raw"), "int");
+});
+
+test("OBJECT ENCODING of a string tells its content and how it came about, under a key of any length", () => {
+  const { call } = aStore();
+  // The middle one's record holds numbers, but no text of 45 bytes.
+  for (const key of ["raw", "x".repeat(16 * 1024 - 20), "x".repeat(70_000)]) {
+    const encoding = () => call("OBJECT", "ENCODING", key);
+    for (const [value, expected] of [
+      ["1", "int"],
+      ["-9223372036854775808", "int"],
+      ["9223372036854775808", "embstr"],
+      ["1.5", "embstr"],
+      ["t".repeat(44), "embstr"],
+      ["t".repeat(45), "raw"],
+      ["1", "int"],
+    ]) {
+      call("SET", key, value!);
+      assert.equal(encoding(), expected, value);
+    }
+    call("APPEND", key, "2");
+    assert.equal(encoding(), "raw");
+    call("COPY", key, "copy", "REPLACE");
+    assert.equal(call("OBJECT", "ENCODING", "copy"), "raw");
+    assert.equal(call("INCR", key), 13);
+    assert.equal(encoding(), "int");
+    call("SETRANGE", key, "0", "2".repeat(45));
+    assert.equal(encoding(), "raw");
+    call("SETRANGE", key, "45", "2");
+    call("SET", key, "3");
+    assert.equal(encoding(), "int");
+  }
 });

@@ -346,18 +346,22 @@ export class Database {
         large.resize(value.length);
         large.content.set(value);
       }
-      return address;
+      return this.#markRaw(address, raw);
     }
     const keyBytes = this.#word(address, KEY_BYTES);
     if (keyBytes + value.length > INLINE_BYTES_MAX) {
       this.#setWord(address, META, (this.#word(address, META) & ~TYPE_MASK) | STRING);
-      return this.#becomeObject(address, new LargeString(value));
+      return this.#markRaw(this.#becomeObject(address, new LargeString(value)), raw);
     }
     const to = this.#resized(address, keyBytes, value.length);
     copyInto(this.segmentOf(to), this.stringFrom(to), value, 0, value.length);
-    if (raw) this.#setWord(to, META, this.#word(to, META) | RAW_FLAG);
-    else this.#setWord(to, META, this.#word(to, META) & ~RAW_FLAG);
-    return to;
+    return this.#markRaw(to, raw);
+  }
+
+  #markRaw(address: Address, raw: boolean): Address {
+    const meta = this.#word(address, META);
+    this.#setWord(address, META, raw ? meta | RAW_FLAG : meta & ~RAW_FLAG);
+    return address;
   }
 
   /**
@@ -389,6 +393,7 @@ export class Database {
     const large = this.objectOf(address) as LargeString | undefined;
     if (large !== undefined) {
       large.resize(length);
+      this.#markRaw(address, true);
       return large.content;
     }
     const keyBytes = this.#word(address, KEY_BYTES);
@@ -396,12 +401,12 @@ export class Database {
     if (keyBytes + length > INLINE_BYTES_MAX) {
       const grown = new LargeString(this.stringOf(address));
       grown.resize(length);
-      this.#becomeObject(address, grown);
+      this.#markRaw(this.#becomeObject(address, grown), true);
       return grown.content;
     }
     const kept = Buffer.from(this.stringOf(address).subarray(0, Math.min(before, length)));
     const to = this.#resized(address, keyBytes, length);
-    this.#setWord(to, META, this.#word(to, META) | RAW_FLAG);
+    this.#markRaw(to, true);
     const bytes = this.stringOf(to);
     kept.copy(bytes);
     bytes.fill(0, kept.length);
@@ -599,7 +604,7 @@ export class Database {
       const key = stage.keyOf(from);
       const object = stage.objectOf(from);
       const to = object === undefined ? this.setStringText(key, stage.stringOf(from)) : this.setObjectText(key, object);
-      if (stage.isRaw(from)) this.#setWord(to, META, this.#word(to, META) | RAW_FLAG);
+      this.#markRaw(to, stage.isRaw(from));
       this.setUseBits(to, stage.useBitsOf(from));
       const expiry = stage.expiryOf(from);
       if (expiry !== undefined) this.setExpiry(to, expiry);
