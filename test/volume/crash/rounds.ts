@@ -160,6 +160,9 @@ class Crash {
       throw new Error(`round ${round}: not served again after the ${victim} was killed:\n${this.#mount?.log()}`, { cause });
     }
     const stops = await Promise.all(writers.map((writer) => writer.stop()));
+    // Nobody is to notice that the engine was away for a moment.
+    if (victim === "server" && writers.some(({ failed }) => failed !== undefined))
+      this.#problem(round, `writers ${failuresOf(writers)} after the engine was killed:\n${this.#mount?.log()}`);
     this.#summary.hung += stops.filter((ended) => !ended).length;
     if (victim === "server" || this.#crashes >= CRASHES_MAX) await this.#remount();
     const lost = writers.flatMap((writer, index) => this.#look(round, index, writer));

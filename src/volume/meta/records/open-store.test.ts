@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { withoutSecrets } from "./open-store.ts";
+import { AnaxError } from "../../../base/errors.ts";
+import { failureOn, withoutSecrets } from "./open-store.ts";
 
 test("an engine is named without its password and without parameters", () => {
   for (const [url, shown] of [
@@ -13,4 +14,16 @@ test("an engine is named without its password and without parameters", () => {
     ["etcd://one:2379,two:2379", "etcd://one:2379,two:2379"],
   ] as const)
     assert.equal(withoutSecrets(url), shown);
+});
+
+test("whatever keeps an engine from answering is unreachable, and what is wrong with what it has is not", () => {
+  for (const cause of [
+    new AnaxError("rpc.unavailable", {}),
+    new AnaxError("download.deadline", { afterMs: 1 }),
+    new TypeError("odd"),
+    "text",
+  ])
+    assert.equal(failureOn("etcd://host", cause).code, "volume.unreachable", String(cause));
+  for (const code of ["disk.newer-format", "config.invalid"] as const)
+    assert.equal(failureOn("etcd://host", new AnaxError(code, {})).code, code);
 });

@@ -49,9 +49,15 @@ export function withoutSecrets(url: string): string {
   });
 }
 
-/** What an engine, or the way to it, has said: passing or not, it is no reason to believe anything of the volume. */
+/** What is wrong with what was found, and not with the way to it. */
+const OURS = /^(volume|config|disk)\./;
+
+/**
+ * What an engine, or the way to it, has said: passing or not, it is no reason to believe anything of the volume. That a call took too long, or what gRPC says, is
+ * `volume.unreachable` as well: who asks knows no other code for what may be tried again.
+ */
 export function failureOn(address: string, cause: unknown): AnaxError {
-  if (cause instanceof AnaxError) return cause;
+  if (cause instanceof AnaxError && OURS.test(cause.code)) return cause;
   const reason = cause instanceof Error ? cause.message || cause.name : String(cause);
   return new AnaxError("volume.unreachable", { address, reason }, { cause });
 }
