@@ -5,7 +5,7 @@ import { crc32 } from "node:zlib";
 import { z } from "zod";
 import { AnaxError } from "../../../base/errors.ts";
 import { replaceFile } from "../../../disk/atomic-replace.ts";
-import { closeDescriptor, openDescriptor, syncData, syncDirectory, writeFully } from "../../../disk/descriptor.ts";
+import { closeDescriptor, openDescriptor, resize, syncData, syncDirectory, writeFully } from "../../../disk/descriptor.ts";
 import { diskErrorOf } from "../../../disk/disk-error.ts";
 import { SLOT_COUNT } from "../../keyspace/key-slot.ts";
 import type { SourceRecord } from "./source.ts";
@@ -66,6 +66,8 @@ export class Records implements AsyncDisposable {
   #fd = -1;
   /** Of the log: up to here all is on disk. */
   #bytes = 0;
+  /** A write has failed, and some of it may lie behind them: what comes next may be shorter, and its rest would be read as newer than that. */
+  #spoilt = false;
   #queue: { readonly line: Buffer; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
   #running: Promise<void> | undefined;
 
@@ -115,10 +117,12 @@ export class Records implements AsyncDisposable {
   /** The log with what counts, and no more. */
   async #rewrite(): Promise<void> {
     const content = Buffer.concat([...this.#latest.values()].map(lineOf));
-    if (this.#fd >= 0) await closeDescriptor(this.#fd);
     await replaceFile(this.#path, content);
+    const before = this.#fd;
     this.#fd = await openDescriptor(this.#path, "r+");
     this.#bytes = content.length;
+    this.#spoilt = false;
+    if (before >= 0) await closeDescriptor(before);
   }
 
   /** Undefined: nothing is kept. */
@@ -173,16 +177,24 @@ export class Records implements AsyncDisposable {
       const batch = this.#queue.splice(0);
       try {
         if (this.#bytes > LOG_BYTES_MAX) await this.#rewrite();
+        if (this.#spoilt) await this.#cutOff();
         const bytes = Buffer.concat(batch.map(({ line }) => line));
+        this.#spoilt = true;
         await writeFully(this.#fd, bytes, this.#bytes);
         await syncData(this.#fd);
         this.#bytes += bytes.length;
+        this.#spoilt = false;
         for (const { resolve } of batch) resolve();
       } catch (error) {
         for (const { reject } of batch) reject(diskErrorOf(error, { path: this.#path }));
       }
     }
     this.#running = undefined;
+  }
+
+  async #cutOff(): Promise<void> {
+    await resize(this.#fd, this.#bytes);
+    await syncData(this.#fd);
   }
 
   /** Files of staged slots that no record names. */
