@@ -3,7 +3,9 @@ import { test } from "node:test";
 import { realClock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import { openRegister } from "../../register/open-register.ts";
+import { Request } from "../../wire/resp/request.ts";
 import { Client } from "../clients/client.ts";
+import { dispatch } from "../dispatch.ts";
 import { slotOfKey } from "../keyspace/key-slot.ts";
 import { finishDrops } from "../slots/drop-slots.ts";
 import { encodeFrame } from "../slots/migration/frames.ts";
@@ -90,6 +92,24 @@ test("of a move that is under way, without a lease, and at a replica nothing is 
     own(at("foo", OTHER));
     assert.equal(count("foo"), 1);
   }
+});
+
+test("what a node has just handed over to its replica is not dropped, here or there", async () => {
+  await using scene = await aNode();
+  const { call, store, node, own, count } = scene;
+  node.learnMembers({ version: 2, all: [node.self, { ...node.self, id: OTHER, primary: node.id }] });
+  store.databases[0]!.setStringText("foo", OLD);
+  own(at("foo", OTHER));
+  assert.equal(count("foo"), 1);
+
+  own(at("foo", node.id));
+  const primary = new Client(store, store.nextClientId(), { wake: () => {}, resume: () => {}, close: () => {} });
+  primary.isPrimary = true;
+  const slot = String(slotOfKey("foo"));
+  dispatch(primary, Request.of(["ANAX.DROPSLOTS", slot]));
+  assert.equal(count("foo"), 1);
+  call("ANAX.DROPSLOTS", slot); // a journal's word counts
+  assert.equal(count("foo"), 0);
 });
 
 /** Of a command as it goes to the journal. */

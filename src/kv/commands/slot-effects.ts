@@ -27,9 +27,16 @@ const dropSlots = effect("anax.dropslots", -2, "All keys of these slots are gone
   for (const text of request.texts(1)) {
     const range = parseRange(text);
     if (range === undefined) throw syntaxError();
-    dropSlotsNow(client.store, slotsIn([range]));
+    dropSlotsNow(
+      client.store,
+      slotsIn([range]).filter((slot) => !(client.isPrimary && isOwn(client, slot))),
+    );
   }
 });
+
+/** A replica has got its primary's slots: what that one drops of them from now on it does not need any more, while they are all that there is of them here. */
+const isOwn = ({ store: { cluster } }: Client, slot: number): boolean =>
+  cluster !== undefined && cluster.node.ownerOf(slot) === cluster.node.id;
 
 const promote = effect("anax.promote", 4, "What a file has staged is in place.", ({ store }, request) => {
   const name = request.text(2);
