@@ -224,6 +224,7 @@ export class ClusterChanges {
     return this.#change(async () => {
       const node = this.#node;
       await this.#claimNow(node.slotsOf(node.id), "", "reset", () => {});
+      node.had.fill(0);
       node.migrating.clear();
       node.importing.clear();
       node.learnMembers(await changeMembers(node.register, (all) => all.map((other) => (other.id === node.id ? alone(other) : other))));

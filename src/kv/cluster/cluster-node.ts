@@ -37,6 +37,8 @@ export class ClusterNode {
   registerFails = false;
   /** All slots have an owner that can be reached, or it does not matter. */
   covered = false;
+  /** By slot, 1: it was once this node's, or its primary's while that led it. Keys of other slots that lie here somebody has brought: they are nobody's leftovers. */
+  readonly had = new Uint8Array(SLOT_COUNT);
   /** Nodes whose leases have run out. */
   failed: ReadonlySet<string> = new Set();
   /** Nodes that were seen to renew theirs, and whose leases have not run out since. */
@@ -178,7 +180,11 @@ export class ClusterNode {
     this.#names = ["", ...new Set(map.ranges.map(({ owner }) => owner).filter((owner) => owner !== ""))];
     const numbers = new Map(this.#names.map((name, number) => [name, number]));
     const owners = new Uint16Array(SLOT_COUNT).fill(NOBODY);
-    for (const { start, end, owner } of map.ranges) owners.fill(numbers.get(owner)!, start, end + 1);
+    const leader = this.isReplica ? this.self.primary : this.id;
+    for (const { start, end, owner } of map.ranges) {
+      owners.fill(numbers.get(owner)!, start, end + 1);
+      if (owner === leader || owner === this.id) this.had.fill(1, start, end + 1);
+    }
     this.#owners = owners;
     for (const slot of this.migrating.keys()) if (this.ownerOf(slot) !== this.id) this.migrating.delete(slot);
     for (const slot of this.importing.keys()) if (this.ownerOf(slot) === this.id) this.importing.delete(slot);

@@ -23,6 +23,8 @@ const NodeFileForm = z.strictObject({
   seen: z.strictObject({ cluster: id, epoch: z.int().min(0) }),
   migrating: slots,
   importing: slots,
+  /** Slots that were once the node's: ranges as text. */
+  had: z.string().default(""),
 });
 
 /** What a node knows without the register: who it is, which map it must not fall behind, and which slots are on their way by CLUSTER SETSLOT. */

@@ -63,15 +63,17 @@ const at = (key: string, owner: string): Pick<OwnedRange, "start" | "end" | "own
 test("keys that are left here of slots whose owner is another go, whatever claim made it so, once that one is seen to live", async () => {
   await using scene = await aNode();
   const { store, node, own, count } = scene;
-  for (const key of ["hello", "bar", "z", "foo"]) store.databases[0]!.setStringText(key, OLD); // slots 866, 5061, 8157, 12182
-  node.importing.set(slotOfKey("bar"), OTHER);
+  const keys = ["hello", "bar", "z", "b", "foo"]; // slots 866, 3300, 5061, 8157, 12182
+  for (const key of keys) store.databases[0]!.setStringText(key, OLD);
+  own(at("hello", node.id), at("bar", node.id), at("z", node.id), at("foo", node.id));
   node.alive = new Set();
-  own(at("hello", OTHER), at("bar", OTHER), at("z", GONE));
-  const counts = (): readonly number[] => ["hello", "bar", "z", "foo"].map(count);
-  assert.deepEqual(counts(), [1, 1, 1, 1]);
+  own(at("hello", OTHER), at("b", OTHER), at("bar", OTHER), at("z", GONE));
+  node.importing.set(slotOfKey("bar"), OTHER);
+  const counts = (): readonly number[] => keys.map(count);
+  assert.deepEqual(counts(), [1, 1, 1, 1, 1]);
   node.alive = new Set([OTHER]);
   node.settle();
-  assert.deepEqual(counts(), [0, 1, 1, 1]); // what is imported, may be the last copy, or nobody's, stays
+  assert.deepEqual(counts(), [0, 1, 1, 1, 1]); // what is imported, may be the last copy, was never this node's, or is nobody's, stays
 });
 
 test("of a move that is under way, without a lease, and at a replica nothing is dropped", async () => {
@@ -88,6 +90,7 @@ test("of a move that is under way, without a lease, and at a replica nothing is 
     await using scene = await aNode({ primary: replica ? OTHER : "" });
     const { store, node, own, count } = scene;
     store.databases[0]!.setStringText("foo", OLD);
+    own(at("foo", node.id));
     if (!replica) node.servesUntilMs = -Infinity;
     own(at("foo", OTHER));
     assert.equal(count("foo"), 1);
@@ -99,6 +102,7 @@ test("what a node has just handed over to its replica is not dropped, here or th
   const { call, store, node, own, count } = scene;
   node.learnMembers({ version: 2, all: [node.self, { ...node.self, id: OTHER, primary: node.id }] });
   store.databases[0]!.setStringText("foo", OLD);
+  own(at("foo", node.id));
   own(at("foo", OTHER));
   assert.equal(count("foo"), 1);
 
@@ -121,6 +125,7 @@ async function dropping(): Promise<Scene & { readonly told: readonly string[] }>
   const { store, node, own } = scene;
   const db = store.databases[0]!;
   for (let n = 0; n < MANY; n++) db.setStringText(`{foo}${n}`, OLD);
+  own(at("foo", node.id));
   const told: string[] = [];
   store.propagation.sinks.add((effects) => {
     for (let index = 0; index < effects.count; index++) told.push(wordsOf(effects.bytesOf(index)));

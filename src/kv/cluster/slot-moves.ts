@@ -81,7 +81,7 @@ function dropLeftovers(node: ClusterNode, migrations: Migrations): void {
 /**
  * Keys of slots whose owner is another that lives, however they have come to be left here: after a crash, or because a replica has taken the slots. Of an owner that is gone they may
  * be the last copy; what a move has under way is its own to see to; and a replica has them from its primary. Not those that a replica of this node has just got: it would be told to drop
- * them, too, as long as it follows; and this node soon follows it.
+ * them, too, as long as it follows; and this node soon follows it. Nor those of slots that this node never had: somebody has loaded them.
  */
 export function dropStrays(node: ClusterNode, migrations: Pick<Migrations, "isBusy">): void {
   const { store, map, importing, id } = node;
@@ -90,7 +90,11 @@ export function dropStrays(node: ClusterNode, migrations: Pick<Migrations, "isBu
   if (isOver || node.isReplica || store.replication?.link !== undefined || map.epoch === 0 || db.count === 0) return;
   const others = map.ranges.filter(({ owner }) => owner !== id && node.alive.has(owner) && node.member(owner)?.primary !== id);
   const isStray = (slot: number): boolean =>
-    db.slotCount(slot) > 0 && !db.dropping.has(slot) && !importing.has(slot) && !migrations.isBusy([{ start: slot, end: slot }]);
+    db.slotCount(slot) > 0 &&
+    node.had[slot] === 1 &&
+    !db.dropping.has(slot) &&
+    !importing.has(slot) &&
+    !migrations.isBusy([{ start: slot, end: slot }]);
   const strays = slotsIn(others).filter(isStray);
   if (strays.length === 0) return;
   node.log.warn("store.cluster-strays-dropped", {

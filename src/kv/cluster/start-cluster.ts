@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Log } from "../../base/log.ts";
 import type { Register } from "../../register/register.ts";
 import { CommandError } from "../command-error.ts";
+import { parseRange, rangesOf, rangesText, slotsIn } from "../slots/slot-text.ts";
 import type { Store } from "../store.ts";
 import { ClusterChanges } from "./changes.ts";
 import { ClusterNode } from "./cluster-node.ts";
@@ -40,6 +41,7 @@ export function openCluster(store: Store, register: Register, log: Log): Cluster
   for (const [slot, peer] of before?.migrating ?? []) node.migrating.set(slot, peer);
   for (const [slot, peer] of before?.importing ?? []) node.importing.set(slot, peer);
   if (before !== undefined) node.floor = before.seen;
+  for (const slot of slotsIn(before?.had.split(" ").flatMap((text) => parseRange(text) ?? []) ?? [])) node.had[slot] = 1;
   if (path !== undefined) keepOnDisk(node, path);
   const keeper = new ClusterKeeper(node, introduction);
   const changes = new ClusterChanges(keeper);
@@ -74,6 +76,7 @@ function keepOnDisk(node: ClusterNode, path: string): void {
     seen: { cluster: node.self.cluster, epoch: node.map.epoch },
     migrating: [...node.migrating],
     importing: [...node.importing],
+    had: rangesText(rangesOf([...node.had.keys()].filter((slot) => node.had[slot] === 1))),
   }));
   node.persist = () => writer.write();
   node.onMap.add(() => void writer.write().catch((error: unknown) => node.log.error("store.cluster-file-failed", { error })));
