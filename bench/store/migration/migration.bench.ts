@@ -1,8 +1,7 @@
 // Slots with the same data moved by this store, and by `redis-cli --cluster reshard` between two redis-servers: keys a second, what writers see, and how long commands of other slots
-// take meanwhile. Both nodes share the processors here; the target's main thread has
-// the lowest priority, as in a cluster it takes none from the source. Flags: --mib 64 --value 1024 --slots 500 --writes 30000 --servers redis,anax --rows half,moving,none. A table on standard error, and one line of JSON.
+// take meanwhile. Flags: --mib 64 --value 1024 --slots 500 --writes 30000 --servers redis,anax --rows half,moving,none. A table on standard error, and one line of JSON.
 import { mkdtempSync, rmSync } from "node:fs";
-import { constants, setPriority, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -82,8 +81,6 @@ async function measure(name: ServerName): Promise<void> {
 
 async function moved(pair: Pair, at: 0 | 1, load: Row["load"]): Promise<Row> {
   const to = at === 0 ? 1 : 0;
-  setPriority(pair.pids[at], constants.priority.PRIORITY_NORMAL);
-  setPriority(pair.pids[to], constants.priority.PRIORITY_LOW);
   const order = { ports: pair.ports, at, moving, staying: load === "half" ? staying : undefined, valueBytes };
   let perSecond = load === "none" ? 0 : writes;
   if (load === "half") perSecond = Math.round((await write({ ...order, perSecond: UNLIMITED }, sleep(IDLE_MS))).perSecond / 2);
