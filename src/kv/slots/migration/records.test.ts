@@ -12,7 +12,12 @@ const recordOf = (letter: string, ranges: number): StoredRecord => ({
   role: "source",
   wallMs: 0,
   record: {
-    move: { job: letter.repeat(40), from: "x", to: "y", ranges: Array.from({ length: ranges }, (_, start) => ({ start, end: start })) },
+    move: {
+      job: letter.repeat(40),
+      from: "x",
+      to: "y",
+      ranges: Array.from({ length: ranges }, (_, n) => ({ start: n % 16_384, end: n % 16_384 })),
+    },
     attempt: 1,
     phase: "open",
     expected: [],
@@ -42,3 +47,22 @@ for (const mode of ["failed", "lost"] as const)
       ["a", "e"],
     );
   });
+
+test("a log that cannot be written anew goes on once it can", async () => {
+  await using directory = await temporaryDirectory();
+  {
+    await using records = await Records.open(directory.path);
+    const put = (letter: string, ranges: number): Promise<void> =>
+      records.put(letter.repeat(40), () => Promise.resolve(recordOf(letter, ranges)));
+    await put("a", 200_000); // longer than a log may be
+    syncs.mode = "failed";
+    await assert.rejects(put("b", 1), { code: "disk.io" });
+    syncs.mode = "good";
+    await put("c", 1);
+  }
+  await using again = await Records.open(directory.path);
+  assert.deepEqual(
+    again.all.map(({ record }) => record.move.job[0]),
+    ["a", "c"],
+  );
+});

@@ -63,6 +63,7 @@ export class Records implements AsyncDisposable {
   readonly #latest = new Map<string, StoredRecord>();
   /** The last write of each job, after all before it, and how many wait. */
   readonly #writes = new Map<string, { readonly settled: Promise<void>; readonly count: number }>();
+  /** Of the log; -1: it is not open, or another has taken its place. */
   #fd = -1;
   /** Of the log: up to here all is on disk. */
   #bytes = 0;
@@ -119,10 +120,11 @@ export class Records implements AsyncDisposable {
     const content = Buffer.concat([...this.#latest.values()].map(lineOf));
     await replaceFile(this.#path, content);
     const before = this.#fd;
+    this.#fd = -1; // what is written there from now on nobody would read
+    if (before >= 0) await closeDescriptor(before);
     this.#fd = await openDescriptor(this.#path, "r+");
     this.#bytes = content.length;
     this.#spoilt = false;
-    if (before >= 0) await closeDescriptor(before);
   }
 
   /** Undefined: nothing is kept. */
@@ -176,7 +178,7 @@ export class Records implements AsyncDisposable {
     while (this.#queue.length > 0) {
       const batch = this.#queue.splice(0);
       try {
-        if (this.#bytes > LOG_BYTES_MAX) await this.#rewrite();
+        if (this.#fd < 0 || this.#bytes > LOG_BYTES_MAX) await this.#rewrite();
         if (this.#spoilt) await this.#cutOff();
         const bytes = Buffer.concat(batch.map(({ line }) => line));
         this.#spoilt = true;
