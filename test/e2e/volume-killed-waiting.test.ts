@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
-import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openFuseConnection } from "../../src/volume/mount/fuse-connection.ts";
@@ -9,8 +8,7 @@ import { runAnax } from "../kit/anax.ts";
 import { aMountUser } from "../kit/mount-user.ts";
 import { mounted, unmountable, VOLUME } from "../kit/mounted-volume.ts";
 import { waitFor } from "../kit/process.ts";
-import { REGISTER_ENGINES } from "../kit/register-engines.ts";
-import { temporaryDirectory } from "../kit/temporary-directory.ts";
+import { ownStorePlaces } from "../kit/own-store-volume.ts";
 
 const ENDS_IN_MS = 10_000;
 
@@ -21,11 +19,7 @@ test(
   },
   async () => {
     await using scope = new AsyncDisposableStack();
-    const root = scope.use(await temporaryDirectory()).path;
-    const [dataDir, dir, engineDir] = [join(root, "data"), join(root, "mnt"), join(root, "engine")];
-    await chmod(root, 0o755);
-    for (const each of [dataDir, dir, engineDir]) await mkdir(each);
-    const engine = await REGISTER_ENGINES.find(({ name }) => name === "Anax's own store")!.prepare(engineDir); // it is among them
+    const { dataDir, dir, engine } = await ownStorePlaces(scope);
     const running = scope.use(await engine.run());
     const anax = (...args: readonly string[]) => runAnax([...args, "--json"], { env: { ANAX_DATA_DIR: dataDir } });
     assert.equal((await anax("volume", "create", VOLUME, "--meta", engine.urlOn(engine.port))).code, 0);

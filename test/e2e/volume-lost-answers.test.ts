@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, readdir, stat, unlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, stat, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { realClock } from "../../src/base/clock.ts";
 import { runAnax } from "../kit/anax.ts";
 import { mounted, unmountable, VOLUME } from "../kit/mounted-volume.ts";
-import { REGISTER_ENGINES } from "../kit/register-engines.ts";
+import { ownStorePlaces } from "../kit/own-store-volume.ts";
 import { startReplyCutter } from "../kit/reply-cutter.ts";
-import { temporaryDirectory } from "../kit/temporary-directory.ts";
 
 /** More than a mount asks after a commit of which it has no answer, twice. */
 const OUTAGE_MS = 13_000;
@@ -17,11 +16,7 @@ test(
   { skip: unmountable() ?? false },
   async () => {
     await using scope = new AsyncDisposableStack();
-    const root = scope.use(await temporaryDirectory()).path;
-    const [dataDir, dir, engineDir] = [join(root, "data"), join(root, "mnt"), join(root, "engine")];
-    await chmod(root, 0o755);
-    for (const each of [dataDir, dir, engineDir]) await mkdir(each);
-    const engine = await REGISTER_ENGINES.find(({ name }) => name === "Anax's own store")!.prepare(engineDir); // it is among them
+    const { dataDir, dir, engine } = await ownStorePlaces(scope);
     scope.use(await engine.run());
     const cutter = scope.use(await startReplyCutter(engine.port));
     const created = await runAnax(["volume", "create", VOLUME, "--meta", engine.urlOn(cutter.port), "--json"], {

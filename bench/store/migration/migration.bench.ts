@@ -80,7 +80,6 @@ async function measure(name: ServerName): Promise<void> {
 }
 
 async function moved(pair: Pair, at: 0 | 1, load: Row["load"]): Promise<Row> {
-  const to = at === 0 ? 1 : 0;
   const order = { ports: pair.ports, at, moving, staying: load === "half" ? staying : undefined, valueBytes };
   let perSecond = load === "none" ? 0 : writes;
   if (load === "half") perSecond = Math.round((await write({ ...order, perSecond: UNLIMITED }, sleep(IDLE_MS))).perSecond / 2);
@@ -89,6 +88,7 @@ async function moved(pair: Pair, at: 0 | 1, load: Row["load"]): Promise<Row> {
     return { p99Ms, seen };
   };
   const idle = await during(sleep(IDLE_MS));
+  const to = at === 0 ? 1 : 0;
   const cpu = (): readonly [number, number] => [cpuSecondsOf(pair.pids[at]), cpuSecondsOf(pair.pids[to])];
   const timed = async (): Promise<{ readonly seconds: number; readonly spent: readonly number[] }> => {
     const [beganMs, [sourceBegan, targetBegan]] = [performance.now(), cpu()];
