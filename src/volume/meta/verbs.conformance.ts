@@ -186,6 +186,23 @@ export function verbsConformance(engine: string, make: Make): void {
     assert.equal(await verbs.setattr(999_999, { uid: 1 }), ENOENT);
   });
 
+  scenario("each change shows in ctime, which content written before it does not set back", async ({ verbs }) => {
+    const file = found(await verbs.create(ROOT_INO, "f", FILE));
+    const seen = [file];
+    for (let round = 0; round < 5; round++) {
+      seen.push(found(await verbs.link(file.ino, ROOT_INO, "g")));
+      seen.push(found(await verbs.setattr(file.ino, { permissions: 0o600 + round })));
+      seen.push(found(await verbs.setattr(file.ino, { size: round })));
+      assert.equal(await verbs.unlink(ROOT_INO, "g"), 0);
+      seen.push(found(await verbs.getattr(file.ino)));
+    }
+    const times = seen.map(({ ctimeSec, ctimeNsec }) => BigInt(ctimeSec) * 1_000_000_000n + BigInt(ctimeNsec));
+    for (let index = 1; index < times.length; index++) assert.ok(times[index]! > times[index - 1]!, `change ${index}: ${times.join(" ")}`);
+    const { ctimeSec, ctimeNsec } = seen.at(-1)!;
+    const after = found(await verbs.commit(file.ino, { size: 1, mtimeMs: ctimeSec * 1000 - 5000, inline: Buffer.from("x") }));
+    assert.deepEqual([after.mtimeSec, after.ctimeSec, after.ctimeNsec], [ctimeSec - 5, ctimeSec, ctimeNsec]);
+  });
+
   scenario("reading a directory in parts shows each entry once, while others come and go", async ({ verbs }) => {
     for (let index = 0; index < 500; index++) found(await verbs.create(ROOT_INO, `stays-${index}`, index % 3 === 0 ? DIRECTORY : FILE));
     const seen: string[] = [];

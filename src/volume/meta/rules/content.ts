@@ -2,7 +2,7 @@ import { constants } from "node:os";
 import type { AttributeChange, Attributes, TimeValue } from "../attributes.ts";
 import { FILE_BYTES_MAX, INLINE_BYTES_MAX, type Blob, type FileMap, type NewBlob } from "../extents.ts";
 import type { Errno, Outcome, WrittenContent } from "../verbs.ts";
-import { modified, stampOf, touched, type Engine, type Stamp } from "./engine.ts";
+import { changed, modified, stampOf, touched, type Engine, type Stamp } from "./engine.ts";
 import type { Extents } from "./extents.ts";
 import { blocksOf, type Node } from "./tables.ts";
 
@@ -45,11 +45,11 @@ export class Content {
     const before = nodes.get(ino);
     if (before === undefined) return ENOENT;
     const stamp = stampOf(clock);
-    let node: Node = touched(before, change.ctime ?? stamp);
+    let node: Node = change.ctime === undefined ? touched(before, stamp) : changed(before, change.ctime);
     if (change.size !== undefined) {
       const refusedSize = sizeError(node, change.size);
       if (refusedSize !== 0) return refusedSize;
-      node = this.#resized(modified(node, stamp), change.size);
+      node = this.#resized({ ...node, mtimeSec: stamp.sec, mtimeNsec: stamp.nsec }, change.size);
     }
     if (change.permissions !== undefined) node = { ...node, mode: (node.mode & ~0o7777) | (change.permissions & 0o7777) };
     if (change.uid !== undefined || change.gid !== undefined) node = { ...node, uid: change.uid ?? node.uid, gid: change.gid ?? node.gid };
@@ -97,7 +97,9 @@ export class Content {
     const mtime = timeOfMs(written.mtimeMs);
     const allocated = node.allocated + added - replaced;
     return nodes.put({
-      ...modified(node, mtime),
+      ...(later(mtime, node) ? changed(node, mtime) : node),
+      mtimeSec: mtime.sec,
+      mtimeNsec: mtime.nsec,
       size: Math.max(node.size, written.size),
       allocated,
       blocks: blocksOf(allocated),
@@ -209,6 +211,9 @@ function contentError({ size, inline, extents }: WrittenContent): Outcome {
 const withAllocated = (node: Node, allocated: number): Node => ({ ...node, allocated, blocks: blocksOf(allocated) });
 
 const timeOf = (time: TimeValue | "now" | undefined, now: Stamp): TimeValue | undefined => (time === "now" ? now : time);
+
+/** Whether content was written after the last change: what was written before a chmod may be committed after it. */
+const later = ({ sec, nsec }: Stamp, { ctimeSec, ctimeNsec }: Node): boolean => sec > ctimeSec || (sec === ctimeSec && nsec > ctimeNsec);
 
 function timeOfMs(ms: number): Stamp {
   const sec = Math.floor(ms / 1000);

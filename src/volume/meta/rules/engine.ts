@@ -3,6 +3,9 @@ import type { Changes } from "./changes.ts";
 import type { Quotas } from "./quotas.ts";
 import type { Node, Tables, Turn } from "./tables.ts";
 
+/** What `Clock.wallMs` goes on by. */
+const TICK_NS = 1_000_000;
+
 /** What the verbs of one connection share. */
 export interface Engine extends Tables {
   readonly sessionId: number;
@@ -26,14 +29,15 @@ export interface Stamp {
   readonly nsec: number;
 }
 
-/** With ctime as now. */
-export const touched = (node: Node, { sec, nsec }: Stamp): Node => ({ ...node, ctimeSec: sec, ctimeNsec: nsec });
+/** With ctime as now, and later than before even where the clock has not gone on since: a change shows. */
+export function touched(node: Node, stamp: Stamp): Node {
+  const { sec, nsec } = stamp;
+  const sameTick = sec === node.ctimeSec && Math.floor(nsec / TICK_NS) === Math.floor(node.ctimeNsec / TICK_NS);
+  return changed(node, sameTick && nsec <= node.ctimeNsec ? { sec, nsec: Math.min(node.ctimeNsec + 1, 999_999_999) } : stamp);
+}
 
-/** With mtime and ctime as now: a directory whose entries, or a file whose content changed. */
-export const modified = (node: Node, { sec, nsec }: Stamp): Node => ({
-  ...node,
-  mtimeSec: sec,
-  mtimeNsec: nsec,
-  ctimeSec: sec,
-  ctimeNsec: nsec,
-});
+/** With ctime as given. */
+export const changed = (node: Node, { sec, nsec }: Stamp): Node => ({ ...node, ctimeSec: sec, ctimeNsec: nsec });
+
+/** With mtime as now and ctime as {@link touched}: a directory whose entries, or a file whose content changed. */
+export const modified = (node: Node, stamp: Stamp): Node => ({ ...touched(node, stamp), mtimeSec: stamp.sec, mtimeNsec: stamp.nsec });
