@@ -150,7 +150,7 @@ export function run(client: Client, command: Command, request: Request): void {
     if (thrown.counted) client.reply.error(thrown.message);
     else client.fail(thrown.message);
   }
-  if (store.dirty !== before) store.propagate(db, request);
+  if (store.dirty !== before) store.propagate(db, command, request);
   else store.effects = undefined;
   if (store.tracking.count > 0) track(client, command);
   const durationMs = store.look() - startedMs;

@@ -1,5 +1,6 @@
 import { ReplyWriter } from "../wire/resp/reply-writer.ts";
 import type { Request } from "../wire/resp/request.ts";
+import type { Command } from "./commands/command.ts";
 import { REPLICATE } from "./replicate.ts";
 
 /** Commands that belong together: what one command, a transaction or a script has changed. Valid during the call only. */
@@ -13,10 +14,18 @@ export interface Effects {
   targetsOf(index: number): number;
   /** A command as RESP. */
   bytesOf(index: number): Buffer;
+  /** Where all commands lie, one behind the other, for those who make no view of each … */
+  readonly storage: Buffer;
+  /** … and where one ends there. */
+  endOf(index: number): number;
 }
 
 /** Whoever takes what was changed: the journal, the replicas. */
-export type EffectSink = (effects: Effects) => void;
+export interface EffectSink {
+  (effects: Effects): void;
+  /** Whether it takes what a command has changed that goes on as it came; absent: all of them. */
+  wants?(command: Command, request: Request): boolean;
+}
 
 /** Gathers what the command that runs changes, as RESP, and hands it on when it is over. */
 export class Propagation implements Effects {
@@ -43,6 +52,20 @@ export class Propagation implements Effects {
 
   bytesOf(index: number): Buffer {
     return this.#writer.view().subarray(index === 0 ? 0 : this.#ends[index - 1], this.#ends[index]);
+  }
+
+  get storage(): Buffer {
+    return this.#writer.storage;
+  }
+
+  endOf(index: number): number {
+    return this.#ends[index]!;
+  }
+
+  /** Whether anybody takes a command that has run. */
+  isWanted(command: Command, request: Request): boolean {
+    for (const sink of this.sinks) if (sink.wants === undefined || sink.wants(command, request)) return true;
+    return false;
   }
 
   add(database: number, request: Request): void {

@@ -11,7 +11,7 @@ import type { Cluster } from "./cluster/start-cluster.ts";
 import { BlockedClients } from "./clients/blocking.ts";
 import type { Client, EventClass } from "./clients/client.ts";
 import type { Listeners } from "./clients/listeners.ts";
-import type { CommandFlag } from "./commands/command.ts";
+import type { Command, CommandFlag } from "./commands/command.ts";
 import type { CommandTable } from "./commands/table.ts";
 import { Eviction } from "./eviction.ts";
 import { Database, type DatabaseEvents } from "./keyspace/database.ts";
@@ -380,12 +380,13 @@ export class Store {
   }
 
   /** Hands a change on to journal and replicas. */
-  propagate(db: Database, request: Request): void {
+  propagate(db: Database, command: Command, request: Request): void {
     const { effects, propagation } = this;
     this.effects = undefined;
     if (propagation.sinks.size === 0) return;
-    if (effects === undefined) propagation.add(db.index, request);
-    else for (const parts of effects) propagation.addParts(db.index, parts);
+    if (effects === undefined) {
+      if (propagation.isWanted(command, request)) propagation.add(db.index, request);
+    } else for (const parts of effects) propagation.addParts(db.index, parts);
   }
 
   /** Why this may not be done now; undefined: it may. */

@@ -1,7 +1,7 @@
 import type { Request } from "../../wire/resp/request.ts";
 import type { Client } from "../clients/client.ts";
 import type { Command } from "../commands/command.ts";
-import { keysOf } from "../commands/found-keys.ts";
+import { keysOf, soleKeyIndex } from "../commands/found-keys.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import { slotOfBytes } from "../keyspace/key-slot.ts";
 import type { Member } from "./members.ts";
@@ -30,14 +30,10 @@ function planOf(command: Command): Plan {
 
 function newPlan(command: Command): Plan {
   const { name, keys = [] } = command;
-  const [spec] = keys;
-  const finds = command.keysOf !== undefined && spec?.flags.includes("variable_flags") !== true; // those ask for what is done with the key, not where it stands
   if (name === "exec") return { kind: "queued" };
-  if (keys.length === 0 && !finds) return { kind: "none" };
-  const isOne = !finds && keys.length === 1 && typeof spec!.begin === "object" && "index" in spec!.begin;
-  if (isOne && typeof spec!.find === "object" && "last" in spec!.find && spec!.find.last === 0)
-    return { kind: "one", index: (spec!.begin as { index: number }).index, writes: command.flags.includes("write") };
-  return { kind: "many" };
+  if (keys.length === 0 && command.keysOf === undefined) return { kind: "none" };
+  const index = soleKeyIndex(command);
+  return index >= 0 ? { kind: "one", index, writes: command.flags.includes("write") } : { kind: "many" };
 }
 
 const SHARD_PUBSUB: ReadonlySet<string> = new Set(["ssubscribe", "sunsubscribe", "spublish"]);

@@ -7,6 +7,27 @@ export interface FoundKey {
   readonly flags: readonly KeyFlag[];
 }
 
+const soleIndexes = new Map<Command, number>();
+
+/** Where a command has its key that never has another, without a look at the call; -1: it is not of that kind. */
+export function soleKeyIndex(command: Command): number {
+  const known = soleIndexes.get(command);
+  if (known !== undefined) return known;
+  const index = newSoleIndex(command);
+  soleIndexes.set(command, index);
+  return index;
+}
+
+function newSoleIndex(command: Command): number {
+  const { keys = [] } = command;
+  const [spec] = keys;
+  if (spec === undefined || keys.length > 1) return -1;
+  const { flags, begin, find } = spec;
+  if (command.keysOf !== undefined && !flags.includes("variable_flags")) return -1; // those ask for what is done with the key, not where it stands
+  const isOne = typeof begin === "object" && "index" in begin && typeof find === "object" && "last" in find && find.last === 0;
+  return isOne ? begin.index : -1;
+}
+
 /** The keys of a call, by the command's specifications or its own function. */
 export function keysOf(command: Command, request: Request): readonly FoundKey[] {
   const specs = command.keys ?? [];

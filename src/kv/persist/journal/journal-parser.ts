@@ -12,15 +12,24 @@ const BULK_BYTES_MAX = 512 * 1024 * 1024;
 /** `more`: the bytes end within it. `bad`: it is no command. */
 export type Parsed = { readonly request: Request | undefined; readonly end: number } | "more" | "bad";
 
-/** Reads one command whose bytes may come in parts: it goes on where it was, so that a large one is read once. */
+/** Reads one command whose bytes may come in parts: it goes on where it was, so that a large one is read once. Its request is valid until the next one is read. */
 export class CommandReader {
   readonly #request = new Request();
   #at: number;
   /** Arguments that are still to come; undefined: how many is not known yet. */
   #left: number | undefined;
 
-  constructor(from: number) {
+  constructor(from = 0) {
     this.#at = from;
+  }
+
+  /** Reads the command at that place next. */
+  restart(from: number): this {
+    this.#at = from;
+    this.#left = undefined;
+    this.#request.count = 0;
+    this.#request.hashed = 0;
+    return this;
   }
 
   /** `bytes`: those of before, at the same place, and more. An annotation, which begins with `#`, is no command. */

@@ -1,4 +1,5 @@
 import { latin1Of, writeLatin1 } from "../../../base/latin1.ts";
+import { copyInto } from "../../../wire/resp/reply-writer.ts";
 import { lzfCompressed } from "./lzf.ts";
 
 const FIRST_BYTES = 4096;
@@ -54,6 +55,14 @@ export class ByteWriter {
     this.#room(bytes.length);
     this.#bytes.set(bytes, this.#length);
     this.#length += bytes.length;
+  }
+
+  /** What lies between two places of a buffer, without a view of it. */
+  rawPart(source: Uint8Array, from: number, end: number): void {
+    const count = end - from;
+    this.#room(count);
+    copyInto(this.#bytes, this.#length, source, from, count);
+    this.#length += count;
   }
 
   /** Latin-1 text without its length. */

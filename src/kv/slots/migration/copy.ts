@@ -1,8 +1,9 @@
-import { keysOf } from "../../commands/found-keys.ts";
+import type { Command } from "../../commands/command.ts";
+import { keysOf, soleKeyIndex } from "../../commands/found-keys.ts";
 import { SLOT_COUNT, slotOfBytes } from "../../keyspace/key-slot.ts";
 import type { Database } from "../../keyspace/database.ts";
-import { commandAt } from "../../persist/journal/journal-parser.ts";
-import type { Effects } from "../../propagation.ts";
+import { CommandReader } from "../../persist/journal/journal-parser.ts";
+import type { Effects, EffectSink } from "../../propagation.ts";
 import type { Store } from "../../store.ts";
 import type { Request } from "../../../wire/resp/request.ts";
 import { EntryWriter } from "./entries.ts";
@@ -18,9 +19,9 @@ const KEYS_PER_LOOK = 16;
 const PAYLOAD_BYTES = 64 * 1024;
 
 /** How far the walk has come in a slot: what is changed in one that it has not begun, it will meet as it is by then. */
-const NOT_BEGUN = 0;
-const NOW = 1;
-const WALKED = 2;
+const NOW = 0;
+const WALKED = 1;
+const NOT_BEGUN = 2;
 const NOT_MOVING = 3;
 
 export interface CopyEvents {
@@ -39,7 +40,8 @@ export class Copy implements Disposable {
   readonly #states = new Uint8Array(SLOT_COUNT).fill(NOT_MOVING);
   readonly #events: CopyEvents;
   readonly #entries = new EntryWriter();
-  readonly #sink = (effects: Effects): void => this.#written(effects);
+  readonly #reader = new CommandReader();
+  readonly #sink: EffectSink;
   /** Of `#slots`, where the walk is; and in it. */
   #at = 0;
   #cursor = 0;
@@ -57,6 +59,9 @@ export class Copy implements Disposable {
     this.#slots = slots;
     this.#events = events;
     for (const slot of slots) this.#states[slot] = NOT_BEGUN;
+    this.#sink = Object.assign((effects: Effects) => this.#written(effects), {
+      wants: (command: Command, request: Request) => this.#wants(command, request),
+    });
     store.propagation.sinks.add(this.#sink);
   }
 
@@ -106,11 +111,24 @@ export class Copy implements Disposable {
     this.#at++;
   }
 
+  /** Most of what is written while slots are walked is of others, or will be met. */
+  #wants(command: Command, request: Request): boolean {
+    const index = soleKeyIndex(command);
+    return index < 0 || index >= request.count || this.#stateOf(request, index) <= WALKED;
+  }
+
+  #stateOf({ bytes, offsets, lengths }: Request, index: number): number {
+    return this.#states[slotOfBytes(bytes, offsets[index]!, lengths[index]!)]!;
+  }
+
   #written(effects: Effects): void {
+    const { storage } = effects;
+    let from = 0;
     for (let index = 0; index < effects.count; index++) {
-      const bytes = effects.bytesOf(index);
-      const parsed = commandAt(bytes, 0);
-      if (typeof parsed === "object" && parsed.request !== undefined) this.#one(parsed.request, bytes);
+      const end = effects.endOf(index);
+      const parsed = this.#reader.restart(from).read(storage);
+      if (typeof parsed === "object" && parsed.request !== undefined) this.#one(parsed.request, from, end);
+      from = end;
     }
     if (this.#entries.bytes > PAYLOAD_BYTES) this.flush();
     else if (this.#entries.bytes > 0 && !this.#flushing) {
@@ -119,17 +137,18 @@ export class Copy implements Disposable {
     }
   }
 
-  #one(request: Request, bytes: Buffer): void {
+  #one(request: Request, from: number, end: number): void {
     const command = this.#store.commands.find(request);
     if (command === undefined) return;
     if (command.name === "flushall" || command.name === "flushdb") return this.#entries.clear();
-    const keys = keysOf(command, request);
-    const [first] = keys;
+    const sole = soleKeyIndex(command);
+    const keys = sole < 0 ? keysOf(command, request) : [];
+    const first = sole < 0 ? keys[0]?.index : sole;
     if (first === undefined) return;
-    const state = this.#states[slotOfBytes(request.bytes, request.offsets[first.index]!, request.lengths[first.index]!)]!;
+    const state = this.#stateOf(request, first);
     if (state === NOT_MOVING || state === NOT_BEGUN) return;
     if (state === NOW && keys.length > 1) for (const { index } of keys) this.#bring(request.text(index));
-    this.#entries.command(bytes);
+    this.#entries.command(request.bytes, from, end);
   }
 
   /** A key that a command has only read: the target needs it to run the same. Those that it has changed were met before. */

@@ -2,7 +2,7 @@ import { latin1Of } from "../../../base/latin1.ts";
 import type { Request } from "../../../wire/resp/request.ts";
 import type { Address } from "../../keyspace/arena.ts";
 import type { Database } from "../../keyspace/database.ts";
-import { commandAt } from "../../persist/journal/journal-parser.ts";
+import { CommandReader } from "../../persist/journal/journal-parser.ts";
 import { ByteReader } from "../../persist/rdb/byte-reader.ts";
 import { ByteWriter } from "../../persist/rdb/byte-writer.ts";
 import { RdbError } from "../../persist/rdb/rdb-error.ts";
@@ -56,19 +56,19 @@ export class EntryWriter {
     head.writeUInt32BE(key.length, 6);
     head.writeUInt32BE(this.#value.length, 10);
     if (expiry !== undefined) head.writeDoubleBE(expiry, KEY_HEAD_BYTES);
-    this.#out.raw(expiry === undefined ? head.subarray(0, KEY_HEAD_BYTES) : head);
+    this.#out.rawPart(head, 0, expiry === undefined ? KEY_HEAD_BYTES : head.length);
     this.#out.rawText(key);
     this.#out.raw(this.#value.view());
     if (this.#value.length > SPARE_BYTES_MAX) this.#value.take();
     this.keys++;
   }
 
-  /** What a write has changed, as RESP. */
-  command(resp: Uint8Array): void {
+  /** What a write has changed, as RESP, between two places. */
+  command(bytes: Buffer, from: number, end: number): void {
     this.#head[0] = COMMAND;
-    this.#head.writeUInt32BE(resp.length, 1);
-    this.#out.raw(this.#head.subarray(0, 5));
-    this.#out.raw(resp);
+    this.#head.writeUInt32BE(end - from, 1);
+    this.#out.rawPart(this.#head, 0, 5);
+    this.#out.rawPart(bytes, from, end);
   }
 
   take(): { readonly payload: Buffer; readonly keys: number } {
@@ -101,6 +101,7 @@ export interface KeyEntry {
 /** Hands on all entries of a payload. Throws `migration.malformed` where it is none; what came before was handed on. */
 export function readEntries(payload: Buffer, limits: ValueLimits, sink: EntrySink): void {
   let at = 0;
+  const reader = new CommandReader();
   const take = (bytes: number): number => {
     const from = at;
     if (from + bytes > payload.length) throw malformed("an entry that is cut off");
@@ -114,7 +115,7 @@ export function readEntries(payload: Buffer, limits: ValueLimits, sink: EntrySin
     else if (kind === COMMAND) {
       const length = payload.readUInt32BE(take(4));
       const from = take(length);
-      sink.command(commandIn(payload.subarray(from, from + length)));
+      sink.command(commandIn(reader, payload, from, from + length));
     } else throw malformed("an entry of a kind that is not known");
   }
 }
@@ -145,8 +146,9 @@ function valueIn(bytes: Buffer, limits: ValueLimits): KeyEntry["value"] {
   }
 }
 
-function commandIn(bytes: Buffer): Request {
-  const parsed = commandAt(bytes, 0);
-  if (typeof parsed !== "object" || parsed.request === undefined || parsed.end !== bytes.length) throw malformed("a command that is none");
+/** Valid until the next one. */
+function commandIn(reader: CommandReader, payload: Buffer, from: number, end: number): Request {
+  const parsed = reader.restart(from).read(payload);
+  if (typeof parsed !== "object" || parsed.request === undefined || parsed.end !== end) throw malformed("a command that is none");
   return parsed.request;
 }
