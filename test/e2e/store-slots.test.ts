@@ -100,6 +100,15 @@ async function twoNodes(
 
 const bothFinished = (a: Node, b: Node): Promise<void> => waitFor(async () => a.phase === "finished" && b.phase === "finished");
 
+/** Looks with each turn of this process, in which the nodes are: what is waited for is soon over. */
+async function inATurn(condition: () => boolean): Promise<void> {
+  const endMs = realClock.nowMs() + 60_000;
+  while (!condition()) {
+    assert.ok(realClock.nowMs() < endMs, "it has not come about");
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 const sizes = async (...nodes: readonly Node[]): Promise<number[]> =>
   Promise.all(nodes.map(async (node) => Number(await node.call("DBSIZE"))));
 
@@ -288,7 +297,7 @@ test("no slots move to a replica, and nobody becomes one while slots move there"
   const move = ["CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", "0", "8000", "NODE", b.id];
   await Promise.all(Array.from({ length: 2000 }, (_, i) => a.call("SET", `key:${i}`, String(i))));
   a.migrations.moveAll([{ ranges: [{ start: 0, end: 8000 }], to: b.id }]);
-  await waitFor(async () => b.migrations.active);
+  await inATurn(() => b.migrations.active);
   assert.match(String(await b.call("CLUSTER", "REPLICATE", a.id)), /ERR (?:Slots are being moved to this node|To set a master)/);
   await bothFinished(a, b);
   assert.equal(await b.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", "0", "8000", "NODE", a.id), "OK");
@@ -306,7 +315,7 @@ test("a move that is cancelled leaves everything where it was", async () => {
   const digest = await a.call("DEBUG", "DIGEST");
   const used = b.usedBytes;
   a.migrations.moveAll([{ ranges: [{ start: 0, end: 16_383 }], to: b.id }]);
-  while (a.phase !== "copying") await new Promise((resolve) => setImmediate(resolve));
+  await inATurn(() => a.phase === "copying");
   assert.equal(await a.call("CLUSTER", "CANCELSLOTMIGRATIONS"), "OK");
   assert.equal(a.phase, "cancelled");
   assert.deepEqual(await a.call("DFLYCLUSTER", "SLOT-MIGRATION-STATUS"), []);
