@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openVolume } from "../../src/volume/lifecycle/open-volume.ts";
-import { writeFile } from "node:fs/promises";
-import { runAnax, startAnaxVolumes, type Ran } from "../kit/anax.ts";
+import { readdir, stat, writeFile } from "node:fs/promises";
+import { anaxCommand, runAnax, startAnaxVolumes, type Ran } from "../kit/anax.ts";
 import { createTestCertificate } from "../kit/certificates.ts";
+import { must } from "../kit/process.ts";
 import { temporaryDirectory } from "../kit/temporary-directory.ts";
 
 test("volume: create, fill, limit, mark, take back, check, collect and delete, each a command of its own", async () => {
@@ -14,24 +15,8 @@ test("volume: create, fill, limit, mark, take back, check, collect and delete, e
 });
 
 test("volume --server: the same with the volumes of a service elsewhere, over TLS", async () => {
-  await using dir = await temporaryDirectory();
-  const [dataDir, ...files] = ["data", "ca.pem", "cert.pem", "key.pem"].map((name) => join(dir.path, name)) as [
-    string,
-    string,
-    string,
-    string,
-  ];
-  const { ca, cert, key } = createTestCertificate(["127.0.0.1"]);
-  await Promise.all([ca, cert, key].map((pem, index) => writeFile(files[index]!, pem))); // as many
-  const [caFile, certFile, keyFile] = files;
-  await using service = await startAnaxVolumes({
-    dataDir,
-    env: { ANAX_VOLUME_SERVICE_TLS_CERT_FILE: certFile, ANAX_VOLUME_SERVICE_TLS_KEY_FILE: keyFile },
-  });
-  const server = service.listeners["volumes"]!; // it has one
-  assert.match(server, /^https:/);
-  const elsewhere = ["--server", server, "--ca-file", caFile, "--token-file", join(dataDir, "volumes/service.token")];
-  const env = { ANAX_DATA_DIR: join(dir.path, "nothing here") };
+  await using place = await aSecureService();
+  const { dataDir, server, caFile, elsewhere, env } = place;
   await lifeOfAVolume(dataDir, (...args) => runAnax(["volume", ...args, ...elsewhere], { env }));
   const untrusted = await runAnax(["volume", "list", "--server", server, "--json"], { env: { ...env, ANAX_VOLUME_TOKEN: "x".repeat(20) } });
   assert.equal((JSON.parse(untrusted.stderr) as { error: { code: string } }).error.code, "volume.service-unreachable");
@@ -40,6 +25,96 @@ test("volume --server: the same with the volumes of a service elsewhere, over TL
   });
   assert.deepEqual([denied.code, (JSON.parse(denied.stderr) as { error: { code: string } }).error.code], [6, "volume.service-denied"]);
 });
+
+test("volume dump and load --server: metadata go to a file, through pipes, and come back on another service", async () => {
+  await using from = await aSecureService();
+  await using to = await aSecureService();
+  const { dir } = from;
+  const on = async ({ elsewhere, env }: SecureService, ...args: readonly string[]): Promise<Record<string, unknown>> => {
+    const { code, stdout, stderr } = await runAnax(["volume", ...args, ...elsewhere, "--json"], { env });
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout) as Record<string, unknown>; // one line of JSON
+  };
+  const { uuid } = await on(from, "create", "data");
+  {
+    await using open = await openVolume({ dataDir: from.dataDir, volumeUuid: String(uuid), sessionId: 1 });
+    for (let index = 0; index < 3000; index++)
+      assert.ok(typeof (await open.verbs.create(1, `file ${index}`, { kind: "file", permissions: 0o644, uid: 0, gid: 0 })) === "object");
+  }
+  const file = join(dir, "data.dump");
+  assert.deepEqual(await on(from, "dump", "data", file), { volume: "data", uuid, file });
+  assert.equal((await stat(file)).mode & 0o777, 0o600);
+
+  // From one service to the other, with nothing in between but a pipe.
+  const command = ({ elsewhere }: SecureService, ...args: readonly string[]): string =>
+    [...anaxCommand(["volume", ...args, ...elsewhere])].map((word) => `'${word}'`).join(" ");
+  const loaded = await must("sh", ["-c", `${command(from, "dump", "data", "-")} | ${command(to, "load", "-", "--name", "copy", "--json")}`], {
+    env: from.env,
+  });
+  assert.deepEqual([(JSON.parse(loaded) as { uuid: string }).uuid, (JSON.parse(loaded) as { name: string }).name], [uuid, "copy"]);
+  assert.equal(((await on(to, "info", "copy"))["usage"] as { usedInodes: number }).usedInodes, 3001);
+  assert.deepEqual(await on(to, "fsck", "copy"), { clean: true, repaired: 0, flaws: [] });
+
+  const refused = async (...args: readonly string[]): Promise<readonly [Ran["code"], string]> => {
+    const { code, stderr } = await runAnax(["volume", ...args, ...to.elsewhere, "--json"], { env: to.env });
+    return [code, (JSON.parse(stderr) as { error: { code: string } }).error.code];
+  };
+  assert.deepEqual(await refused("load", file), [6, "volume.exists"]);
+  await on(to, "delete", "copy", "--yes", "--now");
+  assert.deepEqual(await refused("load", file), [4, "volume.not-exist"]);
+  await writeFile(file, "no dump");
+  assert.deepEqual(await refused("load", file), [5, "disk.corrupt"]);
+  assert.deepEqual(await refused("load", join(dir, "missing")), [5, "disk.io"]);
+  assert.deepEqual(await refused("dump", "missing", join(dir, "other.dump")), [4, "volume.not-found"]);
+  assert.deepEqual(
+    (await readdir(dir)).filter((name) => name.startsWith("other")),
+    [],
+  );
+});
+
+interface SecureService extends AsyncDisposable {
+  /** For files of the test. */
+  readonly dir: string;
+  /** Of the service. */
+  readonly dataDir: string;
+  readonly server: string;
+  readonly caFile: string;
+  /** Options that name it, and its token. */
+  readonly elsewhere: readonly string[];
+  /** Of who calls it: nothing of it is found on this machine. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+async function aSecureService(): Promise<SecureService> {
+  await using scope = new AsyncDisposableStack();
+  const { path: dir } = scope.use(await temporaryDirectory());
+  const [dataDir, caFile, certFile, keyFile] = ["data", "ca.pem", "cert.pem", "key.pem"].map((name) => join(dir, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  const { ca, cert, key } = createTestCertificate(["127.0.0.1"]);
+  await Promise.all([writeFile(caFile, ca), writeFile(certFile, cert), writeFile(keyFile, key)]);
+  const service = scope.use(
+    await startAnaxVolumes({
+      dataDir,
+      env: { ANAX_VOLUME_SERVICE_TLS_CERT_FILE: certFile, ANAX_VOLUME_SERVICE_TLS_KEY_FILE: keyFile },
+    }),
+  );
+  const server = service.listeners["volumes"]!; // it has one
+  assert.match(server, /^https:/);
+  const owned = scope.move();
+  return {
+    dir,
+    dataDir,
+    server,
+    caFile,
+    elsewhere: ["--server", server, "--ca-file", caFile, "--token-file", join(dataDir, "volumes/service.token")],
+    env: { ANAX_DATA_DIR: join(dir, "nothing here") },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
 
 async function lifeOfAVolume(dataDir: string, volume: (...args: readonly string[]) => Promise<Ran>): Promise<void> {
   const json = async (...args: readonly string[]): Promise<Record<string, unknown>> => {

@@ -1,29 +1,53 @@
+import { createReadStream } from "node:fs";
 import { resolve } from "node:path";
+import { Writable } from "node:stream";
 import type { Command } from "commander";
-import { printJson, printLine } from "../output.ts";
-import { hereCommand, report, volumesOf, type VolumeOptions } from "./options.ts";
+import { AnaxError } from "../../base/errors.ts";
+import { writeWhole } from "../../disk/whole-file.ts";
+import { printJson, printLine, writeStdout } from "../output.ts";
+import { isRemote, report, serviceOf, volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
+
+/** In the place of a file: standard output, or standard input. */
+const STANDARD = "-";
 
 export function dumpCommand(): Command {
-  return hereCommand(
+  return volumeCommand(
     "dump <name> <file>",
-    "Write a volume's metadata to a file, as a backup: names, attributes and where content lies, not the content.",
+    "Write a volume's metadata to a file of this machine (-: standard output), as a backup: names, attributes and where content lies, not the content.",
   ).action(async (name: string, file: string, options: VolumeOptions) => {
-    const volumes = volumesOf(options);
-    const { uuid } = volumes.get(name);
-    await volumes.dump(name, resolve(file));
+    const volumes = serviceOf(options);
+    if (file === STANDARD) {
+      if (process.stdout.isTTY) throw new AnaxError("input.invalid", { file, reason: "a dump is not for a terminal" });
+      await volumes.dump(name, standardOutput());
+      return;
+    }
+    const { uuid } = await writeWhole(resolve(file), (out) => volumes.dump(name, out));
     if (options.json === true) printJson({ volume: name, uuid, file });
     else printLine(`wrote ${file}`);
   });
 }
 
 export function loadCommand(): Command {
-  return hereCommand(
+  return volumeCommand(
     "load <file>",
-    "Make the volume of a dump anew, with its uuid, where it is gone. Its content must be where it was; anax volume fsck tells.",
+    "Make the volume of a dump (-: from standard input) anew, with its uuid, where it is gone. Its content must be where it was; anax volume fsck tells.",
   )
     .option("--name <name>", "another name")
     .action(async (file: string, options: VolumeOptions & { readonly name?: string }) => {
-      const { volume, key } = await volumesOf(options).load(resolve(file), options.name);
+      const { volume, key } = await loaded(file, options);
       report(options, volume, `loaded volume ${volume.name} (${volume.uuid})\naccess key ${key.id}\nsecret     ${key.secret}`, { key });
     });
 }
+
+function loaded(file: string, options: VolumeOptions & { readonly name?: string }): ReturnType<ReturnType<typeof volumesOf>["load"]> {
+  if (file === STANDARD) return serviceOf(options).load(process.stdin, options.name);
+  if (isRemote(options)) return serviceOf(options).load(createReadStream(resolve(file)), options.name);
+  return volumesOf(options).load(resolve(file), options.name);
+}
+
+const standardOutput = (): Writable =>
+  new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      void writeStdout(chunk).then(() => done());
+    },
+  });

@@ -45,12 +45,21 @@ export function hereCommand(usage: string, description: string): Command {
 
 /** Throws `input.invalid` for `--server` without a token, or one that is no address. */
 export function serviceOf(options: VolumeOptions): VolumeService {
-  const { server = process.env["ANAX_VOLUME_SERVER"], tokenFile, caFile } = options;
-  if (server === undefined || (server === "" && options.server === undefined)) return localVolumes(volumesOf(options));
+  const server = serverOf(options);
+  const { tokenFile, caFile } = options;
+  if (server === undefined) return localVolumes(volumesOf(options));
   const token = tokenFile === undefined ? process.env["ANAX_VOLUME_TOKEN"] : readToken(tokenFile);
   if (token === undefined) throw new AnaxError("input.invalid", { expected: "--token-file, or ANAX_VOLUME_TOKEN" });
   return new RemoteVolumes({ server, token, caFile });
 }
+
+/** Undefined: the volumes are here. */
+function serverOf(options: VolumeOptions): string | undefined {
+  const { server = process.env["ANAX_VOLUME_SERVER"] } = options;
+  return server === "" && options.server === undefined ? undefined : server;
+}
+
+export const isRemote = (options: VolumeOptions): boolean => serverOf(options) !== undefined;
 
 /** Of this machine. */
 export const volumesOf = ({ config, dataDir }: VolumeOptions): Volumes =>

@@ -1,20 +1,22 @@
 import { randomUUID } from "node:crypto";
-import { createWriteStream, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
-import { Readable } from "node:stream";
+import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { isoText, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { syncDirectory } from "../../disk/descriptor.ts";
 import { diskErrorOf } from "../../disk/disk-error.ts";
+import { writeWhole } from "../../disk/whole-file.ts";
 import { dumpedRows, loadRows } from "../meta/sqlite/dump.ts";
 import { openSqliteLedger } from "../meta/sqlite/sqlite-ledger.ts";
 import { DUMP_VERSION, dumpLines, readDump } from "./dump-lines.ts";
 import { MetaPlace } from "./open-meta.ts";
 import { volumePaths, volumesDir } from "./volume-paths.ts";
 import type { VolumeRecord } from "./volume-record.ts";
+
+const CHUNK_SIGNS = 64 * 1024;
 
 /** What a dump says of its volume. */
 export type DumpedVolume = Omit<VolumeRecord, "state" | "epoch" | "deletedAtMs" | "purgeAtMs" | "deletedBy">;
@@ -25,23 +27,40 @@ export async function dumpVolume(
   volume: VolumeRecord,
   { file, clock }: { readonly file: string; readonly clock: Clock },
 ): Promise<void> {
+  await writeWhole(file, (out) => streamDump(dataDir, volume, { out, clock }));
+}
+
+/** The same to a stream, which is ended with it, as fast as that takes them; where this fails, what it got is no dump. Throws as `dumpVolume`, and what the stream failed with. */
+export async function streamDump(
+  dataDir: string,
+  volume: VolumeRecord,
+  { out, clock }: { readonly out: Writable; readonly clock: Clock },
+): Promise<void> {
   const { meta } = volumePaths(dataDir, volume.uuid);
   const { uuid, name, owner, readOnly, capacityBytes, inodesMax, onDelete, undeleteMs, trashMs, createdAtMs, data } = volume;
   const described = { uuid, name, owner, readOnly, capacityBytes, inodesMax, onDelete, undeleteMs, trashMs, createdAtMs, data };
-  const [copy, part] = [`${meta}.dump-${randomUUID()}`, `${file}.${process.pid}.part`];
+  const copy = `${meta}.dump-${randomUUID()}`;
   try {
     await MetaPlace.of(dataDir, uuid).copyTo(copy, { uuid, readOnly }, clock);
     const head = { format: "anax-volume" as const, version: DUMP_VERSION, at: isoText(clock.wallMs()), volume: described };
-    const out = createWriteStream(part, { flags: "wx", mode: 0o600, flush: true });
-    await pipeline(Readable.from(dumpLines(head, dumpedRows(copy))), createGzip(), out);
-    await rename(part, file);
-    await syncDirectory(dirname(file));
+    await pipeline(Readable.from(inChunks(dumpLines(head, dumpedRows(copy)))), createGzip(), out);
   } catch (error) {
-    await rm(part, { force: true }).catch(() => undefined); // the first failure is the one to tell
-    throw error instanceof AnaxError ? error : diskErrorOf(error, { file });
+    throw error instanceof AnaxError ? error : diskErrorOf(error, { volume: name });
   } finally {
     for (const end of ["", "-wal", "-shm"]) await rm(`${copy}${end}`, { force: true });
   }
+}
+
+/** Each chunk is a job of its own for who compresses it: a line is too little for that. */
+function* inChunks(lines: Iterable<string>): Iterable<Buffer> {
+  let chunk = "";
+  for (const line of lines) {
+    chunk += line;
+    if (chunk.length < CHUNK_SIGNS) continue;
+    yield Buffer.from(chunk);
+    chunk = "";
+  }
+  yield Buffer.from(chunk);
 }
 
 /** Makes metadata from a dump in the place of its volume, where there must be none; what was wrong with the file leaves nothing behind. Throws `disk.corrupt`, `disk.newer-format`, `volume.exists`. */

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import type { Readable, Writable } from "node:stream";
 import { isoText, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { syncDirectory } from "../../disk/descriptor.ts";
@@ -13,7 +14,8 @@ import { isKeyId, masterKeyOf, newKeyId, sameSecret, secretOf, sha256Of } from "
 import { Catalog, mustFind } from "./catalog.ts";
 import { ContentPlace } from "./content-place.ts";
 import { readDump } from "./dump-lines.ts";
-import { dumpVolume, loadMetadata } from "./dump-volume.ts";
+import { withIncoming } from "./incoming-dump.ts";
+import { dumpVolume, loadMetadata, streamDump } from "./dump-volume.ts";
 import { notifyWatchers } from "./events.ts";
 import { describe, fenced, parseDescription } from "./shared-record.ts";
 import { MetaPlace } from "./open-meta.ts";
@@ -186,6 +188,13 @@ export class Volumes {
     return dumpVolume(this.dataDir, this.get(nameOrUuid), { file, clock: this.#clock });
   }
 
+  /** The same to a stream; see `streamDump`. */
+  async dumpTo(nameOrUuid: string, out: Writable): Promise<VolumeRecord> {
+    const volume = this.get(nameOrUuid);
+    await streamDump(this.dataDir, volume, { out, clock: this.#clock });
+    return volume;
+  }
+
   /**
    * Makes the volume of a dump anew, under its uuid, so that its content is found where it was. Throws `disk.corrupt`, `disk.newer-format`, `volume.exists` where it is
    * still there, and `volume.not-exist` where it was deleted for good.
@@ -211,6 +220,11 @@ export class Volumes {
     }
     await this.#fence(volume); // what a dump says of it that its rows do not
     return { volume, key: this.#addKey(catalog, uuid) };
+  }
+
+  /** As `load`, of a dump that comes in. */
+  loadFrom(from: Readable, name?: string): ReturnType<Volumes["load"]> {
+    return withIncoming(this.dataDir, from, this.#clock, (file) => this.load(file, name));
   }
 
   /** No volume was ever made here: none. */

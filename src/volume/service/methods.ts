@@ -1,7 +1,9 @@
+import type { Readable, Writable } from "node:stream";
 import { z } from "zod";
 import { AnaxError } from "../../base/errors.ts";
 import { VolumeDataShape } from "../data/volume-data.ts";
 import type { TrashEntry } from "../meta/trash.ts";
+import type { VolumeRecord } from "../lifecycle/volume-record.ts";
 import type { VolumeUpdate, Volumes } from "../lifecycle/volumes.ts";
 
 /** How far a long call is. */
@@ -111,6 +113,10 @@ export type ResultOf<K extends MethodName> = Awaited<ReturnType<Method<K>["run"]
 /** Volumes of this data directory, or of a service elsewhere. Throws as `Volumes`; elsewhere also `volume.service-*`. */
 export interface VolumeService {
   call<K extends MethodName>(name: K, args: ArgsOf<K>, onProgress?: OnProgress): Promise<ResultOf<K>>;
+  /** Ends the stream with the dump, as fast as that takes it; where this throws, what it got is no dump. */
+  dump(nameOrUuid: string, out: Writable): Promise<VolumeRecord>;
+  /** Of a dump that comes in. */
+  load(from: Readable, name?: string): ReturnType<Volumes["load"]>;
 }
 
 export const isMethod = (name: string): name is MethodName => Object.hasOwn(METHODS, name);
@@ -118,7 +124,17 @@ export const isMethod = (name: string): name is MethodName => Object.hasOwn(METH
 /** Without a service in between. */
 export const localVolumes = (volumes: Volumes): VolumeService => ({
   call: (name, args, onProgress = () => undefined) => runMethod(volumes, name, args, onProgress),
+  dump: (nameOrUuid, out) => volumes.dumpTo(nameOrUuid, out),
+  load: (from, name) => volumes.loadFrom(from, name),
 });
+
+/** What the methods that move bytes take; their results are those of `VolumeService`. */
+export const STREAMS = {
+  /** To the caller. */
+  dump: z.tuple([volume]),
+  /** From the caller. */
+  load: z.tuple([z.strictObject({ name: text.optional() })]),
+} as const;
 
 interface Runnable<R> {
   readonly args: z.ZodType<never>;
@@ -133,8 +149,13 @@ export async function runMethod<K extends MethodName>(
   onProgress: OnProgress,
 ): Promise<ResultOf<K>> {
   const { args, run } = METHODS[name] as unknown as Runnable<ResultOf<K>>; // of one entry of the table: its types belong together
+  return run(volumes, argumentsAs(name, args, given), onProgress);
+}
+
+/** Throws `input.invalid` for arguments that are none. */
+export function argumentsAs<T>(method: string, args: z.ZodType<T>, given: unknown): T {
   const parsed = args.safeParse(given);
-  if (parsed.success) return run(volumes, parsed.data, onProgress);
+  if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new AnaxError("input.invalid", { method: name, field: issue?.path.join("."), reason: issue?.message });
+  throw new AnaxError("input.invalid", { method, field: issue?.path.join("."), reason: issue?.message });
 }

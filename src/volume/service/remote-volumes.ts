@@ -1,9 +1,14 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { request as plainRequest, type IncomingMessage } from "node:http";
+import { request as plainRequest, type ClientRequest, type IncomingMessage } from "node:http";
 import { request as secureRequest } from "node:https";
-import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { finished, pipeline } from "node:stream/promises";
+import { realClock } from "../../base/clock.ts";
 import { AnaxError, errorOf, isErrorCode, type ErrorDetails } from "../../base/errors.ts";
+import { diskErrorOf } from "../../disk/disk-error.ts";
+import type { VolumeRecord } from "../lifecycle/volume-record.ts";
+import { partsOf } from "./framing.ts";
 import type { ArgsOf, MethodName, OnProgress, ResultOf, VolumeService } from "./methods.ts";
 import { PATH } from "./server.ts";
 
@@ -17,6 +22,8 @@ export interface RemoteOptions {
 
 /** The server sends something every few seconds: so long a silence is its end. */
 const SILENCE_MS = 30_000;
+/** A list of all that a large trash has is one line. */
+const LINE_BYTES_MAX = 256 * 1024 * 1024;
 
 interface Line {
   readonly progress?: Parameters<OnProgress>[0];
@@ -39,28 +46,71 @@ export class RemoteVolumes implements VolumeService {
   }
 
   async call<K extends MethodName>(name: K, args: ArgsOf<K>, onProgress?: OnProgress): Promise<ResultOf<K>> {
+    return (await this.#exchange(name, args, { onProgress })) as ResultOf<K>; // of a service whose token we have
+  }
+
+  async dump(nameOrUuid: string, out: Writable): Promise<VolumeRecord> {
+    out.on("error", () => undefined); // whoever writes hears of it
+    const volume = await this.#exchange("dump", [nameOrUuid], { onContent: (content) => write(out, content) });
+    out.end();
+    await finished(out);
+    return volume as VolumeRecord; // as above
+  }
+
+  async load(from: Readable, name?: string): ReturnType<VolumeService["load"]> {
+    return (await this.#exchange("load", [{ name }], { body: from })) as Awaited<ReturnType<VolumeService["load"]>>; // as above
+  }
+
+  async #exchange(name: string, args: unknown, { body, onContent, onProgress }: Exchange): Promise<unknown> {
+    /** What failed here, and not on the way. */
+    let own: { readonly error: unknown } | undefined;
+    const ours = async (work: Promise<void>): Promise<void> =>
+      work.catch((error: unknown) => {
+        own ??= { error };
+        throw error;
+      });
     let last: Line | undefined;
+    let sent: ClientRequest | undefined;
     try {
-      const response = await this.#send(name, JSON.stringify(args));
-      for await (const text of createInterface({ input: response })) {
-        if (text === "") continue;
-        const line = JSON.parse(text) as Line;
+      sent = this.#open(name, body === undefined ? Buffer.from(JSON.stringify(args)) : undefined);
+      const answered = once(sent, "response") as Promise<[IncomingMessage]>;
+      if (body !== undefined) {
+        sent.write(`${JSON.stringify(args)}\n`);
+        body.once("error", (error) => (own ??= { error }));
+        pipeline(body, sent).catch(() => undefined); // it shows in what is answered
+      }
+      const [response] = await answered;
+      response.setTimeout(0); // from now on the answer counts, and it is not late while nobody takes it
+      for await (const part of partsOf(heard(response), LINE_BYTES_MAX)) {
+        if ("content" in part) {
+          await ours(onContent?.(part.content) ?? Promise.resolve());
+          continue;
+        }
+        const line = JSON.parse(part.line) as Line;
         if (line.progress !== undefined) onProgress?.(line.progress);
         else last = line;
+        if (last !== undefined && body !== undefined) break; // it need not be sent to its end
       }
-      if (last === undefined || !response.complete) throw new AnaxError("socket.closed", { reason: "the answer ended early" });
+      if (last === undefined || (body === undefined && !response.complete))
+        throw new AnaxError("socket.closed", { reason: "the answer ended early" });
     } catch (cause) {
+      if (own !== undefined) throw diskErrorOf(own.error);
       const { message: reason } = errorOf(cause);
       throw new AnaxError("volume.service-unreachable", { server: this.#url.host, method: name, reason }, { cause });
+    } finally {
+      sent?.destroy();
+      body?.destroy();
     }
     const { error } = last;
     if (error !== undefined) throw new AnaxError(isErrorCode(error.code) ? error.code : "internal", error.details);
-    return last.result as ResultOf<K>; // of a service whose token we have
+    return last.result;
   }
 
-  async #send(name: string, body: string): Promise<IncomingMessage> {
+  /** Undefined: what is sent comes later. */
+  #open(name: string, body: Buffer | undefined): ClientRequest {
     const { token, caFile } = this.#options;
-    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+    const length = body === undefined ? {} : { "content-length": body.length };
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json", ...length };
     const url = new URL(PATH + name, this.#url);
     const options = { method: "POST", headers, timeout: SILENCE_MS, agent: false as const };
     const sent =
@@ -68,11 +118,33 @@ export class RemoteVolumes implements VolumeService {
         ? secureRequest(url, { ...options, ...(caFile !== undefined && { ca: readFileSync(caFile) }) })
         : plainRequest(url, options);
     sent.on("timeout", () => void sent.destroy(new AnaxError("socket.closed", { reason: "no answer" })));
-    sent.end(body);
-    const [response] = (await once(sent, "response")) as [IncomingMessage];
-    return response;
+    sent.on("error", () => undefined); // whoever waits for the answer hears of it
+    if (body !== undefined) sent.end(body);
+    return sent;
   }
 }
+
+interface Exchange {
+  /** What is sent after the arguments. */
+  readonly body?: Readable;
+  /** The next is not read before it resolves. */
+  readonly onContent?: (content: Buffer) => Promise<void>;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/** An answer, as long as something comes now and then. */
+async function* heard(response: IncomingMessage): AsyncGenerator<Buffer> {
+  const chunks = response[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  const next = async (): Promise<IteratorResult<Buffer>> => {
+    using _late = realClock.timer(SILENCE_MS, () => void response.destroy(new AnaxError("socket.closed", { reason: "no answer" })));
+    return await chunks.next();
+  };
+  for (let { done, value } = await next(); done !== true; { done, value } = await next()) yield value;
+}
+
+/** Once it has left our memory. */
+const write = (out: Writable, content: Buffer): Promise<void> =>
+  new Promise((resolve, reject) => void out.write(content, (error) => (error instanceof Error ? reject(error) : resolve())));
 
 const invalid = (server: string): AnaxError =>
   new AnaxError("input.invalid", {

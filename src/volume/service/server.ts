@@ -3,12 +3,14 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import { BlockList, isIP, type AddressInfo } from "node:net";
+import { Readable } from "node:stream";
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf, specOf, systemCodeOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { Volumes } from "../lifecycle/volumes.ts";
 import type { VolumeServiceConfig } from "./config.ts";
-import { isMethod, runMethod } from "./methods.ts";
+import { contentTo } from "./framing.ts";
+import { argumentsAs, isMethod, runMethod, STREAMS, type MethodName } from "./methods.ts";
 import { isSame, ownToken, tokenFileIn } from "./token.ts";
 
 export interface VolumeServerOptions {
@@ -25,11 +27,18 @@ export interface VolumeServer extends AsyncDisposable {
   readonly callsInFlight: number;
 }
 
-/** `POST PATH/METHOD` with the arguments as a JSON array. The answer: lines of JSON, empty ones while it works, `{progress}`, in the end `{result}` or `{error}`. */
+/**
+ * `POST PATH/METHOD` with the arguments as a JSON array; what `load` sends comes after it and a line feed. The answer: lines of JSON, empty ones while it works,
+ * `{progress}`, content as framing.ts has it, in the end `{result}` or `{error}`.
+ */
 export const PATH = "/v1/volumes/";
 
 const BODY_BYTES_MAX = 64 * 1024;
+/** For a request's head, and for its arguments; and so long a caller that sends content may be silent. */
 const REQUEST_TIMEOUT_MS = 10_000;
+const SILENCE_MS = 60_000;
+/** Progress is told as often at most. */
+const PROGRESS_MS = 100;
 /** So that nobody in between takes a long call for a dead one. */
 const ALIVE_MS = 5000;
 const CONNECTIONS_MAX = 256;
@@ -42,7 +51,7 @@ export async function startVolumeServer({ config, dataDir, clock, log }: VolumeS
   const running = new Set<Promise<void>>();
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     const call = answer(request, response).catch((thrown: unknown) => {
-      refuse(response, errorOf(thrown));
+      void refuse(request, response, { error: errorOf(thrown), clock }); // it takes no place among the calls
     });
     running.add(call);
     void call.finally(() => running.delete(call));
@@ -52,9 +61,9 @@ export async function startVolumeServer({ config, dataDir, clock, log }: VolumeS
     if (!isSame(given, token)) throw new AnaxError("volume.service-denied");
     if (running.size >= config.callsMax) throw new AnaxError("limit.exceeded", { calls: running.size, callsMax: config.callsMax });
     const name = (request.url ?? "").startsWith(PATH) ? request.url!.slice(PATH.length) : ""; // just checked
-    if (request.method !== "POST" || !isMethod(name))
+    if (request.method !== "POST" || !(isMethod(name) || isStream(name)))
       throw new AnaxError("input.invalid", { method: name.slice(0, 100), reason: "no such method" });
-    const args = await argumentsOf(request);
+    const args = await argumentsOf(request, { clock, more: name === "load" });
     log.info("volume.call", {
       method: name,
       volume: Array.isArray(args) && typeof args[0] === "string" ? args[0] : undefined,
@@ -66,14 +75,25 @@ export async function startVolumeServer({ config, dataDir, clock, log }: VolumeS
     const alive = new AbortController();
     const living = stayAlive(response, clock, alive.signal);
     try {
-      const result = await runMethod(volumes, name, args, (progress) => tell({ progress }));
-      tell({ result });
+      tell({ result: await perform(name, args, { request, response, tell }) });
     } catch (thrown) {
       tell(errorLine(errorOf(thrown), log));
     }
     alive.abort();
     await living;
+    if (name === "load") await takeRest(request, clock);
     response.end();
+  };
+  const perform = async (name: MethodName | keyof typeof STREAMS, args: unknown, { request, response, tell }: Call): Promise<unknown> => {
+    if (name === "dump") return volumes.dumpTo(argumentsAs(name, STREAMS.dump, args)[0], contentTo(response, clock));
+    if (name === "load") return volumes.loadFrom(Readable.from(heard(request, clock)), argumentsAs(name, STREAMS.load, args)[0].name);
+    let toldMs = Number.NEGATIVE_INFINITY;
+    return runMethod(volumes, name, args, (progress) => {
+      const nowMs = clock.nowMs();
+      if (nowMs - toldMs < PROGRESS_MS || response.writableNeedDrain) return;
+      toldMs = nowMs;
+      tell({ progress });
+    });
   };
   server.listen(config.port, config.listenHost);
   await once(server, "listening").catch((cause: unknown) => {
@@ -99,13 +119,22 @@ export async function startVolumeServer({ config, dataDir, clock, log }: VolumeS
   };
 }
 
+interface Call {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly tell: (line: unknown) => void;
+}
+
+const isStream = (name: string): name is keyof typeof STREAMS => Object.hasOwn(STREAMS, name);
+
 const wrong = (problem: string, cause?: unknown): AnaxError =>
   new AnaxError("config.invalid", { problems: [`volume.service: ${problem}`] }, { cause });
 
 function serverOf(config: VolumeServiceConfig): Server {
   const { tlsCertFile, tlsKeyFile, listenHost } = config;
   if ((tlsCertFile === undefined) !== (tlsKeyFile === undefined)) throw wrong("tlsCertFile and tlsKeyFile belong together");
-  const options = { maxHeaderSize: 16_384, headersTimeout: REQUEST_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS };
+  // How long a whole request takes is up to what is in it: see `argumentsOf` and `heard`.
+  const options = { maxHeaderSize: 16_384, headersTimeout: REQUEST_TIMEOUT_MS, requestTimeout: 0 };
   if (tlsCertFile === undefined && !isOfThisMachine(listenHost))
     throw wrong(`listenHost ${listenHost} is open to others: give tlsCertFile and tlsKeyFile`);
   let server: Server;
@@ -130,19 +159,49 @@ function isOfThisMachine(host: string): boolean {
   return host === "localhost" || (kind !== 0 && LOOPBACK.check(host, kind === 6 ? "ipv6" : "ipv4"));
 }
 
-async function argumentsOf(request: IncomingMessage): Promise<unknown> {
+/** All of the request, or with `more` its first line. */
+async function argumentsOf(request: IncomingMessage, { clock, more }: { readonly clock: Clock; readonly more: boolean }): Promise<unknown> {
+  using _late = clock.timer(REQUEST_TIMEOUT_MS, () => void request.destroy(new AnaxError("socket.closed", { reason: "no request" })));
   const parts: Buffer[] = [];
   let bytes = 0;
-  for await (const part of request as AsyncIterable<Buffer>) {
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    const end = more ? chunk.indexOf("\n") : -1;
+    const part = end === -1 ? chunk : chunk.subarray(0, end);
     bytes += part.length;
     if (bytes > BODY_BYTES_MAX) throw new AnaxError("input.invalid", { reason: "the request is too long", bytesMax: BODY_BYTES_MAX });
     parts.push(part);
+    if (end === -1) continue;
+    request.unshift(chunk.subarray(end + 1));
+    break;
   }
   try {
     return JSON.parse(Buffer.concat(parts).toString()) as unknown;
   } catch (cause) {
     throw new AnaxError("input.invalid", { expected: "a JSON array" }, { cause });
   }
+}
+
+/** What comes after the arguments. Whoever stops to listen leaves the request open, so that the caller can be told why. */
+async function* heard(request: IncomingMessage, clock: Clock): AsyncGenerator<Buffer> {
+  const chunks = request.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  const next = async (): Promise<IteratorResult<Buffer>> => {
+    using _late = clock.timer(SILENCE_MS, () => void request.destroy(new AnaxError("socket.closed", { reason: "nothing comes" })));
+    return await chunks.next();
+  };
+  try {
+    for (let { done, value } = await next(); done !== true; { done, value } = await next()) yield value;
+  } finally {
+    await chunks.return?.();
+  }
+}
+
+/** A caller that is still sending would not hear a connection that is closed upon it. */
+async function takeRest(request: IncomingMessage, clock: Clock): Promise<void> {
+  if (request.complete || request.destroyed) return;
+  using _late = clock.timer(REQUEST_TIMEOUT_MS, () => void request.destroy());
+  const over = once(request, "close").catch(() => undefined);
+  request.resume();
+  await Promise.race([over, once(request, "end").catch(() => undefined)]);
 }
 
 async function stayAlive(response: ServerResponse, clock: Clock, signal: AbortSignal): Promise<void> {
@@ -158,8 +217,14 @@ function errorLine(error: AnaxError, log: Log): unknown {
   return { error: { code: error.code, details: error.details } };
 }
 
-function refuse(response: ServerResponse, error: AnaxError): void {
+async function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { error, clock }: { readonly error: AnaxError; readonly clock: Clock },
+): Promise<void> {
   if (response.headersSent) return void response.destroy();
   response.writeHead(specOf(error).http, { "content-type": "application/x-ndjson", connection: "close" });
-  response.end(`${JSON.stringify({ error: { code: error.code, details: error.details } })}\n`);
+  response.write(`${JSON.stringify({ error: { code: error.code, details: error.details } })}\n`);
+  await takeRest(request, clock);
+  response.end();
 }

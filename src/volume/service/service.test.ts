@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { statSync, writeFileSync } from "node:fs";
+import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { Readable, Writable } from "node:stream";
 import { after, before, test } from "node:test";
 import { realClock } from "../../base/clock.ts";
 import { createLog } from "../../base/log.ts";
 import { temporaryDirectory } from "../../../test/kit/temporary-directory.ts";
+import { waitFor } from "../../../test/kit/process.ts";
+import { openVolume } from "../lifecycle/open-volume.ts";
 import { VolumeServiceConfig } from "./config.ts";
 import { RemoteVolumes } from "./remote-volumes.ts";
 import { startVolumeServer, type VolumeServer } from "./server.ts";
@@ -30,8 +34,13 @@ let server: VolumeServer;
 let url: string;
 let token: string;
 
-const started = async (settings: Readonly<Record<string, unknown>>): Promise<VolumeServer> =>
-  startVolumeServer({ config: VolumeServiceConfig.parse({ port: 0, ...settings }), dataDir, clock: realClock, log: createLog("silent") });
+const started = async (settings: Readonly<Record<string, unknown>>, at = dataDir): Promise<VolumeServer> =>
+  startVolumeServer({
+    config: VolumeServiceConfig.parse({ port: 0, ...settings }),
+    dataDir: at,
+    clock: realClock,
+    log: createLog("silent"),
+  });
 
 before(async () => {
   dataDir = scope.use(await temporaryDirectory()).path;
@@ -68,6 +77,93 @@ test("volumes are made, changed, checked and deleted from elsewhere, and failure
   await assert.rejects(remote.call("get", ["there"]), { code: "volume.not-exist" });
 });
 
+test("a dump goes out and comes in as a stream, and what is wrong with one is told by name", async () => {
+  const remote = new RemoteVolumes({ server: url, token });
+  const { volume } = await remote.call("create", [{ ...NEW, name: "dumped" }]);
+  const dump = new Collected();
+  assert.equal((await remote.dump("dumped", dump)).uuid, volume.uuid);
+  await assert.rejects(remote.dump("nothing", new Collected()), { code: "volume.not-found" });
+  await assert.rejects(remote.load(Readable.from([dump.content])), { code: "volume.exists" });
+  await assert.rejects(remote.load(Readable.from([Buffer.alloc(0)])), { code: "disk.corrupt" });
+  await assert.rejects(remote.load(Readable.from([Buffer.alloc(0)]), "../x"), { code: "input.invalid" });
+  await assert.rejects(new RemoteVolumes({ server: url, token: `${token}x` }).load(Readable.from(endless(5_000_000))), {
+    code: "volume.service-denied",
+  });
+  await assert.rejects(remote.load(Readable.from(failing())), { code: "disk.io" });
+  await using second = await started({}, join(dataDir, "second"));
+  const there = new RemoteVolumes({
+    server: `http://127.0.0.1:${second.port}`,
+    token: readToken(tokenFileIn(join(dataDir, "second"))),
+  });
+  await assert.rejects(there.load(Readable.from([dump.content.subarray(0, -20)])), { code: "disk.corrupt" });
+  const loaded = await there.load(Readable.from([dump.content.subarray(0, 100), dump.content.subarray(100)]), "again");
+  assert.deepEqual([loaded.volume.uuid, loaded.volume.name, loaded.key.id.slice(0, 4)], [volume.uuid, "again", "ANAX"]);
+  assert.deepEqual(await there.call("fsck", ["again", { data: true, repair: false }]), { flaws: [], repaired: 0 });
+  assert.deepEqual(
+    readdirSync(join(dataDir, "volumes")).filter((name) => name.startsWith("incoming")),
+    [],
+  );
+  await remote.call("delete", ["dumped", { now: true, by: "ann" }]);
+});
+
+test("who takes a dump slowly, or not at all, is waited for without holding what comes in memory", async () => {
+  const remote = new RemoteVolumes({ server: url, token });
+  const { volume } = await remote.call("create", [{ ...NEW, name: "large" }]);
+  await filled(volume.uuid, 30_000);
+  const [first, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let bytes = 0;
+  const slow = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      bytes += chunk.length;
+      first.resolve();
+      void held.promise.then(() => done());
+    },
+  });
+  const dumping = remote.dump("large", slow);
+  await first.promise;
+  assert.equal((await remote.call("get", ["large"])).state, "active"); // others are served
+  const seen = bytes;
+  held.resolve();
+  await dumping;
+  assert.ok(bytes > 300_000 && seen < 100_000, `${seen} of ${bytes} bytes`);
+  const failing = new Writable({ write: (_chunk, _encoding, done) => done(new Error("no room")) });
+  await assert.rejects(remote.dump("large", failing), { code: "disk.io" });
+  // The service learns of it when the connection ends.
+  await waitFor(async () => readdirSync(join(dataDir, "volumes", volume.uuid)).every((name) => !name.includes("dump")));
+  await remote.call("delete", ["large", { now: true, by: "ann" }]);
+});
+
+/** So many empty files, whose names cannot be compressed. */
+async function filled(volumeUuid: string, files: number): Promise<void> {
+  await using open = await openVolume({ dataDir, volumeUuid, sessionId: 1 });
+  for (let index = 0; index < files; index++) {
+    const name = createHash("sha256").update(String(index)).digest("hex");
+    assert.ok(typeof (await open.verbs.create(1, name, { kind: "file", permissions: 0o644, uid: 0, gid: 0 })) === "object");
+  }
+}
+
+class Collected extends Writable {
+  #chunks: Buffer[] = [];
+
+  get content(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.#chunks.push(chunk);
+    done();
+  }
+}
+
+function* endless(bytes: number): Iterable<Buffer> {
+  for (let sent = 0; sent < bytes; sent += 65_536) yield randomBytes(65_536);
+}
+
+async function* failing(): AsyncGenerator<Buffer> {
+  yield await Promise.resolve(Buffer.from("x"));
+  throw new Error("the source fails");
+}
+
 test("who does not know the token gets nothing, and the token is its owner's alone", async () => {
   assert.equal(statSync(tokenFileIn(dataDir)).mode & 0o777, 0o600);
   for (const authorization of ["", "Bearer", `Basic ${token}`, `Bearer ${token}x`, `Bearer ${token.slice(1)}`]) {
@@ -76,6 +172,8 @@ test("who does not know the token gets nothing, and the token is its owner's alo
   }
   await assert.rejects(new RemoteVolumes({ server: url, token: `${token}x` }).call("list", []), { code: "volume.service-denied" });
 });
+
+const living = async (remote: RemoteVolumes) => (await remote.call("list", [])).filter(({ state }) => state !== "deleted");
 
 test("whatever else is sent is refused with a code", async () => {
   for (const method of ["", "toString", "__proto__", "constructor", "create/", "../list", "missing"])
@@ -86,10 +184,7 @@ test("whatever else is sent is refused with a code", async () => {
   assert.equal(await codeOf(await ask("create", { body: JSON.stringify([{ ...NEW, name: "../v" }]) })), "input.invalid");
   assert.equal(await codeOf(await ask("list", { body: JSON.stringify(["x".repeat(70_000)]) })), "input.invalid");
   assert.equal(await codeOf(await ask("list", { verb: "PUT" })), "input.invalid");
-  assert.deepEqual(
-    await new RemoteVolumes({ server: url, token }).call("list", []).then((list) => list.filter(({ state }) => state !== "deleted")),
-    [],
-  );
+  assert.deepEqual(await living(new RemoteVolumes({ server: url, token })), []);
 });
 
 test("it listens beyond this machine with TLS only", async () => {
