@@ -48,9 +48,13 @@ test("volume dump and load --server: metadata go to a file, through pipes, and c
   // From one service to the other, with nothing in between but a pipe.
   const command = ({ elsewhere }: SecureService, ...args: readonly string[]): string =>
     [...anaxCommand(["volume", ...args, ...elsewhere])].map((word) => `'${word}'`).join(" ");
-  const loaded = await must("sh", ["-c", `${command(from, "dump", "data", "-")} | ${command(to, "load", "-", "--name", "copy", "--json")}`], {
-    env: from.env,
-  });
+  const loaded = await must(
+    "sh",
+    ["-c", `${command(from, "dump", "data", "-")} | ${command(to, "load", "-", "--name", "copy", "--json")}`],
+    {
+      env: from.env,
+    },
+  );
   assert.deepEqual([(JSON.parse(loaded) as { uuid: string }).uuid, (JSON.parse(loaded) as { name: string }).name], [uuid, "copy"]);
   assert.equal(((await on(to, "info", "copy"))["usage"] as { usedInodes: number }).usedInodes, 3001);
   assert.deepEqual(await on(to, "fsck", "copy"), { clean: true, repaired: 0, flaws: [] });
