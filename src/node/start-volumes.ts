@@ -1,6 +1,7 @@
 import { realClock } from "../base/clock.ts";
 import { startVolumeServer } from "../volume/service/server.ts";
 import { addressText } from "../wire/grpc/address.ts";
+import { socketPathOf } from "./config.ts";
 import { listening } from "./listening.ts";
 import type { NodeParts, Role } from "./start.ts";
 
@@ -8,7 +9,13 @@ import type { NodeParts, Role } from "./start.ts";
 export async function startVolumeRole({ config, log, probes }: NodeParts): Promise<Role> {
   const server = await listening(
     "volume.service.port",
-    startVolumeServer({ config: config.volume.service, dataDir: config.dataDir, clock: realClock, log: log.child({ role: "volumes" }) }),
+    startVolumeServer({
+      config: config.volume.service,
+      dataDir: config.dataDir,
+      daemonSocket: socketPathOf(config),
+      clock: realClock,
+      log: log.child({ role: "volumes" }),
+    }),
   );
   const address = `${server.secure ? "https" : "http"}://${addressText(server)}`;
   probes.reached("volumes", address);

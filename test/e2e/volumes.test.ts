@@ -30,11 +30,6 @@ test("volume dump and load --server: metadata go to a file, through pipes, and c
   await using from = await aSecureService();
   await using to = await aSecureService();
   const { dir } = from;
-  const on = async ({ elsewhere, env }: SecureService, ...args: readonly string[]): Promise<Record<string, unknown>> => {
-    const { code, stdout, stderr } = await runAnax(["volume", ...args, ...elsewhere, "--json"], { env });
-    assert.equal(code, 0, stderr);
-    return JSON.parse(stdout) as Record<string, unknown>; // one line of JSON
-  };
   const { uuid } = await on(from, "create", "data");
   {
     await using open = await openVolume({ dataDir: from.dataDir, volumeUuid: String(uuid), sessionId: 1 });
@@ -46,8 +41,6 @@ test("volume dump and load --server: metadata go to a file, through pipes, and c
   assert.equal((await stat(file)).mode & 0o777, 0o600);
 
   // From one service to the other, with nothing in between but a pipe.
-  const command = ({ elsewhere }: SecureService, ...args: readonly string[]): string =>
-    [...anaxCommand(["volume", ...args, ...elsewhere])].map((word) => `'${word}'`).join(" ");
   const loaded = await must(
     "sh",
     ["-c", `${command(from, "dump", "data", "-")} | ${command(to, "load", "-", "--name", "copy", "--json")}`],
@@ -75,6 +68,16 @@ test("volume dump and load --server: metadata go to a file, through pipes, and c
     [],
   );
 });
+
+const on = async ({ elsewhere, env }: SecureService, ...args: readonly string[]): Promise<Record<string, unknown>> => {
+  const { code, stdout, stderr } = await runAnax(["volume", ...args, ...elsewhere, "--json"], { env });
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout) as Record<string, unknown>; // one line of JSON
+};
+
+/** For a shell. */
+const command = ({ elsewhere }: SecureService, ...args: readonly string[]): string =>
+  [...anaxCommand(["volume", ...args, ...elsewhere])].map((word) => `'${word}'`).join(" ");
 
 interface SecureService extends AsyncDisposable {
   /** For files of the test. */

@@ -11,6 +11,10 @@ import { parseMountOptions, type MountSettings } from "../../volume/mount/mount-
 import { MOUNT_TYPE, mountAt } from "../../volume/mount/mount-table.ts";
 import type { MountRequest } from "../../volume/mount/process-messages.ts";
 import { superviseMount, type MountReady } from "../../volume/mount/supervisor.ts";
+import { realClock } from "../../base/clock.ts";
+import { Volumes } from "../../volume/lifecycle/volumes.ts";
+import { adopted } from "../volume/adopt.ts";
+import { remoteOf, withServer } from "../volume/options.ts";
 import { collect, withSettings, type SettingOptions } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
 import { settingsOf } from "../settings.ts";
@@ -23,14 +27,19 @@ interface MountCommandOptions extends SettingOptions {
   readonly onGone?: MountSettings["onGone"];
   readonly options: readonly string[];
   readonly json?: boolean;
+  readonly server?: string;
+  readonly tokenFile?: string;
+  readonly caFile?: string;
 }
 
 /** What a mount in the background tells the command that started it. */
 type Told = { readonly ready: MountReady } | { readonly error: { readonly code: string; readonly details: ErrorDetails } };
 
 export function command(): Command {
-  return withSettings(new Command("mount"))
-    .description("Mount a volume on a directory. Ends with exit code 143 when the volume has been deleted.")
+  return withServer(withSettings(new Command("mount")))
+    .description(
+      "Mount a volume on a directory. Ends with exit code 143 when the volume has been deleted. With --server, the service tells where the volume is, and is not needed afterwards.",
+    )
     .argument("<volume>", "name or uuid of the volume")
     .argument("<dir>", "directory to mount it on; what it has is hidden meanwhile")
     .option("--foreground", "stay, and log to standard error; SIGTERM unmounts")
@@ -50,7 +59,10 @@ export function command(): Command {
       const daemonSocket = socketPathOf(config);
       const request: MountRequest = { dataDir, volume, dir: mountPoint(dir), settings: mountSettings(options), daemonSocket, logLevel };
       const announce = (ready: MountReady): void => tell(ready, options.json === true);
-      if (options.foreground === true) process.exitCode = await serve(request, announce);
+      const remote = remoteOf(options);
+      const complete = async (): Promise<MountRequest> =>
+        remote === undefined ? request : { ...request, volume: (await adopted(new Volumes(dataDir, realClock), remote, volume)).name };
+      if (options.foreground === true) process.exitCode = await serve(complete, announce);
       else announce(await startInBackground(request));
     });
 }
@@ -78,7 +90,7 @@ function mountPoint(dir: string): string {
   }
 }
 
-async function serve(request: MountRequest, announce: (ready: MountReady) => void): Promise<number> {
+async function serve(complete: () => Promise<MountRequest>, announce: (ready: MountReady) => void): Promise<number> {
   const stop = new AbortController();
   const onSignal = (): void => stop.abort();
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
@@ -89,6 +101,9 @@ async function serve(request: MountRequest, announce: (ready: MountReady) => voi
     parent.disconnect();
   };
   try {
+    const request = await complete();
+    delete process.env["ANAX_VOLUME_TOKEN"]; // the processes that serve need none
+    if (parent !== undefined) process.chdir("/"); // in the background it is to keep no file system busy
     return await superviseMount({ request, log: createLog(request.logLevel), stop: stop.signal, onReady });
   } catch (thrown) {
     const { code, details } = errorOf(thrown);
@@ -108,7 +123,6 @@ async function startInBackground(request: MountRequest): Promise<MountReady> {
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1), "--foreground"], {
     detached: true,
     stdio: ["ignore", log, log, "ipc"],
-    cwd: "/",
     env: { ...process.env },
   });
   const ended = once(child, "exit").then(([code]): Told => ({

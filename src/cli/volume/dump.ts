@@ -4,8 +4,9 @@ import { Writable } from "node:stream";
 import type { Command } from "commander";
 import { AnaxError } from "../../base/errors.ts";
 import { writeWhole } from "../../disk/whole-file.ts";
-import { printJson, printLine, writeStdout } from "../output.ts";
-import { isRemote, report, serviceOf, volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
+import type { Volumes } from "../../volume/lifecycle/volumes.ts";
+import { printJson, printLine } from "../output.ts";
+import { remoteOf, report, serviceOf, volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
 
 /** In the place of a file: standard output, or standard input. */
 const STANDARD = "-";
@@ -39,15 +40,16 @@ export function loadCommand(): Command {
     });
 }
 
-function loaded(file: string, options: VolumeOptions & { readonly name?: string }): ReturnType<ReturnType<typeof volumesOf>["load"]> {
+function loaded(file: string, options: VolumeOptions & { readonly name?: string }): ReturnType<Volumes["load"]> {
   if (file === STANDARD) return serviceOf(options).load(process.stdin, options.name);
-  if (isRemote(options)) return serviceOf(options).load(createReadStream(resolve(file)), options.name);
+  const remote = remoteOf(options);
+  if (remote !== undefined) return remote.load(createReadStream(resolve(file)), options.name);
   return volumesOf(options).load(resolve(file), options.name);
 }
 
 const standardOutput = (): Writable =>
   new Writable({
     write(chunk: Buffer, _encoding, done) {
-      void writeStdout(chunk).then(() => done());
+      process.stdout.write(chunk, done);
     },
   });

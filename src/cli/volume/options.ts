@@ -22,8 +22,11 @@ export interface VolumeOptions {
 }
 
 /** A subcommand that also works on volumes of a service elsewhere. */
-export function volumeCommand(usage: string, description: string): Command {
-  return hereCommand(usage, description)
+export const volumeCommand = (usage: string, description: string): Command => withServer(hereCommand(usage, description));
+
+/** The options by which commands are told of a service. */
+export function withServer(command: Command): Command {
+  return command
     .option(
       "--server <url>",
       "http://host:port or https://host:port of `anax volume serve`, which has the volumes (default: ANAX_VOLUME_SERVER, else here)",
@@ -43,23 +46,19 @@ export function hereCommand(usage: string, description: string): Command {
     .option("--json", "JSON instead of text");
 }
 
-/** Throws `input.invalid` for `--server` without a token, or one that is no address. */
-export function serviceOf(options: VolumeOptions): VolumeService {
-  const server = serverOf(options);
-  const { tokenFile, caFile } = options;
-  if (server === undefined) return localVolumes(volumesOf(options));
+type ServerOptions = Pick<VolumeOptions, "server" | "tokenFile" | "caFile">;
+
+/** Undefined: the volumes are here. Throws `input.invalid` for `--server` without a token, or one that is no address. */
+export function remoteOf(options: ServerOptions): RemoteVolumes | undefined {
+  const { server = process.env["ANAX_VOLUME_SERVER"], tokenFile, caFile } = options;
+  if (server === undefined || (server === "" && options.server === undefined)) return undefined;
   const token = tokenFile === undefined ? process.env["ANAX_VOLUME_TOKEN"] : readToken(tokenFile);
   if (token === undefined) throw new AnaxError("input.invalid", { expected: "--token-file, or ANAX_VOLUME_TOKEN" });
   return new RemoteVolumes({ server, token, caFile });
 }
 
-/** Undefined: the volumes are here. */
-function serverOf(options: VolumeOptions): string | undefined {
-  const { server = process.env["ANAX_VOLUME_SERVER"] } = options;
-  return server === "" && options.server === undefined ? undefined : server;
-}
-
-export const isRemote = (options: VolumeOptions): boolean => serverOf(options) !== undefined;
+/** Throws as `remoteOf`. */
+export const serviceOf = (options: VolumeOptions): VolumeService => remoteOf(options) ?? localVolumes(volumesOf(options));
 
 /** Of this machine. */
 export const volumesOf = ({ config, dataDir }: VolumeOptions): Volumes =>

@@ -3,6 +3,7 @@ import { eachLimited } from "../../base/each-limited.ts";
 import { AnaxError } from "../../base/errors.ts";
 import type { RemoteBlobs } from "../data/staged/remote-blobs.ts";
 import { shareBlobs } from "../data/share-blobs.ts";
+import { placeText } from "../data/volume-data.ts";
 import type { Blob } from "../meta/extents.ts";
 import { liveBlobs } from "../meta/sqlite/clone.ts";
 import { openRemoteBlobs } from "./open-blobs.ts";
@@ -30,6 +31,14 @@ export class ContentPlace {
     await this.#remote({ uuid, data }, (blobs) =>
       blobs.remote.mark(`${JSON.stringify({ volume: uuid, name, createdAt: isoText(this.#clock.wallMs()) })}\n`),
     );
+  }
+
+  /** Whether a bucket is there, and lets this process in. */
+  async reach({ uuid, data }: Place): Promise<void> {
+    await this.#remote({ uuid, data }, async (blobs) => {
+      if (await blobs.remote.isMarked()) return;
+      throw new AnaxError("volume.unreachable", { volume: uuid, data: placeText(data), reason: "nothing says that the volume is there" });
+    });
   }
 
   /** Gives a volume whose metadata are there the blobs that those name. Throws `volume.changed` when one is gone meanwhile. */

@@ -60,6 +60,11 @@ export class MetaPlace {
     return new MetaPlace(uuid, volumePaths(dataDir, uuid).meta, url);
   }
 
+  /** With the password that may be in it: for nobody who may not use the engine. Undefined: in SQLite. */
+  get url(): string | undefined {
+    return this.#url;
+  }
+
   /** For people: without a password. */
   get address(): string {
     return this.#url === undefined ? "sqlite" : withoutSecrets(this.#url);

@@ -52,6 +52,11 @@ export interface AccessKey {
   readonly secret: string;
 }
 
+export interface VolumePlace {
+  readonly volume: VolumeRecord;
+  readonly meta: string | undefined;
+}
+
 export interface PathQuota extends DirectoryQuota {
   readonly path: string;
 }
@@ -125,9 +130,36 @@ export class Volumes {
       catalog.insert(known);
       return { volume: known, key: this.#addKey(catalog, uuid) };
     } catch (error) {
-      await rm(dir, { recursive: true, force: true });
+      if (catalog.find(uuid) === undefined) await rm(dir, { recursive: true, force: true }); // else another process was first, whose it is
       throw error instanceof AnaxError ? error : diskErrorOf(error, { dir });
     }
+  }
+
+  /** What another machine needs to use the volume for itself: its record, and the URL of its metadata with whatever password is in it. Undefined: they are in SQLite. */
+  async place(nameOrUuid: string): Promise<VolumePlace> {
+    const volume = await this.refresh(nameOrUuid);
+    return { volume, meta: MetaPlace.of(this.dataDir, volume.uuid).url };
+  }
+
+  /**
+   * Makes known here what `place` says elsewhere, or brings it up to date; under its name, or its uuid where another volume has that. Throws as `attach`, and `volume.unreachable` where
+   * this process may not use its bucket.
+   */
+  async adopt({ volume, meta }: { readonly volume: VolumeRecord; readonly meta: string }): Promise<VolumeRecord> {
+    const { uuid } = volume;
+    if (this.find(uuid) === undefined) {
+      await this.#content.reach(volume);
+      try {
+        return (await this.attach(uuid, { meta, name: this.find(volume.name) === undefined ? volume.name : uuid })).volume;
+      } catch (error) {
+        if (this.find(uuid) === undefined) throw error; // else another process was first
+      }
+    }
+    const known = MetaPlace.of(this.dataDir, uuid);
+    if (!known.isShared)
+      throw new AnaxError("volume.exists", { volume: this.get(uuid).name, uuid, reason: "here it has metadata of its own" });
+    if (known.url !== meta) MetaPlace.create(this.dataDir, uuid, meta); // another password, say
+    return this.refresh(uuid);
   }
 
   /** As `get`, with what others have changed of it in an engine that they use, too. Throws `volume.unreachable` where that does not answer. */

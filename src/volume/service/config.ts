@@ -20,6 +20,12 @@ export const VolumeServiceConfig = z.strictObject({
     .describe(
       "File with the token that a caller must know, of 20 signs and more. Default: volumes/service.token in the data directory, made at the first start.",
     ),
+  mounts: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Whether `anax mount --server` and `warmup --server` get the address of a volume's metadata, with the password that is in it. Off: volumes are mounted elsewhere only by who knows that address (attach).",
+    ),
   callsMax: z.int().min(1).max(1000).default(16).describe("Calls at the same time; more are refused."),
   drainMs: duration({ min: "0s", max: "1h" }).prefault("10s").describe("Time for running calls to end when the service stops."),
 });

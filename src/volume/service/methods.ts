@@ -57,6 +57,7 @@ export const METHODS = {
   ),
   list: method(z.tuple([]), (volumes) => volumes.list()),
   get: method(z.tuple([volume]), (volumes, [name]) => volumes.get(name)),
+  place: method(z.tuple([volume]), (volumes, [name]) => volumes.place(name)),
   /** All that is known of it. */
   info: method(z.tuple([volume]), async (volumes, [name]) => {
     const record = await volumes.refresh(name);
@@ -128,13 +129,16 @@ export const localVolumes = (volumes: Volumes): VolumeService => ({
   load: (from, name) => volumes.loadFrom(from, name),
 });
 
-/** What the methods that move bytes take; their results are those of `VolumeService`. */
-export const STREAMS = {
-  /** To the caller. */
+/** What the methods take that are about more than volumes: streams, and the machine of the service. */
+export const SERVED = {
+  /** A dump, to the caller. */
   dump: z.tuple([volume]),
-  /** From the caller. */
+  /** A dump, from the caller. */
   load: z.tuple([z.strictObject({ name: text.optional() })]),
+  /** As `warmup`, on the machine of the service, as long as the caller stays. */
+  warm: z.tuple([volume, z.strictObject({ path: text, peerWaitMs: count, cacheDir: text.optional() })]),
 } as const;
+export type WarmThere = z.input<typeof SERVED.warm>[1];
 
 interface Runnable<R> {
   readonly args: z.ZodType<never>;
@@ -153,9 +157,9 @@ export async function runMethod<K extends MethodName>(
 }
 
 /** Throws `input.invalid` for arguments that are none. */
-export function argumentsAs<T>(method: string, args: z.ZodType<T>, given: unknown): T {
+export function argumentsAs<T>(name: string, args: z.ZodType<T>, given: unknown): T {
   const parsed = args.safeParse(given);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new AnaxError("input.invalid", { method, field: issue?.path.join("."), reason: issue?.message });
+  throw new AnaxError("input.invalid", { method: name, field: issue?.path.join("."), reason: issue?.message });
 }

@@ -9,7 +9,8 @@ import { AnaxError, errorOf, isErrorCode, type ErrorDetails } from "../../base/e
 import { diskErrorOf } from "../../disk/disk-error.ts";
 import type { VolumeRecord } from "../lifecycle/volume-record.ts";
 import { partsOf } from "./framing.ts";
-import type { ArgsOf, MethodName, OnProgress, ResultOf, VolumeService } from "./methods.ts";
+import type { Warmed } from "../lifecycle/warm-volume.ts";
+import type { ArgsOf, MethodName, OnProgress, ResultOf, VolumeService, WarmThere } from "./methods.ts";
 import { PATH } from "./server.ts";
 
 export interface RemoteOptions {
@@ -26,7 +27,7 @@ const SILENCE_MS = 30_000;
 const LINE_BYTES_MAX = 256 * 1024 * 1024;
 
 interface Line {
-  readonly progress?: Parameters<OnProgress>[0];
+  readonly progress?: unknown;
   readonly result?: unknown;
   readonly error?: { readonly code: string; readonly details: ErrorDetails };
 }
@@ -46,7 +47,7 @@ export class RemoteVolumes implements VolumeService {
   }
 
   async call<K extends MethodName>(name: K, args: ArgsOf<K>, onProgress?: OnProgress): Promise<ResultOf<K>> {
-    return (await this.#exchange(name, args, { onProgress })) as ResultOf<K>; // of a service whose token we have
+    return (await this.#exchange(name, args, { onProgress: onProgress as OnHeard })) as ResultOf<K>; // of a service whose token we have
   }
 
   async dump(nameOrUuid: string, out: Writable): Promise<VolumeRecord> {
@@ -61,7 +62,16 @@ export class RemoteVolumes implements VolumeService {
     return (await this.#exchange("load", [{ name }], { body: from })) as Awaited<ReturnType<VolumeService["load"]>>; // as above
   }
 
-  async #exchange(name: string, args: unknown, { body, onContent, onProgress }: Exchange): Promise<unknown> {
+  /** On the machine of the service, until the signal, whose reason this throws then. */
+  async warm(
+    nameOrUuid: string,
+    options: WarmThere,
+    { signal, onProgress }: { readonly signal: AbortSignal; readonly onProgress: (warmed: Warmed) => void },
+  ): Promise<Warmed> {
+    return (await this.#exchange("warm", [nameOrUuid, options], { signal, onProgress: onProgress as OnHeard })) as Warmed; // as above
+  }
+
+  async #exchange(name: string, args: unknown, { body, signal, onContent, onProgress }: Exchange): Promise<unknown> {
     /** What failed here, and not on the way. */
     let own: { readonly error: unknown } | undefined;
     const ours = async (work: Promise<void>): Promise<void> =>
@@ -71,7 +81,13 @@ export class RemoteVolumes implements VolumeService {
       });
     let last: Line | undefined;
     let sent: ClientRequest | undefined;
+    const onAbort = (): void => {
+      own ??= { error: signal?.reason };
+      sent?.destroy(new AnaxError("socket.closed"));
+    };
+    signal?.addEventListener("abort", onAbort, { once: true });
     try {
+      signal?.throwIfAborted();
       sent = this.#open(name, body === undefined ? Buffer.from(JSON.stringify(args)) : undefined);
       const answered = once(sent, "response") as Promise<[IncomingMessage]>;
       if (body !== undefined) {
@@ -98,6 +114,7 @@ export class RemoteVolumes implements VolumeService {
       const { message: reason } = errorOf(cause);
       throw new AnaxError("volume.service-unreachable", { server: this.#url.host, method: name, reason }, { cause });
     } finally {
+      signal?.removeEventListener("abort", onAbort);
       sent?.destroy();
       body?.destroy();
     }
@@ -124,12 +141,16 @@ export class RemoteVolumes implements VolumeService {
   }
 }
 
+type OnHeard = (progress: unknown) => void;
+
 interface Exchange {
   /** What is sent after the arguments. */
   readonly body?: Readable;
+  /** Ends it, and is what it throws then. */
+  readonly signal?: AbortSignal;
   /** The next is not read before it resolves. */
   readonly onContent?: (content: Buffer) => Promise<void>;
-  readonly onProgress?: OnProgress | undefined;
+  readonly onProgress?: OnHeard | undefined;
 }
 
 /** An answer, as long as something comes now and then. */

@@ -10,12 +10,14 @@ import type { Log } from "../../base/log.ts";
 import { Volumes } from "../lifecycle/volumes.ts";
 import type { VolumeServiceConfig } from "./config.ts";
 import { contentTo } from "./framing.ts";
-import { argumentsAs, isMethod, runMethod, STREAMS, type MethodName } from "./methods.ts";
+import { argumentsAs, isMethod, runMethod, SERVED, type MethodName } from "./methods.ts";
 import { isSame, ownToken, tokenFileIn } from "./token.ts";
 
 export interface VolumeServerOptions {
   readonly config: VolumeServiceConfig;
   readonly dataDir: string;
+  /** Unix socket of this machine's daemon, whether or not it runs. */
+  readonly daemonSocket?: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -44,7 +46,7 @@ const ALIVE_MS = 5000;
 const CONNECTIONS_MAX = 256;
 
 /** Serves the volumes of a data directory to whoever knows its token. Throws `config.invalid`, `listen.*`. */
-export async function startVolumeServer({ config, dataDir, clock, log }: VolumeServerOptions): Promise<VolumeServer> {
+export async function startVolumeServer({ config, dataDir, daemonSocket, clock, log }: VolumeServerOptions): Promise<VolumeServer> {
   const token = ownToken(config.tokenFile ?? tokenFileIn(dataDir));
   const server = serverOf(config);
   const volumes = new Volumes(dataDir, clock);
@@ -61,7 +63,7 @@ export async function startVolumeServer({ config, dataDir, clock, log }: VolumeS
     if (!isSame(given, token)) throw new AnaxError("volume.service-denied");
     if (running.size >= config.callsMax) throw new AnaxError("limit.exceeded", { calls: running.size, callsMax: config.callsMax });
     const name = (request.url ?? "").startsWith(PATH) ? request.url!.slice(PATH.length) : ""; // just checked
-    if (request.method !== "POST" || !(isMethod(name) || isStream(name)))
+    if (request.method !== "POST" || !(isMethod(name) || isServed(name)))
       throw new AnaxError("input.invalid", { method: name.slice(0, 100), reason: "no such method" });
     const args = await argumentsOf(request, { clock, more: name === "load" });
     log.info("volume.call", {
@@ -84,16 +86,27 @@ export async function startVolumeServer({ config, dataDir, clock, log }: VolumeS
     if (name === "load") await takeRest(request, clock);
     response.end();
   };
-  const perform = async (name: MethodName | keyof typeof STREAMS, args: unknown, { request, response, tell }: Call): Promise<unknown> => {
-    if (name === "dump") return volumes.dumpTo(argumentsAs(name, STREAMS.dump, args)[0], contentTo(response, clock));
-    if (name === "load") return volumes.loadFrom(Readable.from(heard(request, clock)), argumentsAs(name, STREAMS.load, args)[0].name);
+  const perform = async (name: MethodName | keyof typeof SERVED, args: unknown, { request, response, tell }: Call): Promise<unknown> => {
+    if (name === "dump") return volumes.dumpTo(argumentsAs(name, SERVED.dump, args)[0], contentTo(response, clock));
+    if (name === "load") return volumes.loadFrom(Readable.from(heard(request, clock)), argumentsAs(name, SERVED.load, args)[0].name);
+    if (name === "place" && !config.mounts)
+      throw new AnaxError("volume.mount-failed", {
+        reason: "the service tells nobody where metadata are",
+        setting: "volume.service.mounts",
+      });
     let toldMs = Number.NEGATIVE_INFINITY;
-    return runMethod(volumes, name, args, (progress) => {
+    const onProgress = (progress: unknown): void => {
       const nowMs = clock.nowMs();
       if (nowMs - toldMs < PROGRESS_MS || response.writableNeedDrain) return;
       toldMs = nowMs;
       tell({ progress });
-    });
+    };
+    if (name !== "warm") return runMethod(volumes, name, args, onProgress);
+    const [volume, { path, peerWaitMs: waitMs, cacheDir }] = argumentsAs(name, SERVED.warm, args);
+    const left = new AbortController();
+    response.once("close", () => left.abort(new AnaxError("download.cancelled", { reason: "the caller has left" })));
+    const peers = daemonSocket === undefined ? undefined : { daemonSocket, waitMs };
+    return volumes.warm(volume, { path, peers, cacheDir, signal: left.signal, onProgress });
   };
   server.listen(config.port, config.listenHost);
   await once(server, "listening").catch((cause: unknown) => {
@@ -125,7 +138,7 @@ interface Call {
   readonly tell: (line: unknown) => void;
 }
 
-const isStream = (name: string): name is keyof typeof STREAMS => Object.hasOwn(STREAMS, name);
+const isServed = (name: string): name is keyof typeof SERVED => Object.hasOwn(SERVED, name);
 
 const wrong = (problem: string, cause?: unknown): AnaxError =>
   new AnaxError("config.invalid", { problems: [`volume.service: ${problem}`] }, { cause });

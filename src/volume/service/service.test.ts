@@ -110,24 +110,28 @@ test("who takes a dump slowly, or not at all, is waited for without holding what
   const remote = new RemoteVolumes({ server: url, token });
   const { volume } = await remote.call("create", [{ ...NEW, name: "large" }]);
   await filled(volume.uuid, 30_000);
-  const [first, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const first = Promise.withResolvers<void>();
   let bytes = 0;
+  let release: ((error?: Error | null) => void) | undefined;
+  let isHeld = true;
   const slow = new Writable({
     write(chunk: Buffer, _encoding, done) {
       bytes += chunk.length;
       first.resolve();
-      void held.promise.then(() => done());
+      if (isHeld) return void (release = done);
+      done();
     },
   });
   const dumping = remote.dump("large", slow);
   await first.promise;
   assert.equal((await remote.call("get", ["large"])).state, "active"); // others are served
   const seen = bytes;
-  held.resolve();
+  isHeld = false;
+  release?.();
   await dumping;
   assert.ok(bytes > 300_000 && seen < 100_000, `${seen} of ${bytes} bytes`);
-  const failing = new Writable({ write: (_chunk, _encoding, done) => done(new Error("no room")) });
-  await assert.rejects(remote.dump("large", failing), { code: "disk.io" });
+  const full = new Writable({ write: (_chunk, _encoding, done) => done(new Error("no room")) });
+  await assert.rejects(remote.dump("large", full), { code: "disk.io" });
   // The service learns of it when the connection ends.
   await waitFor(async () => readdirSync(join(dataDir, "volumes", volume.uuid)).every((name) => !name.includes("dump")));
   await remote.call("delete", ["large", { now: true, by: "ann" }]);

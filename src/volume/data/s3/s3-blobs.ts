@@ -91,6 +91,11 @@ export class S3Blobs implements BlobStore {
     await this.#bucket.put(`${this.#root}${MARK}`, content, createHash("sha256").update(content).digest("hex"));
   }
 
+  /** Whether the bucket, asked with the credentials of this process, has that. */
+  async isMarked(): Promise<boolean> {
+    return (await this.#bucket.head(`${this.#root}${MARK}`)) !== undefined;
+  }
+
   async unmark(): Promise<void> {
     await this.#bucket.remove(`${this.#root}${MARK}`);
   }
