@@ -10,7 +10,7 @@ import { openDatabase } from "./schema.ts";
 test("nothing that is checked or counted looks through a whole table for each row of another", async () => {
   await using dir = await temporaryDirectory();
   const path = join(dir.path, "meta.sqlite");
-  await formatSqlite(path, { uuid: "u", capacityBytes: 0, inodesMax: 0, readOnly: false, uid: 0, gid: 0, permissions: 0o755 }, realClock);
+  formatSqlite(path, { uuid: "u", capacityBytes: 0, inodesMax: 0, readOnly: false, uid: 0, gid: 0, permissions: 0o755 }, realClock);
   const database = openDatabase(path);
   try {
     for (const sql of [...Object.values(CHECKS), ...RECOUNTS]) {
