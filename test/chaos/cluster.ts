@@ -4,6 +4,8 @@ import { ChaosNode, until } from "./node.ts";
 export const NODES = 3;
 const SLOTS = 16_384;
 const SETTLE_MS = 60_000;
+/** A port that was free may be another program's by the time a node wants it. */
+const TRIES_MAX = 3;
 
 /** Three nodes that share a register, each with a third of the slots to begin with. */
 export interface ChaosCluster extends AsyncDisposable {
@@ -13,11 +15,22 @@ export interface ChaosCluster extends AsyncDisposable {
 }
 
 export async function startCluster(server: string): Promise<ChaosCluster> {
+  for (let tries = 1; ; tries++)
+    try {
+      return await makeCluster(server);
+    } catch (error) {
+      console.error(`no cluster at try ${tries}:`, error instanceof SuppressedError ? error.suppressed : error);
+      if (tries === TRIES_MAX) throw error;
+    }
+}
+
+async function makeCluster(server: string): Promise<ChaosCluster> {
   await using scope = new AsyncDisposableStack();
   const directory = scope.use(await temporaryDirectory());
   const nodes: ChaosNode[] = [];
   for (let index = 0; index < NODES; index++) nodes.push(scope.use(await ChaosNode.make({ index, server, directory: directory.path })));
-  await Promise.all(nodes.map((node) => node.start()));
+  const starts = await Promise.allSettled(nodes.map((node) => node.start())); // what is given up must not be under way
+  for (const start of starts) if (start.status === "rejected") throw start.reason;
   await form(nodes);
   const owned = scope.move();
   return { nodes, moved: new Set(), [Symbol.asyncDispose]: () => owned.disposeAsync() };
