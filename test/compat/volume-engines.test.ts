@@ -4,11 +4,15 @@ import { after, before, test } from "node:test";
 import { realClock } from "../../src/base/clock.ts";
 import { formatRecords } from "../../src/volume/meta/records/format-records.ts";
 import { openStore } from "../../src/volume/meta/records/open-store.ts";
+import { ledgerConformance, type LedgerFixture } from "../../src/volume/meta/ledger.conformance.ts";
 import { openRecordControl } from "../../src/volume/meta/records/record-control.ts";
+import { RecordLedger } from "../../src/volume/meta/records/record-ledger.ts";
 import { openRecordVerbs } from "../../src/volume/meta/records/record-verbs.ts";
 import { StoreHere } from "../../src/volume/meta/records/store-here.ts";
+import type { EngineVerbs } from "../../src/volume/meta/rules/verbs-on.ts";
 import { lossyVerbsConformance, verbsConformance, type LossyFixture, type VolumeLimits } from "../../src/volume/meta/verbs.conformance.ts";
 import { coded } from "../../src/register/register.conformance.ts";
+import { damageRecords } from "../kit/damage-records.ts";
 import { LossyStore } from "../kit/lossy-store.ts";
 import { freePort } from "../kit/process.ts";
 import { REGISTER_ENGINES, type EngineKind, type RegisterEngine } from "../kit/register-engines.ts";
@@ -17,6 +21,8 @@ import { temporaryDirectory } from "../kit/temporary-directory.ts";
 // Metadata of volumes on every engine that they are kept in, the real ones: what each must do, and what it does when the engine or the way to it fails.
 
 const PATIENT_MS = 30_000; // far beyond what an engine takes, on a machine that does much else
+/** In place of a session. */
+const COLLECTOR = 0;
 const NEW_VOLUME = { capacityBytes: 0, inodesMax: 0, readOnly: false, uid: 0, gid: 0, permissions: 0o755 };
 
 for (const kind of REGISTER_ENGINES) {
@@ -35,17 +41,30 @@ function conformance(kind: EngineKind): void {
   });
   after(() => scope.disposeAsync());
 
-  const aVolume = async (limits: VolumeLimits = {}): Promise<LossyFixture> => {
+  const aVolume = async (limits: VolumeLimits = {}): Promise<LossyFixture & LedgerFixture> => {
     await using opened = new AsyncDisposableStack();
     const [uuid, url] = [randomUUID(), engine.urlOn(engine.port)];
     await using store = await openStore(url, uuid, realClock, PATIENT_MS);
     await formatRecords(store, { ...NEW_VOLUME, ...limits, uuid }, "", realClock);
     const control = opened.use(await openRecordControl(await openStore(url, uuid, realClock, PATIENT_MS), realClock));
     const owned = opened.move();
+    const open = async (sessionId: number): Promise<EngineVerbs> =>
+      owned.use(openRecordVerbs({ store: await StoreHere.open(url, uuid, PATIENT_MS), sessionId, clock: realClock }));
     return {
       control,
-      open: async (sessionId) =>
-        owned.use(openRecordVerbs({ store: await StoreHere.open(url, uuid, PATIENT_MS), sessionId, clock: realClock })),
+      open,
+      ledger: async () =>
+        owned.use(
+          new RecordLedger({
+            store: await openStore(url, uuid, realClock, PATIENT_MS),
+            clock: realClock,
+            openVerbs: () => open(COLLECTOR),
+          }),
+        ),
+      async damage(damage) {
+        await using store2 = await openStore(url, uuid, realClock, PATIENT_MS);
+        await damageRecords(store2, damage);
+      },
       async openLossy(sessionId) {
         const lossy = new LossyStore(await StoreHere.open(url, uuid, PATIENT_MS));
         const verbs = owned.use(openRecordVerbs({ store: lossy, sessionId, clock: realClock }));
@@ -56,6 +75,7 @@ function conformance(kind: EngineKind): void {
   };
   verbsConformance(kind.name, aVolume);
   lossyVerbsConformance(kind.name, aVolume);
+  ledgerConformance(kind.name, aVolume);
 
   test(`${kind.name}: nobody listens, or nothing is known of the volume: unreachable, which is no proof of anything`, async () => {
     const nobody = await openStore(engine.urlOn(await freePort()), randomUUID(), realClock);
@@ -63,7 +83,13 @@ function conformance(kind: EngineKind): void {
     await nobody[Symbol.asyncDispose]();
     const unknown = await openStore(engine.urlOn(engine.port), randomUUID(), realClock);
     await assert.rejects(openRecordControl(unknown, realClock), coded("volume.unreachable"));
-    await unknown[Symbol.asyncDispose]();
+    await using ledger = new RecordLedger({
+      store: unknown,
+      clock: realClock,
+      openVerbs: () => assert.fail("nothing is there to be collected"),
+    });
+    await assert.rejects(ledger.check(1), coded("volume.unreachable"));
+    await assert.rejects(ledger.recount(), coded("volume.unreachable"));
     await using here = await StoreHere.open(engine.urlOn(await freePort()), randomUUID());
     assert.throws(() => here.fetch({ wants: [], groups: ["v"] }), coded("volume.unreachable"));
   });

@@ -29,6 +29,7 @@ const {
 export interface VolumeLimits {
   readonly capacityBytes?: number;
   readonly inodesMax?: number;
+  readonly trashMs?: number;
 }
 
 /** An empty volume of a real engine. */

@@ -4,12 +4,12 @@ import { openDatabase } from "../sqlite/schema.ts";
 import { bytesOf, COUNTERS, FENCE, json, numberOf, QUOTAS, SESSIONS } from "./keys.ts";
 import type { RecordStore } from "./record-store.ts";
 import type { BlobRecord, QuotaRecord } from "./record-tables.ts";
-import type { CountersRecord, FenceRecord } from "./record-turn.ts";
+import { unknownVolume, type CountersRecord, type FenceRecord } from "./record-turn.ts";
 
 /** Rows of one transaction. */
 const BATCH = 10_000;
 
-/** The same volume as SQLite keeps it, as of one moment, in a new file: for what looks at everything at once. Locks, sessions and the changelog stay where they are. */
+/** The same volume as SQLite keeps it, as of one moment, in a new file: for what looks at everything at once. Locks, sessions and the changelog stay where they are. Throws `volume.unreachable`, also where the engine knows no such volume. */
 export async function exportToSqlite(store: RecordStore, path: string): Promise<void> {
   const database = openDatabase(path);
   const statements = new Map<string, (values: readonly SQLInputValue[]) => void>();
@@ -38,12 +38,11 @@ export async function exportToSqlite(store: RecordStore, path: string): Promise<
       } else if (group === SESSIONS && key !== "next") counted.sessions++;
       if (++rows % BATCH === 0) database.exec("COMMIT; BEGIN");
     }
-    if (fence !== undefined) {
-      const { uuid, state, epoch, readOnly, capacityBytes, inodesMax, trashMs } = fence;
-      const [usedBytes, usedInodes, nextId] = counters;
-      const limits = [readOnly ? 1 : 0, capacityBytes, inodesMax, usedBytes, usedInodes, nextId, counted.quotas, counted.sessions, trashMs];
-      insert("volume", 1, uuid, state, epoch, ...limits);
-    }
+    if (fence === undefined) throw unknownVolume(store.address);
+    const { uuid, state, epoch, readOnly, capacityBytes, inodesMax, trashMs } = fence;
+    const [usedBytes, usedInodes, nextId] = counters;
+    const limits = [readOnly ? 1 : 0, capacityBytes, inodesMax, usedBytes, usedInodes, nextId, counted.quotas, counted.sessions, trashMs];
+    insert("volume", 1, uuid, state, epoch, ...limits);
     database.exec("COMMIT");
   } catch (error) {
     throw failureOf(error, path);

@@ -12,6 +12,8 @@ export const FENCE = "v";
 export const COUNTERS = "c";
 export const SESSIONS = "s";
 export const QUOTAS = "q";
+/** Which repair is under way. */
+export const REPAIR = "r";
 export const inodeGroup = (ino: number): string => `i${hex(ino)}`;
 export const blobGroup = (id: number): string => `b${hex(id)}`;
 /** Touched by the commits of one session only. */

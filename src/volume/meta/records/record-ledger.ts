@@ -2,7 +2,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../../base/clock.ts";
-import { AnaxError } from "../../../base/errors.ts";
 import type { Blob } from "../extents.ts";
 import type { CollectRule, Flaw, LedgerCount, VolumeLedger } from "../ledger.ts";
 import { BLOB_DELETING, BLOB_DOOMED, BLOB_LIVE, BLOB_PENDING } from "../rules/tables.ts";
@@ -12,6 +11,7 @@ import { exportToSqlite } from "./export-records.ts";
 import { after, blobGroup, BLOBS, hex, numberOf, SEEN, SESSIONS, UNSETTLED_BLOBS } from "./keys.ts";
 import type { RecordStore } from "./record-store.ts";
 import { blobOf, putBlob, sessionIds, type BlobRecord } from "./record-tables.ts";
+import { repairRecords } from "./repair-records.ts";
 import { run, transactionOf } from "./transaction.ts";
 import { View } from "./view.ts";
 
@@ -125,8 +125,9 @@ export class RecordLedger implements VolumeLedger {
     return this.#inCopy((copy) => copy.check(countMax));
   }
 
-  async recount(): Promise<void> {
-    throw new AnaxError("input.invalid", { address: this.#options.store.address, reason: "a repair is there for metadata in SQLite only" });
+  recount(): Promise<void> {
+    const { store, clock } = this.#options;
+    return repairRecords({ store, clock, withCopy: (use) => this.#withCopy(use) });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -174,13 +175,19 @@ export class RecordLedger implements VolumeLedger {
     }
   }
 
-  async #inCopy<T>(use: (copy: VolumeLedger) => Promise<T>): Promise<T> {
+  #inCopy<T>(use: (copy: VolumeLedger) => Promise<T>): Promise<T> {
+    return this.#withCopy(async (path) => {
+      await using copy = openSqliteLedger(path, this.#options.clock);
+      return await use(copy);
+    });
+  }
+
+  async #withCopy<T>(use: (path: string) => Promise<T>): Promise<T> {
     const dir = await mkdtemp(join(tmpdir(), "anax-volume-"));
     try {
       const path = join(dir, "meta.sqlite");
       await exportToSqlite(this.#options.store, path);
-      await using copy = openSqliteLedger(path, this.#options.clock);
-      return await use(copy);
+      return await use(path);
     } finally {
       await rm(dir, { recursive: true, force: true });
     }

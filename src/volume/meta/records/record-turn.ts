@@ -27,9 +27,13 @@ export type CountersRecord = readonly [usedBytes: number, usedInodes: number, ne
 
 export function fenceOf(view: View): FenceRecord {
   const value = view.get(FENCE, FENCE_KEY);
-  if (value === undefined) throw new AnaxError("volume.unreachable", { reason: "the engine knows nothing of this volume" });
+  if (value === undefined) throw unknownVolume();
   return json(value) as FenceRecord;
 }
+
+/** Which is no proof that it is gone. */
+export const unknownVolume = (address?: string): AnaxError =>
+  new AnaxError("volume.unreachable", { ...(address !== undefined && { address }), reason: "the engine knows nothing of this volume" });
 
 export const putFence = (view: View, fence: FenceRecord): void => view.put(FENCE, FENCE_KEY, JSON.stringify(fence));
 export const countersOf = (view: View): CountersRecord => json(view.get(COUNTERS, COUNTERS_KEY) ?? "[0,0,16,0]") as CountersRecord;

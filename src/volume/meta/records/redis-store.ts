@@ -3,7 +3,7 @@ import { AnaxError } from "../../../base/errors.ts";
 import { bytesOf, textOf } from "./keys.ts";
 import { failureOn, type StoreOptions } from "./open-store.ts";
 import type { CommitRequest, Fetched, FetchRequest, Pair, RecordStore, StoredRecord } from "./record-store.ts";
-import { scanGroups } from "./scan-groups.ts";
+import { scanGroups, type ReadGroup, type ReadGroups } from "./scan-groups.ts";
 
 // A group is a hash, whose empty field is the version, and a sorted set of its keys; there is a set of all groups. One hash tag: in a cluster they are all in one slot.
 
@@ -70,6 +70,23 @@ for i = 1, tonumber(take()) do
 end
 return 1`;
 
+// Groups whose version is another one than is known, with all they have, and those that are there no longer. Names that begin with 126, "~", are indexes.
+const DIFFERING = `${TAKE}
+local known, answer, gone = {}, {}, {}
+for i = 1, tonumber(take()) do
+  local group = take()
+  known[group] = take()
+end
+for _, group in ipairs(redis.call('SMEMBERS', prefix .. ':groups')) do
+  if string.byte(group) ~= 126 then
+    local version = redis.call('HGET', hash(group), '') or ''
+    if known[group] ~= version then answer[#answer + 1] = {group, version, redis.call('HGETALL', hash(group))} end
+    known[group] = nil
+  end
+end
+for group in pairs(known) do gone[#gone + 1] = group end
+return {answer, gone}`;
+
 const DROP_GROUPS = 500;
 /** Not now: nothing was run. */
 const NOT_YET = /^(LOADING|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|BUSY)\b/;
@@ -114,7 +131,12 @@ export class RedisStore implements RecordStore {
   }
 
   scan(): AsyncIterable<StoredRecord> {
-    return scanGroups(this, () => this.#groups());
+    return scanGroups({
+      address: this.address,
+      fetch: (request) => this.fetch(request),
+      groups: () => this.#groups(),
+      differing: (known) => this.#differing(known),
+    });
   }
 
   async drop(keep: readonly string[]): Promise<void> {
@@ -132,6 +154,16 @@ export class RedisStore implements RecordStore {
   async #groups(): Promise<readonly string[]> {
     const found = await this.#call((connection) => connection.sMembers(`${this.#prefix}:groups`));
     return found.map(textOf);
+  }
+
+  async #differing(known: ReadGroups): Promise<{ readonly changed: ReadGroups; readonly gone: readonly string[] }> {
+    const words = [...known].flatMap(([group, { version }]) => [group, version]);
+    const [changed, gone] = (await this.#run(DIFFERING, [String(known.size), ...words])) as [[Buffer, Buffer, Buffer[]][], Buffer[]]; // what the script returns
+    const read = changed.map(([group, version, fields]): [string, ReadGroup] => {
+      const pairs = pairsOf(fields).filter(([key]) => key !== "");
+      return [textOf(group), { version: textOf(version), pairs }];
+    });
+    return { changed: new Map(read), gone: gone.map(textOf) };
   }
 
   #run(script: string, words: readonly string[]): Promise<unknown> {

@@ -3,12 +3,15 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { realClock } from "../../../base/clock.ts";
-import { verbsConformance } from "../verbs.conformance.ts";
+import { ledgerConformance, type Damage, type LedgerFixture } from "../ledger.conformance.ts";
+import { verbsConformance, type VolumeLimits } from "../verbs.conformance.ts";
 import { formatSqlite } from "./format.ts";
 import { openSqliteControl } from "./sqlite-control.ts";
+import { openSqliteLedger } from "./sqlite-ledger.ts";
 import { openSqliteVerbs } from "./sqlite-verbs.ts";
 
 const NEW_VOLUME = {
@@ -21,7 +24,7 @@ const NEW_VOLUME = {
   permissions: 0o755,
 };
 
-verbsConformance("SQLite", async (limits) => {
+async function aVolume(limits: VolumeLimits = {}): Promise<LedgerFixture> {
   const dir = await mkdtemp(join(tmpdir(), "anax-verbs-"));
   const path = join(dir, "meta.sqlite");
   formatSqlite(path, { ...NEW_VOLUME, ...limits }, realClock);
@@ -34,12 +37,42 @@ verbsConformance("SQLite", async (limits) => {
       opened.push(verbs);
       return verbs;
     },
+    async ledger() {
+      const ledger = openSqliteLedger(path, realClock);
+      opened.push(ledger);
+      return ledger;
+    },
+    async damage(damage) {
+      using database = new DatabaseSync(path, { timeout: 5000 });
+      damageRows(database, damage);
+    },
     async [Symbol.asyncDispose]() {
       for (const each of opened) await each[Symbol.asyncDispose]();
       await rm(dir, { recursive: true, force: true });
     },
   };
-});
+}
+
+verbsConformance("SQLite", aVolume);
+ledgerConformance("SQLite", aVolume);
+
+function damageRows(database: DatabaseSync, { blobs = [], nodes = [], used, kept = [], trash = [] }: Damage): void {
+  const run = (sql: string, ...values: number[]): void => void database.prepare(sql).run(...values);
+  database.exec("BEGIN IMMEDIATE");
+  for (const { id, refs, state } of blobs) {
+    if (refs !== undefined) run("UPDATE blob SET refs = ? WHERE id = ?", refs, id);
+    if (state !== undefined) run("UPDATE blob SET state = ? WHERE id = ?", state, id);
+  }
+  for (const { ino, nlink, allocated } of nodes) {
+    if (nlink !== undefined) run("UPDATE node SET nlink = ? WHERE ino = ?", nlink, ino);
+    if (allocated !== undefined) run("UPDATE node SET allocated = ? WHERE ino = ?", allocated, ino);
+  }
+  if (used !== undefined) run("UPDATE volume SET used_bytes = ?, used_inodes = ?", used.bytes, used.inodes);
+  for (const { ino, session, there } of kept)
+    run(there ? "INSERT INTO open_unlinked VALUES (?, ?)" : "DELETE FROM open_unlinked WHERE ino = ? AND session = ?", ino, session);
+  for (const { ino, there } of trash) run(there ? "INSERT INTO trash VALUES (?, 1, 'x', 1)" : "DELETE FROM trash WHERE ino = ?", ino);
+  database.exec("COMMIT");
+}
 
 test("a writer that never rests leaves room for heartbeats and other writers", async () => {
   const dir = await mkdtemp(join(tmpdir(), "anax-busy-"));
