@@ -12,7 +12,7 @@ export interface RegisterOptions {
 const TIMEOUT_MS = 2000;
 
 /**
- * The register at `sqlite:/path/to/file`, `postgres://…`, `redis://…`, `rediss://…` or `etcd://host:port,…`. Engines other than a file are connected when
+ * The register at `sqlite:/path/to/file`, `postgres://…`, `redis://…`, `rediss://…`, `etcd://host:port,…` or `etcds://…`. Engines other than a file are connected when
  * they are first asked. Throws `config.invalid` for another URL, `register.unreachable` for a file that cannot be opened.
  */
 export async function openRegister(url: string, options: RegisterOptions): Promise<Register> {
@@ -33,8 +33,9 @@ async function engineOf(url: string, options: Required<RegisterOptions>): Promis
     case "rediss":
       return (await import("./redis.ts")).openRedis(url, options.timeoutMs);
     case "etcd":
+    case "etcds":
       return (await import("./etcd.ts")).openEtcd(url, options);
     default:
-      throw new AnaxError("config.invalid", { register: url, expected: "sqlite:, postgres:, redis:, rediss: or etcd:" });
+      throw new AnaxError("config.invalid", { register: url, expected: "sqlite:, postgres:, redis:, rediss:, etcd: or etcds:" });
   }
 }

@@ -1,6 +1,7 @@
-import { chmod, mkdir } from "node:fs/promises";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { createTestCertificate } from "./certificates.ts";
 import { freePort, listens, must, start, type Background } from "./process.ts";
 
 /** A real engine that a register is kept in, with its own data directory. */
@@ -28,7 +29,12 @@ export const REGISTER_ENGINES: readonly EngineKind[] = [
   { name: "redis-server", lack: () => lackOf("/usr/bin/redis-server"), prepare: redis },
   { name: "Anax's own store", lack: () => undefined, prepare: ownStore },
   { name: "PostgreSQL", lack: () => (postgresPrograms() === undefined ? "PostgreSQL is not installed" : undefined), prepare: postgres },
-  { name: "etcd", lack: () => lackOf("/usr/bin/etcd"), prepare: etcd },
+  { name: "etcd", lack: () => lackOf("/usr/bin/etcd"), prepare: (directory) => etcd(directory) },
+  {
+    name: "etcd over TLS",
+    lack: () => lackOf("/usr/bin/etcd"),
+    prepare: async (directory) => etcd(directory, await certificatesIn(directory)),
+  },
 ];
 
 const lackOf = (program: string): Lack => (existsSync(program) ? undefined : `${program} is not installed`);
@@ -55,29 +61,49 @@ async function ownStore(directory: string): Promise<RegisterEngine> {
   };
 }
 
-async function etcd(directory: string): Promise<RegisterEngine> {
-  const [port, peerPort] = [await freePort(), await freePort()];
-  const [client, peer] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${peerPort}`];
-  const clients = [
-    "--data-dir",
-    join(directory, "data"),
-    "--max-txn-ops",
-    "10000",
-    "--listen-client-urls",
-    client,
-    "--advertise-client-urls",
-    client,
+interface CertificateFiles {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Of the server, and of its clients. */
+async function certificatesIn(directory: string): Promise<CertificateFiles> {
+  const pem = createTestCertificate(["127.0.0.1"]);
+  const files = { ca: join(directory, "ca.pem"), cert: join(directory, "cert.pem"), key: join(directory, "key.pem") };
+  await Promise.all([writeFile(files.ca, pem.ca), writeFile(files.cert, pem.cert), writeFile(files.key, pem.key, { mode: 0o600 })]);
+  return files;
+}
+
+async function etcd(directory: string, tls?: CertificateFiles): Promise<RegisterEngine> {
+  const [port, peerPort, healthPort] = [await freePort(), await freePort(), await freePort()];
+  const [client, peer, health] = [
+    `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}`,
+    `http://127.0.0.1:${peerPort}`,
+    `http://127.0.0.1:${healthPort}`,
   ];
-  const peers = ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", `default=${peer}`];
+  const options = {
+    "data-dir": join(directory, "data"),
+    "max-txn-ops": "10000",
+    "listen-client-urls": client,
+    "advertise-client-urls": client,
+    "listen-metrics-urls": health,
+    "listen-peer-urls": peer,
+    "initial-advertise-peer-urls": peer,
+    "initial-cluster": `default=${peer}`,
+    ...(tls !== undefined && { "trusted-ca-file": tls.ca, "cert-file": tls.cert, "key-file": tls.key, "client-cert-auth": "true" }),
+  };
+  const args = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
   return {
     port,
-    urlOn: (at) => `etcd://127.0.0.1:${at}`,
-    run: () => start("etcd", [...clients, ...peers], { logFile: join(directory, "log"), ready: () => etcdReady(client) }),
+    urlOn: (at) =>
+      tls === undefined ? `etcd://127.0.0.1:${at}` : `etcds://127.0.0.1:${at}?cacert=${tls.ca}&cert=${tls.cert}&key=${tls.key}`,
+    run: () => start("etcd", args, { logFile: join(directory, "log"), ready: () => etcdReady(health) }),
   };
 }
 
-async function etcdReady(client: string): Promise<boolean> {
-  const answer = await fetch(`${client}/health`).catch(() => undefined);
+async function etcdReady(health: string): Promise<boolean> {
+  const answer = await fetch(`${health}/health`).catch(() => undefined);
   return answer?.ok === true && (await answer.text()).includes("true");
 }
 

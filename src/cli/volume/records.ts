@@ -11,7 +11,7 @@ import { printTable } from "../table.ts";
 import { actor, limitText, recordJson, report, volumeCommand, serviceOf, type VolumeOptions } from "./options.ts";
 
 const META_HELP =
-  "postgres://user@host/database, redis://host, rediss://host or etcd://host:2379,…: what keeps its metadata, for good (default: sqlite, in the data directory)";
+  "postgres://user@host/database, redis://host, rediss://host, etcd://host:2379,… or etcds://host:2379,…?cacert=FILE&cert=FILE&key=FILE: what keeps its metadata, for good (default: sqlite, in the data directory)";
 const HOUR_MS = 3_600_000;
 
 interface RecordOptions extends VolumeOptions {

@@ -1,3 +1,5 @@
+import { isIP } from "node:net";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { ChannelCredentials, Client, logVerbosity, Metadata, setLogVerbosity } from "@grpc/grpc-js";
 import type { CallOptions as GrpcCallOptions } from "@grpc/grpc-js";
 import type { Clock } from "../../base/clock.ts";
@@ -17,9 +19,9 @@ import { ClientStream, type StreamEnding } from "./client-stream.ts";
 import type { BidiMethod, ServerStreamMethod, UnaryMethod } from "./method.ts";
 import { errorOfStatus, isGrpcStatus } from "./status.ts";
 
-/** PEM texts: the authority that the server's certificate must come from, and our own certificate if it asks for one. */
+/** PEM texts: the authority that the server's certificate must come from (undefined: those that the system knows), and our own certificate if it asks for one. */
 export interface ClientTls {
-  readonly authorityPem: string;
+  readonly authorityPem: string | undefined;
   readonly certificatePem?: string | undefined;
   readonly privateKeyPem?: string | undefined;
 }
@@ -56,7 +58,10 @@ export class GrpcChannel implements GrpcCaller {
     const tls = "path" in address ? undefined : options.tls;
     this.target = addressText(address);
     this.#clock = options.clock;
-    this.#client = new Client(this.target, credentialsOf(tls), channelOptionsOf(options));
+    const ip = tls !== undefined && "host" in address && isIP(address.host) !== 0 ? address.host : undefined;
+    // An address is no name of a server that TLS could send (RFC 6066), and grpc-js would; the certificate has to be for the address all the same.
+    const naming = ip === undefined ? {} : { "grpc.ssl_target_name_override": NO_NAME };
+    this.#client = new Client(this.target, credentialsOf(tls, ip), { ...channelOptionsOf(options), ...naming });
   }
 
   async unary<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, options: UnaryOptions): Promise<Res> {
@@ -158,9 +163,14 @@ function channelOptionsOf(options: ChannelOptions) {
   };
 }
 
-function credentialsOf(tls: ClientTls | undefined): ChannelCredentials {
+/** Of a server that is known by its address. */
+const NO_NAME = "localhost";
+
+function credentialsOf(tls: ClientTls | undefined, ip: string | undefined): ChannelCredentials {
   if (tls === undefined) return ChannelCredentials.createInsecure();
-  return ChannelCredentials.createSsl(Buffer.from(tls.authorityPem), bufferOf(tls.privateKeyPem), bufferOf(tls.certificatePem));
+  const verify =
+    ip === undefined ? {} : { checkServerIdentity: (_name: string, certificate: PeerCertificate) => checkServerIdentity(ip, certificate) };
+  return ChannelCredentials.createSsl(bufferOf(tls.authorityPem), bufferOf(tls.privateKeyPem), bufferOf(tls.certificatePem), verify);
 }
 
 const bufferOf = (text: string | undefined): Buffer | null => (text === undefined ? null : Buffer.from(text));

@@ -12,6 +12,7 @@ test("an engine is named without its password and without parameters", () => {
     ["postgres://me:s3@cret@db/anax", "postgres://me@db/anax"],
     ["redis://:se/cret@host", "redis://host"],
     ["etcd://one:2379,two:2379", "etcd://one:2379,two:2379"],
+    ["etcds://one:2379,two:2379?cacert=/etc/ca.pem&key=/etc/key.pem", "etcds://one:2379,two:2379"],
   ] as const)
     assert.equal(withoutSecrets(url), shown);
 });

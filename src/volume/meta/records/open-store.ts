@@ -20,7 +20,7 @@ export async function openStore(url: string, volumeUuid: string, clock: Clock, t
   const options: StoreOptions = { clock, timeoutMs, address: withoutSecrets(url) };
   const scheme = schemeOf(url);
   // It is not shown: where a password has signs that it must not have, nobody knows where it ends.
-  if (scheme !== "etcd" && scheme !== "" && !URL.canParse(url))
+  if (!scheme.startsWith("etcd") && scheme !== "" && !URL.canParse(url))
     throw new AnaxError("config.invalid", {
       meta: `${scheme}://…`,
       expected: "a URL; signs like / ? # @ in a password as %2F %3F %23 %40",
@@ -33,9 +33,13 @@ export async function openStore(url: string, volumeUuid: string, clock: Clock, t
     case "rediss":
       return new (await import("./redis-store.ts")).RedisStore(url, volumeUuid, options);
     case "etcd":
+    case "etcds":
       return new (await import("./etcd-store.ts")).EtcdStore(url, volumeUuid, options);
     default:
-      throw new AnaxError("config.invalid", { meta: options.address, expected: "sqlite, postgres://, redis://, rediss:// or etcd://" });
+      throw new AnaxError("config.invalid", {
+        meta: options.address,
+        expected: "sqlite, postgres://, redis://, rediss://, etcd:// or etcds://",
+      });
   }
 }
 
