@@ -8,6 +8,7 @@ import { PIECES_METRICS } from "../p2p/pieces/metrics.ts";
 import { PROXY_METRICS } from "../p2p/proxy/metrics.ts";
 import { SCHEDULER_METRICS } from "../p2p/scheduler/metrics.ts";
 import { SOURCE_METRICS } from "../p2p/source/metrics.ts";
+import { MOUNT_METRICS } from "../volume/mount/metrics.ts";
 import { S3_METRICS } from "../volume/s3/metrics.ts";
 
 /** The metrics of every room, for the reference. */
@@ -22,4 +23,5 @@ export const ALL_METRICS: readonly Readonly<Record<string, MetricSpec>>[] = [
   SOURCE_METRICS,
   KV_METRICS,
   S3_METRICS,
+  MOUNT_METRICS,
 ];

@@ -15,6 +15,7 @@ import { realClock } from "../../base/clock.ts";
 import { Volumes } from "../../volume/lifecycle/volumes.ts";
 import { adopted } from "../volume/adopt.ts";
 import { remoteOf, withServer } from "../volume/options.ts";
+import { startMountStatus, statusAddressOf } from "../mount-status.ts";
 import { collect, withSettings, type SettingOptions } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
 import { settingsOf } from "../settings.ts";
@@ -27,6 +28,7 @@ interface MountCommandOptions extends SettingOptions {
   readonly onGone?: MountSettings["onGone"];
   readonly options: readonly string[];
   readonly json?: boolean;
+  readonly status?: string;
   readonly server?: string;
   readonly tokenFile?: string;
   readonly caFile?: string;
@@ -50,6 +52,10 @@ export function command(): Command {
       new Option("--on-gone <what>", "what the path becomes when the volume is deleted (default: detach)").choices(["detach", "poison"]),
     )
     .option("-o, --options <list>", "mount options, separated by commas (repeatable; see docs/operations/mounts.md)", collect, [])
+    .option(
+      "--status <[host:]port>",
+      "serve /metrics, /healthz, /readyz and / of this mount there; port 0 takes a free one (default: nowhere)",
+    )
     .option("--json", "print one JSON line when it is mounted")
     .action(async (volume: string, dir: string, options: MountCommandOptions) => {
       if (options.foreground === true && options.background === true)
@@ -62,7 +68,8 @@ export function command(): Command {
       const remote = remoteOf(options);
       const complete = async (): Promise<MountRequest> =>
         remote === undefined ? request : { ...request, volume: (await adopted(new Volumes(dataDir, realClock), remote, volume)).name };
-      if (options.foreground === true) process.exitCode = await serve(complete, announce);
+      const status = options.status === undefined ? undefined : statusAddressOf(options.status);
+      if (options.foreground === true) process.exitCode = await serve({ complete, status, logLevel }, announce);
       else announce(await startInBackground(request));
     });
 }
@@ -90,21 +97,31 @@ function mountPoint(dir: string): string {
   }
 }
 
-async function serve(complete: () => Promise<MountRequest>, announce: (ready: MountReady) => void): Promise<number> {
+interface Served {
+  readonly complete: () => Promise<MountRequest>;
+  readonly status: ReturnType<typeof statusAddressOf> | undefined;
+  readonly logLevel: MountRequest["logLevel"];
+}
+
+async function serve({ complete, status: listen, logLevel }: Served, announce: (ready: MountReady) => void): Promise<number> {
   const stop = new AbortController();
   const onSignal = (): void => stop.abort();
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
   const parent = process.connected ? process : undefined;
-  const onReady = (ready: MountReady): void => {
-    if (parent === undefined) return announce(ready);
-    parent.send!({ ready } satisfies Told); // connected
-    parent.disconnect();
-  };
+  const log = createLog(logLevel);
   try {
+    await using status = listen === undefined ? undefined : await startMountStatus(listen, log);
+    const onReady = (mounted: MountReady): void => {
+      const ready = { ...mounted, ...(status !== undefined && { status: status.address }) };
+      status?.ready(ready);
+      if (parent === undefined) return announce(ready);
+      parent.send!({ ready } satisfies Told); // connected
+      parent.disconnect();
+    };
     const request = await complete();
     delete process.env["ANAX_VOLUME_TOKEN"]; // the processes that serve need none
     if (parent !== undefined) process.chdir("/"); // in the background it is to keep no file system busy
-    return await superviseMount({ request, log: createLog(request.logLevel), stop: stop.signal, onReady });
+    return await superviseMount({ request, log, stop: stop.signal, onReady, meter: status?.meter });
   } catch (thrown) {
     const { code, details } = errorOf(thrown);
     if (parent?.connected === true) {
@@ -137,4 +154,5 @@ async function startInBackground(request: MountRequest): Promise<MountReady> {
 function tell(ready: MountReady, json: boolean): void {
   if (json) return printJson({ event: "mounted", ...ready });
   printLine(`${ready.volume} is mounted on ${ready.dir}${ready.readOnly ? ", read-only" : ""} (supervisor ${ready.supervisorPid})`);
+  if (ready.status !== undefined) printLine(`status at ${ready.status}: /metrics /healthz /readyz`);
 }

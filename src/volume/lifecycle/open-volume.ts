@@ -20,6 +20,8 @@ import { volumePaths } from "./volume-paths.ts";
 export interface OpenVolume extends AsyncDisposable {
   readonly verbs: VolumeVerbs;
   readonly files: VolumeFiles;
+  /** Bytes on this machine's disk that wait to be uploaded. */
+  readonly backlogBytes: number;
 }
 
 export interface OpenVolumeOptions {
@@ -33,6 +35,8 @@ export interface OpenVolumeOptions {
   readonly peers?: PeersBy | undefined;
   /** Where blobs of a bucket are kept to be read again. Default: with the volume. */
   readonly cacheDir?: string | undefined;
+  /** Of `ReadCounts`, for another thread to read. Default: its own. */
+  readonly reads?: SharedArrayBuffer | undefined;
   /** Content that does not match its digest, or is missing: read as EIO, and worth a line in the log. */
   readonly onDamage?: (ino: number, error: AnaxError) => void;
   readonly clock?: Clock;
@@ -51,6 +55,7 @@ export async function openVolume({
   bufferBytesMax = BUFFER_BYTES,
   peers,
   cacheDir,
+  reads,
   onDamage = () => undefined,
   clock = realClock,
 }: OpenVolumeOptions): Promise<OpenVolume> {
@@ -60,10 +65,12 @@ export async function openVolume({
   const verbs = scope.use(
     await MetaPlace.of(dataDir, volumeUuid).verbs({ sessionId, clock, onChanges: () => notifyWatchers(paths.event, clock.wallMs()) }),
   );
+  let staged: StagedBlobs | undefined;
   const localFiles = (blobs: InlineBlobs): LocalFiles => new LocalFiles({ verbs, blobs, clock, bufferBytesMax, onDamage });
   const remoteFiles = async (place: S3Data): Promise<RemoteFiles> => {
     const cache = cacheDir === undefined ? paths.cache : join(cacheDir, volumeUuid);
-    const blobs = await StagedBlobs.open({ ...paths, data: place, volumeUuid, cache, peers });
+    const blobs = await StagedBlobs.open({ ...paths, data: place, volumeUuid, cache, peers, counts: reads });
+    staged = blobs;
     return new RemoteFiles({ local: localFiles(blobs), blobs, verbs, clock, onDamage });
   };
   const files =
@@ -72,6 +79,9 @@ export async function openVolume({
   return {
     verbs,
     files,
+    get backlogBytes() {
+      return staged?.backlogBytes ?? 0;
+    },
     async [Symbol.asyncDispose]() {
       try {
         await files[Symbol.asyncDispose]();

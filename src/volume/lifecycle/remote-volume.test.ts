@@ -61,6 +61,9 @@ async function aRemoteVolume(more: Partial<S3DataOptions> = {}): Promise<Place> 
       return {
         verbs,
         files,
+        get backlogBytes() {
+          return open.backlogBytes;
+        },
         async [Symbol.asyncDispose]() {
           await open[Symbol.asyncDispose]();
           await control.endSession(sessionId);

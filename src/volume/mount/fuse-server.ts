@@ -6,11 +6,14 @@ import type { RequestWait } from "../../disk/request-wait.ts";
 import { errorOf, systemCodeOf, type AnaxError } from "../../base/errors.ts";
 import { createRandom } from "../../base/random.ts";
 import { ERRNO } from "../../wire/fuse/errno.ts";
+import { writeBytesIn } from "../../wire/fuse/bodies.ts";
+import { OPCODE } from "../../wire/fuse/protocol.ts";
 import { FuseReply, OUT_HEADER_BYTES } from "../../wire/fuse/reply.ts";
 import { FuseError, FuseRequest } from "../../wire/fuse/request.ts";
 import { isPending, NO_REQUEST, type Answer } from "../meta/verbs.ts";
 import { CHANGES, CONTENT, ENDS, HANDLERS, IO_BYTES_MAX, SETTLES } from "./handlers.ts";
 import type { EndReason } from "./messages.ts";
+import type { MountCounts } from "./mount-counts.ts";
 import { NO_REPLY, type ServedMount } from "./served-mount.ts";
 
 const read = promisify(readCallback);
@@ -42,6 +45,7 @@ export interface FuseServerOptions {
   readonly onFault: (op: number, error: AnaxError) => void;
   readonly onWell: () => void;
   readonly onNotExist: (error: AnaxError) => void;
+  readonly counts: MountCounts;
   /** Undefined: it sleeps in the read, where only a request wakes it. */
   readonly wait: RequestWait | undefined;
 }
@@ -195,8 +199,17 @@ export class FuseServer {
       this.#options.onWell();
     }
     this.#mount.state.add("served", 1);
+    this.#count(slot, errno);
     if (errno !== NO_REPLY && !slot.abandoned) this.#send(reply, request.unique, errno);
     this.#release(slot);
+  }
+
+  #count({ request, reply, startedMs }: Slot, errno: number): void {
+    const { counts, clock } = this.#options;
+    counts.count(request.opcode, errno, clock.nowMs() - startedMs);
+    if (errno !== 0) return;
+    if (request.opcode === OPCODE.read) counts.add("readBytes", reply.length - OUT_HEADER_BYTES);
+    else if (request.opcode === OPCODE.write) counts.add("writtenBytes", writeBytesIn(request));
   }
 
   #release(slot: Slot): void {

@@ -9,6 +9,7 @@ import { ERRNO } from "../../wire/fuse/errno.ts";
 import { writeSync } from "node:fs";
 import { FuseServer } from "./fuse-server.ts";
 import { KnownNodes } from "./known-nodes.ts";
+import { MountCounts } from "./mount-counts.ts";
 import { LockQueue } from "./lock-queue.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 import type { ServedMount } from "./served-mount.ts";
@@ -38,10 +39,12 @@ async function serveMount(): Promise<void> {
     sessionId,
     peers,
     cacheDir,
+    reads: start.reads,
     onDamage: (ino, { code, message }) => tell({ kind: "damaged", ino, code, reason: message }),
   });
   const { verbs, files } = volume;
   const state = new SharedState(start.shared);
+  const counts = new MountCounts(start.counts);
   const known = new KnownNodes();
   let faultTold = false;
   let fenceTold = false;
@@ -52,6 +55,7 @@ async function serveMount(): Promise<void> {
     fd: start.fd,
     clock: realClock,
     operationTimeoutMs: start.operationTimeoutMs,
+    counts,
     onTurn,
     wait: start.bell === undefined ? undefined : await createRequestWait(start.fd, start.bell),
     onFault(op, { code, message }) {
@@ -162,7 +166,10 @@ async function serveMount(): Promise<void> {
   }
 
   function noted(errno: number): number {
-    state.set("unwritten", files.unwritten().bytes > 0 ? 1 : 0);
+    const { bytes } = files.unwritten();
+    state.set("unwritten", bytes > 0 ? 1 : 0);
+    counts.set("dirtyBytes", bytes);
+    counts.set("backlogBytes", volume.backlogBytes);
     return errno;
   }
 

@@ -11,6 +11,9 @@ export interface WorkerStart {
   readonly volumeUuid: string;
   readonly sessionId: number;
   readonly shared: SharedArrayBuffer;
+  /** Of `MountCounts`, and of `ReadCounts`. */
+  readonly counts: SharedArrayBuffer;
+  readonly reads: SharedArrayBuffer;
   readonly operationTimeoutMs: number;
   /** See `OpenVolumeOptions`. */
   readonly peers: PeersBy | undefined;

@@ -4,6 +4,7 @@ import { realClock } from "../../base/clock.ts";
 import { AnaxError, isErrorCode, type ErrorDetails } from "../../base/errors.ts";
 import type { FromMountProcess, GoneFacts, MountRequest, ToMountProcess } from "./process-messages.ts";
 import type { EndReason } from "./messages.ts";
+import { NO_FIGURES } from "./mount-meter.ts";
 
 /** How a mount process came to its end, or why it should. */
 export type ChildEnd =
@@ -27,6 +28,7 @@ export class MountChild {
   served = 0;
   /** Requests that it knows of and that rightly wait. */
   delayed = 0;
+  figures = NO_FIGURES;
 
   private constructor(fd: number) {
     const module = new URL(`./mount-process${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
@@ -99,6 +101,7 @@ export class MountChild {
       this.aliveMs = realClock.nowMs();
       this.served = message.served;
       this.delayed = message.delayed;
+      this.figures = message.figures;
     } else if (message.kind === "gone") this.#ended.resolve({ kind: "gone", facts: message });
     else if (message.kind === "ended") this.#ended.resolve(message);
     this.#waits.get(message.kind)?.(message);

@@ -12,8 +12,11 @@ import { VOLUME_NOT_EXIST, type VolumeRecord } from "../lifecycle/volume-record.
 import type { VolumeEvent, VolumeWatch } from "../lifecycle/volume-watch.ts";
 import { watchVolume } from "../lifecycle/watch-volume.ts";
 import { EXIT_GONE } from "./exit-record.ts";
+import { ReadCounts } from "../data/peers/read-counts.ts";
 import { detach } from "./kernel-mount.ts";
 import type { FromWorker, SettleStart, ToWorker, WorkerStart } from "./messages.ts";
+import { MountCounts } from "./mount-counts.ts";
+import type { ProcessFigures } from "./mount-meter.ts";
 import { DEVICE_FD, type FromMountProcess, type GoneFacts, type MountRequest, type ToMountProcess } from "./process-messages.ts";
 import { SharedState } from "./shared-state.ts";
 
@@ -33,6 +36,8 @@ class MountProcess {
   readonly #request: MountRequest;
   readonly #log: Log;
   readonly #state = new SharedState();
+  readonly #counts = new MountCounts();
+  readonly #reads = new ReadCounts();
   #watch!: VolumeWatch;
   #worker: Worker | undefined;
   /** Wakes the worker; undefined where the system lacks it. */
@@ -76,6 +81,8 @@ class MountProcess {
       volumeUuid: this.#watch.volume.uuid,
       sessionId: this.#watch.sessionId,
       shared: this.#state.buffer,
+      counts: this.#counts.shared,
+      reads: this.#reads.shared,
       operationTimeoutMs: settings.operationTimeoutMs,
       peers: daemonSocket === undefined ? undefined : { daemonSocket, waitMs: settings.peerWaitMs },
       cacheDir: settings.cacheDir,
@@ -194,10 +201,15 @@ class MountProcess {
   async #round(): Promise<void> {
     for (;;) {
       const [waiting, delayed] = [this.#state.get("waitingLocks"), this.#state.get("pending")];
-      send({ kind: "alive", served: this.#state.get("served"), delayed: waiting + delayed });
-      if (this.#state.get("unwritten") === 1 || waiting > 0) this.#wake();
+      send({ kind: "alive", served: this.#state.get("served"), delayed: waiting + delayed, figures: this.#figures });
+      if (this.#state.get("unwritten") === 1 || waiting > 0 || this.#counts.level("backlogBytes") > 0) this.#wake();
       await realClock.sleep(ALIVE_MS);
     }
+  }
+
+  get #figures(): ProcessFigures {
+    const [openFiles, waiting] = [this.#state.get("openFiles"), this.#state.get("pending")];
+    return { counted: this.#counts.values, reads: this.#reads.values, openFiles, waiting };
   }
 
   #post(message: ToWorker): void {

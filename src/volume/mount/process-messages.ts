@@ -1,6 +1,7 @@
 import type { LogLevel } from "../../base/log.ts";
 import type { EventSource } from "../lifecycle/volume-watch.ts";
 import type { EndReason } from "./messages.ts";
+import type { ProcessFigures } from "./mount-meter.ts";
 import type { MountSettings } from "./mount-settings.ts";
 
 /** Number of the descriptor of /dev/fuse in a mount process. */
@@ -44,7 +45,7 @@ export type FromMountProcess =
   | { readonly kind: "refused"; readonly code: string; readonly details: Readonly<Record<string, unknown>> }
   | { readonly kind: "serving" }
   /** Each second: its two threads are alive. */
-  | { readonly kind: "alive"; readonly served: number; readonly delayed: number }
+  | { readonly kind: "alive"; readonly served: number; readonly delayed: number; readonly figures: ProcessFigures }
   | { readonly kind: "flushed"; readonly errno: number }
   | ({ readonly kind: "gone" } & GoneFacts)
   | { readonly kind: "ended"; readonly reason: EndReason; readonly lostFiles: number; readonly lostBytes: number };

@@ -10,6 +10,7 @@ import { replaceFile } from "../../disk/atomic-replace.ts";
 import { EXIT_GONE, mountRecordDir, tellSyslog, writeAudit, writeLastExit, type ExitRecord } from "./exit-record.ts";
 import { openFuseConnection, type FuseConnection } from "./fuse-connection.ts";
 import { detach, isRoot, openKernelMount, unmountIdle, type KernelMount } from "./kernel-mount.ts";
+import type { MountMeter } from "./mount-meter.ts";
 import { MountChild, type ChildEnd } from "./mount-child.ts";
 import { connectionOf, mountAt, type MountEntry } from "./mount-table.ts";
 import type { GoneFacts, MountRequest } from "./process-messages.ts";
@@ -22,6 +23,8 @@ export interface MountReady {
   readonly readOnly: boolean;
   readonly supervisorPid: number;
   readonly mountPid: number;
+  /** Where it tells how it is, if it was asked to. */
+  readonly status?: string | undefined;
 }
 
 export interface SuperviseOptions {
@@ -30,6 +33,8 @@ export interface SuperviseOptions {
   /** Ends the mount in good order. */
   readonly stop: AbortSignal;
   readonly onReady: (ready: MountReady) => void;
+  /** Hears of each mount process what it counts. */
+  readonly meter?: MountMeter | undefined;
 }
 
 const WATCH_MS = 500;
@@ -82,6 +87,7 @@ class Supervisor {
       if (old !== undefined && isRoot()) await detach(dir);
       const entry = await kernel.attach();
       await child.serve();
+      this.#options.meter?.follow(child);
       const connection = await openFuseConnection(connectionOf(entry));
       const { volume, volumeUuid, readOnly } = started.prepared;
       const ready = { volume, volumeUuid, dir, readOnly, supervisorPid: process.pid, mountPid: child.pid };

@@ -24,8 +24,11 @@ export interface WriteIn extends ReadIn {
   readonly data: Buffer;
 }
 
+/** How much a write brings. */
+export const writeBytesIn = (request: FuseRequest): number => request.u32(16);
+
 export function writeIn(request: FuseRequest): WriteIn {
-  const size = request.u32(16);
+  const size = writeBytesIn(request);
   return {
     fh: request.u64(0),
     offset: request.u64(8),

@@ -4,9 +4,16 @@ import { z } from "zod";
 import { systemCodeOf } from "../../../base/errors.ts";
 
 /** What is counted, each by one thread only. */
-const NAMES = ["readBytes", "peerBytes", "storeBytes", "hedges", "hedgesWon", "peerFailures"] as const;
+const NAMES = ["readBytes", "peerBytes", "storeBytes", "hedges", "hedgesWon", "peerFailures", "cacheHits", "cacheMisses"] as const;
 
 type Counts = Readonly<Record<(typeof NAMES)[number], number>>;
+export type ReadValues = Counts;
+
+export const NO_READS = Object.fromEntries(NAMES.map((name) => [name, 0])) as unknown as ReadValues; // one for each
+
+/** What processes that followed each other have counted. */
+export const summedReads = (before: ReadValues, after: ReadValues): ReadValues =>
+  Object.fromEntries(NAMES.map((name) => [name, before[name] + after[name]])) as unknown as ReadValues; // as above
 
 /** Told by a process that ended so long ago: of no interest any more. */
 const KEPT_MS = 30 * 24 * 3_600_000;
@@ -20,6 +27,9 @@ const Told = z.strictObject({
   hedges: count,
   hedgesWon: count,
   peerFailures: count,
+  /** Earlier versions counted none. */
+  cacheHits: count.default(0),
+  cacheMisses: count.default(0),
   /** Why peers are not asked now. */
   resting: z.string().optional(),
 });
@@ -58,7 +68,7 @@ export interface ReadSums extends Counts {
 
 /** Of all processes of this machine that read the volume lately; the files of others go. What makes no sense is passed over. */
 export async function sumReads(dir: string, wallMs: number): Promise<ReadSums> {
-  const sums = Object.fromEntries(NAMES.map((name) => [name, 0])) as Record<keyof Counts, number>; // one for each
+  const sums: Record<keyof Counts, number> = { ...NO_READS };
   const resting: string[] = [];
   for (const name of await namesIn(dir)) {
     const told = await toldIn(join(dir, name), wallMs);

@@ -16,6 +16,8 @@ export interface StagedPlaces extends RemotePlaces {
   readonly reads: string;
   /** Through whom peers are asked, where the volume says so. */
   readonly peers: PeersBy | undefined;
+  /** Of `ReadCounts`, for another thread to read. Default: its own. */
+  readonly counts?: SharedArrayBuffer | undefined;
 }
 
 /** What the thread that moves blobs begins with. */

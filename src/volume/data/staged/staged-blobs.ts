@@ -33,7 +33,8 @@ export class StagedBlobs implements InlineBlobs {
   }
 
   static async open(places: StagedPlaces): Promise<StagedBlobs> {
-    const start: MoverStart = { ...places, countsPath: join(places.reads, `${randomUUID()}.json`), counts: new ReadCounts().shared };
+    const counts = places.counts ?? new ReadCounts().shared;
+    const start: MoverStart = { ...places, countsPath: join(places.reads, `${randomUUID()}.json`), counts };
     const blobs = new StagedBlobs(start);
     blobs.#mover = await Mover.start(start, (id) => blobs.#uploaded(id));
     return blobs;
@@ -64,12 +65,16 @@ export class StagedBlobs implements InlineBlobs {
   read(blob: Blob, offset: number, into: Uint8Array): void {
     if (this.#mover.isUploading(blob.id) && orMissing(() => this.#staged.read(blob, offset, into))) return;
     try {
-      if (orMissing(() => this.#cache.read(blob, offset, into))) return this.#counts.add("readBytes", into.length);
+      if (orMissing(() => this.#cache.read(blob, offset, into))) {
+        this.#counts.add("readBytes", into.length);
+        return this.#counts.add("cacheHits", 1);
+      }
     } catch (error) {
       if (!(error instanceof AnaxError) || error.code !== "disk.corrupt") throw error;
       rmSync(blobPath(this.#start.cache, blob), { force: true }); // the bucket has a good one
     }
     if (orMissing(() => this.#staged.read(blob, offset, into))) return; // another process's
+    this.#counts.add("cacheMisses", 1);
     throw new Awaiting(this.#mover.fetch(blob));
   }
 
@@ -81,6 +86,11 @@ export class StagedBlobs implements InlineBlobs {
   /** Undefined while as much may still be written; else the next time that there may be room. */
   room(): Promise<void> | undefined {
     return this.#mover.uploadBytes < this.#start.data.backlogBytesMax ? undefined : this.#mover.room();
+  }
+
+  /** Bytes that wait to be uploaded. */
+  get backlogBytes(): number {
+    return this.#mover.uploadBytes;
   }
 
   /** Grows while blobs come and go. */
