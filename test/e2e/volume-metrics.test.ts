@@ -37,7 +37,7 @@ test(
     await using place = await aVolumePlace("detach-now", s3DataOf({ url: `s3://${BUCKET}`, endpoint: bucket.endpoint }));
     const port = await freePort();
     const address = `http://127.0.0.1:${port}`;
-    await using mount = await place.mount(["--status", String(port), "-o", "entry_timeout=0,attr_timeout=0"]);
+    await using mount = await place.mount(["-o", `status=127.0.0.1:${port},entry_timeout=0,attr_timeout=0`]);
     const content = Buffer.alloc(1_000_000, "abc");
     writeFileSync(join(place.dir, "f"), content);
     for (let index = 0; index < 3; index++) assert.equal(existsSync(join(place.dir, "missing")), false);

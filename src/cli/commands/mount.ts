@@ -68,7 +68,8 @@ export function command(): Command {
       const remote = remoteOf(options);
       const complete = async (): Promise<MountRequest> =>
         remote === undefined ? request : { ...request, volume: (await adopted(new Volumes(dataDir, realClock), remote, volume)).name };
-      const status = options.status === undefined ? undefined : statusAddressOf(options.status);
+      const statusText = options.status ?? request.settings.status;
+      const status = statusText === undefined ? undefined : statusAddressOf(statusText);
       if (options.foreground === true) process.exitCode = await serve({ complete, status, logLevel }, announce);
       else announce(await startInBackground(request));
     });

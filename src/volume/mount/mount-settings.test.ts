@@ -5,7 +5,7 @@ import { parseMountOptions } from "./mount-settings.ts";
 
 test("mount options are read as fstab has them", () => {
   const settings = parseMountOptions(
-    "defaults,nofail,_netdev,x-systemd.automount,ro,noexec,attr_timeout=5,entry_timeout=250ms,on_gone=poison,rw,cache_dir=/fast/disk,peer_wait=2s",
+    "defaults,nofail,_netdev,x-systemd.automount,ro,noexec,attr_timeout=5,entry_timeout=250ms,on_gone=poison,rw,cache_dir=/fast/disk,peer_wait=2s,status=9004",
   );
   assert.deepEqual(
     {
@@ -16,6 +16,7 @@ test("mount options are read as fstab has them", () => {
       onGone: settings.onGone,
       operationTimeoutMs: settings.operationTimeoutMs,
       cacheDir: settings.cacheDir,
+      status: settings.status,
       peerWaitMs: settings.peerWaitMs,
     },
     {
@@ -26,6 +27,7 @@ test("mount options are read as fstab has them", () => {
       onGone: "poison",
       operationTimeoutMs: 30_000,
       cacheDir: "/fast/disk",
+      status: "9004",
       peerWaitMs: 2000,
     },
   );

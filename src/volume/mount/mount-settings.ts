@@ -26,6 +26,8 @@ export interface MountSettings {
   readonly peerWaitMs: number;
   /** Where blobs of a bucket are kept to be read again; undefined: in the data directory. */
   readonly cacheDir: string | undefined;
+  /** Port, or host and port, on which it tells how it is; undefined: nowhere. */
+  readonly status: string | undefined;
   /** For the kernel, such as `noexec`. */
   readonly kernel: readonly string[];
 }
@@ -43,6 +45,7 @@ const DEFAULTS: MountSettings = {
   onGone: "detach",
   peerWaitMs: PEER_WAIT_MS,
   cacheDir: undefined,
+  status: undefined,
   kernel: [],
 };
 
@@ -76,6 +79,7 @@ const OTHERS = /^(defaults|auto|noauto|nofail|_netdev|user|nouser|users|owner|gr
 const HANG_MS_MIN = 2000;
 
 const CACHE_DIR = "cache_dir=";
+const STATUS = "status=";
 
 /** Options as `-o` takes them, separated by commas; later ones win. Throws `input.invalid`. */
 export function parseMountOptions(text: string, before: Partial<MountSettings> = {}): MountSettings {
@@ -85,6 +89,7 @@ export function parseMountOptions(text: string, before: Partial<MountSettings> =
     if (KERNEL.has(option)) settings = { ...settings, kernel: [...settings.kernel, option] };
     else if (Object.hasOwn(FLAGS, option)) settings = { ...settings, ...FLAGS[option] };
     else if (option.startsWith(CACHE_DIR)) settings = { ...settings, cacheDir: directoryOf(option) };
+    else if (option.startsWith(STATUS)) settings = { ...settings, status: option.slice(STATUS.length) };
     else settings = { ...settings, ...durationOf(option) };
   }
   if (settings.hangTimeoutMs < HANG_MS_MIN) throw new AnaxError("input.invalid", { option: "hang_timeout", reason: "at least 2s" });
@@ -100,7 +105,7 @@ function directoryOf(option: string): string {
 function durationOf(option: string): Partial<MountSettings> {
   const [name = "", value = ""] = option.split("=", 2);
   if (!Object.hasOwn(DURATIONS, name)) {
-    const known = [...Object.keys(FLAGS), CACHE_DIR, ...Object.keys(DURATIONS).map((each) => `${each}=`), ...KERNEL];
+    const known = [...Object.keys(FLAGS), CACHE_DIR, STATUS, ...Object.keys(DURATIONS).map((each) => `${each}=`), ...KERNEL];
     throw new AnaxError("input.invalid", { option, reason: "no such mount option", didYouMean: nearestOf(name, known) });
   }
   const ms = /^\d+$/.test(value) ? Number(value) * 1000 : parseDurationMs(value); // bare numbers are seconds, as other file systems have it
