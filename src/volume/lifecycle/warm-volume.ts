@@ -65,10 +65,10 @@ export async function warmVolume(dataDir: string, volume: VolumeRecord, options:
       const { peerBytes, storeBytes } = counts.values;
       return { blobs, bytes, doneBytes, cachedBytes, peerBytes, storeBytes };
     };
-    const bring = async (blob: Blob): Promise<void> => {
+    const bring = async (blob: Blob, stop: AbortSignal): Promise<void> => {
       const isHere = (await kept.has(blob)) || (await staged.inspect(blob, { content: false })) === "good";
       if (isHere) cachedBytes += blob.bytes;
-      else await mover.fetch(blob);
+      else await orStopped(mover.fetch(blob), stop);
       doneBytes += blob.bytes;
       options.onProgress(warmed());
     };
@@ -77,6 +77,18 @@ export async function warmVolume(dataDir: string, volume: VolumeRecord, options:
     await counts.write(countsPath);
     return warmed();
   });
+}
+
+/** A store that does not answer keeps nobody waiting who does not want it any more. */
+async function orStopped(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 /** Each once, file by file. What goes while this looks is passed over. */

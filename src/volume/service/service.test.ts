@@ -1,20 +1,26 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readdirSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { Readable, Writable } from "node:stream";
 import { after, before, test } from "node:test";
+import { AnaxError } from "../../base/errors.ts";
 import { realClock } from "../../base/clock.ts";
 import { createLog } from "../../base/log.ts";
 import { temporaryDirectory } from "../../../test/kit/temporary-directory.ts";
+import { BUCKET, BUCKET_ENV, startS3Bucket } from "../../../test/kit/s3-bucket.ts";
+import { s3DataOf } from "../data/volume-data.ts";
+import type { Warmed } from "../lifecycle/warm-volume.ts";
 import { waitFor } from "../../../test/kit/process.ts";
 import { openVolume } from "../lifecycle/open-volume.ts";
 import { VolumeServiceConfig } from "./config.ts";
 import { RemoteVolumes } from "./remote-volumes.ts";
 import { startVolumeServer, type VolumeServer } from "./server.ts";
 import { readToken, tokenFileIn } from "./token.ts";
+
+Object.assign(process.env, BUCKET_ENV);
 
 const NEW = {
   owner: "ann",
@@ -135,6 +141,43 @@ test("who takes a dump slowly, or not at all, is waited for without holding what
   // The service learns of it when the connection ends.
   await waitFor(async () => readdirSync(join(dataDir, "volumes", volume.uuid)).every((name) => !name.includes("dump")));
   await remote.call("delete", ["large", { now: true, by: "ann" }]);
+});
+
+test("a warm-up of the service's machine ends with its caller", async () => {
+  await using bucket = await startS3Bucket();
+  const data = s3DataOf({ url: `s3://${BUCKET}`, endpoint: bucket.endpoint });
+  const remote = new RemoteVolumes({ server: url, token });
+  const { volume } = await remote.call("create", [{ ...NEW, name: "bucket", data }]);
+  {
+    await using open = await openVolume({ dataDir, volumeUuid: volume.uuid, sessionId: 1 });
+    const made = await open.verbs.create(1, "f", { kind: "file", permissions: 0o644, uid: 0, gid: 0 });
+    assert.ok(typeof made === "object");
+    assert.equal(await open.files.write(made.ino, 0, randomBytes(1_000_000)), 0);
+    assert.equal(await open.files.fsync(made.ino), 0);
+  }
+  rmSync(join(dataDir, "volumes", volume.uuid, "cache"), { recursive: true });
+  const asked = Promise.withResolvers<void>();
+  bucket.fault = ({ method }) => {
+    if (method !== "GET") return undefined;
+    asked.resolve();
+    return "hang";
+  };
+  const stop = new AbortController();
+  const options = { signal: stop.signal, onProgress: () => undefined };
+  const warming = remote.warm("bucket", { path: "/", peerWaitMs: 1000 }, options);
+  await asked.promise;
+  stop.abort(new AnaxError("download.cancelled"));
+  await assert.rejects(warming, { code: "download.cancelled" });
+  await waitFor(async () => server.callsInFlight === 0);
+  bucket.fault = undefined;
+  const told: Warmed[] = [];
+  const warmed = await remote.warm(
+    "bucket",
+    { path: "/f", peerWaitMs: 1000 },
+    { signal: new AbortController().signal, onProgress: (each) => void told.push(each) },
+  );
+  assert.deepEqual([warmed.storeBytes, told.length > 0], [1_000_000, true]);
+  await remote.call("delete", ["bucket", { now: true, by: "ann" }]);
 });
 
 /** So many empty files, whose names cannot be compressed. */
