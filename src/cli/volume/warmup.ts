@@ -88,7 +88,10 @@ const warmerThere =
   async ({ name, path, ...order }) => {
     const remote = remoteOf(options);
     if (remote === undefined) throw new AnaxError("input.invalid", { option: "--there", expected: "--server with it" });
-    if (endpoint !== undefined)
-      throw new AnaxError("input.invalid", { option: "--endpoint", reason: "the service asks the daemon of its machine" });
-    return remote.warm(name, { path, peerWaitMs: peerWait, cacheDir }, order);
+    if (endpoint !== undefined || cacheDir !== undefined)
+      throw new AnaxError("input.invalid", {
+        option: endpoint === undefined ? "--cache-dir" : "--endpoint",
+        reason: "the service has its own daemon and cache",
+      });
+    return remote.warm(name, { path, peerWaitMs: peerWait }, order);
   };

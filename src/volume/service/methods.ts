@@ -135,8 +135,8 @@ export const SERVED = {
   dump: z.tuple([volume]),
   /** A dump, from the caller. */
   load: z.tuple([z.strictObject({ name: text.optional() })]),
-  /** As `warmup`, on the machine of the service, as long as the caller stays. */
-  warm: z.tuple([volume, z.strictObject({ path: text, peerWaitMs: count, cacheDir: text.optional() })]),
+  /** As `warmup`, on the machine of the service, as long as the caller stays. Where its files are is for nobody elsewhere to say. */
+  warm: z.tuple([volume, z.strictObject({ path: text, peerWaitMs: count })]),
 } as const;
 export type WarmThere = z.input<typeof SERVED.warm>[1];
 

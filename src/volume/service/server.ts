@@ -102,11 +102,11 @@ export async function startVolumeServer({ config, dataDir, daemonSocket, clock, 
       tell({ progress });
     };
     if (name !== "warm") return runMethod(volumes, name, args, onProgress);
-    const [volume, { path, peerWaitMs: waitMs, cacheDir }] = argumentsAs(name, SERVED.warm, args);
+    const [volume, { path, peerWaitMs: waitMs }] = argumentsAs(name, SERVED.warm, args);
     const left = new AbortController();
     response.once("close", () => left.abort(new AnaxError("download.cancelled", { reason: "the caller has left" })));
     const peers = daemonSocket === undefined ? undefined : { daemonSocket, waitMs };
-    return volumes.warm(volume, { path, peers, cacheDir, signal: left.signal, onProgress });
+    return volumes.warm(volume, { path, peers, cacheDir: undefined, signal: left.signal, onProgress });
   };
   server.listen(config.port, config.listenHost);
   await once(server, "listening").catch((cause: unknown) => {
