@@ -16,7 +16,11 @@ import {
 import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { realClock } from "../../src/base/clock.ts";
+import { openStore } from "../../src/volume/meta/records/open-store.ts";
+import { ROOT_INO } from "../../src/volume/meta/verbs.ts";
 import { runAnax } from "../kit/anax.ts";
+import { damageRecords } from "../kit/damage-records.ts";
 import { mounted, unmountable, VOLUME } from "../kit/mounted-volume.ts";
 import { waitFor } from "../kit/process.ts";
 import { REGISTER_ENGINES, type EngineKind, type RegisterEngine } from "../kit/register-engines.ts";
@@ -130,6 +134,48 @@ function onEngine(kind: EngineKind): void {
     assert.deepEqual([await here.exited, await there.exited], [143, 143]);
     const late = await runAnax(["volume", "attach", uuid, "--meta", url, "--data-dir", join(root, "late"), "--json"]);
     assert.equal((JSON.parse(late.stderr) as { error: { code: string } }).error.code, "volume.not-exist");
+  });
+
+  test("a dump of a volume in SQLite is loaded into it, mounted, copied, damaged and repaired", async () => {
+    await using bucket = await startBucketServer();
+    const [first, now, other] = [await aMachine("first"), await aMachine("now"), await aMachine("other")];
+    const url = engine.urlOn(engine.port);
+    const created = await first.anax("create", VOLUME, "--data", `s3://${BUCKET}/moved`, "--endpoint", bucket.endpoint);
+    const uuid = String(created["uuid"]);
+    const content = Buffer.alloc(1_000_000, "abc");
+    {
+      await using mount = await first.mount();
+      mkdirSync(join(mount.dir, "d"));
+      writeFileSync(join(mount.dir, "d/large"), content);
+      writeFileSync(join(mount.dir, "d/small"), "small");
+    }
+    const file = join(root, `${uuid}.dump`);
+    await first.anax("dump", VOLUME, file);
+    assert.equal((await now.anax("load", file, "--meta", url))["uuid"], uuid);
+    const { meta } = (await now.anax("info", VOLUME)) as { meta: string };
+    await other.anax("attach", uuid, "--meta", url);
+    await using mount = await now.mount();
+    assert.ok(readFileSync(join(mount.dir, "d/large")).equals(content));
+    writeFileSync(join(mount.dir, "d/new"), content);
+
+    assert.equal((await now.anax("snapshot", VOLUME, "kept"))["readOnly"], true);
+    const copy = await now.anax("clone", VOLUME, "copy");
+    rmSync(join(mount.dir, "d/new"));
+    for (const name of ["kept", "copy"]) {
+      assert.equal((await now.anax("info", name))["meta"], meta);
+      assert.deepEqual((await now.anax("fsck", name, "--data"))["flaws"], []);
+      assert.equal((await now.anax("stats", name))["inodes"], 5);
+    }
+    await other.anax("attach", String(copy["uuid"]), "--meta", url);
+
+    await using store = await openStore(url, uuid, realClock);
+    await damageRecords(store, { used: { bytes: 5, inodes: 5000 }, nodes: [{ ino: ROOT_INO, nlink: 77 }] });
+    const found = await runAnax(["volume", "fsck", VOLUME, "--json", "--data-dir", now.dataDir]);
+    assert.equal(found.code, 5, found.stderr);
+    assert.deepEqual(await now.anax("fsck", VOLUME, "--repair"), { clean: true, repaired: 3, flaws: [] });
+    assert.deepEqual(readdirSync(join(mount.dir, "d")).toSorted(), ["large", "small"]);
+    writeFileSync(join(mount.dir, "after"), "it goes on");
+    assert.deepEqual((await other.anax("fsck", VOLUME, "--data"))["flaws"], []);
   });
 }
 

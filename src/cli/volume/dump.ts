@@ -6,7 +6,7 @@ import { AnaxError } from "../../base/errors.ts";
 import { writeWhole } from "../../disk/whole-file.ts";
 import type { Volumes } from "../../volume/lifecycle/volumes.ts";
 import { printJson, printLine } from "../output.ts";
-import { remoteOf, report, serviceOf, volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
+import { META_HELP, remoteOf, report, serviceOf, volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
 
 /** In the place of a file: standard output, or standard input. */
 const STANDARD = "-";
@@ -28,23 +28,32 @@ export function dumpCommand(): Command {
   });
 }
 
+interface LoadOptions extends VolumeOptions {
+  readonly name?: string;
+  readonly meta?: string;
+}
+
 export function loadCommand(): Command {
   return volumeCommand(
     "load <file>",
     "Make the volume of a dump (-: from standard input) anew, with its uuid, where it is gone. Its content must be where it was; anax volume fsck tells.",
   )
     .option("--name <name>", "another name")
-    .action(async (file: string, options: VolumeOptions & { readonly name?: string }) => {
+    .option("--meta <url>", META_HELP)
+    .action(async (file: string, options: LoadOptions) => {
       const { volume, key } = await loaded(file, options);
       report(options, volume, `loaded volume ${volume.name} (${volume.uuid})\naccess key ${key.id}\nsecret     ${key.secret}`, { key });
     });
 }
 
-function loaded(file: string, options: VolumeOptions & { readonly name?: string }): ReturnType<Volumes["load"]> {
-  if (file === STANDARD) return serviceOf(options).load(process.stdin, options.name);
+function loaded(file: string, options: LoadOptions): ReturnType<Volumes["load"]> {
+  const { name } = options;
+  const meta = options.meta === "sqlite" ? undefined : options.meta;
   const remote = remoteOf(options);
-  if (remote !== undefined) return remote.load(createReadStream(resolve(file)), options.name);
-  return volumesOf(options).load(resolve(file), options.name);
+  if (remote === undefined)
+    return file === STANDARD ? volumesOf(options).loadFrom(process.stdin, name, meta) : volumesOf(options).load(resolve(file), name, meta);
+  if (meta !== undefined) throw new AnaxError("input.invalid", { expected: "no --meta with --server: load it on that machine" });
+  return remote.load(file === STANDARD ? process.stdin : createReadStream(resolve(file)), name);
 }
 
 const standardOutput = (): Writable =>

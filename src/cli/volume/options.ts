@@ -11,6 +11,10 @@ import { Volumes } from "../../volume/lifecycle/volumes.ts";
 import { printJson } from "../output.ts";
 import { settingsOf } from "../settings.ts";
 
+/** Of `--meta`. */
+export const META_HELP =
+  "postgres://user@host/database, redis://host, rediss://host, etcd://host:2379,… or etcds://host:2379,…?cacert=FILE&cert=FILE&key=FILE: what keeps its metadata, for good (default: sqlite, in the data directory)";
+
 /** What every command about volumes takes. */
 export interface VolumeOptions {
   readonly config?: string;

@@ -8,10 +8,8 @@ import type { VolumeUpdate } from "../../volume/lifecycle/volumes.ts";
 import { bytesOption, countOption, durationOption } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
 import { printTable } from "../table.ts";
-import { actor, limitText, recordJson, report, volumeCommand, serviceOf, type VolumeOptions } from "./options.ts";
+import { actor, limitText, META_HELP, recordJson, report, volumeCommand, serviceOf, type VolumeOptions } from "./options.ts";
 
-const META_HELP =
-  "postgres://user@host/database, redis://host, rediss://host, etcd://host:2379,… or etcds://host:2379,…?cacert=FILE&cert=FILE&key=FILE: what keeps its metadata, for good (default: sqlite, in the data directory)";
 const HOUR_MS = 3_600_000;
 
 interface RecordOptions extends VolumeOptions {

@@ -8,11 +8,14 @@ import { BUCKET, BUCKET_ENV, startS3Bucket } from "../../../test/kit/s3-bucket.t
 import { temporaryDirectory } from "../../../test/kit/temporary-directory.ts";
 import { realClock } from "../../base/clock.ts";
 import { s3DataOf } from "../data/volume-data.ts";
+import { copiesConformance } from "./copies.conformance.ts";
 import { openVolume } from "./open-volume.ts";
 import { volumesDir } from "./volume-paths.ts";
 import { Volumes } from "./volumes.ts";
 
 Object.assign(process.env, BUCKET_ENV); // where users have them, too
+
+copiesConformance("SQLite", () => undefined);
 
 const CONTENT = Buffer.alloc(100_000, "content ");
 

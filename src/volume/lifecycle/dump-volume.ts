@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, rename } from "node:fs/promises";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
@@ -12,7 +12,7 @@ import { writeWhole } from "../../disk/whole-file.ts";
 import { dumpedRows, loadRows } from "../meta/sqlite/dump.ts";
 import { openSqliteLedger } from "../meta/sqlite/sqlite-ledger.ts";
 import { DUMP_VERSION, dumpLines, readDump } from "./dump-lines.ts";
-import { MetaPlace } from "./open-meta.ts";
+import { MetaPlace, removeSqlite } from "./open-meta.ts";
 import { volumePaths, volumesDir } from "./volume-paths.ts";
 import type { VolumeRecord } from "./volume-record.ts";
 
@@ -47,7 +47,7 @@ export async function streamDump(
   } catch (error) {
     throw error instanceof AnaxError ? error : diskErrorOf(error, { volume: name });
   } finally {
-    for (const end of ["", "-wal", "-shm"]) await rm(`${copy}${end}`, { force: true });
+    await removeSqlite(copy);
   }
 }
 
@@ -63,8 +63,15 @@ function* inChunks(lines: Iterable<string>): Iterable<Buffer> {
   yield Buffer.from(chunk);
 }
 
-/** Makes metadata from a dump in the place of its volume, where there must be none; what was wrong with the file leaves nothing behind. Throws `disk.corrupt`, `disk.newer-format`, `volume.exists`. */
-export async function loadMetadata(dataDir: string, file: string, clock: Clock): Promise<DumpedVolume> {
+/**
+ * Reads the metadata of a dump into SQLite, checks them, and lets `use` take them; whatever is wrong with the file, or fails, leaves nothing behind. Throws
+ * `disk.corrupt`, `disk.newer-format`, `volume.exists` where there are metadata in the place of that volume.
+ */
+export async function loadMetadata<T>(
+  dataDir: string,
+  { file, clock }: { readonly file: string; readonly clock: Clock },
+  use: (path: string, volume: DumpedVolume) => Promise<T>,
+): Promise<T> {
   const { head, rows } = await readDump(file);
   const { dir, meta } = volumePaths(dataDir, head.volume.uuid);
   if (existsSync(meta)) throw new AnaxError("volume.exists", { volume: head.volume.name, uuid: head.volume.uuid });
@@ -72,16 +79,25 @@ export async function loadMetadata(dataDir: string, file: string, clock: Clock):
   try {
     await mkdir(dir, { recursive: true, mode: 0o750 });
     await loadRows(part, rows);
-    await using ledger = openSqliteLedger(part, clock);
-    const [flaw] = await ledger.check(1);
-    if (flaw !== undefined) throw new AnaxError("disk.corrupt", { file, reason: flaw.kind, id: flaw.id });
+    {
+      await using ledger = openSqliteLedger(part, clock);
+      const [flaw] = await ledger.check(1);
+      if (flaw !== undefined) throw new AnaxError("disk.corrupt", { file, reason: flaw.kind, id: flaw.id });
+    }
+    return await use(part, head.volume);
   } catch (error) {
-    for (const end of ["", "-wal", "-shm"]) await rm(`${part}${end}`, { force: true });
     throw error instanceof AnaxError ? error : diskErrorOf(error, { file });
+  } finally {
+    await removeSqlite(part);
   }
-  for (const end of ["-wal", "-shm"]) await rm(`${meta}${end}`, { force: true }); // of metadata that were here before, which SQLite would play back
-  await rename(part, meta);
+}
+
+/** Metadata in SQLite, closed, as those of a volume of this data directory. */
+export async function placeMetadata(dataDir: string, uuid: string, path: string): Promise<void> {
+  const { dir, meta } = volumePaths(dataDir, uuid);
+  await removeSqlite(meta); // SQLite would play back what is left of metadata that were here before
+  await rename(path, meta);
+  MetaPlace.create(dataDir, uuid, undefined);
   await syncDirectory(dir);
   await syncDirectory(volumesDir(dataDir));
-  return head.volume;
 }

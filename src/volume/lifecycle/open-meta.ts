@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
@@ -11,6 +11,7 @@ import type { NewVolume } from "../meta/new-volume.ts";
 import { FENCE } from "../meta/records/keys.ts";
 import { exportToSqlite } from "../meta/records/export-records.ts";
 import { formatRecords, readDescription } from "../meta/records/format-records.ts";
+import { importRecords, type Imported } from "../meta/records/import-records.ts";
 import { LONG_CALL_MS, openStore, withoutSecrets } from "../meta/records/open-store.ts";
 import { openRecordControl } from "../meta/records/record-control.ts";
 import { RecordLedger } from "../meta/records/record-ledger.ts";
@@ -29,6 +30,10 @@ const urlPath = (dataDir: string, uuid: string): string => join(volumePaths(data
 
 /** In place of the collector's session. */
 const COLLECTOR = 0;
+
+export interface MovedMeta extends Imported {
+  readonly url: string;
+}
 
 interface VerbsOptions {
   readonly sessionId: number;
@@ -54,20 +59,38 @@ export class MetaPlace {
     return new MetaPlace(uuid, meta, readUrl(urlPath(dataDir, uuid)));
   }
 
-  /** For a new volume, whose directory is there. Undefined: in SQLite, in that directory. */
-  static create(dataDir: string, uuid: string, url: string | undefined): MetaPlace {
-    if (url !== undefined) replaceFileSync(urlPath(dataDir, uuid), Buffer.from(`${url}\n`), { mode: 0o600 });
+  /** In that engine, for as long as nobody has said that it is to stay so. */
+  static at(dataDir: string, uuid: string, url: string): MetaPlace {
     return new MetaPlace(uuid, volumePaths(dataDir, uuid).meta, url);
   }
 
-  /** With the password that may be in it: for nobody who may not use the engine. Undefined: in SQLite. */
-  get url(): string | undefined {
-    return this.#url;
+  /** For a new volume, whose directory is there. Undefined: in SQLite, in that directory. */
+  static create(dataDir: string, uuid: string, url: string | undefined): MetaPlace {
+    if (url === undefined) rmSync(urlPath(dataDir, uuid), { force: true }); // of one that was here before
+    else replaceFileSync(urlPath(dataDir, uuid), Buffer.from(`${url}\n`), { mode: 0o600 });
+    return new MetaPlace(uuid, volumePaths(dataDir, uuid).meta, url);
+  }
+
+  /**
+   * Makes the metadata of a new volume from a copy in SQLite, which is no longer needed then: they are there as a whole, or the engine knows no such volume. Throws
+   * `volume.exists`, `volume.not-exist`, `volume.changed` when somebody else does the same.
+   */
+  static async move(dataDir: string, { path, url, fence, description }: MovedMeta, clock: Clock): Promise<MetaPlace> {
+    await using store = await openStore(url, fence.uuid, clock, LONG_CALL_MS);
+    await importRecords(store, { path, fence, description }, clock);
+    const place = MetaPlace.create(dataDir, fence.uuid, url);
+    await removeSqlite(path);
+    return place;
   }
 
   /** For people: without a password. */
   get address(): string {
     return this.#url === undefined ? "sqlite" : withoutSecrets(this.#url);
+  }
+
+  /** With the password that may be in it: for nobody who may not use the engine. Undefined: in SQLite. */
+  get url(): string | undefined {
+    return this.#url;
   }
 
   /** Others may see the volume than who uses this data directory. */
@@ -103,7 +126,7 @@ export class MetaPlace {
       await exportToSqlite(store, from);
       cloneSqlite({ ...options, from, to });
     } finally {
-      for (const end of ["", "-wal", "-shm"]) await rm(`${from}${end}`, { force: true });
+      await removeSqlite(from);
     }
   }
 
@@ -142,12 +165,26 @@ export class MetaPlace {
     await store.drop(proof ? [FENCE] : []);
   }
 
+  /** Of a volume that was just made and that nobody is to use: it is marked as gone first. */
+  async abandon(clock: Clock): Promise<void> {
+    if (this.#url === undefined) return;
+    await using control = await this.control(clock);
+    const fence = await control.readFence();
+    await control.writeFence({ ...fence, state: "purging", epoch: fence.epoch + 1 });
+    await this.drop({ proof: true }, clock);
+  }
+
   /** SQLite would make an empty file; one that is missing is no proof that the volume is gone. */
   #there(): string {
     if (!existsSync(this.#sqlite))
       throw new AnaxError("volume.unreachable", { volume: this.#uuid, path: this.#sqlite, reason: "not there" });
     return this.#sqlite;
   }
+}
+
+/** A database with what SQLite keeps beside it. */
+export async function removeSqlite(path: string): Promise<void> {
+  for (const end of ["", "-wal", "-shm"]) await rm(`${path}${end}`, { force: true });
 }
 
 function readUrl(path: string): string | undefined {

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { VolumeDataShape } from "../data/volume-data.ts";
+import type { VolumeFence } from "../meta/control.ts";
 import type { MetaPlace } from "./open-meta.ts";
 import type { VolumeRecord } from "./volume-record.ts";
 
@@ -37,6 +38,19 @@ export async function fenced(place: MetaPlace, known: VolumeRecord, clock: Clock
   if (!place.isShared || known.state === "purging") return known;
   await using control = await place.control(clock);
   return withFence(known, await control.readFence(), clock);
+}
+
+/** What verbs of this volume are held to. */
+export function fenceFor({
+  uuid,
+  state,
+  epoch,
+  readOnly,
+  capacityBytes,
+  inodesMax,
+  trashMs,
+}: VolumeRecord): VolumeFence & { readonly uuid: string } {
+  return { uuid, state, epoch, readOnly, capacityBytes, inodesMax, trashMs };
 }
 
 type Fenced = Pick<VolumeRecord, "state" | "epoch" | "readOnly" | "capacityBytes" | "inodesMax" | "trashMs">;

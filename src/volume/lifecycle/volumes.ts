@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { Readable, Writable } from "node:stream";
 import { isoText, type Clock } from "../../base/clock.ts";
@@ -15,9 +15,9 @@ import { Catalog, mustFind } from "./catalog.ts";
 import { ContentPlace } from "./content-place.ts";
 import { readDump } from "./dump-lines.ts";
 import { withIncoming } from "./incoming-dump.ts";
-import { dumpVolume, loadMetadata, streamDump } from "./dump-volume.ts";
+import { dumpVolume, loadMetadata, placeMetadata, streamDump } from "./dump-volume.ts";
 import { notifyWatchers } from "./events.ts";
-import { describe, fenced, parseDescription } from "./shared-record.ts";
+import { describe, fenced, fenceFor, parseDescription } from "./shared-record.ts";
 import { MetaPlace } from "./open-meta.ts";
 import { TrashOf } from "./trash.ts";
 import { checkVolume, collectVolume, countVolume, inodeOf, withVerbs, type FsckOptions, type GcOptions } from "./upkeep.ts";
@@ -104,7 +104,7 @@ export class Volumes {
 
   /**
    * Makes a volume known here whose metadata are in an engine that others use, too. Throws `volume.not-found`, `volume.exists`, `volume.not-exist` where it is deleted,
-   * `input.invalid` where its content lies in another machine's directory.
+   * `input.invalid` where its content lies in another machine's directory: there is none here then.
    */
   async attach(
     uuid: string,
@@ -114,23 +114,26 @@ export class Volumes {
     using catalog = Catalog.open(this.dataDir, { create: true });
     if (catalog.find(uuid) !== undefined || catalog.tombstone(uuid) !== undefined) mustBeFree(catalog, mustFind(catalog, uuid).name);
     const { dir, blobs } = volumePaths(this.dataDir, uuid);
+    const hasContent = existsSync(blobs) && readdirSync(blobs).length > 0;
     mkdirSync(blobs, { recursive: true, mode: 0o750 });
     try {
-      const place = MetaPlace.create(this.dataDir, uuid, meta);
+      const place = MetaPlace.at(this.dataDir, uuid, meta);
       const described = await place.description(this.#clock);
       if (described === undefined) throw new AnaxError("volume.not-found", { volume: uuid, meta: place.address });
       const volume = await fenced(place, { ...parseDescription(described), ...begun(this.#clock.wallMs()), epoch: 0 }, this.#clock);
-      if (volume.data.kind === "directory")
+      if (volume.data.kind === "directory" && !hasContent)
         throw new AnaxError("input.invalid", { volume: uuid, reason: "its content lies in the directory of another machine" });
       if (volume.state === "purging")
         throw new AnaxError("volume.not-exist", { wireCode: VOLUME_NOT_EXIST, volume: uuid, epoch: volume.epoch });
       const known = { ...volume, name: name ?? volume.name };
       mustBeName(known.name);
       mustBeFree(catalog, known.name);
+      MetaPlace.create(this.dataDir, uuid, meta);
       catalog.insert(known);
       return { volume: known, key: this.#addKey(catalog, uuid) };
     } catch (error) {
-      if (catalog.find(uuid) === undefined) await rm(dir, { recursive: true, force: true }); // else another process was first, whose it is
+      // Or another process was first, whose it is.
+      if (!hasContent && catalog.find(uuid) === undefined) await rm(dir, { recursive: true, force: true });
       throw error instanceof AnaxError ? error : diskErrorOf(error, { dir });
     }
   }
@@ -174,8 +177,9 @@ export class Volumes {
   }
 
   /**
-   * Another volume with the same content, as it is committed now; its metadata are in SQLite. it shares the blobs, so it takes neither time nor room for them. What mounts have not written yet is
-   * not in it. Throws `volume.exists`, `volume.wrong-state` for one that is being purged, `volume.changed` when a collection took something from under it: again.
+   * Another volume with the same content, as it is committed at one moment from now on, with its metadata in the same engine. It shares the blobs, so it takes neither
+   * time nor room for them. What mounts have not written yet is not in it. Throws `volume.exists`, `volume.wrong-state` for one that is being purged, `volume.changed`
+   * when a collection took something from under it: again.
    */
   async clone(
     nameOrUuid: string,
@@ -193,21 +197,26 @@ export class Volumes {
     const uuid = randomUUID();
     const { data } = source;
     const to = volumePaths(this.dataDir, uuid);
+    const from = MetaPlace.of(this.dataDir, source.uuid);
     await using control = await this.control(source);
     // A session that is not heard of again keeps the collector away from what is doomed from now on.
     const session = await control.beginSession({ host: "", pid: process.pid, mountpoint: `clone to ${name}`, readOnly: true });
     try {
       mkdirSync(to.blobs, { recursive: true, mode: 0o750 });
-      await MetaPlace.of(this.dataDir, source.uuid).copyTo(to.meta, { uuid, readOnly }, this.#clock);
+      await from.copyTo(to.meta, { uuid, readOnly }, this.#clock);
       await this.#content.claim({ uuid, name, data });
       const shared = await this.#content.share(source, { uuid, data });
+      const volume: VolumeRecord = { ...source, ...begun(this.#clock.wallMs()), uuid, name, owner, readOnly };
+      if (from.url !== undefined) await this.#moveMeta(volume, { path: to.meta, url: from.url });
       await syncDirectory(to.dir);
       await syncDirectory(volumesDir(this.dataDir));
-      const volume: VolumeRecord = { ...source, ...begun(this.#clock.wallMs()), uuid, name, owner, readOnly };
       catalog.insert(volume);
       return { volume, key: this.#addKey(catalog, uuid), shared };
     } catch (error) {
       await this.#content.remove({ uuid, data }).catch(() => undefined); // the first failure is the one to tell
+      await MetaPlace.of(this.dataDir, uuid)
+        .abandon(this.#clock)
+        .catch(() => undefined); // the same
       await rm(to.dir, { recursive: true, force: true });
       throw error instanceof AnaxError ? error : diskErrorOf(error, { dir: to.dir });
     } finally {
@@ -229,9 +238,9 @@ export class Volumes {
 
   /**
    * Makes the volume of a dump anew, under its uuid, so that its content is found where it was. Throws `disk.corrupt`, `disk.newer-format`, `volume.exists` where it is
-   * still there, and `volume.not-exist` where it was deleted for good.
+   * still there, and `volume.not-exist` where it was deleted for good: here, or in the engine. `meta`: URL of the engine that has its metadata from now on; default: SQLite.
    */
-  async load(file: string, name?: string): Promise<{ readonly volume: VolumeRecord; readonly key: AccessKey }> {
+  async load(file: string, name?: string, meta?: string): Promise<{ readonly volume: VolumeRecord; readonly key: AccessKey }> {
     if (name !== undefined) mustBeName(name);
     const { head } = await readDump(file);
     const { uuid } = head.volume;
@@ -242,12 +251,17 @@ export class Volumes {
     }
     mustBeName(name ?? head.volume.name);
     mustBeFree(catalog, name ?? head.volume.name);
-    const dumped = await loadMetadata(this.dataDir, file, this.#clock);
-    const volume: VolumeRecord = { ...begun(this.#clock.wallMs()), ...dumped, name: name ?? dumped.name };
+    const volume = await loadMetadata(this.dataDir, { file, clock: this.#clock }, async (path, dumped): Promise<VolumeRecord> => {
+      const loaded = { ...begun(this.#clock.wallMs()), ...dumped, name: name ?? dumped.name };
+      if (meta === undefined) await placeMetadata(this.dataDir, uuid, path);
+      else await this.#moveMeta(loaded, { path, url: meta });
+      return loaded;
+    });
     try {
       catalog.insert(volume);
     } catch (error) {
-      await rm(volumePaths(this.dataDir, uuid).meta, { force: true }); // nobody knows of it, and it would be in the way of the next
+      // Nobody knows of it, and it would be in the way of the next. What an engine has can be attached.
+      await rm(volumePaths(this.dataDir, uuid).meta, { force: true });
       throw error;
     }
     await this.#fence(volume); // what a dump says of it that its rows do not
@@ -255,8 +269,8 @@ export class Volumes {
   }
 
   /** As `load`, of a dump that comes in. */
-  loadFrom(from: Readable, name?: string): ReturnType<Volumes["load"]> {
-    return withIncoming(this.dataDir, from, this.#clock, (file) => this.load(file, name));
+  loadFrom(from: Readable, name?: string, meta?: string): ReturnType<Volumes["load"]> {
+    return withIncoming(this.dataDir, from, this.#clock, (file) => this.load(file, name, meta));
   }
 
   /** No volume was ever made here: none. */
@@ -457,6 +471,10 @@ export class Volumes {
       if (!taken && place.isShared) throw new AnaxError("volume.changed", { volume: volume.name, epoch: volume.epoch });
     }
     notifyWatchers(event, this.#clock.wallMs());
+  }
+
+  async #moveMeta(volume: VolumeRecord, { path, url }: { readonly path: string; readonly url: string }): Promise<void> {
+    await MetaPlace.move(this.dataDir, { path, url, fence: fenceFor(volume), description: describe(volume) }, this.#clock);
   }
 
   async #purge(catalog: Catalog, volume: VolumeRecord): Promise<VolumeRecord> {

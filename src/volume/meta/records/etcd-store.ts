@@ -14,7 +14,15 @@ import {
 } from "../../../wire/grpc/gen/etcd/v3/etcd.ts";
 import { bytesOf, textOf } from "./keys.ts";
 import { failureOn, type StoreOptions } from "./open-store.ts";
-import { isIndex, type CommitRequest, type Fetched, type FetchRequest, type RecordStore, type StoredRecord } from "./record-store.ts";
+import {
+  isIndex,
+  type CommitRequest,
+  type Fetched,
+  type FetchRequest,
+  type Held,
+  type RecordStore,
+  type StoredRecord,
+} from "./record-store.ts";
 
 /** What etcd takes in one transaction if nobody has told it otherwise. */
 const OPERATIONS_DEFAULT = 128;
@@ -101,15 +109,13 @@ export class EtcdStore implements RecordStore {
     }
   }
 
-  async drop(keep: readonly string[]): Promise<void> {
+  async drop(keep: readonly string[], held?: Held): Promise<void> {
     const all = bytesOf(this.#prefix);
     const kept = [...keep].toSorted();
     // What lies before, between and behind those that stay.
     const borders = [all, ...kept.flatMap((group) => [this.#key(group, ""), this.#end(group)]), behind(all)];
-    for (let at = 0; at < borders.length; at += 2) {
-      const request = { key: borders[at]!, rangeEnd: borders[at + 1]! }; // an even number of them
-      await this.#call((channel) => channel.unary(KVService.deleteRange, request, { timeoutMs: this.#timeoutMs }));
-    }
+    const compare = held === undefined ? [] : [this.#check(held.group, held.version)];
+    for (let at = 0; at < borders.length; at += 2) await this.#transaction(compare, [remove(borders[at]!, borders[at + 1]!)]); // an even number of them
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -8,8 +8,14 @@ export const numberOf = (digits: string): number => Number.parseInt(digits, 16);
 
 /** What verbs are held to. */
 export const FENCE = "v";
+export const FENCE_KEY = "f";
+/** The record of the volume as it was at its beginning. */
+export const DESCRIPTION_KEY = "r";
 /** Counters and the ids that are given next. */
 export const COUNTERS = "c";
+export const COUNTERS_KEY = "n";
+/** While the volume is made of metadata from elsewhere. */
+export const IMPORT = "l";
 export const SESSIONS = "s";
 export const QUOTAS = "q";
 /** Which repair is under way. */

@@ -2,7 +2,7 @@ import { Client, DatabaseError, type QueryResult } from "pg";
 import { AnaxError } from "../../../base/errors.ts";
 import { bytesOf, textOf } from "./keys.ts";
 import { failureOn, type StoreOptions } from "./open-store.ts";
-import type { CommitRequest, Fetched, FetchRequest, Pair, RecordStore, StoredRecord } from "./record-store.ts";
+import type { CommitRequest, Fetched, FetchRequest, Held, Pair, RecordStore, StoredRecord } from "./record-store.ts";
 
 const SCHEMA_VERSION = 1;
 /** Of pg_advisory_xact_lock, while the schema is made: "anax" and a number. */
@@ -147,9 +147,15 @@ export class PostgresStore implements RecordStore {
     }
   }
 
-  async drop(keep: readonly string[]): Promise<void> {
-    const some = "SELECT ctid FROM anax_volume_record WHERE volume = $1 AND grp <> ALL ($2) LIMIT $3";
-    const values = [this.#volume, keep.map(bytesOf), DROP_ROWS];
+  async drop(keep: readonly string[], held?: Held): Promise<void> {
+    const is = "EXISTS (SELECT FROM anax_volume_record WHERE volume = $1 AND grp = $4 AND key = '' AND value = $5)";
+    const some = `SELECT ctid FROM anax_volume_record WHERE volume = $1 AND grp <> ALL ($2) ${held === undefined ? "" : `AND ${is}`} LIMIT $3`;
+    const values = [
+      this.#volume,
+      keep.map(bytesOf),
+      DROP_ROWS,
+      ...(held === undefined ? [] : [bytesOf(held.group), bytesOf(held.version)]),
+    ];
     for (let left = true; left;) {
       const { rowCount } = await this.#query(`DELETE FROM anax_volume_record WHERE ctid = ANY (ARRAY(${some}))`, values);
       left = rowCount === DROP_ROWS;

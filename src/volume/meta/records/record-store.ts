@@ -15,8 +15,17 @@ export interface RecordStore extends AsyncDisposable {
   commit(request: CommitRequest): Promise<boolean>;
   /** All records, as of one moment. */
   scan(): AsyncIterable<StoredRecord>;
-  /** Removes all records of the volume but those of the groups to be kept. A repetition goes on where one was ended. */
-  drop(keep: readonly string[]): Promise<void>;
+  /**
+   * Removes all records of the volume but those of the groups to be kept; a repetition goes on where one was ended. With `held`, nothing more once that is so no
+   * longer: who holds it is to look again.
+   */
+  drop(keep: readonly string[], held?: Held): Promise<void>;
+}
+
+/** That a group has this version. */
+export interface Held {
+  readonly group: string;
+  readonly version: string;
 }
 
 /** One record (`to` is absent), or those with keys in `[key, to)`, in order, at most `countMax`. */

@@ -5,7 +5,7 @@ import type { VolumeFence } from "../control.ts";
 import type { ChangeSet } from "../rules/changes.ts";
 import type { Turn, VolumeRow } from "../rules/tables.ts";
 import type { Outcome } from "../verbs.ts";
-import { CHANGELOG, COUNTERS, FENCE, hex, json, QUOTAS } from "./keys.ts";
+import { CHANGELOG, COUNTERS, COUNTERS_KEY, FENCE, FENCE_KEY, hex, json, QUOTAS } from "./keys.ts";
 import { sessionIds } from "./record-tables.ts";
 import type { View } from "./view.ts";
 
@@ -15,8 +15,6 @@ const { EROFS } = constants.errno;
 const IDS = 1024;
 /** Entries of the changelog that stay for sessions that are slow to read. */
 const KEPT = 20_000;
-const FENCE_KEY = "f";
-const COUNTERS_KEY = "n";
 
 /** The record of the fence; `uuid` tells whose it is. */
 export interface FenceRecord extends VolumeFence {

@@ -2,7 +2,7 @@ import { createClient, ErrorReply, RESP_TYPES } from "@redis/client";
 import { AnaxError } from "../../../base/errors.ts";
 import { bytesOf, textOf } from "./keys.ts";
 import { failureOn, type StoreOptions } from "./open-store.ts";
-import type { CommitRequest, Fetched, FetchRequest, Pair, RecordStore, StoredRecord } from "./record-store.ts";
+import type { CommitRequest, Fetched, FetchRequest, Held, Pair, RecordStore, StoredRecord } from "./record-store.ts";
 import { scanGroups, type ReadGroup, type ReadGroups } from "./scan-groups.ts";
 
 // A group is a hash, whose empty field is the version, and a sorted set of its keys; there is a set of all groups. One hash tag: in a cluster they are all in one slot.
@@ -63,6 +63,8 @@ end
 return 1`;
 
 const DROP = `${TAKE}
+local held, version = take(), take()
+if held ~= '' and (redis.call('HGET', hash(held), '') or '') ~= version then return 0 end
 for i = 1, tonumber(take()) do
   local group = take()
   redis.call('DEL', hash(group), order(group))
@@ -139,11 +141,11 @@ export class RedisStore implements RecordStore {
     });
   }
 
-  async drop(keep: readonly string[]): Promise<void> {
+  async drop(keep: readonly string[], held: Held = { group: "", version: "" }): Promise<void> {
     const groups = (await this.#groups()).filter((group) => !keep.includes(group));
     for (let at = 0; at < groups.length; at += DROP_GROUPS) {
       const some = groups.slice(at, at + DROP_GROUPS);
-      await this.#run(DROP, [String(some.length), ...some]);
+      if (Number(await this.#run(DROP, [held.group, held.version, String(some.length), ...some])) === 0) return;
     }
   }
 
