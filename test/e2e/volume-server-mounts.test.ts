@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { openVolume } from "../../src/volume/lifecycle/open-volume.ts";
 import { runAnax, startAnaxVolumes, type AnaxProcess } from "../kit/anax.ts";
 import { createTestCertificate } from "../kit/certificates.ts";
 import { isMounted, jsonFile, mounted, recordsOf, unmountable, VOLUME } from "../kit/mounted-volume.ts";
@@ -113,6 +114,30 @@ describe("mount and warmup --server", { skip: lack ?? false }, () => {
     await unmounted();
     const list = await runAnax(["volume", "list", "--json"], { env });
     assert.deepEqual(list.stdout.split("\n").filter((line) => line.includes(String(uuid))).length, 1);
+  });
+
+  test("what was in SQLite is dumped by one service, loaded by another into an engine, and mounted elsewhere", async () => {
+    const dataDir = join(root, "second");
+    const env = { ANAX_VOLUME_SERVICE_TLS_CERT_FILE: join(root, "cert.pem"), ANAX_VOLUME_SERVICE_TLS_KEY_FILE: join(root, "key.pem") };
+    await using second = await startAnaxVolumes({ dataDir, env });
+    const token = join(dataDir, "volumes/service.token");
+    const to = ["--server", second.listeners["volumes"]!, "--ca-file", join(root, "ca.pem"), "--token-file", token]; // it has one
+    const inBucket = ["--data", `s3://${BUCKET}/alone`, "--endpoint", bucket.endpoint];
+    const { uuid } = await json(["volume", "create", "alone", ...inBucket, ...elsewhere]);
+    const content = Buffer.alloc(300_000, "content");
+    {
+      await using open = await openVolume({ dataDir: serviceDir, volumeUuid: String(uuid), sessionId: 1 });
+      const made = await open.verbs.create(1, "file", { kind: "file", permissions: 0o644, uid: 0, gid: 0 });
+      assert.ok(typeof made === "object");
+      assert.equal(await open.files.write(made.ino, 0, content), 0);
+      assert.equal(await open.files.fsync(made.ino), 0);
+    }
+    const file = join(root, "alone.dump");
+    await json(["volume", "dump", "alone", file, ...elsewhere]);
+    assert.equal((await json(["volume", "load", file, "--name", VOLUME, "--meta", meta, ...to]))["uuid"], uuid);
+    const machine = await aMachine("sixth");
+    await using _mount = await mounted(machine.dataDir, machine.dir, to);
+    assert.ok(readFileSync(join(machine.dir, "file")).equals(content));
   });
 
   test("what only the machine of the service can use is refused with what to do, and so is who may not", async () => {

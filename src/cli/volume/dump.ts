@@ -49,11 +49,9 @@ export function loadCommand(): Command {
 function loaded(file: string, options: LoadOptions): ReturnType<Volumes["load"]> {
   const { name } = options;
   const meta = options.meta === "sqlite" ? undefined : options.meta;
-  const remote = remoteOf(options);
-  if (remote === undefined)
-    return file === STANDARD ? volumesOf(options).loadFrom(process.stdin, name, meta) : volumesOf(options).load(resolve(file), name, meta);
-  if (meta !== undefined) throw new AnaxError("input.invalid", { expected: "no --meta with --server: load it on that machine" });
-  return remote.load(file === STANDARD ? process.stdin : createReadStream(resolve(file)), name);
+  if (file !== STANDARD && remoteOf(options) === undefined) return volumesOf(options).load(resolve(file), name, meta);
+  const from = file === STANDARD ? process.stdin : createReadStream(resolve(file));
+  return serviceOf(options).load(from, { ...(name !== undefined && { name }), ...(meta !== undefined && { meta }) });
 }
 
 const standardOutput = (): Writable =>

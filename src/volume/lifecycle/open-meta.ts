@@ -18,11 +18,11 @@ import { RecordLedger } from "../meta/records/record-ledger.ts";
 import { openRecordVerbs } from "../meta/records/record-verbs.ts";
 import { StoreHere } from "../meta/records/store-here.ts";
 import type { EngineVerbs } from "../meta/rules/verbs-on.ts";
-import { cloneSqlite } from "../meta/sqlite/clone.ts";
 import { formatSqlite } from "../meta/sqlite/format.ts";
 import { openSqliteControl } from "../meta/sqlite/sqlite-control.ts";
 import { openSqliteLedger } from "../meta/sqlite/sqlite-ledger.ts";
 import { openSqliteVerbs } from "../meta/sqlite/sqlite-verbs.ts";
+import { cloneApart } from "./clone-apart.ts";
 import { volumePaths } from "./volume-paths.ts";
 
 /** In a volume's directory: where its metadata are, when they are not there. It may have a password in it, so that only its owner reads it. */
@@ -119,12 +119,12 @@ export class MetaPlace {
 
   /** A copy as SQLite keeps it, as of one moment, for a volume of its own. */
   async copyTo(to: string, options: { readonly uuid: string; readonly readOnly: boolean }, clock: Clock): Promise<void> {
-    if (this.#url === undefined) return cloneSqlite({ ...options, from: this.#there(), to });
+    if (this.#url === undefined) return cloneApart({ ...options, from: this.#there(), to });
     const from = `${to}.export`;
     try {
       await using store = await openStore(this.#url, this.#uuid, clock, LONG_CALL_MS);
       await exportToSqlite(store, from);
-      cloneSqlite({ ...options, from, to });
+      await cloneApart({ ...options, from, to });
     } finally {
       await removeSqlite(from);
     }

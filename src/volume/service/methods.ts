@@ -117,7 +117,7 @@ export interface VolumeService {
   /** Ends the stream with the dump, as fast as that takes it; where this throws, what it got is no dump. */
   dump(nameOrUuid: string, out: Writable): Promise<VolumeRecord>;
   /** Of a dump that comes in. */
-  load(from: Readable, name?: string): ReturnType<Volumes["load"]>;
+  load(from: Readable, options?: LoadOptions): ReturnType<Volumes["load"]>;
 }
 
 export const isMethod = (name: string): name is MethodName => Object.hasOwn(METHODS, name);
@@ -126,7 +126,7 @@ export const isMethod = (name: string): name is MethodName => Object.hasOwn(METH
 export const localVolumes = (volumes: Volumes): VolumeService => ({
   call: (name, args, onProgress = () => undefined) => runMethod(volumes, name, args, onProgress),
   dump: (nameOrUuid, out) => volumes.dumpTo(nameOrUuid, out),
-  load: (from, name) => volumes.loadFrom(from, name),
+  load: (from, { name, meta } = {}) => volumes.loadFrom(from, name, meta),
 });
 
 /** What the methods take that are about more than volumes: streams, and the machine of the service. */
@@ -134,10 +134,11 @@ export const SERVED = {
   /** A dump, to the caller. */
   dump: z.tuple([volume]),
   /** A dump, from the caller. */
-  load: z.tuple([z.strictObject({ name: text.optional() })]),
+  load: z.tuple([z.strictObject({ name: text.optional(), meta: text.optional() })]),
   /** As `warmup`, on the machine of the service, as long as the caller stays. Where its files are is for nobody elsewhere to say. */
   warm: z.tuple([volume, z.strictObject({ path: text, peerWaitMs: count })]),
 } as const;
+export type LoadOptions = z.input<typeof SERVED.load>[0];
 export type WarmThere = z.input<typeof SERVED.warm>[1];
 
 interface Runnable<R> {

@@ -10,7 +10,7 @@ import { diskErrorOf } from "../../disk/disk-error.ts";
 import type { VolumeRecord } from "../lifecycle/volume-record.ts";
 import { partsOf } from "./framing.ts";
 import type { Warmed } from "../lifecycle/warm-volume.ts";
-import type { ArgsOf, MethodName, OnProgress, ResultOf, VolumeService, WarmThere } from "./methods.ts";
+import type { ArgsOf, LoadOptions, MethodName, OnProgress, ResultOf, VolumeService, WarmThere } from "./methods.ts";
 import { PATH } from "./server.ts";
 
 export interface RemoteOptions {
@@ -58,8 +58,8 @@ export class RemoteVolumes implements VolumeService {
     return volume as VolumeRecord; // as above
   }
 
-  async load(from: Readable, name?: string): ReturnType<VolumeService["load"]> {
-    return (await this.#exchange("load", [{ name }], { body: from })) as Awaited<ReturnType<VolumeService["load"]>>; // as above
+  async load(from: Readable, options: LoadOptions = {}): ReturnType<VolumeService["load"]> {
+    return (await this.#exchange("load", [options], { body: from })) as Awaited<ReturnType<VolumeService["load"]>>; // as above
   }
 
   /** On the machine of the service, until the signal, whose reason this throws then. */

@@ -88,7 +88,10 @@ export async function startVolumeServer({ config, dataDir, daemonSocket, clock, 
   };
   const perform = async (name: MethodName | keyof typeof SERVED, args: unknown, { request, response, tell }: Call): Promise<unknown> => {
     if (name === "dump") return volumes.dumpTo(argumentsAs(name, SERVED.dump, args)[0], contentTo(response, clock));
-    if (name === "load") return volumes.loadFrom(Readable.from(heard(request, clock)), argumentsAs(name, SERVED.load, args)[0].name);
+    if (name === "load") {
+      const [{ name: other, meta }] = argumentsAs(name, SERVED.load, args);
+      return volumes.loadFrom(Readable.from(heard(request, clock)), other, meta);
+    }
     if (name === "place" && !config.mounts)
       throw new AnaxError("volume.mount-failed", {
         reason: "the service tells nobody where metadata are",

@@ -91,7 +91,7 @@ test("a dump goes out and comes in as a stream, and what is wrong with one is to
   await assert.rejects(remote.dump("nothing", new Collected()), { code: "volume.not-found" });
   await assert.rejects(remote.load(Readable.from([dump.content])), { code: "volume.exists" });
   await assert.rejects(remote.load(Readable.from([Buffer.alloc(0)])), { code: "disk.corrupt" });
-  await assert.rejects(remote.load(Readable.from([Buffer.alloc(0)]), "../x"), { code: "input.invalid" });
+  await assert.rejects(remote.load(Readable.from([Buffer.alloc(0)]), { name: "../x" }), { code: "input.invalid" });
   await assert.rejects(new RemoteVolumes({ server: url, token: `${token}x` }).load(Readable.from(endless(5_000_000))), {
     code: "volume.service-denied",
   });
@@ -102,7 +102,7 @@ test("a dump goes out and comes in as a stream, and what is wrong with one is to
     token: readToken(tokenFileIn(join(dataDir, "second"))),
   });
   await assert.rejects(there.load(Readable.from([dump.content.subarray(0, -20)])), { code: "disk.corrupt" });
-  const loaded = await there.load(Readable.from([dump.content.subarray(0, 100), dump.content.subarray(100)]), "again");
+  const loaded = await there.load(Readable.from([dump.content.subarray(0, 100), dump.content.subarray(100)]), { name: "again" });
   assert.deepEqual([loaded.volume.uuid, loaded.volume.name, loaded.key.id.slice(0, 4)], [volume.uuid, "again", "ANAX"]);
   assert.deepEqual(await there.call("fsck", ["again", { data: true, repair: false }]), { flaws: [], repaired: 0 });
   assert.deepEqual(
