@@ -11,8 +11,10 @@ import { openRecordVerbs } from "../../src/volume/meta/records/record-verbs.ts";
 import { StoreHere } from "../../src/volume/meta/records/store-here.ts";
 import type { EngineVerbs } from "../../src/volume/meta/rules/verbs-on.ts";
 import { lossyVerbsConformance, verbsConformance, type LossyFixture, type VolumeLimits } from "../../src/volume/meta/verbs.conformance.ts";
+import { failed, ROOT_INO } from "../../src/volume/meta/verbs.ts";
 import { coded } from "../../src/register/register.conformance.ts";
 import { damageRecords } from "../kit/damage-records.ts";
+import { FaultyStore } from "../kit/faulty-store.ts";
 import { LossyStore } from "../kit/lossy-store.ts";
 import { freePort } from "../kit/process.ts";
 import { REGISTER_ENGINES, type EngineKind, type RegisterEngine } from "../kit/register-engines.ts";
@@ -21,6 +23,8 @@ import { temporaryDirectory } from "../kit/temporary-directory.ts";
 // Metadata of volumes on every engine that they are kept in, the real ones: what each must do, and what it does when the engine or the way to it fails.
 
 const PATIENT_MS = 30_000; // far beyond what an engine takes, on a machine that does much else
+/** Groups: more than libraries of some engines take as arguments. */
+const MANY = 70_000;
 /** In place of a session. */
 const COLLECTOR = 0;
 const NEW_VOLUME = { capacityBytes: 0, inodesMax: 0, readOnly: false, uid: 0, gid: 0, permissions: 0o755 };
@@ -94,6 +98,37 @@ function conformance(kind: EngineKind): void {
     assert.throws(() => here.fetch({ wants: [], groups: ["v"] }), coded("volume.unreachable"));
   });
 
+  for (const fault of ["killed", "killed after it", "answer lost", "made late"] as const)
+    test(`${kind.name}: after a repair that is ended anywhere (${fault}) the next one makes everything right`, async () => {
+      await using volume = await aVolume();
+      const url = engine.urlOn(engine.port);
+      const uuid = volume.control.volumeUuid;
+      const verbs = await volume.open(1);
+      const made = await verbs.create(ROOT_INO, "f", { kind: "file", permissions: 0o644, uid: 0, gid: 0 });
+      const ids = await verbs.reserveBlobs([{ sha256: "ab".repeat(32), bytes: 5 }]);
+      assert.ok(!failed(made) && !failed(ids));
+      const extents = [{ position: 0, length: 5, blobId: ids[0]!, blobOffset: 0 }]; // one was reserved
+      assert.ok(!failed(await verbs.commit(made.ino, { size: 5, mtimeMs: 0, extents })));
+      await using whole = await volume.ledger();
+      for (let at = 0, met = true; met; at++) {
+        await volume.damage({
+          blobs: [{ id: ids[0]!, refs: 7 }], // the same
+          nodes: [{ ino: made.ino, nlink: 3, allocated: 50 }],
+          used: { bytes: 9, inodes: 9 },
+        });
+        met = false;
+        const store = new FaultyStore(await openStore(url, uuid, realClock, PATIENT_MS), (call) => {
+          met ||= call === at;
+          return call === at ? fault : undefined;
+        });
+        await using broken = new RecordLedger({ store, clock: realClock, openVerbs: () => assert.fail("a repair collects nothing") });
+        await broken.recount().catch((error: unknown) => assert.ok(coded("volume.unreachable")(error)));
+        await whole.recount();
+        await store.lateCommit();
+        assert.deepEqual(await whole.check(10), [], `call ${at}`);
+      }
+    });
+
   test(`${kind.name}: of commits that have read the same, one is made; all of it or nothing`, async () => {
     const [uuid, url] = [randomUUID(), engine.urlOn(engine.port)];
     await using scope1 = new AsyncDisposableStack();
@@ -123,7 +158,38 @@ function conformance(kind: EngineKind): void {
     assert.equal(made, 5);
     const last = await stores[0]!.fetch({ wants: [{ group: "~index", key: "0", to: "9", countMax: 10 }], groups: ["g"] });
     assert.ok(last.found[0]!.some(([name]) => name === last.versions[0]));
-    await stores[0]!.drop([]);
+    await stores[0]!.drop([], { group: "g", version: "another one" });
+    assert.deepEqual((await stores[1]!.fetch({ wants: [], groups: ["g"] })).versions, last.versions);
+    await stores[0]!.drop([], { group: "g", version: last.versions[0]! }); // it was asked for
     assert.deepEqual((await stores[1]!.fetch({ wants: [], groups: ["g"] })).versions, [""]);
+  });
+
+  test(`${kind.name}: many records are read as of one moment, while some of them change all the time`, async () => {
+    const [uuid, url] = [randomUUID(), engine.urlOn(engine.port)];
+    await using store = await openStore(url, uuid, realClock, PATIENT_MS);
+    await using writer = await openStore(url, uuid, realClock, PATIENT_MS);
+    const put = (groups: readonly string[], value: string): Promise<boolean> =>
+      writer.commit({ checks: [], stamp: value, touched: groups, gone: [], puts: groups.map((group) => [group, "k", value]), removes: [] });
+    for (let from = 0; from < MANY; from += 1000) {
+      const groups = Array.from({ length: 1000 }, (_, index) => `i${from + index}`);
+      assert.equal(await put(groups, "same"), true);
+    }
+    const reading = { ended: false };
+    const writing = (async () => {
+      for (let round = 0; !reading.ended; round++) {
+        assert.equal(await put(["i5", `i${MANY - 5}`, `new${round % 2}`], `round ${round}`), true);
+        await writer.commit({ checks: [], stamp: `gone ${round}`, touched: [], gone: [`new${1 - (round % 2)}`], puts: [], removes: [] });
+      }
+    })();
+    const read = new Map<string, string>();
+    for await (const [group, key, value] of store.scan()) if (key === "k") read.set(group, value);
+    reading.ended = true;
+    await writing;
+    assert.ok(read.size >= MANY + 1 && read.size <= MANY + 2, String(read.size));
+    const [first, last] = [read.get("i5"), read.get(`i${MANY - 5}`)];
+    assert.ok(first?.startsWith("round"));
+    assert.equal(first, last);
+    assert.ok([read.get("new0"), read.get("new1")].includes(first));
+    await store.drop([]);
   });
 }

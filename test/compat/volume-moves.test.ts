@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { inspect } from "node:util";
 import { realClock } from "../../src/base/clock.ts";
-import { AnaxError } from "../../src/base/errors.ts";
+import type { AnaxError } from "../../src/base/errors.ts";
 import { coded } from "../../src/register/register.conformance.ts";
 import { copiesConformance } from "../../src/volume/lifecycle/copies.conformance.ts";
 import { exportToSqlite } from "../../src/volume/meta/records/export-records.ts";
@@ -12,13 +12,14 @@ import { readDescription } from "../../src/volume/meta/records/format-records.ts
 import { importRecords } from "../../src/volume/meta/records/import-records.ts";
 import { openStore } from "../../src/volume/meta/records/open-store.ts";
 import { openRecordControl } from "../../src/volume/meta/records/record-control.ts";
-import type { CommitRequest, Fetched, FetchRequest, Held, RecordStore, StoredRecord } from "../../src/volume/meta/records/record-store.ts";
+import type { RecordStore } from "../../src/volume/meta/records/record-store.ts";
 import { dumpedRows } from "../../src/volume/meta/sqlite/dump.ts";
 import { formatSqlite } from "../../src/volume/meta/sqlite/format.ts";
 import { openSqliteControl } from "../../src/volume/meta/sqlite/sqlite-control.ts";
 import { openSqliteLedger } from "../../src/volume/meta/sqlite/sqlite-ledger.ts";
 import { openSqliteVerbs } from "../../src/volume/meta/sqlite/sqlite-verbs.ts";
 import { failed, ROOT_INO, type NewNode } from "../../src/volume/meta/verbs.ts";
+import { FaultyStore, type Fault } from "../kit/faulty-store.ts";
 import { BUCKET_ENV } from "../kit/s3-bucket.ts";
 import { REGISTER_ENGINES, type EngineKind, type RegisterEngine } from "../kit/register-engines.ts";
 import { temporaryDirectory } from "../kit/temporary-directory.ts";
@@ -131,61 +132,6 @@ function moves(kind: EngineKind): void {
       await assertWhole(uuid, made[0]);
     }
   });
-}
-
-/** What becomes of a call, and of those after it. */
-type Fault = "killed" | "killed after it" | "answer lost" | "made late" | undefined;
-
-/** A real store of which one call fails in a way that is asked for. */
-class FaultyStore implements RecordStore {
-  readonly #store: RecordStore;
-  readonly #faultOf: (call: number) => Fault;
-  #calls = 0;
-  #dead = false;
-  #late: CommitRequest | undefined;
-
-  constructor(store: RecordStore, faultOf: (call: number) => Fault = () => undefined) {
-    this.#store = store;
-    this.#faultOf = faultOf;
-  }
-
-  get address(): string {
-    return this.#store.address;
-  }
-
-  fetch(request: FetchRequest): Promise<Fetched> {
-    return this.#call(() => this.#store.fetch(request));
-  }
-
-  commit(request: CommitRequest): Promise<boolean> {
-    return this.#call(() => this.#store.commit(request), request);
-  }
-
-  scan(): AsyncIterable<StoredRecord> {
-    return this.#store.scan();
-  }
-
-  drop(keep: readonly string[], held?: Held): Promise<void> {
-    return this.#call(() => this.#store.drop(keep, held));
-  }
-
-  /** The network had it all the time. */
-  async lateCommit(): Promise<void> {
-    if (this.#late !== undefined) await this.#store.commit(this.#late);
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return Promise.resolve(this.#store[Symbol.asyncDispose]());
-  }
-
-  async #call<T>(work: () => Promise<T>, commit?: CommitRequest): Promise<T> {
-    const fault = this.#dead ? "killed" : this.#faultOf(this.#calls++);
-    if (fault === undefined) return work();
-    this.#dead = fault.startsWith("killed");
-    if (fault === "made late") this.#late = commit;
-    else if (fault !== "killed") await work();
-    throw new AnaxError("volume.unreachable", { reason: fault });
-  }
 }
 
 async function fill(path: string, files: number): Promise<void> {
