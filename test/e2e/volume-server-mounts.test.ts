@@ -28,6 +28,8 @@ describe("mount and warmup --server", { skip: lack ?? false }, () => {
   let serviceDir: string;
   let elsewhere: readonly string[];
   let meta: string;
+  /** The same, for commands whose arguments everybody sees. */
+  let metaFile: string;
 
   before(async () => {
     root = scope.use(await temporaryDirectory()).path;
@@ -39,6 +41,8 @@ describe("mount and warmup --server", { skip: lack ?? false }, () => {
     const args = Object.entries(parameters).flatMap(([name, value]) => [`--${name}`, String(value)]);
     scope.use(await start("redis-server", args, { logFile: join(engineDir, "log"), ready: () => listens(port) }));
     meta = `redis://:${PASSWORD}@127.0.0.1:${port}`;
+    metaFile = `@${join(root, "meta.url")}`;
+    await writeFile(metaFile.slice(1), `${meta}\n`, { mode: 0o600 });
     const pem = createTestCertificate(["127.0.0.1"]);
     const [ca, cert, key] = ["ca", "cert", "key"].map((name) => join(root, `${name}.pem`)) as [string, string, string];
     await Promise.all([writeFile(ca, pem.ca), writeFile(cert, pem.cert), writeFile(key, pem.key)]);
@@ -56,7 +60,7 @@ describe("mount and warmup --server", { skip: lack ?? false }, () => {
     return { dataDir, dir, env: { ANAX_DATA_DIR: dataDir } };
   };
   const aVolume = async (name: string) =>
-    json(["volume", "create", name, "--meta", meta, "--data", `s3://${BUCKET}/x`, "--endpoint", bucket.endpoint, ...elsewhere]);
+    json(["volume", "create", name, "--meta", metaFile, "--data", `s3://${BUCKET}/x`, "--endpoint", bucket.endpoint, ...elsewhere]);
 
   test("a volume is mounted by its name alone, warmed, seen by others, and ends with its deletion", async () => {
     const { uuid } = await aVolume(VOLUME);
@@ -134,7 +138,7 @@ describe("mount and warmup --server", { skip: lack ?? false }, () => {
     }
     const file = join(root, "alone.dump");
     await json(["volume", "dump", "alone", file, ...elsewhere]);
-    assert.equal((await json(["volume", "load", file, "--name", VOLUME, "--meta", meta, ...to]))["uuid"], uuid);
+    assert.equal((await json(["volume", "load", file, "--name", VOLUME, "--meta", metaFile, ...to]))["uuid"], uuid);
     const machine = await aMachine("sixth");
     await using _mount = await mounted(machine.dataDir, machine.dir, to);
     assert.ok(readFileSync(join(machine.dir, "file")).equals(content));
@@ -171,6 +175,8 @@ describe("mount and warmup --server", { skip: lack ?? false }, () => {
   });
 
   test("who has no way into the bucket learns it before anything is mounted", async () => {
+    const unreadable = await runAnax(["volume", "create", "x", "--meta", "@/missing", ...elsewhere]);
+    assert.deepEqual([unreadable.code, unreadable.stderr.includes("cannot be read")], [2, true]);
     await aVolume("nobucket");
     const machine = await aMachine("fifth");
     const { code } = await refusal(["mount", "nobucket", machine.dir, ...elsewhere], {

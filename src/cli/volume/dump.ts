@@ -6,7 +6,7 @@ import { AnaxError } from "../../base/errors.ts";
 import { writeWhole } from "../../disk/whole-file.ts";
 import type { Volumes } from "../../volume/lifecycle/volumes.ts";
 import { printJson, printLine } from "../output.ts";
-import { META_HELP, remoteOf, report, serviceOf, volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
+import { META_HELP, metaOption, remoteOf, report, serviceOf, volumeCommand, volumesOf, type VolumeOptions } from "./options.ts";
 
 /** In the place of a file: standard output, or standard input. */
 const STANDARD = "-";
@@ -39,7 +39,7 @@ export function loadCommand(): Command {
     "Make the volume of a dump (-: from standard input) anew, with its uuid, where it is gone. Its content must be where it was; anax volume fsck tells.",
   )
     .option("--name <name>", "another name")
-    .option("--meta <url>", META_HELP)
+    .option("--meta <url>", META_HELP, metaOption)
     .action(async (file: string, options: LoadOptions) => {
       const { volume, key } = await loaded(file, options);
       report(options, volume, `loaded volume ${volume.name} (${volume.uuid})\naccess key ${key.id}\nsecret     ${key.secret}`, { key });

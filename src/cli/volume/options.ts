@@ -1,7 +1,8 @@
+import { readFileSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { isoText, realClock } from "../../base/clock.ts";
-import { AnaxError } from "../../base/errors.ts";
+import { AnaxError, errorOf } from "../../base/errors.ts";
 import { formatBytes } from "../../base/units.ts";
 import type { VolumeRecord } from "../../volume/lifecycle/volume-record.ts";
 import { localVolumes, type VolumeService } from "../../volume/service/methods.ts";
@@ -13,7 +14,17 @@ import { settingsOf } from "../settings.ts";
 
 /** Of `--meta`. */
 export const META_HELP =
-  "postgres://user@host/database, redis://host, rediss://host, etcd://host:2379,… or etcds://host:2379,…?cacert=FILE&cert=FILE&key=FILE: what keeps its metadata, for good (default: sqlite, in the data directory)";
+  "postgres://user@host/database, redis://host, rediss://host, etcd://host:2379,… or etcds://host:2379,…?cacert=FILE&cert=FILE&key=FILE; or @FILE, with such a URL in it: what keeps its metadata, for good (default: sqlite, in the data directory)";
+
+/** A URL, or `@FILE` for one with a password, which the list of processes would show to everybody. */
+export function metaOption(text: string): string {
+  if (!text.startsWith("@")) return text;
+  try {
+    return readFileSync(text.slice(1), "utf8").trim();
+  } catch (thrown) {
+    throw new InvalidArgumentError(`the file cannot be read: ${errorOf(thrown).message}`);
+  }
+}
 
 /** What every command about volumes takes. */
 export interface VolumeOptions {

@@ -8,7 +8,7 @@ import type { VolumeUpdate } from "../../volume/lifecycle/volumes.ts";
 import { bytesOption, countOption, durationOption } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
 import { printTable } from "../table.ts";
-import { actor, limitText, META_HELP, recordJson, report, volumeCommand, serviceOf, type VolumeOptions } from "./options.ts";
+import { actor, limitText, META_HELP, metaOption, recordJson, report, volumeCommand, serviceOf, type VolumeOptions } from "./options.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -57,7 +57,7 @@ export function createCommand(): Command {
     .option("--uid <id>", "owner of its root directory (default: who creates it)", countOption)
     .option("--gid <id>", "group of its root directory", countOption)
     .option("--mode <octal>", "permissions of its root directory", modeOption, 0o755)
-    .option("--meta <url>", META_HELP)
+    .option("--meta <url>", META_HELP, metaOption)
     .option("--data <url>", "s3://bucket/prefix: where its content lies, for good (default: in the data directory)")
     .option("--endpoint <url>", "with --data: of a store that is not Amazon's")
     .option("--region <name>", "with --data (default: us-east-1)")
@@ -107,7 +107,7 @@ export function attachCommand(): Command {
     "attach <uuid>",
     "Use a volume here whose metadata are in an engine that others use, too, and whose content is in a bucket.",
   )
-    .requiredOption("--meta <url>", "the engine that has its metadata")
+    .requiredOption("--meta <url>", "the engine that has its metadata; or @FILE, with the URL in it", metaOption)
     .option("--name <name>", "what it is called here (default: as it was created)")
     .action(async (uuid: string, options: VolumeOptions & { readonly meta: string; readonly name?: string }) => {
       const { volume, key } = await serviceOf(options).call("attach", [uuid, { meta: options.meta, name: options.name }]);
