@@ -10,6 +10,7 @@ import { SCHEDULER_METRICS } from "../p2p/scheduler/metrics.ts";
 import { SOURCE_METRICS } from "../p2p/source/metrics.ts";
 import { MOUNT_METRICS } from "../volume/mount/metrics.ts";
 import { S3_METRICS } from "../volume/s3/metrics.ts";
+import { SERVICE_METRICS } from "../volume/service/metrics.ts";
 
 /** The metrics of every room, for the reference. */
 export const ALL_METRICS: readonly Readonly<Record<string, MetricSpec>>[] = [
@@ -24,4 +25,5 @@ export const ALL_METRICS: readonly Readonly<Record<string, MetricSpec>>[] = [
   KV_METRICS,
   S3_METRICS,
   MOUNT_METRICS,
+  SERVICE_METRICS,
 ];

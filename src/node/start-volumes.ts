@@ -6,7 +6,7 @@ import { listening } from "./listening.ts";
 import type { NodeParts, Role } from "./start.ts";
 
 /** The volumes of the data directory, for commands of other machines. Throws `config.*`, `listen.*`. */
-export async function startVolumeRole({ config, log, probes }: NodeParts): Promise<Role> {
+export async function startVolumeRole({ config, log, registry, probes }: NodeParts): Promise<Role> {
   const server = await listening(
     "volume.service.port",
     startVolumeServer({
@@ -15,6 +15,7 @@ export async function startVolumeRole({ config, log, probes }: NodeParts): Promi
       daemonSocket: socketPathOf(config),
       clock: realClock,
       log: log.child({ role: "volumes" }),
+      registry,
     }),
   );
   const address = `${server.secure ? "https" : "http"}://${addressText(server)}`;

@@ -5,12 +5,14 @@ import { createServer as createSecureServer } from "node:https";
 import { BlockList, isIP, type AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import type { Clock } from "../../base/clock.ts";
-import { AnaxError, errorOf, specOf, systemCodeOf } from "../../base/errors.ts";
+import { AnaxError, errorOf, specOf, systemCodeOf, type ErrorCode } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import type { Registry } from "../../base/metrics.ts";
 import { Volumes } from "../lifecycle/volumes.ts";
 import type { VolumeServiceConfig } from "./config.ts";
 import { contentTo } from "./framing.ts";
 import { argumentsAs, isMethod, runMethod, SERVED, type MethodName } from "./methods.ts";
+import { createServiceMetrics } from "./metrics.ts";
 import { isSame, ownToken, tokenFileIn } from "./token.ts";
 
 export interface VolumeServerOptions {
@@ -20,6 +22,7 @@ export interface VolumeServerOptions {
   readonly daemonSocket?: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  readonly registry: Registry;
 }
 
 export interface VolumeServer extends AsyncDisposable {
@@ -46,14 +49,24 @@ const ALIVE_MS = 5000;
 const CONNECTIONS_MAX = 256;
 
 /** Serves the volumes of a data directory to whoever knows its token. Throws `config.invalid`, `listen.*`. */
-export async function startVolumeServer({ config, dataDir, daemonSocket, clock, log }: VolumeServerOptions): Promise<VolumeServer> {
+export async function startVolumeServer({
+  config,
+  dataDir,
+  daemonSocket,
+  clock,
+  log,
+  registry,
+}: VolumeServerOptions): Promise<VolumeServer> {
+  const metrics = createServiceMetrics(registry);
   const token = ownToken(config.tokenFile ?? tokenFileIn(dataDir));
   const server = serverOf(config);
   const volumes = new Volumes(dataDir, clock);
   const running = new Set<Promise<void>>();
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     const call = answer(request, response).catch((thrown: unknown) => {
-      void refuse(request, response, { error: errorOf(thrown), clock }); // it takes no place among the calls
+      const error = errorOf(thrown);
+      metrics.refused.inc({ reason: REASONS[error.code] ?? "request" });
+      void refuse(request, response, { error, clock }); // it takes no place among the calls
     });
     running.add(call);
     void call.finally(() => running.delete(call));
@@ -76,11 +89,18 @@ export async function startVolumeServer({ config, dataDir, daemonSocket, clock, 
     const tell = (line: unknown): void => void response.write(`${JSON.stringify(line)}\n`);
     const alive = new AbortController();
     const living = stayAlive(response, clock, alive.signal);
+    const startedMs = clock.nowMs();
+    metrics.inFlight.inc();
+    let outcome: "done" | "failed" = "done";
     try {
       tell({ result: await perform(name, args, { request, response, tell }) });
     } catch (thrown) {
+      outcome = "failed";
       tell(errorLine(errorOf(thrown), log));
     }
+    metrics.inFlight.dec();
+    metrics.calls.inc({ method: name, outcome });
+    metrics.durations.observe({ method: name }, (clock.nowMs() - startedMs) / 1000);
     alive.abort();
     await living;
     if (name === "load") await takeRest(request, clock);
@@ -134,6 +154,8 @@ export async function startVolumeServer({ config, dataDir, daemonSocket, clock, 
     },
   };
 }
+
+const REASONS: Partial<Record<ErrorCode, "token" | "busy">> = { "volume.service-denied": "token", "limit.exceeded": "busy" };
 
 interface Call {
   readonly request: IncomingMessage;

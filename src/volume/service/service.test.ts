@@ -8,6 +8,7 @@ import { Readable, Writable } from "node:stream";
 import { after, before, test } from "node:test";
 import { AnaxError } from "../../base/errors.ts";
 import { realClock } from "../../base/clock.ts";
+import { createRegistry } from "../../base/metrics.ts";
 import { createLog } from "../../base/log.ts";
 import { temporaryDirectory } from "../../../test/kit/temporary-directory.ts";
 import { BUCKET, BUCKET_ENV, startS3Bucket } from "../../../test/kit/s3-bucket.ts";
@@ -35,6 +36,7 @@ const NEW = {
 } as const;
 
 const scope = new AsyncDisposableStack();
+const registry = createRegistry({ runtime: false });
 let dataDir: string;
 let server: VolumeServer;
 let url: string;
@@ -46,6 +48,7 @@ const started = async (settings: Readonly<Record<string, unknown>>, at = dataDir
     dataDir: at,
     clock: realClock,
     log: createLog("silent"),
+    registry,
   });
 
 before(async () => {
@@ -260,3 +263,32 @@ test("a server that is not there, ends an answer early or talks nonsense is told
   for (const address of ["", "host", "ftp://host", "http://user@host", "http://host/path"])
     assert.throws(() => new RemoteVolumes({ server: address, token }), { code: "input.invalid" }, address);
 });
+
+test("calls are counted, and requests that are none", async () => {
+  const remote = new RemoteVolumes({ server: url, token });
+  const names = {
+    done: 'anax_volume_calls_total{method="list",outcome="done"}',
+    failed: 'anax_volume_calls_total{method="get",outcome="failed"}',
+    seconds: 'anax_volume_call_seconds_count{method="list"}',
+    token: 'anax_volume_refused_total{reason="token"}',
+    request: 'anax_volume_refused_total{reason="request"}',
+  };
+  const counted = Object.fromEntries(
+    await Promise.all(Object.entries(names).map(async ([key, name]) => [key, await valueOf(name)] as const)),
+  );
+  await remote.call("list", []);
+  await assert.rejects(remote.call("get", ["nothing"]), { code: "volume.not-found" });
+  await ask("list", { authorization: "" });
+  await ask("nothing");
+  for (const [key, name] of Object.entries(names)) assert.equal(await valueOf(name), counted[key]! + 1, name); // one for each
+  assert.equal(await valueOf("anax_volume_calls_in_flight"), 0);
+});
+
+const valueOf = async (line: string): Promise<number> =>
+  Number(
+    (await registry.metrics())
+      .split("\n")
+      .find((each) => each.startsWith(`${line} `))
+      ?.split(" ")
+      .at(-1) ?? 0,
+  ); // split never gives an empty list
