@@ -38,7 +38,7 @@ export async function startMountStatus(listen: { readonly host: string; readonly
       registry,
       live: () => ({ holds: true, parts: [] }), // the supervisor itself mends what is wrong
       ready: () => ({ holds: part().state === "ok", parts: [part()] }),
-      status: () => ({ version: VERSION, pid: process.pid, startedAt, mount: mounted }),
+      status: () => ({ version: VERSION, pid: process.pid, startedAt, mount: mounted && { ...mounted, mountPid: meter.pid } }),
     },
     log,
   );

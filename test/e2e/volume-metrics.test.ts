@@ -56,7 +56,7 @@ test(
     // From the bucket once, from the cache afterwards. The kernel is to ask for all of it: another process serves, which knows nothing.
     const records = recordsOf(place.dataDir, place.dir);
     const { status } = await jsonFile(join(records, "mount.json"));
-    assert.equal(status, undefined); // who mounted it was told
+    assert.equal(status, address);
     process.kill(mount.mountPid(), "SIGKILL");
     await waitFor(async () => isThere(join(place.dir, "f")));
     assert.ok(readFileSync(join(place.dir, "f")).equals(content));

@@ -112,8 +112,7 @@ async function serve({ complete, status: listen, logLevel }: Served, announce: (
   const log = createLog(logLevel);
   try {
     await using status = listen === undefined ? undefined : await startMountStatus(listen, log);
-    const onReady = (mounted: MountReady): void => {
-      const ready = { ...mounted, ...(status !== undefined && { status: status.address }) };
+    const onReady = (ready: MountReady): void => {
       status?.ready(ready);
       if (parent === undefined) return announce(ready);
       parent.send!({ ready } satisfies Told); // connected
@@ -122,7 +121,7 @@ async function serve({ complete, status: listen, logLevel }: Served, announce: (
     const request = await complete();
     delete process.env["ANAX_VOLUME_TOKEN"]; // the processes that serve need none
     if (parent !== undefined) process.chdir("/"); // in the background it is to keep no file system busy
-    return await superviseMount({ request, log, stop: stop.signal, onReady, meter: status?.meter });
+    return await superviseMount({ request, log, stop: stop.signal, onReady, meter: status?.meter, status: status?.address });
   } catch (thrown) {
     const { code, details } = errorOf(thrown);
     if (parent?.connected === true) {

@@ -54,5 +54,9 @@ const aProcess = (reads: number) => {
   counts.count(OPCODE.write, ERRNO.ENOSPC, 2);
   counts.add("writtenBytes", 10);
   counts.set("dirtyBytes", reads);
-  return { aliveMs: 0, figures: { ...NO_FIGURES, counted: counts.values, reads: { ...NO_READS, cacheHits: reads, storeBytes: 5 } } };
+  return {
+    pid: 1,
+    aliveMs: 0,
+    figures: { ...NO_FIGURES, counted: counts.values, reads: { ...NO_READS, cacheHits: reads, storeBytes: 5 } },
+  };
 };

@@ -18,6 +18,7 @@ export const NO_FIGURES: ProcessFigures = { counted: NOTHING_COUNTED, reads: NO_
 
 /** What is heard of a mount process. */
 interface Heard {
+  readonly pid: number;
   readonly figures: ProcessFigures;
   readonly aliveMs: number;
 }
@@ -38,6 +39,11 @@ export class MountMeter {
   /** When the process last gave a sign of life, on the clock that does not jump. */
   get heardMs(): number {
     return this.#now?.aliveMs ?? Number.NEGATIVE_INFINITY;
+  }
+
+  /** Of the process that serves. */
+  get pid(): number | undefined {
+    return this.#now?.pid;
   }
 
   get figures(): MountFigures {

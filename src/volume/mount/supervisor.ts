@@ -35,6 +35,8 @@ export interface SuperviseOptions {
   readonly onReady: (ready: MountReady) => void;
   /** Hears of each mount process what it counts. */
   readonly meter?: MountMeter | undefined;
+  /** Where it tells how it is: for the record. */
+  readonly status?: string | undefined;
 }
 
 const WATCH_MS = 500;
@@ -90,7 +92,9 @@ class Supervisor {
       this.#options.meter?.follow(child);
       const connection = await openFuseConnection(connectionOf(entry));
       const { volume, volumeUuid, readOnly } = started.prepared;
-      const ready = { volume, volumeUuid, dir, readOnly, supervisorPid: process.pid, mountPid: child.pid };
+      const { status } = this.#options;
+      const pids = { supervisorPid: process.pid, mountPid: child.pid };
+      const ready: MountReady = { volume, volumeUuid, dir, readOnly, ...pids, ...(status !== undefined && { status }) };
       await this.#note(ready);
       return { child, entry, connection, ready };
     } catch (thrown) {
