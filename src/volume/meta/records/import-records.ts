@@ -25,7 +25,7 @@ import { isIndex, type CommitRequest, type Held, type RecordStore, type StoredRe
 import type { FenceRecord } from "./record-turn.ts";
 
 /** Of one transaction: etcd takes no more than 1.5 MiB. */
-const BATCH_RECORDS = 500;
+const BATCH_RECORDS = 2000;
 const BATCH_BYTES = 256 * 1024;
 /** How often an engine may be unable to order a commit among those of others. */
 const TRIES = 20;

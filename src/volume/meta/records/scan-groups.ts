@@ -8,7 +8,7 @@ const ALL = 10_000_000;
 const ROUNDS_MAX = 5;
 /** Changed groups that are few enough to be read in one call, which nothing else of the engine comes between. */
 const FEW = 2000;
-/** More groups than an engine may look at in one call, as everybody else waits meanwhile: some tenths of a second. */
+/** More groups than an engine may look at in one call, as everybody else waits meanwhile: up to two seconds on a busy machine, where mounts wait for three. */
 const GROUPS_AT_ONCE_MAX = 250_000;
 
 export interface ReadGroup {
