@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { once } from "node:events";
 import { test } from "node:test";
@@ -7,6 +7,7 @@ import { Worker } from "node:worker_threads";
 import { BUCKET, startS3Bucket, type S3Bucket } from "../../../test/kit/s3-bucket.ts";
 import { temporaryDirectory } from "../../../test/kit/temporary-directory.ts";
 import { realClock } from "../../base/clock.ts";
+import type { AnaxError } from "../../base/errors.ts";
 import { s3DataOf, type VolumeData } from "../data/volume-data.ts";
 import { failed, ROOT_INO, type NewNode, type VolumeVerbs } from "../meta/verbs.ts";
 import type { ChangingStart } from "../../../test/kit/changing-worker.ts";
@@ -16,6 +17,8 @@ import { Volumes } from "./volumes.ts";
 
 const FILE: NewNode = { kind: "file", permissions: 0o640, uid: 5, gid: 6 };
 const CONTENT = Buffer.alloc(100_000, "content ");
+/** At what another call has begun, each a turn of the event loop. */
+const LOOKS_MAX = 100_000;
 const NEW = { owner: "ann", capacityBytes: 0, inodesMax: 0, readOnly: false, onDelete: "detach-now", undeleteMs: 0 } as const;
 const ROOT = { uid: 0, gid: 0, permissions: 0o755 };
 
@@ -71,6 +74,35 @@ export function copiesConformance(engine: string, meta: () => string | undefined
       await volumes.delete(copies[0]!, { now: true, by: "ann" }); // there are three
       assert.deepEqual((await volumes.fsck(copies[2]!, { data: true, repair: false })).flaws, []);
     });
+
+  scenario("a copy whose name is taken meanwhile leaves nothing", async ({ volumes, bucket, url, data, create }) => {
+    const uuid = await create("v", data);
+    {
+      await using client = await clientOf(volumes, uuid);
+      await write(client, "f", CONTENT);
+    }
+    const there = (): readonly string[] => readdirSync(volumesDir(volumes.dataDir)).filter((name) => /^[0-9a-f-]{36}$/.test(name));
+    const cloning = volumes.clone("v", { name: "copy", owner: "bob", readOnly: false });
+    let added: string | undefined;
+    for (let look = 0; added === undefined && look < LOOKS_MAX; look++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      added = there().find((name) => name !== uuid);
+    }
+    const [copy, other] = await Promise.allSettled([cloning, volumes.create({ ...NEW, ...ROOT, name: "copy" })]);
+    assert.notEqual(copy.status, other.status);
+    if (copy.status === "fulfilled") return; // it was the other's turn to find it taken
+    assert.equal((copy.reason as AnaxError).code, "volume.exists");
+    assert.deepEqual(
+      there().toSorted(),
+      volumes
+        .list()
+        .map((volume) => volume.uuid)
+        .toSorted(),
+    );
+    const uuids = new Set([...bucket.objects.keys()].map((key) => key.split("/")[1]));
+    assert.deepEqual([...uuids], [uuid]);
+    if (url !== undefined && added !== undefined) await assert.rejects(volumes.attach(added, { meta: url }), { code: "volume.not-exist" });
+  });
 
   scenario("a dump from anywhere is loaded here, used, and loaded into SQLite again", async ({ volumes, url, machine, data, file }) => {
     const { volume } = await volumes.create({ ...NEW, ...ROOT, name: "v", data, trashMs: 5000, capacityBytes: 10_000_000 });
