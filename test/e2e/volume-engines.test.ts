@@ -160,6 +160,8 @@ function onEngine(kind: EngineKind): void {
 
     assert.equal((await now.anax("snapshot", VOLUME, "kept"))["readOnly"], true);
     const copy = await now.anax("clone", VOLUME, "copy");
+    await now.anax("clone", VOLUME, "in-sqlite", "--meta", "sqlite");
+    assert.equal((await now.anax("info", "in-sqlite"))["meta"], "sqlite");
     rmSync(join(mount.dir, "d/new"));
     for (const name of ["kept", "copy"]) {
       assert.equal((await now.anax("info", name))["meta"], meta);

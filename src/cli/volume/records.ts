@@ -4,11 +4,23 @@ import { formatBytes, formatDuration } from "../../base/units.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { IN_DIRECTORY, placeText, s3DataOf, type S3Data, type VolumeData } from "../../volume/data/volume-data.ts";
 import type { VolumeRecord } from "../../volume/lifecycle/volume-record.ts";
-import type { VolumeUpdate } from "../../volume/lifecycle/volumes.ts";
+import type { CopyOptions, Volumes, VolumeUpdate } from "../../volume/lifecycle/volumes.ts";
 import { bytesOption, countOption, durationOption } from "../options.ts";
 import { printJson, printLine } from "../output.ts";
 import { printTable } from "../table.ts";
-import { actor, limitText, META_HELP, metaOption, recordJson, report, volumeCommand, serviceOf, type VolumeOptions } from "./options.ts";
+import {
+  actor,
+  limitText,
+  META_HELP,
+  metaOption,
+  recordJson,
+  report,
+  volumeCommand,
+  serviceOf,
+  remoteOf,
+  volumesOf,
+  type VolumeOptions,
+} from "./options.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -124,12 +136,19 @@ export const snapshotCommand = (): Command =>
 function copyCommand(verb: string, description: string, readOnly: boolean): Command {
   return volumeCommand(`${verb} <name> <new>`, description)
     .option("--owner <name>", "whom it belongs to (default: who creates it)")
-    .action(async (name: string, to: string, options: VolumeOptions & { readonly owner?: string }) => {
+    .option("--meta <url>", "what keeps its metadata: sqlite, or as for create (default: what keeps those of the original)")
+    .action(async (name: string, to: string, options: VolumeOptions & { readonly owner?: string; readonly meta?: string }) => {
       const owner = options.owner ?? actor().split("@")[0]!; // split never gives an empty list
-      const { volume, key, shared } = await serviceOf(options).call("clone", [name, { name: to, owner, readOnly }]);
+      const { volume, key, shared } = await copied(name, { name: to, owner, readOnly, meta: options.meta }, options);
       const line = `created ${readOnly ? "snapshot" : "volume"} ${volume.name} (${volume.uuid}), ${shared.blobs} blobs shared`;
       report(options, volume, `${line}\naccess key ${key.id}\nsecret     ${key.secret}`, { key, shared });
     });
+}
+
+function copied(name: string, { meta, ...copy }: CopyOptions, options: VolumeOptions): ReturnType<Volumes["clone"]> {
+  if (meta === undefined) return serviceOf(options).call("clone", [name, copy]);
+  if (remoteOf(options) === undefined) return volumesOf(options).clone(name, { ...copy, meta });
+  throw new AnaxError("input.invalid", { expected: "no --meta with --server: copy it on that machine, or leave it where the original is" });
 }
 
 export function listCommand(): Command {

@@ -75,6 +75,26 @@ export function copiesConformance(engine: string, meta: () => string | undefined
       assert.deepEqual((await volumes.fsck(copies[2]!, { data: true, repair: false })).flaws, []);
     });
 
+  scenario("a copy has its metadata in another engine, where that is wanted, and can come back", async ({ volumes, url, create }) => {
+    const uuid = await create("v");
+    {
+      await using client = await clientOf(volumes, uuid);
+      await write(client, "f", CONTENT);
+    }
+    await volumes.clone("v", { name: "here", owner: "bob", readOnly: false, meta: "sqlite" });
+    const { volume } = await volumes.clone("here", { name: "there", owner: "bob", readOnly: false, meta: url ?? "sqlite" });
+    assert.equal(volumes.metaAddress(volumes.get("here")), "sqlite");
+    assert.equal(volumes.metaAddress(volume), volumes.metaAddress(volumes.get("v")));
+    for (const name of ["here", "there"]) {
+      assert.deepEqual((await volumes.fsck(name, { data: true, repair: false })).flaws, []);
+      await using client = await clientOf(volumes, volumes.get(name).uuid);
+      assert.deepEqual(await read(client, "f"), CONTENT);
+      await write(client, "g", CONTENT);
+    }
+    await assert.rejects(volumes.clone("v", { name: "x", owner: "bob", readOnly: false, meta: "nothing://" }), { code: "config.invalid" });
+    assert.equal(volumes.find("x"), undefined);
+  });
+
   scenario("a copy whose name is taken meanwhile leaves nothing", async ({ volumes, bucket, url, data, create }) => {
     const uuid = await create("v", data);
     {

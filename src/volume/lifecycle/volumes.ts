@@ -46,6 +46,14 @@ export interface NewVolumeOptions {
   readonly meta?: string;
 }
 
+export interface CopyOptions {
+  readonly name: string;
+  readonly owner: string;
+  readonly readOnly: boolean;
+  /** URL of the engine that keeps its metadata, or "sqlite". Default: as the original's. */
+  readonly meta?: string | undefined;
+}
+
 export interface AccessKey {
   readonly id: string;
   /** Shown once. */
@@ -177,13 +185,13 @@ export class Volumes {
   }
 
   /**
-   * Another volume with the same content, as it is committed at one moment from now on, with its metadata in the same engine. It shares the blobs, so it takes neither
-   * time nor room for them. What mounts have not written yet is not in it. Throws `volume.exists`, `volume.wrong-state` for one that is being purged, `volume.changed`
+   * Another volume with the same content, as it is committed at one moment from now on, with its metadata in the engine at `meta`, in "sqlite", or by default where those of the
+   * original are. It shares the blobs, so it takes neither time nor room for them. What mounts have not written yet is not in it. Throws `volume.exists`, `volume.wrong-state` for one that is being purged, `volume.changed`
    * when a collection took something from under it: again.
    */
   async clone(
     nameOrUuid: string,
-    { name, owner, readOnly }: { readonly name: string; readonly owner: string; readonly readOnly: boolean },
+    { name, owner, readOnly, meta }: CopyOptions,
   ): Promise<{
     readonly volume: VolumeRecord;
     readonly key: AccessKey;
@@ -207,7 +215,8 @@ export class Volumes {
       await this.#content.claim({ uuid, name, data });
       const shared = await this.#content.share(source, { uuid, data });
       const volume: VolumeRecord = { ...source, ...begun(this.#clock.wallMs()), uuid, name, owner, readOnly };
-      if (from.url !== undefined) await this.#moveMeta(volume, { path: to.meta, url: from.url });
+      const url = meta === "sqlite" ? undefined : (meta ?? from.url);
+      if (url !== undefined) await this.#moveMeta(volume, { path: to.meta, url });
       await syncDirectory(to.dir);
       await syncDirectory(volumesDir(this.dataDir));
       catalog.insert(volume);
