@@ -6,8 +6,8 @@ export interface Flow {
   /** Where the sender gets the piece from itself, while it does. */
   readonly upstream: Flow | undefined;
   done: number;
-  /** How much of the piece its sender could send when it was looked at last. */
-  available: number;
+  /** The rate that would take all that its sender has of the piece within the step. */
+  wanted: number;
   announced: boolean;
   readonly sinceMs: number;
   movedAtMs: number;
@@ -19,17 +19,16 @@ export interface Flow {
 /** Rounds of filling: what is left after so many is not worth the time. */
 const ROUNDS = 3;
 const EPSILON = 1e-9;
-const CREDIT_MAX = 0.5;
 
-/** Flows with max-min fair rates between nodes that have an uplink and a downlink each. */
+/**
+ * Flows with max-min fair rates between nodes that have an uplink and a downlink each. What a flow that ends, or waits for its sender, leaves of a
+ * link within a step is the others', as it is on a real link: else a longer step would mean a slower network.
+ */
 export class Flows {
   readonly #blocksPerPiece: number;
   readonly #all: Flow[] = [];
   readonly #up: number[] = [];
   readonly #down: number[] = [];
-  /** What a node could still have received in the step that ended a piece: its next piece gets that, or long steps would slow it down. */
-  readonly #credit: number[] = [];
-
   readonly #sent: number[] = [];
   readonly #received: number[] = [];
 
@@ -40,7 +39,6 @@ export class Flows {
   addNode({ up, down }: { readonly up: number; readonly down: number }): void {
     this.#up.push(up);
     this.#down.push(down);
-    this.#credit.push(0);
     this.#sent.push(0);
     this.#received.push(0);
   }
@@ -60,15 +58,13 @@ export class Flows {
   start(flow: Pick<Flow, "from" | "to" | "piece" | "upstream"> & { readonly nowMs: number }): Flow {
     const { from, to, piece, upstream, nowMs } = flow;
     const place = this.#all.length;
-    const done = upstream === undefined ? Math.min(this.#credit[to]!, CREDIT_MAX) : 0; // one per node
-    this.#credit[to] = 0;
     const started: Flow = {
       from,
       to,
       piece,
       upstream,
-      done,
-      available: 0,
+      done: 0,
+      wanted: 0,
       announced: false,
       sinceMs: nowMs,
       movedAtMs: nowMs,
@@ -95,21 +91,20 @@ export class Flows {
   /** Moves all flows; returns those that moved, as they were before any of them ends. */
   advance(nowMs: number, stepMs: number): readonly Flow[] {
     const open: Flow[] = [];
+    // From before any of them moved, so that whoever passes blocks on has them since the step before.
     for (const flow of this.#all) {
-      flow.available = this.#availableOf(flow);
-      if (flow.available - flow.done > EPSILON) open.push(flow);
+      const left = this.#availableOf(flow) - flow.done;
+      if (left <= EPSILON) continue;
+      flow.wanted = left / stepMs;
+      open.push(flow);
     }
     this.#share(open);
-    // `available` is from before any of them moved, so that whoever passes blocks on has them since the step before.
     for (const flow of open) {
-      const gain = Math.min(flow.rate * stepMs, flow.available - flow.done);
+      const gain = flow.rate * stepMs;
       flow.done += gain;
+      if (flow.done > 1 - 1e-6) flow.done = 1;
       this.#sent[flow.from]! += gain; // flows are between nodes
       this.#received[flow.to]! += gain;
-      if (flow.done > 1 - 1e-6) {
-        flow.done = 1;
-        this.#credit[flow.to]! += flow.rate * stepMs - gain; // as above
-      }
       flow.movedAtMs = nowMs;
     }
     return open;
@@ -135,7 +130,10 @@ export class Flows {
     for (const flow of open) flow.rate = 0;
     let filling = open;
     for (let round = 0; round < ROUNDS; round++) {
-      filling = filling.filter(({ from, to }) => upLeft[from]! >= EPSILON && downLeft[to]! >= EPSILON); // flows are between nodes
+      // Flows are between nodes.
+      filling = filling.filter(
+        ({ from, to, rate, wanted }) => wanted - rate > EPSILON && upLeft[from]! >= EPSILON && downLeft[to]! >= EPSILON,
+      );
       if (filling.length === 0) return;
       upCount.fill(0);
       downCount.fill(0);
@@ -147,7 +145,7 @@ export class Flows {
       down.set(downLeft);
       for (const flow of filling) {
         const { from, to } = flow;
-        const share = Math.min(up[from]! / upCount[from]!, down[to]! / downCount[to]!); // as above
+        const share = Math.min(up[from]! / upCount[from]!, down[to]! / downCount[to]!, flow.wanted - flow.rate); // as above
         flow.rate += share;
         upLeft[from]! -= share;
         downLeft[to]! -= share;

@@ -1,7 +1,10 @@
 // The real scheduler and the real choice of pieces under a simulated network: N hosts with equal links want 1 GiB at once, and a seed reads
 // the source, with --share others with it.
 // How close does the last of them come to the fluid bound, what does the scheduler hear and say, and what does it cost?
-// Flags: --peers 100,1000,10000 --rate 100 (Mbit/s) --pieces 512 --deaths 0 --share 1 --uplinks 1 (times the rate, in turn) --seed 1.
+// Flags: --peers 100,1000,10000 --mib 1024 (one for all, or one for each of --peers) --rate 100 (Mbit/s) --deaths 0 --share 1
+// --uplinks 1 (times the rate, in turn) --seed 1.
+// 10,000 hosts and 1 GiB take many minutes of processor time. With less content pieces stay as large as those of 1 GiB: the first and the
+// last of them take as long, and so the ratio is worse than that of 1 GiB, never better.
 // Prints a table for people on standard error and one line of JSON.
 import { parseArgs } from "node:util";
 import { Crowd, type CrowdScenario } from "./crowd.ts";
@@ -16,25 +19,26 @@ const { values: flags } = parseArgs({
     share: { type: "string", default: "1" },
     seed: { type: "string", default: "1" },
     rate: { type: "string", default: "100" },
-    pieces: { type: "string" },
+    mib: { type: "string", default: "1024" },
     uplinks: { type: "string", default: "1" },
   },
 });
 
-const CONTENT_BYTES = 1024 ** 3;
+const MIB = 1024 ** 2;
+/** Of 1 GiB, as daemons cut it. */
+const PIECE_BYTES = 2 * MIB;
 /** Of the time that a piece takes on a whole link. */
 const STEP_SHARE = 0.24;
 const rate = (Number(flags.rate) * 1e6) / 8;
 
-/** Fewer pieces where there are very many peers: the work grows with both. */
-const piecesOf = (peers: number): number => (peers > 2000 ? 256 : 512);
-
 // Before anything else leaves garbage behind.
 const heapPerPeer = heapBytesPerPeer(10_000);
-const rows = flags.peers.split(",").map((text) => measure(Number(text)));
+const mib = flags.mib.split(",").map(Number);
+const rows = flags.peers.split(",").map((text, at) => measure(Number(text), (mib[at] ?? mib[0]!) * MIB)); // there is one at least
 for (const row of rows) {
   console.error(
-    `${String(row.peers).padStart(6)} peers, ${row.pieces} pieces: last/bound ${row.ratioLast.toFixed(3)},` +
+    `${String(row.peers).padStart(6)} peers, ${row.mib} MiB, ${row.pieces} pieces: last/bound ${row.ratioLast.toFixed(3)}` +
+      ` (${(row.lateMs / 1000).toFixed(2)} s later),` +
       ` median/bound ${row.ratioMedian.toFixed(3)};` +
       ` ${row.messagesPerPeer.toFixed(2)} messages per peer and task besides a heartbeat a second,` +
       ` ${row.copiesOfSeed.toFixed(2)} copies left the seed;` +
@@ -55,13 +59,13 @@ console.log(
   }),
 );
 
-function measure(peers: number) {
-  const pieces = flags.pieces === undefined ? piecesOf(peers) : Number(flags.pieces);
-  const pieceMs = (CONTENT_BYTES * 1000) / pieces / rate;
+function measure(peers: number, contentBytes: number) {
+  const pieces = contentBytes / PIECE_BYTES;
+  const pieceMs = (PIECE_BYTES * 1000) / rate;
   const scenario: CrowdScenario = {
     peers,
     pieces,
-    contentBytes: CONTENT_BYTES,
+    contentBytes,
     bytesPerSecond: rate,
     uplinks: flags.uplinks.split(",").map(Number),
     sourceFactor: 4,
@@ -80,8 +84,10 @@ function measure(peers: number) {
   const seedNode = crowd.swarm.nodes[peers]!; // the last
   return {
     peers,
+    mib: contentBytes / MIB,
     pieces,
     boundMs: bound,
+    lateMs: crowd.lastMs - bound,
     ratioLast: crowd.lastMs / bound,
     ratioMedian: own[own.length >> 1]! / (bound - scenario.joinMs), // somebody lived
     messagesPerPeer: (messages.registrations + messages.finishes + messages.answers + messages.pushes) / peers,
@@ -99,7 +105,7 @@ function measure(peers: number) {
 /** Of the scheduler alone, when all have come and have their neighbours. */
 function heapBytesPerPeer(peers: number): number {
   const scheduler = new SchedulerModel(
-    { contentLength: CONTENT_BYTES, pieceLength: CONTENT_BYTES / 512, pieceCount: 512 },
+    { contentLength: 512 * PIECE_BYTES, pieceLength: PIECE_BYTES, pieceCount: 512 },
     new DecisionTimes(),
   );
   const before = heapBytes();

@@ -43,6 +43,8 @@ export interface Node extends PeerWire {
   news: News;
   newsDueMs: number;
   readonly announced: Set<number>;
+  /** Looks for something to ask for in this step. */
+  pumping: boolean;
   alive: boolean;
   finishedAtMs: number | undefined;
 }
@@ -66,7 +68,7 @@ export class SwarmModel {
   readonly #random: Random;
   readonly #flows: Flows;
   readonly #telling = new Set<Node>();
-  readonly #pumping = new Set<Node>();
+  readonly #pumping: Node[] = [];
   readonly #holdingBack = new Set<Node>();
   #nowMs = 0;
   #measuredMs = 0;
@@ -102,6 +104,7 @@ export class SwarmModel {
       news: noNews(),
       newsDueMs: Infinity,
       announced: new Set(),
+      pumping: false,
       alive: true,
       finishedAtMs: undefined,
     };
@@ -122,7 +125,7 @@ export class SwarmModel {
       from.neighbours.push(to);
       from.swarm.add(to.index, { name: to.hostId, distance: 0 });
       from.swarm.replace(to.index, this.#bitmapsOf(to), this.#nowMs);
-      this.#pumping.add(from);
+      this.#pumpSoon(from);
       if (to.sendsUnique) this.#wait(from, to);
     }
   }
@@ -168,7 +171,7 @@ export class SwarmModel {
       for (const flow of other.incoming.filter(({ from }) => from === node.index)) this.#end(flow);
       other.swarm.remove(node.index);
       other.refused.delete(node.index);
-      this.#pumping.add(other);
+      this.#pumpSoon(other);
     }
     for (const flow of node.incoming.slice()) this.#end(flow);
     node.neighbours.length = 0;
@@ -179,7 +182,8 @@ export class SwarmModel {
     this.#deliver();
     this.#offerAgain();
     for (const node of this.#pumping) this.#pump(node);
-    this.#pumping.clear();
+    for (const node of this.#pumping) node.pumping = false;
+    this.#pumping.length = 0;
     for (const flow of this.#flows.advance(nowMs, stepMs)) this.#progressed(flow);
     this.#measure();
     for (const flow of this.#flows.stalled(nowMs, this.#settings.mesh.stallMs)) this.#stalls(flow);
@@ -235,7 +239,7 @@ export class SwarmModel {
         if (other.finishedAtMs !== undefined && node.finishedAtMs !== undefined) continue; // they have nothing to tell each other
         other.swarm.note(node.index, news, this.#nowMs);
         other.swarm.busyWith(node.index, { uploads: node.uploads, slots: node.limit.now });
-        if (other.finishedAtMs === undefined) this.#pumping.add(other);
+        if (other.finishedAtMs === undefined) this.#pumpSoon(other);
       }
     }
   }
@@ -254,6 +258,12 @@ export class SwarmModel {
       node.news.held.push(...due);
       this.#tellIn(node, lazyNewsWaitMs);
     }
+  }
+
+  #pumpSoon(node: Node): void {
+    if (node.pumping) return;
+    node.pumping = true;
+    this.#pumping.push(node);
   }
 
   #pump(node: Node): void {
@@ -340,7 +350,7 @@ export class SwarmModel {
     const [from, to] = [this.nodes[flow.from]!, this.nodes[flow.to]!]; // flows are between nodes
     to.incoming.splice(to.incoming.indexOf(flow), 1);
     to.swarm.ended(flow.piece, flow.from);
-    this.#pumping.add(to);
+    this.#pumpSoon(to);
     from.uploads--;
     from.offers.took(this.#nowMs - flow.sinceMs);
     this.#giveUnique(from);
@@ -349,6 +359,6 @@ export class SwarmModel {
     if (next === undefined) return;
     from.refused.delete(next);
     this.nodes[next]!.swarm.free(from.index); // it has asked before
-    this.#pumping.add(this.nodes[next]!);
+    this.#pumpSoon(this.nodes[next]!);
   }
 }

@@ -330,7 +330,8 @@ export class Swarm<K> {
   #choosePiece(able: readonly Neighbour<K>[], nowMs: number): number | undefined {
     const urgent = this.#urgent === undefined ? undefined : this.#urgentPiece(this.#candidates(able, nowMs));
     if (urgent !== undefined) return urgent;
-    const leastLoad = Math.min(...able.map(({ load }) => load));
+    let leastLoad = Infinity;
+    for (const { load } of able) leastLoad = Math.min(leastLoad, load);
     const idlest = able.filter(({ load }) => load <= leastLoad + 1);
     // Else a piece that only busy ones have would be waited for while other links stand idle.
     return (
