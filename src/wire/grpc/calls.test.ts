@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:net";
-import { once } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { test } from "node:test";
 import { realClock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
@@ -130,6 +130,28 @@ test("a handler that does not read holds its caller back, whose send ends with t
   stream[Symbol.dispose]();
   await assert.rejects(sending, { code: "rpc.cancelled" });
   assert.equal(((await left) as AnaxError).code, "rpc.cancelled");
+});
+
+test("however many answers wait for their caller, one listener ends them all", async () => {
+  const { promise: listeners, resolve: onCounted } = Promise.withResolvers<number>();
+  const { promise: left, resolve: onLeft } = Promise.withResolvers<readonly unknown[]>();
+  const announce = serviceOf(SchedulerService, {
+    announcePeer: async ({ signal, send }) => {
+      const value = { description: BULK, rejections: [], foreignHosts: false, spans: [] };
+      const sending = Array.from({ length: 200 }, () => send({ response: { $case: "needBackToSourceResponse", value } }));
+      const ends = Promise.all(sending.map((each) => each.catch((error: unknown) => error)));
+      onCounted(getEventListeners(signal, "abort").length);
+      await once(signal, "abort");
+      onLeft(await ends);
+    },
+  });
+  await using served = await serve([announce]);
+  const stream = served.channel.bidi(SchedulerService.announcePeer, { signal: unbounded() });
+  await stream.send({ hostId: "h", taskId: "t", peerId: "p" });
+  assert.ok((await listeners) <= 2, `${await listeners} listeners`);
+  stream[Symbol.dispose]();
+  const last = (await left).at(-1);
+  assert.equal((last as AnaxError).code, "rpc.cancelled");
 });
 
 test("aborting the signal of a stream ends it with that reason on the calling side", async () => {

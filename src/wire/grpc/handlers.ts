@@ -39,7 +39,8 @@ export function serverStream<Req, Res>(calls: OpenCalls, method: ServerStreamMet
       call,
       async (context) => {
         const responses = handle(decoded(method, call.request), context);
-        for await (const response of responses) await write(call, method.responseSerialize(response), context.signal);
+        const write = writerOf(call, context.signal);
+        for await (const response of responses) await write(method.responseSerialize(response));
         call.end();
       },
       (error) => call.emit("error", statusOf(error)),
@@ -52,7 +53,8 @@ export function bidi<Req, Res>(calls: OpenCalls, method: BidiMethod<Req, Res>, h
     calls.run(
       call,
       async (context) => {
-        const send = async (response: Res): Promise<void> => write(call, method.responseSerialize(response), context.signal);
+        const write = writerOf(call, context.signal);
+        const send = async (response: Res): Promise<void> => write(method.responseSerialize(response));
         await handle({ ...context, requests: requestsOf(call, method, context.signal), send });
         resetAfterTrailers(call);
         call.end();
@@ -111,17 +113,27 @@ interface Outgoing {
   write(bytes: Buffer, done: (error?: Error | null) => void): boolean;
 }
 
-/** Writes one message. grpc-js forgets the callback of a cancelled call, hence the signal. */
-function write(call: Outgoing, bytes: Buffer, signal: AbortSignal): Promise<void> {
-  if (call.writableLength >= UNSENT_MAX) throw new AnaxError("limit.exceeded", { unsentMax: UNSENT_MAX });
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason as Error);
-    const onAbort = (): void => reject(signal.reason as Error);
-    signal.addEventListener("abort", onAbort, { once: true });
-    call.write(bytes, (error) => {
-      signal.removeEventListener("abort", onAbort);
-      if (error) reject(error);
-      else resolve();
+/**
+ * Writes the messages of one call. grpc-js forgets the callbacks of a cancelled call, hence the signal; one listener ends all that wait, since a
+ * signal looks through all of its listeners whenever one is added.
+ */
+function writerOf(call: Outgoing, signal: AbortSignal): (bytes: Buffer) => Promise<void> {
+  const waiting = new Set<(reason: unknown) => void>();
+  const onAbort = (): void => {
+    for (const reject of waiting) reject(signal.reason);
+    waiting.clear();
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  return (bytes) => {
+    if (call.writableLength >= UNSENT_MAX) throw new AnaxError("limit.exceeded", { unsentMax: UNSENT_MAX });
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason as Error);
+      waiting.add(reject);
+      call.write(bytes, (error) => {
+        waiting.delete(reject);
+        if (error) reject(error);
+        else resolve();
+      });
     });
-  });
+  };
 }
