@@ -136,7 +136,7 @@ export const snapshotCommand = (): Command =>
 function copyCommand(verb: string, description: string, readOnly: boolean): Command {
   return volumeCommand(`${verb} <name> <new>`, description)
     .option("--owner <name>", "whom it belongs to (default: who creates it)")
-    .option("--meta <url>", "what keeps its metadata: sqlite, or as for create (default: what keeps those of the original)")
+    .option("--meta <url>", "what keeps its metadata: sqlite, or as for create (default: what keeps those of the original)", metaOption)
     .action(async (name: string, to: string, options: VolumeOptions & { readonly owner?: string; readonly meta?: string }) => {
       const owner = options.owner ?? actor().split("@")[0]!; // split never gives an empty list
       const { volume, key, shared } = await copied(name, { name: to, owner, readOnly, meta: options.meta }, options);
