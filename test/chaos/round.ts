@@ -64,7 +64,7 @@ export class Round {
     const random = createRandom(this.#options.seed);
     const chance = (): ReturnType<typeof createRandom> => createRandom(random.below(2 ** 31));
     const ports = this.nodes.map(({ proxy }) => proxy.port);
-    let clientsStop = false;
+    let [clientsStop, areWell] = [false, false];
     const callers = Array.from({ length: CLIENTS }, () => new ClusterCaller(ports, () => clientsStop));
     const load = callers.map((caller) => this.workload.run(caller, chance(), () => clientsStop));
     try {
@@ -76,15 +76,15 @@ export class Round {
         watch(this),
         ends,
       ]);
-      await heal(this);
-      await this.#settle();
+      areWell = await heal(this);
+      if (areWell) await this.#settle();
     } finally {
       this.isOver = clientsStop = true;
       await Promise.all(load);
     }
     using judge = new ClusterCaller(ports, () => false);
-    const keys = await this.workload.judge(judge);
-    await this.#judgeNodes(keys);
+    // Each key of a node that does not answer would be waited for.
+    if (areWell) await this.#judgeNodes(await this.workload.judge(judge));
     for (const caller of [...callers, judge]) for (const error of caller.errors) this.violation(`a client saw: ${error}`);
     for (const caller of callers) caller[Symbol.dispose]();
     const { violations, answered, undecided } = this.workload;

@@ -121,9 +121,10 @@ async function startAgain(round: Round, node: ChaosNode): Promise<void> {
   await node.start().catch((error: unknown) => round.violation(`node ${node.index} does not start: ${(error as Error).message}`));
 }
 
-/** All is as it should be again: also where an order to stop at an edge was not taken back in time. */
-export async function heal(round: Round): Promise<void> {
+/** All is as it should be again: also where an order to stop at an edge was not taken back in time. False: a node is not. */
+export async function heal(round: Round): Promise<boolean> {
   round.say("heal");
+  let areWell = true;
   for (const node of round.nodes) {
     node.proxy.heal();
     await node.disk.empty();
@@ -133,10 +134,12 @@ export async function heal(round: Round): Promise<void> {
       return (await node.call("DEBUG", "MIGRATION-FAILPOINT", "NONE")) === "OK";
     });
     if (!isWell) round.violation(`stuck: node ${node.index} does not answer`);
+    areWell &&= isWell;
     node.tell({ do: "clock", offsetMs: 0 });
     node.tell({ do: "syncs", mode: "good" });
     node.tell({ do: "register", maxMs: 0, seed: 0 });
   }
+  return areWell;
 }
 
 const oneOf = <T>(items: readonly T[], random: Random): T => items[random.below(items.length)]!;
