@@ -56,14 +56,19 @@ export async function must(command: string, args: readonly string[], options: Pr
 export async function start(
   command: string,
   args: readonly string[],
-  options: ProgramOptions & { readonly logFile: string; readonly ready: () => Promise<boolean> },
+  options: ProgramOptions & {
+    readonly logFile: string;
+    readonly ready: () => Promise<boolean>;
+    /** By which it ends of itself. */
+    readonly stopSignal?: NodeJS.Signals;
+  },
 ): Promise<Background> {
   const log = openSync(options.logFile, "a"); // a file and not a pipe: a pipe would end the program together with us
   const child = spawn(command, [...args], { ...spawnOptions(options), stdio: ["ignore", log, log] });
   closeSync(log);
   const output = (): string => readFileSync(options.logFile, "utf8");
   const ended = once(child, "close").catch(() => undefined);
-  const background: Background = { pid: child.pid ?? -1, output, [Symbol.asyncDispose]: () => stop(child, ended) };
+  const background: Background = { pid: child.pid ?? -1, output, [Symbol.asyncDispose]: () => stop(child, ended, options.stopSignal) };
   try {
     await waitFor(async () => {
       if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) throw new Error(`${command} ended at once`);
@@ -124,8 +129,8 @@ function spawnOptions(options: ProgramOptions): SpawnOptions {
   return { detached: true, env: { ...process.env, ...options.env }, ...(options.cwd === undefined ? {} : { cwd: options.cwd }) };
 }
 
-async function stop(child: ChildProcess, ended: Promise<unknown>): Promise<void> {
-  killGroup(child, "SIGTERM");
+async function stop(child: ChildProcess, ended: Promise<unknown>, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+  killGroup(child, signal);
   using _late = realClock.timer(STOP_TIMEOUT_MS, () => killGroup(child, "SIGKILL"));
   await ended;
   killGroup(child, "SIGKILL"); // what it left behind

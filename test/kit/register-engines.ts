@@ -137,6 +137,7 @@ async function postgres(directory: string): Promise<RegisterEngine> {
   return {
     port,
     urlOn: (at) => `postgres://anax@127.0.0.1:${at}/postgres`,
-    run: () => start(...server, { cwd: "/", logFile: join(directory, "log"), ready }),
+    // By SIGTERM it would wait for whoever is connected, or connects at that moment.
+    run: () => start(...server, { cwd: "/", logFile: join(directory, "log"), ready, stopSignal: "SIGINT" }),
   };
 }
