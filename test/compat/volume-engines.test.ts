@@ -17,7 +17,7 @@ import { damageRecords } from "../kit/damage-records.ts";
 import { FaultyStore } from "../kit/faulty-store.ts";
 import { LossyStore } from "../kit/lossy-store.ts";
 import { freePort } from "../kit/process.ts";
-import { REGISTER_ENGINES, type EngineKind, type RegisterEngine } from "../kit/register-engines.ts";
+import { DISTINCT_ENGINES, type EngineKind, type RegisterEngine } from "../kit/register-engines.ts";
 import { temporaryDirectory } from "../kit/temporary-directory.ts";
 
 // Metadata of volumes on every engine that they are kept in, the real ones: what each must do, and what it does when the engine or the way to it fails.
@@ -29,7 +29,7 @@ const MANY = 70_000;
 const COLLECTOR = 0;
 const NEW_VOLUME = { capacityBytes: 0, inodesMax: 0, readOnly: false, uid: 0, gid: 0, permissions: 0o755 };
 
-for (const kind of REGISTER_ENGINES) {
+for (const kind of DISTINCT_ENGINES) {
   const lack = kind.lack();
   if (lack === undefined) conformance(kind);
   else test(`metadata of volumes in ${kind.name}`, { skip: lack }, () => undefined);

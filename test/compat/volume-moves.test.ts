@@ -21,7 +21,7 @@ import { openSqliteVerbs } from "../../src/volume/meta/sqlite/sqlite-verbs.ts";
 import { failed, ROOT_INO, type NewNode } from "../../src/volume/meta/verbs.ts";
 import { FaultyStore, type Fault } from "../kit/faulty-store.ts";
 import { BUCKET_ENV } from "../kit/s3-bucket.ts";
-import { REGISTER_ENGINES, type EngineKind, type RegisterEngine } from "../kit/register-engines.ts";
+import { DISTINCT_ENGINES, type EngineKind, type RegisterEngine } from "../kit/register-engines.ts";
 import { temporaryDirectory } from "../kit/temporary-directory.ts";
 
 // Metadata that go from SQLite to the real engines: all of them, or nothing that anybody takes for a volume.
@@ -31,7 +31,7 @@ Object.assign(process.env, BUCKET_ENV); // where users have them, too
 const PATIENT_MS = 30_000;
 const FILE: NewNode = { kind: "file", permissions: 0o4750, uid: 5, gid: 6 };
 
-for (const kind of REGISTER_ENGINES) {
+for (const kind of DISTINCT_ENGINES) {
   const lack = kind.lack();
   if (lack === undefined) moves(kind);
   else test(`metadata that go to ${kind.name}`, { skip: lack }, () => undefined);

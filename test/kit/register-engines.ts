@@ -37,6 +37,9 @@ export const REGISTER_ENGINES: readonly EngineKind[] = [
   },
 ];
 
+/** Without what differs from another one by its connection only: for long suites of what an engine keeps. */
+export const DISTINCT_ENGINES: readonly EngineKind[] = REGISTER_ENGINES.filter(({ name }) => name !== "etcd over TLS");
+
 const lackOf = (program: string): Lack => (existsSync(program) ? undefined : `${program} is not installed`);
 
 async function redis(directory: string): Promise<RegisterEngine> {
