@@ -43,13 +43,10 @@ export function loadOf(command: string): Kind {
 }
 
 /** The core that the load has. */
-export const LOAD_CORE = "0";
-
-/** Moves a process with all its threads to a core. */
-export const pinToCore = (core: string, pid: number): Promise<string> => must("taskset", ["-apc", core, String(pid)]);
+const LOAD_CORE = "0";
 
 /** Moves this process, which is the load itself then, to the load's core. */
-export const pinToLoadCore = (): Promise<string> => pinToCore(LOAD_CORE, process.pid);
+export const pinToLoadCore = (): Promise<string> => must("taskset", ["-apc", LOAD_CORE, String(process.pid)]);
 
 /** Sends so many requests. Before a GET all keys are set, before a LPUSH the list is emptied, so that each run finds the same. */
 export async function runLoad(server: Server, load: Load): Promise<Ran> {

@@ -1,5 +1,5 @@
 // Slots with the same data moved by this store, and by `redis-cli --cluster reshard` between two redis-servers: keys a second, what writers see, and how long commands of other slots
-// take meanwhile. The node that the slots leave has a core to itself, as it would have a machine; the other node and the load share the other one. Flags: --mib 64 --value 1024 --slots 500 --writes 30000 --servers redis,anax --rows half,moving,none. A table on standard error, and one line of JSON.
+// take meanwhile. Flags: --mib 64 --value 1024 --slots 500 --writes 30000 --servers redis,anax --rows half,moving,none. A table on standard error, and one line of JSON.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,8 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { installStoreBenchPackages } from "../../../scripts/setup.ts";
 import { cpuSecondsOf } from "../../kit/process.ts";
-import { LOAD_CORE, pinToCore, pinToLoadCore } from "../load.ts";
-import { SERVER_CORE, type ServerName } from "../servers.ts";
+import type { ServerName } from "../servers.ts";
 import { fill, probe, write } from "./clients.ts";
 import { keysIn } from "./keys.ts";
 import { startPair, type Pair } from "./pair.ts";
@@ -57,7 +56,6 @@ interface Row {
 }
 
 if (!installStoreBenchPackages()) process.exit(1);
-await pinToLoadCore(); // and with it what it starts
 const directory = mkdtempSync(join(tmpdir(), "anax-bench-migration-"));
 await using scope = new AsyncDisposableStack();
 scope.defer(() => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
@@ -82,9 +80,6 @@ async function measure(name: ServerName): Promise<void> {
 }
 
 async function moved(pair: Pair, at: 0 | 1, load: Row["load"]): Promise<Row> {
-  const to = at === 0 ? 1 : 0;
-  await pinToCore(SERVER_CORE, pair.pids[at]);
-  await pinToCore(LOAD_CORE, pair.pids[to]);
   const order = { ports: pair.ports, at, moving, staying: load === "half" ? staying : undefined, valueBytes };
   let perSecond = load === "none" ? 0 : writes;
   if (load === "half") perSecond = Math.round((await write({ ...order, perSecond: UNLIMITED }, sleep(IDLE_MS))).perSecond / 2);
@@ -93,6 +88,7 @@ async function moved(pair: Pair, at: 0 | 1, load: Row["load"]): Promise<Row> {
     return { p99Ms, seen };
   };
   const idle = await during(sleep(IDLE_MS));
+  const to = at === 0 ? 1 : 0;
   const cpu = (): readonly [number, number] => [cpuSecondsOf(pair.pids[at]), cpuSecondsOf(pair.pids[to])];
   const timed = async (): Promise<{ readonly seconds: number; readonly spent: readonly number[] }> => {
     const [beganMs, [sourceBegan, targetBegan]] = [performance.now(), cpu()];
