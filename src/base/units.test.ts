@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AnaxError, errorOf, specOf } from "./errors.ts";
 import { createLog } from "./log.ts";
-import { formatBytes, formatDuration, parseBytes, parseBytesPerSecond, parseDurationMs } from "./units.ts";
+import { exactBytes, exactDuration, formatBytes, formatDuration, parseBytes, parseBytesPerSecond, parseDurationMs } from "./units.ts";
 
 test("sizes, rates and durations are read with their units", () => {
   const sizes: readonly [string, number | undefined][] = [
@@ -32,6 +32,15 @@ test("sizes, rates and durations are read with their units", () => {
     ["soon", undefined],
   ];
   for (const [text, ms] of durations) assert.equal(parseDurationMs(text), ms, text);
+});
+
+test("sizes and durations are shown so that they are read as they were", () => {
+  const sizes = [0, 1023, 1536, 1024, 10 * 1024 ** 3, 1024 ** 4 + 1];
+  assert.deepEqual(sizes.map(exactBytes), ["0", "1023", "1536", "1KiB", "10GiB", "1099511627777"]);
+  for (const bytes of sizes) assert.equal(parseBytes(exactBytes(bytes)), bytes);
+  const durations = [0, 12, 1500, 90_000, 120_000, 172_800_000];
+  assert.deepEqual(durations.map(exactDuration), ["0", "12ms", "1500ms", "90s", "2m", "48h"]);
+  for (const ms of durations) assert.equal(parseDurationMs(exactDuration(ms)), ms);
 });
 
 test("sizes and durations are shown short", () => {

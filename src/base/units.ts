@@ -57,3 +57,27 @@ export function formatDuration(ms: number): string {
   if (minutes < 60) return `${minutes}m ${String(Math.floor((ms % 60_000) / 1000)).padStart(2, "0")}s`;
   return `${Math.floor(minutes / 60)}h ${String(minutes % 60).padStart(2, "0")}m`;
 }
+
+/** `500GiB`, `4096`: what `parseBytes` reads as just so many bytes, in the largest binary unit that leaves no fraction. */
+export const exactBytes = (bytes: number): string =>
+  exactly(bytes, [
+    [1024 ** 4, "TiB"],
+    [1024 ** 3, "GiB"],
+    [1024 ** 2, "MiB"],
+    [1024, "KiB"],
+    [1, ""],
+  ]);
+
+/** `48h`, `90s`, `1500ms`: what `parseDurationMs` reads as just so many milliseconds, in the largest unit that leaves no fraction. */
+export const exactDuration = (ms: number): string =>
+  exactly(ms, [
+    [MS_UNITS["h"]!, "h"],
+    [MS_UNITS["m"]!, "m"],
+    [MS_UNITS["s"]!, "s"],
+    [1, "ms"],
+  ]);
+
+function exactly(amount: number, units: readonly (readonly [factor: number, unit: string])[]): string {
+  const [factor, unit] = units.find(([each]) => amount !== 0 && amount % each === 0) ?? [1, ""];
+  return `${amount / factor}${unit}`;
+}

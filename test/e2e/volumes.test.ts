@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openVolume } from "../../src/volume/lifecycle/open-volume.ts";
@@ -68,6 +69,18 @@ test("volume dump and load --server: metadata go to a file, through pipes, and c
     [],
   );
 });
+
+/** Of the volume whose life is told, as options take them. */
+const SETTINGS = {
+  name: "data",
+  owner: userInfo().username,
+  capacity: "1GiB",
+  inodes: "0",
+  "read-only": "false",
+  "undelete-window": "1h",
+  "on-delete": "detach-now",
+  trash: "0",
+};
 
 const on = async ({ elsewhere, env }: SecureService, ...args: readonly string[]): Promise<Record<string, unknown>> => {
   const { code, stdout, stderr } = await runAnax(["volume", ...args, ...elsewhere, "--json"], { env });
@@ -155,6 +168,10 @@ async function lifeOfAVolume(dataDir: string, volume: (...args: readonly string[
   assert.equal((await json("stats", "data"))["doomed"], 1);
   assert.equal((await json("gc", "data", "--grace", "0s"))["blobs"], 1);
   assert.deepEqual(await json("fsck", "data", "--data"), { clean: true, repaired: 0, flaws: [] });
+
+  const { changeable, fixed } = await json("config", "data");
+  assert.deepEqual([changeable, fixed], [SETTINGS, { meta: "sqlite" }]);
+  assert.match((await volume("config", "data")).stdout, /^--capacity +1GiB$/m);
 
   assert.equal((await json("snapshot", "data", "kept"))["readOnly"], true);
   assert.deepEqual(await failure("clone", "data", "kept"), [6, "volume.exists"]);

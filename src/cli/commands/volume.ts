@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { fsckCommand, gcCommand, statsCommand } from "../volume/collection.ts";
+import { configCommand } from "../volume/config.ts";
 import { deleteCommand, purgeCommand, undeleteCommand } from "../volume/deletion.ts";
 import { dumpCommand, loadCommand } from "../volume/dump.ts";
 import { keyCommand } from "../volume/keys.ts";
@@ -21,6 +22,7 @@ export function command(): Command {
     attachCommand,
     listCommand,
     infoCommand,
+    configCommand,
     updateCommand,
     keyCommand,
     quotaCommand,
