@@ -1,8 +1,9 @@
 // What one scheduler process can answer over gRPC, in units of its processor time: registrations that are answered with neighbours, inside
-// their host's stream (as our daemons do) and each in a stream of its own (as Dragonfly's do), and heartbeats with progress. Clients are in
-// this process and stay out of the account.
+// their host's stream (as our daemons do) and each in a stream of its own (as Dragonfly's do), and heartbeats with progress; and what it costs
+// when all hosts with all their downloads leave at once. Clients are in this process and stay out of the account.
 // Flags: --hosts 1000 --tasks 10 --beats 5. Prints a table for people on standard error and one line of JSON.
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { realClock } from "../../src/base/clock.ts";
 import { openChannel, type BidiStream, type GrpcChannel } from "../../src/wire/grpc/client.ts";
@@ -31,6 +32,11 @@ const IN_FLIGHT = 64;
 const PIECES = 512;
 /** Downloads that a heartbeat tells of. */
 const RUNNING = 2;
+/** It rests when it took less than a tenth of a processor so many times in a row. */
+const RESTS = 3;
+const REST_MS = 1000;
+const RESTING_SECONDS = 0.1;
+const REST_TURNS_MAX = 300;
 
 await using server = await startScript(join(import.meta.dirname, "scheduler-server.ts"), []);
 await using scope = new AsyncDisposableStack();
@@ -42,6 +48,7 @@ const streams = attached.results;
 const inside = await measured(hosts * tasks, (n) => registerInside(n % hosts, Math.floor(n / hosts)));
 const apart = await measured(hosts * 2, (n) => registerApart(channelOf(n), n % hosts, tasks + Math.floor(n / hosts)));
 const beaten = await measured(hosts * beats, (n) => beat(n % hosts, Math.floor(n / hosts)));
+const leaveCpuSeconds = await left();
 const result = {
   bench: "scheduler/service",
   hosts,
@@ -51,12 +58,13 @@ const result = {
   ownStreamRegistrationsPerCpuSecond: Math.round(apart.perCpuSecond),
   heartbeatsPerCpuSecond: Math.round(beaten.perCpuSecond),
   attachmentsPerCpuSecond: Math.round(attached.perCpuSecond),
+  leaveCpuSeconds,
 };
 console.error(
   `${result.registrationsPerCpuSecond} registrations (${result.ownStreamRegistrationsPerCpuSecond} with a stream for each),` +
     ` ${result.heartbeatsPerCpuSecond} heartbeats and ${result.attachmentsPerCpuSecond} attachments for each second of processor time;` +
     ` a registration took ${result.registrationMs.p50.toFixed(1)} ms, p99 ${result.registrationMs.p99.toFixed(1)} ms` +
-    ` with ${IN_FLIGHT} at a time on a shared machine`,
+    ` with ${IN_FLIGHT} at a time on a shared machine; that all left took ${leaveCpuSeconds.toFixed(1)} s of it`,
 );
 console.log(JSON.stringify(result));
 
@@ -79,6 +87,20 @@ async function measured<T>(count: number, work: (n: number) => Promise<T>) {
   };
   await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
   return { results, ms, perCpuSecond: count / (cpuSecondsOf(server.pid) - cpuBefore) };
+}
+
+/** Seconds of the scheduler's processor time until it rests, once all are gone at once. */
+async function left(): Promise<number> {
+  const before = cpuSecondsOf(server.pid);
+  await scope.disposeAsync();
+  for (let last = before, quiet = 0, turn = 0; turn < REST_TURNS_MAX; turn++) {
+    await sleep(REST_MS);
+    const now = cpuSecondsOf(server.pid);
+    quiet = now - last < RESTING_SECONDS ? quiet + 1 : 0;
+    last = now;
+    if (quiet === RESTS) return now - before;
+  }
+  throw new Error("the scheduler does not come to rest");
 }
 
 interface Attachment {

@@ -13,6 +13,12 @@ import { decide, namesOf, note, touch, warn, type Turn } from "./turn.ts";
 const RESCUE_PATIENCE = 10;
 /** With more that wait, they are looked at when something has changed for all of them, or on a tick. */
 const WAITING_EAGER_MAX = 64;
+/**
+ * With more peers, all of them are looked at so often at most: of a crowd that leaves at once each may be the one that the others waited for, and to
+ * look at those that are left, and tell some of them, whenever one leaves takes the square of their number. What came meanwhile is seen after that.
+ */
+const EAGER_PEERS_MAX = 64;
+const LOOK_AGAIN_MS = 100;
 /** So long after it came a peer is given the rest of its neighbours. */
 const TOP_UP_AFTER_MS = 500;
 /** One that has too few neighbours although there seem to be more is looked at again after this. */
@@ -26,9 +32,8 @@ export function reconcile(turn: Turn, task: Task, why: "event" | "tick"): void {
   if (!turn.cluster.activeTasks.has(task)) return;
   noticeStalls(turn, task);
   const roster = rosterOf(task, turn.moment);
-  const { hope, loss } = roster;
-  roster.hope = roster.loss = false;
   const isTick = why === "tick";
+  const { hope, loss } = isTick || mayLookAtAll(turn, task) ? roster.takeNews(turn.moment.nowMs) : NO_NEWS;
   if (isTick) {
     tellOfHolders(task);
     tellToWait(turn, task);
@@ -37,6 +42,11 @@ export function reconcile(turn: Turn, task: Task, why: "event" | "tick"): void {
   if (hope || loss || isTick || task.waiting.size <= WAITING_EAGER_MAX) answerWaiting(turn, task);
   if (loss || isTick || task.shareDue) shareSource(turn, task);
 }
+
+const NO_NEWS = { hope: false, loss: false };
+
+const mayLookAtAll = ({ moment: { nowMs } }: Turn, { peers, roster }: Task): boolean =>
+  peers.size <= EAGER_PEERS_MAX || nowMs - roster.newsTakenAtMs >= LOOK_AGAIN_MS;
 
 /** Answers one that has just asked. It serves nobody yet, so for the others nothing has changed unless it is told to read the source. */
 export function answerOne(turn: Turn, peer: Peer): void {

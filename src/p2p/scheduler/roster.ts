@@ -65,9 +65,11 @@ export class Roster {
   readonly racks = new Map<string, Bag>();
   readonly parentRejections: Counts = {};
   readonly traderRejections: Counts = {};
-  /** Since somebody last looked: a new root; a root or something that others may need is gone. */
-  hope = false;
-  loss = false;
+  /** Since the news were taken: a new root; a root or something that others may need is gone. */
+  #hope = false;
+  #loss = false;
+  /** When there were some last. */
+  newsTakenAtMs = -Infinity;
   /** Somebody came that has something and does not introduce itself by asking. */
   holderCame = false;
   readonly #stale = new Set<Peer>();
@@ -100,6 +102,14 @@ export class Roster {
     this.#stale.clear();
     this.#noted.delete(this);
     return this;
+  }
+
+  /** What concerns all peers of the task, whose taker looks at all of them. */
+  takeNews(nowMs: number): { readonly hope: boolean; readonly loss: boolean } {
+    const news = { hope: this.#hope, loss: this.#loss };
+    if (news.hope || news.loss) this.newsTakenAtMs = nowMs;
+    this.#hope = this.#loss = false;
+    return news;
   }
 
   /** What the parents have together. */
@@ -137,9 +147,9 @@ export class Roster {
     if (isHere && (peer.complaints?.size ?? 0) >= moment.config.distrustHosts) this.#suspects.add(peer);
     else this.#suspects.delete(peer);
     if (isParent) this.#pieces.mergeSet(peer.pieces);
-    else if (wasParent && peer.pieces.count > 0) this.#piecesStale = this.loss = true;
-    if (wasRoot && !isRootNow) this.loss = true;
-    if (isRootNow && !wasRoot) this.hope = true;
+    else if (wasParent && peer.pieces.count > 0) this.#piecesStale = this.#loss = true;
+    if (wasRoot && !isRootNow) this.#loss = true;
+    if (isRootNow && !wasRoot) this.#hope = true;
     if (!isHere || (filing.trader !== undefined && IS_GONE[filing.trader])) loosen(peer);
     // Of two that are through neither wants anything.
     else if (!isActive(peer)) for (const other of peer.neighbours.filter((one) => !isActive(one))) unlink(peer, other);

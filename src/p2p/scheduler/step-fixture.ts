@@ -127,6 +127,11 @@ export class Bench {
     return this.tell({ kind: "hostDetached", hostId, sessionId: this.cluster.hosts.get(hostId)!.sessionId! }); // attached ones
   }
 
+  /** The stream of its download breaks. */
+  breaks(name: string): Did[] {
+    return this.tell({ kind: "streamClosed", peerId: idOf(name), streamId: this.peer(name).streamId! }); // of downloads that run
+  }
+
   /** What was decided for this peer, `kind because`; with none, for the task as a whole. Oldest first. */
   decided(name?: string): string[] {
     const peerId = name === undefined ? undefined : idOf(name);

@@ -87,7 +87,7 @@ test("a foreign host is silent after twice its interval", () => {
 });
 
 const READER_LOST = [
-  ["its stream breaks", (bench: Bench) => bench.tell({ kind: "streamClosed", peerId: idOf("h1"), streamId: bench.peer("h1").streamId! })],
+  ["its stream breaks", (bench: Bench) => bench.breaks("h1")],
   ["its host's stream breaks", (bench: Bench) => bench.detach("h1")],
   ["it leaves", (bench: Bench) => bench.tell({ kind: "hostLeft", hostId: "h1" as HostId })],
   ["the source fails it", (bench: Bench) => bench.tell({ kind: "peerFailed", peerId: idOf("h1"), description: "", readingSource: true })],
@@ -114,6 +114,27 @@ test("the replacement is who has most already, and it fetches from the others wh
   const did = [...told(bench.tell({ kind: "hostLeft", hostId: "h1" as HostId })), ...told(bench.pass(600))];
   assert.ok(did.includes("h3: source reader-lost"), did.join());
   assert.deepEqual(bench.peer("h3").neighbours, [bench.peer("h2")]);
+});
+
+test("a crowd that leaves at once costs the same for each, however large it is, and who stays gets a reader soon", () => {
+  const bench = new Bench();
+  const names = Array.from({ length: 400 }, (_, n) => `h${n + 1}`);
+  for (const name of names) bench.join(name);
+  bench.reads("h1", [0]);
+  bench.pass(1000);
+  const did: Did[] = [];
+  for (const name of names.slice(0, -2)) did.push(...bench.breaks(name), ...bench.detach(name));
+  const answers = told(did);
+  // The first loss is made good at once; those that follow at the same moment with the next tick.
+  assert.deepEqual(
+    answers.filter((one) => one.includes("source")),
+    ["h2: source reader-lost"],
+  );
+  assert.ok(answers.length < 100, `${answers.length} answers`);
+  assert.deepEqual(
+    told(bench.pass(200)).filter((one) => one.includes("source")),
+    ["h399: source reader-lost"],
+  );
 });
 
 test("a reader without progress is joined by a second one, and not by a third", () => {
