@@ -142,6 +142,13 @@ export const ERRORS = {
   "task.range-unsatisfiable": { http: 416, grpc: "out_of_range", exit: 2, retry: "never", text: "the range lies outside of the content" },
   "volume.changed": { http: 409, grpc: "aborted", exit: 6, retry: "same", text: "somebody else changed the volume meanwhile" },
   "volume.exists": { http: 409, grpc: "already_exists", exit: 6, retry: "never", text: "a volume of this name exists" },
+  "volume.leased": {
+    http: 503,
+    grpc: "unavailable",
+    exit: 8,
+    retry: "same",
+    text: "another client has written to the file and not handed it over yet",
+  },
   "volume.mount-busy": { http: 409, grpc: "failed_precondition", exit: 8, retry: "same", text: "programs use the mount" },
   "volume.mount-failed": { http: 500, grpc: "failed_precondition", exit: 3, retry: "never", text: "the volume cannot be mounted there" },
   "volume.not-exist": { http: 404, grpc: "not_found", exit: 4, retry: "never", text: "the volume is deleted" },

@@ -125,10 +125,24 @@ function onEngine(kind: EngineKind): void {
     await using there = await other.mount();
     const content = Buffer.alloc(1_000_000, "abc");
     writeFileSync(join(here.dir, "from here"), content);
-    await waitFor(async () => existsSync(join(there.dir, "from here")));
     assert.ok(readFileSync(join(there.dir, "from here")).equals(content));
+    for (const [writer, reader] of [
+      [here, there],
+      [there, here],
+    ] as const) {
+      const fd = openSync(join(writer.dir, "from here"), "r+");
+      for (let round = 0; round < 3; round++) {
+        content.fill(`${writer.dir} ${round}`, 500_000, 600_000);
+        writeSync(fd, content, 500_000, 100_000, 500_000);
+        assert.ok(readFileSync(join(reader.dir, "from here")).equals(content));
+      }
+      closeSync(fd);
+    }
     await Promise.all([filesIn(here.dir, "a"), filesIn(there.dir, "b")]);
-    await waitFor(async () => readdirSync(here.dir).length === 41 && readdirSync(there.dir).length === 41);
+    assert.deepEqual(
+      [here, there].map(({ dir }) => readdirSync(dir).length),
+      [41, 41],
+    );
     assert.deepEqual((await other.anax("fsck", VOLUME, "--data"))["flaws"], []);
     await one.anax("delete", VOLUME, "--yes", "--now");
     assert.deepEqual([await here.exited, await there.exited], [143, 143]);

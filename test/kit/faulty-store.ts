@@ -42,6 +42,14 @@ export class FaultyStore implements RecordStore {
     if (this.#late !== undefined) await this.#store.commit(this.#late);
   }
 
+  tell(): Promise<void> {
+    return this.#store.tell();
+  }
+
+  listen(onTold: () => void): AsyncDisposable | undefined {
+    return this.#store.listen(onTold);
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve(this.#store[Symbol.asyncDispose]());
   }

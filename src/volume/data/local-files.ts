@@ -27,6 +27,9 @@ const RANGES_MAX = 4096;
 /** Blobs that `writeBack` flushes in one go: each costs the disk's time. */
 const SYNC_MAX = 64;
 
+/** Not of the disk: of a volume that is gone, or cannot be reached, and of a file that somebody else holds. */
+const PASSED_ON: ReadonlySet<string> = new Set(["volume.not-exist", "volume.unreachable", "volume.leased"]);
+
 interface LocalFilesOptions {
   readonly verbs: EngineVerbs;
   readonly blobs: InlineBlobs;
@@ -115,14 +118,11 @@ export class LocalFiles implements VolumeFiles {
   }
 
   flush(ino: number): Outcome {
-    const outcome = this.#commit(ino);
-    const failure = this.#failures.get(ino);
-    this.#failures.delete(ino);
-    return outcome === 0 ? (failure ?? 0) : outcome;
+    return this.#flush(ino, this.#verbs.leases.holds(ino));
   }
 
   fsync(ino: number): Outcome {
-    const outcome = this.flush(ino);
+    const outcome = this.#flush(ino, false);
     if (outcome !== 0) return outcome;
     return this.#attempt(() => {
       this.#sync(ino);
@@ -223,6 +223,26 @@ export class LocalFiles implements VolumeFiles {
     return worst;
   }
 
+  release(ino: number): void {
+    const wasDirty = this.#dirty.has(ino);
+    const outcome = this.#commit(ino, true);
+    const left = this.#dirty.get(ino);
+    if (outcome !== 0) this.#failures.set(ino, outcome);
+    if (left !== undefined) this.#drop(left); // what stayed to be tried again must not be mixed into what others write
+    if (!wasDirty || outcome !== 0) this.#verbs.leases.drop([ino]);
+  }
+
+  dirty(): readonly number[] {
+    return [...this.#dirty.keys()];
+  }
+
+  forsake(): void {
+    for (const file of this.#dirty.values()) {
+      this.#failures.set(file.ino, EIO);
+      this.#drop(file);
+    }
+  }
+
   unwritten(): { readonly files: number; readonly bytes: number } {
     let bytes = 0;
     for (const file of this.#dirty.values()) bytes += file.bytes;
@@ -242,6 +262,15 @@ export class LocalFiles implements VolumeFiles {
     if (!this.#discarded) this.writeBack(0);
     this.discard();
     await this.#blobs[Symbol.asyncDispose]();
+  }
+
+  #flush(ino: number, release: boolean): Outcome {
+    const isDirty = this.#dirty.has(ino);
+    const outcome = this.#commit(ino, release);
+    if (release && !isDirty) this.#verbs.leases.drop([ino]);
+    const failure = this.#failures.get(ino);
+    this.#failures.delete(ino);
+    return outcome === 0 ? (failure ?? 0) : outcome;
   }
 
   #dirtyFile(ino: number): DirtyFile {
@@ -265,15 +294,15 @@ export class LocalFiles implements VolumeFiles {
   }
 
   /** Makes what was written part of the file. What failed stays, to be tried again, unless it can never succeed. */
-  #commit(ino: number): Outcome {
+  #commit(ino: number, release = false): Outcome {
     const file = this.#dirty.get(ino);
     if (file === undefined) return this.#discarded ? EIO : 0;
-    const outcome = this.#attempt(() => this.#commitFile(file));
+    const outcome = this.#attempt(() => this.#commitFile(file, release));
     if (outcome === 0 || outcome === ENOENT || outcome === EIO) this.#drop(file);
     return outcome;
   }
 
-  #commitFile(file: DirtyFile): Outcome {
+  #commitFile(file: DirtyFile, release: boolean): Outcome {
     const { ino, ranges, mtimeMs } = file;
     const map = this.#verbs.extents(ino, 0, 1);
     if (typeof map === "number") return map;
@@ -282,7 +311,7 @@ export class LocalFiles implements VolumeFiles {
       const inline = new Uint8Array(size);
       if (map.inline !== undefined) inline.set(map.inline);
       ranges.overlay(0, inline);
-      return outcomeOf(this.#verbs.commit(ino, { size, mtimeMs, inline }));
+      return outcomeOf(this.#verbs.commit(ino, { size, mtimeMs, inline, release }));
     }
     // What lay in the metadata until now goes along into a blob, where nothing newer covers it.
     if (map.inline !== undefined && !file.overlapsStored(0, 1)) ranges.writeUnder(0, map.inline);
@@ -294,7 +323,7 @@ export class LocalFiles implements VolumeFiles {
     const extents = file.stored
       .map(({ position, length, blob, blobOffset }) => ({ position, length, blobId: blob.id, blobOffset }))
       .toSorted((a, b) => a.position - b.position);
-    const committed = outcomeOf(this.#verbs.commit(ino, { size, mtimeMs, extents }));
+    const committed = outcomeOf(this.#verbs.commit(ino, { size, mtimeMs, extents, release }));
     if (committed !== 0) return committed;
     const waiting = this.#unsynced.get(ino) ?? [];
     for (const { blob } of file.stored) if (waiting.at(-1)?.id !== blob.id) waiting.push(blob);
@@ -377,12 +406,12 @@ export class LocalFiles implements VolumeFiles {
     return to - offset;
   }
 
-  /** A failing disk is an error number, that of a volume that is gone is thrown. */
+  /** A failing disk is an error number. */
   #attempt(work: () => Outcome): Outcome {
     try {
       return work();
     } catch (error) {
-      if (!(error instanceof AnaxError) || error.code === "volume.not-exist" || error.code === "volume.unreachable") throw error;
+      if (!(error instanceof AnaxError) || PASSED_ON.has(error.code)) throw error;
       return error.code === "disk.full" ? ENOSPC : EIO;
     }
   }

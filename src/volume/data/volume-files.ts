@@ -16,7 +16,7 @@ export interface VolumeFiles extends AsyncDisposable {
   read(ino: number, offset: number, into: Uint8Array): Answer<number>;
   /** Takes all of `bytes` (copied: the caller may reuse them) or nothing. EFBIG, ENOSPC, EDQUOT, EROFS, EIO. Waits for the disk when the buffer is full. */
   write(ino: number, offset: number, bytes: Uint8Array): Answer<Outcome>;
-  /** For each close(2) of a descriptor: commits what was written. Reports an earlier failure to write it, once. */
+  /** For each close(2) of a descriptor: commits what was written, and gives the file's lease back. Reports an earlier failure to write it, once. */
   flush(ino: number): Answer<Outcome>;
   /** Everything written, and the metadata of the file, to the disk to stay. */
   fsync(ino: number): Answer<Outcome>;
@@ -34,6 +34,13 @@ export interface VolumeFiles extends AsyncDisposable {
 
   /** Commits what was last written more than `olderThanMs` ago; a mount calls it each second with 5,000, and with 0 before it leaves. */
   writeBack(olderThanMs: number): Answer<Outcome>;
+  /** Others want the file: commits what was written, and gives its lease back. What cannot be committed is lost; the next `flush` reports it. */
+  release(ino: number): Answer<void>;
+  /** Files with something that is not committed. */
+  dirty(): readonly number[];
+  /** The session was taken for dead: drops what is not committed, and lets the next `flush` of each file report it. */
+  forsake(): void;
+
   /** For the record of a client that leaves: what would be lost now. */
   unwritten(): { readonly files: number; readonly bytes: number };
   /** Drops everything that is not committed, without writing: the volume is gone. Later calls answer EIO. */

@@ -10,6 +10,7 @@ import { StagedBlobs } from "../data/staged/staged-blobs.ts";
 import type { S3Data, VolumeData } from "../data/volume-data.ts";
 import { LocalFiles } from "../data/local-files.ts";
 import type { VolumeFiles } from "../data/volume-files.ts";
+import type { LeaseVerbs } from "../meta/leases.ts";
 import type { VolumeVerbs } from "../meta/verbs.ts";
 import { Catalog, mustFind } from "./catalog.ts";
 import { notifyWatchers } from "./events.ts";
@@ -20,6 +21,7 @@ import { volumePaths } from "./volume-paths.ts";
 export interface OpenVolume extends AsyncDisposable {
   readonly verbs: VolumeVerbs;
   readonly files: VolumeFiles;
+  readonly leases: LeaseVerbs;
   /** Bytes on this machine's disk that wait to be uploaded. */
   readonly backlogBytes: number;
 }
@@ -63,7 +65,7 @@ export async function openVolume({
   const data = dataOf(dataDir, volumeUuid);
   await using scope = new AsyncDisposableStack();
   const verbs = scope.use(
-    await MetaPlace.of(dataDir, volumeUuid).verbs({ sessionId, clock, onChanges: () => notifyWatchers(paths.event, clock.wallMs()) }),
+    await MetaPlace.of(dataDir, volumeUuid).verbs({ sessionId, clock, onChanges: () => notifyWatchers(paths.told, clock.wallMs()) }),
   );
   let staged: StagedBlobs | undefined;
   const localFiles = (blobs: InlineBlobs): LocalFiles => new LocalFiles({ verbs, blobs, clock, bufferBytesMax, onDamage });
@@ -79,6 +81,7 @@ export async function openVolume({
   return {
     verbs,
     files,
+    leases: verbs.leases,
     get backlogBytes() {
       return staged?.backlogBytes ?? 0;
     },

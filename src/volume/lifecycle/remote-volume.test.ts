@@ -57,10 +57,11 @@ async function aRemoteVolume(more: Partial<S3DataOptions> = {}): Promise<Place> 
     async open() {
       const sessionId = await control.beginSession({ host: "here", pid: process.pid, mountpoint: "/mnt", readOnly: false });
       const open = await openVolume({ dataDir, volumeUuid: volume.uuid, sessionId });
-      const { verbs, files } = open;
+      const { verbs, files, leases } = open;
       return {
         verbs,
         files,
+        leases,
         get backlogBytes() {
           return open.backlogBytes;
         },

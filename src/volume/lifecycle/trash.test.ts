@@ -436,7 +436,9 @@ test("metadata of the version before there was a trash are taken over", async ()
   await using scene = await aScene({ trashMs: 0 });
   {
     using database = new DatabaseSync(scene.meta, { timeout: 5000 });
-    database.exec("DROP TABLE trash; ALTER TABLE volume DROP COLUMN trash_ms; PRAGMA user_version = 1");
+    database.exec(
+      "DROP TABLE trash; ALTER TABLE volume DROP COLUMN trash_ms; DROP TABLE lease; ALTER TABLE session DROP COLUMN acknowledged; PRAGMA user_version = 1",
+    );
   }
   const client = await scene.client();
   await client.make("/f");

@@ -17,6 +17,10 @@ export interface VolumePaths {
   readonly reads: string;
   /** Touched whenever clients have something to look at. */
   readonly event: string;
+  /** Touched whenever sessions have something to tell each other. */
+  readonly told: string;
+  /** Has a locked directory for each session of this machine. */
+  readonly sessions: string;
 }
 
 export function volumePaths(dataDir: string, uuid: string): VolumePaths {
@@ -29,5 +33,7 @@ export function volumePaths(dataDir: string, uuid: string): VolumePaths {
     cache: join(dir, "cache"),
     reads: join(dir, "reads"),
     event: join(dir, "event"),
+    told: join(dir, "told"),
+    sessions: join(dir, "sessions"),
   };
 }

@@ -19,14 +19,21 @@ export type VolumeEvent =
   /** The metadata did not answer, or know nothing of the volume and have no tombstone either: no reason to leave. Once, until `reached`. */
   | { readonly kind: "suspect"; readonly reason: string }
   | { readonly kind: "reached" }
-  /** Others changed these inodes: the kernel's caches of them are stale. `entries` name what changed in which directory. */
+  /** Whether others have caches of the volume, too; before anybody of them begins, and after the last has left. */
+  | { readonly kind: "shared"; readonly shared: boolean }
+  /** Others have changed, or are about to change, the content of these files; it is to be dropped. They wait for it. */
   | {
       readonly kind: "invalidate";
-      /** Too much to be named: everything may be stale, and the lists are empty. */
+      /** Too much to be named: all content may be stale, and the list is empty. */
       readonly everything: boolean;
       readonly inos: readonly number[];
-      readonly entries: readonly { readonly parent: number; readonly name: string }[];
     }
+  /** Others want what this session has written to these files: it is to be committed, and their leases dropped. */
+  | { readonly kind: "wanted"; readonly inos: readonly number[] }
+  /** Something that this session wants may have been given back. */
+  | { readonly kind: "released" }
+  /** This session was taken for dead: what it held is lost, what it had in caches is stale. It lives again. */
+  | { readonly kind: "evicted" }
   /** A lock that this session waits for may be free. */
   | { readonly kind: "unlocked"; readonly ino: number };
 
@@ -45,6 +52,14 @@ export interface VolumeWatch extends AsyncDisposable {
   readonly volume: VolumeRecord;
   /** An operation threw `volume.not-exist`, or something looked like it: reads the record now, and tells its result as an event. */
   confirm(): Promise<void>;
+  /** Whether others have caches of the volume, as last told by an event. */
+  readonly shared: boolean;
+  /** Resolves once no other session has anything in its caches that was changed until now; whoever does not answer is ended. Throws `volume.unreachable`. */
+  settled(): Promise<void>;
+  /** Asks for a file whose lease another session holds. Never throws: `released` tells when it is worth another try. */
+  want(ino: number, holder: number): void;
+  /** Leases were dropped that others wanted. */
+  released(): void;
 }
 
 export interface WatchOptions {
@@ -52,6 +67,7 @@ export interface WatchOptions {
   /** Name or uuid. */
   readonly volume: string;
   readonly session: SessionInfo;
-  readonly onEvent: (event: VolumeEvent) => void;
+  /** Others wait until a promise of it is kept. */
+  readonly onEvent: (event: VolumeEvent) => void | Promise<void>;
   readonly clock?: Clock;
 }

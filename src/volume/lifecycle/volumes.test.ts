@@ -8,10 +8,11 @@ import { test } from "node:test";
 import { isoText, realClock, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { masterKeyOf, sameSecret, secretOf, sha256Of } from "./access-keys.ts";
-import { openVolume } from "./open-volume.ts";
+import { openVolume, type OpenVolume } from "./open-volume.ts";
+import { patientVolume } from "./patient-volume.ts";
 import { catalogPath, volumePaths } from "./volume-paths.ts";
 import { VOLUME_NOT_EXIST } from "./volume-record.ts";
-import type { VolumeEvent, VolumeWatch } from "./volume-watch.ts";
+import type { VolumeEvent, VolumeWatch, WatchOptions } from "./volume-watch.ts";
 import { Volumes, type NewVolumeOptions } from "./volumes.ts";
 import { watchVolume } from "./watch-volume.ts";
 
@@ -183,7 +184,7 @@ function events(): { readonly onEvent: (event: VolumeEvent) => void; next(kind: 
 const aside = (from: string, to: string): Promise<unknown> =>
   Promise.all(["", "-wal", "-shm"].map((end) => rename(`${from}${end}`, `${to}${end}`).catch(() => undefined)));
 
-const watching = (dataDir: string, onEvent: (event: VolumeEvent) => void): Promise<VolumeWatch> =>
+const watching = (dataDir: string, onEvent: WatchOptions["onEvent"]): Promise<VolumeWatch> =>
   watchVolume({ dataDir, volume: "v", session, onEvent });
 
 test("a client is told by push that its volume was changed, marked, taken back, and is gone", () =>
@@ -228,20 +229,54 @@ test("a catalog that is missing, damaged, or another one is no reason to leave",
     assert.equal((await told.next("reached")).kind, "reached");
   }));
 
-test("what another mount changes is told to those that have it cached", () =>
+test("who changes content waits until those that have it in a cache have dropped it", () =>
   scenario(async (volumes, dataDir) => {
     const { volume } = await volumes.create(aVolume());
-    const told = events();
-    await using first = await watching(dataDir, told.onEvent);
-    await using second = await watching(dataDir, () => undefined);
-    await using open = await openVolume({ dataDir, volumeUuid: volume.uuid, sessionId: second.sessionId });
-    await open.verbs.create(1, "f", { kind: "file", permissions: 0o600, uid: 1, gid: 1 });
-    await open.verbs.settle(false);
-    assert.deepEqual(await told.next("invalidate"), {
-      kind: "invalidate",
-      everything: false,
-      inos: [1],
-      entries: [{ parent: 1, name: "f" }],
+    const [shared, invalidated, dropped] = [0, 1, 2].map(() => Promise.withResolvers<VolumeEvent | undefined>());
+    await using first = await watching(dataDir, (event) => {
+      if (event.kind === "shared") shared!.resolve(event);
+      if (event.kind !== "invalidate") return undefined;
+      invalidated!.resolve(event);
+      return dropped!.promise.then(() => undefined);
     });
-    assert.notEqual(first.sessionId, second.sessionId);
+    assert.equal(first.shared, false);
+    await using second = await watching(dataDir, () => undefined);
+    assert.deepEqual(await shared!.promise, { kind: "shared", shared: true });
+    assert.equal(second.shared, true);
+    await using open = await openVolume({ dataDir, volumeUuid: volume.uuid, sessionId: second.sessionId });
+    const made = await open.verbs.create(1, "f", { kind: "file", permissions: 0o600, uid: 1, gid: 1 });
+    assert.ok(typeof made === "object");
+    await open.verbs.settle(false);
+    await second.settled();
+    await open.verbs.setattr(made.ino, { size: 10 });
+    await open.verbs.settle(false);
+    let done = false;
+    const settled = second.settled().then(() => (done = true));
+    assert.deepEqual(await invalidated!.promise, { kind: "invalidate", everything: false, inos: [made.ino] });
+    assert.equal(done, false);
+    dropped!.resolve(undefined);
+    assert.equal(await settled, true);
+  }));
+
+test("what another client holds is asked for, given back, and waited for", () =>
+  scenario(async (volumes, dataDir) => {
+    const { volume } = await volumes.create(aVolume());
+    const holding: { open?: OpenVolume } = {};
+    await using holder = await watching(dataDir, (event) => {
+      if (event.kind !== "wanted") return;
+      for (const ino of event.inos) void holding.open!.files.release(ino);
+      void holding.open!.verbs.settle(false);
+      holder.released();
+    });
+    await using other = await watching(dataDir, () => undefined);
+    await using held = await openVolume({ dataDir, volumeUuid: volume.uuid, sessionId: holder.sessionId });
+    holding.open = held;
+    await using bare = await openVolume({ dataDir, volumeUuid: volume.uuid, sessionId: other.sessionId });
+    for (const each of [held, bare]) each.leases.share(true);
+    const made = await held.verbs.create(1, "f", { kind: "file", permissions: 0o600, uid: 1, gid: 1, leased: true });
+    assert.ok(typeof made === "object");
+    await held.files.write(made.ino, 0, Buffer.from("written"));
+    await held.verbs.settle(false);
+    const found = await patientVolume(bare, other, realClock).verbs.lookup(1, "f");
+    assert.equal(typeof found === "object" && found.size, 7);
   }));

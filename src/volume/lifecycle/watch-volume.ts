@@ -2,11 +2,14 @@ import { closeSync, openSync, watch, type FSWatcher } from "node:fs";
 import { realClock, type Clock } from "../../base/clock.ts";
 import { AnaxError, errorOf } from "../../base/errors.ts";
 import { createRandom } from "../../base/random.ts";
-import type { ForeignChanges, VolumeControl } from "../meta/control.ts";
+import type { VolumeControl } from "../meta/control.ts";
 import { Catalog, mustFind } from "./catalog.ts";
+import { Coherence } from "./coherence.ts";
+import { notifyWatchers } from "./events.ts";
 import { MetaPlace } from "./open-meta.ts";
+import { hasEnded, showLife } from "./session-life.ts";
 import { withFence } from "./shared-record.ts";
-import { volumePaths } from "./volume-paths.ts";
+import { volumePaths, type VolumePaths } from "./volume-paths.ts";
 import { VOLUME_NOT_EXIST, type VolumeRecord } from "./volume-record.ts";
 import { HEARTBEAT_MS, type EventSource, type VolumeWatch, type WatchOptions } from "./volume-watch.ts";
 
@@ -18,14 +21,21 @@ export async function watchVolume(options: WatchOptions): Promise<VolumeWatch> {
   const clock = options.clock ?? realClock;
   const record = readRecord(options.dataDir, options.volume);
   mustExist(record);
-  const { event } = volumePaths(options.dataDir, record.uuid);
+  const paths = volumePaths(options.dataDir, record.uuid);
   const place = MetaPlace.of(options.dataDir, record.uuid);
   const control = await place.control(clock);
   try {
     if (place.isShared) mustExist(withFence(record, await control.readFence(), clock));
     const sessionId = await control.beginSession(options.session);
-    const { changeSeq } = await control.heartbeat(sessionId, options.session);
-    return new LocalWatch({ options, clock, control, isShared: place.isShared, sessionId, record, event, changeSeq });
+    const life = await showLife(paths.sessions, sessionId);
+    const begun = new LocalWatch({ options, clock, control, isShared: place.isShared, sessionId, life, record, paths });
+    try {
+      await begun.join();
+      return begun;
+    } catch (error) {
+      await begun[Symbol.asyncDispose]();
+      throw error;
+    }
   } catch (error) {
     await control[Symbol.asyncDispose]();
     throw error;
@@ -39,9 +49,9 @@ interface LocalWatchOptions {
   /** Others may change it whom neither the catalog nor a file here tells of. */
   readonly isShared: boolean;
   readonly sessionId: number;
+  readonly life: AsyncDisposable;
   readonly record: VolumeRecord;
-  readonly event: string;
-  readonly changeSeq: number;
+  readonly paths: VolumePaths;
 }
 
 class LocalWatch implements VolumeWatch {
@@ -51,9 +61,11 @@ class LocalWatch implements VolumeWatch {
   readonly #control: VolumeControl;
   readonly #isShared: boolean;
   readonly #random = createRandom();
-  readonly #watcher: FSWatcher | undefined;
+  readonly #watchers: readonly (FSWatcher | undefined)[];
+  readonly #coherence: Coherence;
+  readonly #life: AsyncDisposable;
+  readonly #told: AsyncDisposable | undefined;
   #volume: VolumeRecord;
-  #changeSeq: number;
   #suspect = false;
   #gone = false;
   #closed = false;
@@ -62,16 +74,50 @@ class LocalWatch implements VolumeWatch {
   /** Something came while a look was under way. */
   #again: EventSource | undefined;
 
-  constructor({ options, clock, control, isShared, sessionId, record, event, changeSeq }: LocalWatchOptions) {
+  constructor({ options, clock, control, isShared, sessionId, life, record, paths }: LocalWatchOptions) {
     this.sessionId = sessionId;
     this.#options = options;
     this.#clock = clock;
     this.#control = control;
     this.#isShared = isShared;
+    this.#life = life;
     this.#volume = record;
-    this.#changeSeq = changeSeq;
-    this.#watcher = watcherOf(event, () => void this.#look("push"));
+    this.#told = control.listen(() => this.#coherence.look());
+    this.#coherence = new Coherence({
+      control,
+      sessionId,
+      clock,
+      onEvent: options.onEvent,
+      tell() {
+        notifyWatchers(paths.told, clock.wallMs());
+        control.tell();
+      },
+      isTold: !isShared || this.#told !== undefined,
+      isDead: (session) => hasEnded(paths.sessions, session, clock),
+    });
+    this.#watchers = [watcherOf(paths.event, () => void this.#look("push")), watcherOf(paths.told, () => this.#coherence.look())];
     this.#arm();
+  }
+
+  /** Others know of this session once that has resolved. */
+  join(): Promise<void> {
+    return this.#coherence.join();
+  }
+
+  get shared(): boolean {
+    return this.#coherence.shared;
+  }
+
+  settled(): Promise<void> {
+    return this.#coherence.settled();
+  }
+
+  want(ino: number, holder: number): void {
+    this.#coherence.want(ino, holder).catch(() => undefined); // who waits asks again
+  }
+
+  released(): void {
+    this.#coherence.released();
   }
 
   get volume(): VolumeRecord {
@@ -85,15 +131,19 @@ class LocalWatch implements VolumeWatch {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#watcher?.close();
+    for (const watcher of this.#watchers) watcher?.close();
     this.#timer?.[Symbol.dispose]();
     await this.#looking;
+    await this.#coherence.close();
     try {
       if (!this.#gone) await this.#control.endSession(this.sessionId);
+      this.#coherence.released(); // who waited for this session need not
     } catch {
       // The others end it once it has been silent for long enough.
     } finally {
+      await this.#told?.[Symbol.asyncDispose]();
       await this.#control[Symbol.asyncDispose]();
+      await this.#life[Symbol.asyncDispose]();
     }
   }
 
@@ -124,7 +174,7 @@ class LocalWatch implements VolumeWatch {
         if (!this.#gone) await this.#beat(source);
         if (this.#suspect && !this.#gone) {
           this.#suspect = false;
-          this.#options.onEvent({ kind: "reached" });
+          void this.#options.onEvent({ kind: "reached" });
         }
       } catch (thrown) {
         this.#failed(errorOf(thrown), source);
@@ -138,24 +188,16 @@ class LocalWatch implements VolumeWatch {
   }
 
   async #beat(source: EventSource): Promise<void> {
-    if (source === "heartbeat") await this.#control.heartbeat(this.sessionId, this.#options.session);
-    const changes = await this.#control.changesSince(this.#changeSeq, this.sessionId);
-    this.#changeSeq = changes.seq;
-    this.#tellChanges(changes);
+    const revived = source === "heartbeat" && (await this.#control.heartbeat(this.sessionId, this.#options.session)).revived;
+    if (revived) await this.#coherence.rejoin();
+    else this.#coherence.look();
   }
 
   #tell(volume: VolumeRecord, source: EventSource): void {
     if (volume.state === "purging" || volume.state === "deleted") return this.#tellGone(volume.epoch, volume, source);
     if (volume.epoch === this.#volume.epoch) return;
     this.#volume = volume;
-    this.#options.onEvent({ kind: "changed", volume, source });
-  }
-
-  #tellChanges({ everything, inos, entries, unlocked }: ForeignChanges): void {
-    const { onEvent } = this.#options;
-    if (everything) onEvent({ kind: "invalidate", everything, inos: [], entries: [] });
-    else if (inos.length + entries.length > 0) onEvent({ kind: "invalidate", everything, inos, entries });
-    for (const ino of unlocked) onEvent({ kind: "unlocked", ino });
+    void this.#options.onEvent({ kind: "changed", volume, source });
   }
 
   /** A tombstone of this very volume is proof; everything else may pass. */
@@ -167,7 +209,7 @@ class LocalWatch implements VolumeWatch {
     }
     if (this.#suspect) return;
     this.#suspect = true;
-    this.#options.onEvent({ kind: "suspect", reason: `${code}: ${error.message}` });
+    void this.#options.onEvent({ kind: "suspect", reason: `${code}: ${error.message}` });
   }
 
   #tellGone(
@@ -176,7 +218,7 @@ class LocalWatch implements VolumeWatch {
     source: EventSource,
   ): void {
     this.#gone = true;
-    this.#options.onEvent({
+    void this.#options.onEvent({
       kind: "gone",
       wireCode: VOLUME_NOT_EXIST,
       volumeUuid: this.#volume.uuid,

@@ -10,10 +10,15 @@ export interface Session extends SessionInfo {
   readonly id: number;
   readonly startedAtMs: number;
   readonly seenAtMs: number;
+  /** What others changed up to there it has dropped from its caches; undefined: it has none that anybody could wait for. */
+  readonly acknowledgedSeq: number | undefined;
 }
 
 /** How long a session counts as living after its last heartbeat. */
 export const SESSION_TTL_MS = 30_000;
+
+/** So long a session that shows no sign of life can delay the others: then it is ended, and loses what it held. */
+export const LEASE_MS = 10_000;
 
 /** What a heartbeat learns. */
 export interface Pulse {
@@ -25,13 +30,19 @@ export interface Pulse {
   readonly revived: boolean;
 }
 
+/** Who lives, and what they have heard of. */
+export interface Peers {
+  readonly changeSeq: number;
+  readonly sessions: readonly Session[];
+}
+
 /** What others changed, for caches. */
 export interface ForeignChanges {
   readonly seq: number;
   /** Too much, or too long ago, to be named: everything may be stale. */
   readonly everything: boolean;
+  /** Of files whose content changed, or is about to. */
   readonly inos: readonly number[];
-  readonly entries: readonly { readonly parent: number; readonly name: string }[];
   readonly unlocked: readonly number[];
 }
 
@@ -70,6 +81,19 @@ export interface VolumeControl extends AsyncDisposable {
   heartbeat(id: number, info: SessionInfo): Promise<Pulse>;
   endSession(id: number): Promise<void>;
   sessions(): Promise<readonly Session[]>;
+  /** From now on others wait until this session has dropped what they change; they learn that it is there by a new entry of the changelog, whose number it answers. */
+  join(id: number): Promise<number>;
+  peers(): Promise<Peers>;
+  /** Everything that others changed up to there is dropped. Of a session that has not joined, or was ended, nothing is noted. */
+  acknowledge(id: number, seq: number): Promise<void>;
+  /** Asks the session that holds the lease of that file to give it back; false when it is asked already. */
+  want(ino: number, holder: number): Promise<boolean>;
+  /** Files whose leases this session holds and others want; some of them. */
+  wanted(id: number): Promise<readonly number[]>;
+  /** Has those look who listen; a hint, that may be lost. Never throws. */
+  tell(): void;
+  /** Until it is disposed, with the control. Undefined: others cannot be heard this way; those of this machine tell each other by a file besides. */
+  listen(onTold: () => void): AsyncDisposable | undefined;
   /** What sessions but this one changed after `seq`. */
   changesSince(seq: number, sessionId: number): Promise<ForeignChanges>;
 

@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import { test } from "node:test";
 import { realClock } from "../../base/clock.ts";
 import type { VolumeControl } from "./control.ts";
+import type { LeaseVerbs } from "./leases.ts";
 import { LOCK_END, type LockRequest } from "./locks.ts";
 import { COOKIE_MIN, NO_REQUEST, ROOT_INO, type Attributes, type Errno, type FileMap, type NewNode, type VolumeVerbs } from "./verbs.ts";
 
@@ -32,10 +33,12 @@ export interface VolumeLimits {
   readonly trashMs?: number;
 }
 
+type TestedVerbs = VolumeVerbs & { readonly leases: LeaseVerbs };
+
 /** An empty volume of a real engine. */
 export interface VolumeFixture extends AsyncDisposable {
   readonly control: VolumeControl;
-  open(sessionId: number): Promise<VolumeVerbs>;
+  open(sessionId: number): Promise<TestedVerbs>;
 }
 
 /** What becomes of a commit whose answer is lost. */
@@ -478,15 +481,103 @@ export function verbsConformance(engine: string, make: Make): void {
 
   scenario("what one session changes, the others can ask for", async ({ verbs, control, second, sessionId }) => {
     const other = await second();
-    const before = await control.heartbeat(other.sessionId, info);
     const file = found(await verbs.create(ROOT_INO, "f", FILE));
     await verbs.settle(false);
-    const changes = await control.changesSince(before.changeSeq, other.sessionId);
-    assert.deepEqual([changes.everything, changes.inos, changes.entries], [false, [ROOT_INO], [{ parent: ROOT_INO, name: "f" }]]);
-    assert.deepEqual((await control.changesSince(before.changeSeq, sessionId)).entries, []);
+    const before = await control.heartbeat(other.sessionId, info);
+    const seen = async (seq: number, session: number): Promise<readonly number[]> => {
+      await verbs.settle(false);
+      const { everything, inos } = await control.changesSince(seq, session);
+      assert.equal(everything, false);
+      return inos;
+    };
     found(await verbs.setattr(file.ino, { uid: 3 }));
+    assert.deepEqual(await seen(before.changeSeq, other.sessionId), [], "no kernel keeps attributes while others live");
+    for (const change of [
+      () => verbs.commit(file.ino, { size: 3, mtimeMs: 1, inline: Buffer.from("abc") }),
+      () => verbs.setattr(file.ino, { size: 2 }),
+      () => verbs.punch(file.ino, 0, 1),
+      () => verbs.allocate(file.ino, 0, 10, false),
+    ]) {
+      const { changeSeq } = await control.peers();
+      found(await change());
+      assert.deepEqual(await seen(changeSeq, other.sessionId), [file.ino]);
+      assert.deepEqual(await seen(changeSeq, sessionId), []);
+    }
+  });
+
+  scenario("what a session holds others are refused, until it is given back or its session ends", async (scene) => {
+    const { verbs, control, second, sessionId } = scene;
+    const other = await second();
+    for (const each of [verbs, other]) each.leases.share(true);
+    const file = found(await verbs.create(ROOT_INO, "f", FILE));
+    assert.equal(verbs.leases.take([file.ino]), 0);
     await verbs.settle(false);
-    assert.deepEqual((await control.changesSince(changes.seq, other.sessionId)).inos, [file.ino]);
+    assert.equal(verbs.leases.holds(file.ino), true);
+    assert.equal(verbs.leases.takeTold(), true);
+    const leased = { code: "volume.leased", details: { ino: file.ino, session: sessionId } };
+    const content = { size: 3, mtimeMs: 1, inline: Buffer.from("abc") };
+    for (const refused of [
+      () => other.lookup(ROOT_INO, "f"),
+      () => other.getattr(file.ino),
+      () => other.extents(file.ino, 0, 10),
+      () => other.setattr(file.ino, { size: 3 }),
+      () => other.commit(file.ino, content),
+      () => other.leases.take([file.ino]),
+    ])
+      await assert.rejects(async () => refused(), leased);
+    const [listedEntry] = listed(await other.readdir(ROOT_INO, 0, 10, true));
+    assert.deepEqual([listedEntry?.name, listedEntry?.attributes], ["f", undefined]);
+    assert.deepEqual(await control.wanted(sessionId), []);
+    assert.equal(await control.want(file.ino, sessionId), true);
+    assert.equal(await control.want(file.ino, sessionId), false);
+    assert.deepEqual(await control.wanted(sessionId), [file.ino]);
+
+    found(await verbs.commit(file.ino, { ...content, release: true }));
+    await verbs.settle(false);
+    assert.equal(verbs.leases.takeTold(), false, "of what is held others have nothing");
+    assert.deepEqual(await control.wanted(sessionId), []);
+    assert.equal(found(await other.lookup(ROOT_INO, "f")).size, 3);
+
+    const born = found(await other.create(ROOT_INO, "g", { ...FILE, leased: true }));
+    await other.settle(false);
+    await assert.rejects(async () => verbs.lookup(ROOT_INO, "g"), {
+      code: "volume.leased",
+      details: { ino: born.ino, session: other.sessionId },
+    });
+    await control.endSession(other.sessionId);
+    found(await verbs.lookup(ROOT_INO, "g"));
+  });
+
+  scenario("a session that was taken for dead commits nothing that it wrote before", async ({ verbs, control, sessionId }) => {
+    const file = found(await verbs.create(ROOT_INO, "f", FILE));
+    await verbs.settle(false);
+    const content = { size: 3, mtimeMs: 1, inline: Buffer.from("abc") };
+    await realClock.sleep(2); // it lives again at another millisecond
+    await control.endSession(sessionId);
+    assert.equal(await verbs.commit(file.ino, content), EIO);
+    await verbs.settle(false);
+    assert.equal((await control.heartbeat(sessionId, info)).revived, true);
+    assert.equal(await verbs.commit(file.ino, content), EIO);
+    verbs.leases.renew();
+    assert.equal(found(await verbs.commit(file.ino, content)).size, 3);
+  });
+
+  scenario("who has joined is known by what it has acknowledged", async ({ control, second, sessionId }) => {
+    const other = await second();
+    const heard = async (): Promise<readonly (number | undefined)[]> =>
+      (await control.peers()).sessions.map(({ acknowledgedSeq }) => acknowledgedSeq);
+    assert.deepEqual(await heard(), [undefined, undefined]);
+    const first = await control.join(sessionId);
+    const next = await control.join(other.sessionId);
+    assert.ok(next > first, "who comes is seen by those that are there");
+    assert.deepEqual(await heard(), [first, next]);
+    assert.equal((await control.peers()).changeSeq, next);
+    await control.acknowledge(sessionId, next);
+    await control.acknowledge(sessionId, first);
+    assert.deepEqual(await heard(), [next, next]);
+    await control.endSession(other.sessionId);
+    await control.acknowledge(other.sessionId, next + 1);
+    assert.deepEqual(await heard(), [next]);
   });
 
   scenario("a volume that is marked can be read, one that is purged says so by its number", async ({ verbs, control }) => {
@@ -626,11 +717,11 @@ export function lossyVerbsConformance(engine: string, make: () => Promise<LossyF
 }
 
 interface Scene {
-  readonly verbs: VolumeVerbs;
+  readonly verbs: TestedVerbs;
   readonly sessionId: number;
   readonly control: VolumeControl;
   /** Verbs of another session. */
-  readonly second: () => Promise<VolumeVerbs>;
+  readonly second: () => Promise<TestedVerbs>;
   /** Commits content that one new blob holds; its id. */
   readonly write: (ino: number, position: number, length: number) => Promise<number>;
   /** Position, length, blob and offset in it of all extents. */

@@ -119,7 +119,7 @@ export interface VolumeVerbs extends AsyncDisposable {
   /**
    * New content, in one transaction: the volume's epoch is still that of the session, blobs become LIVE, extents replace what they cover, size, times,
    * quotas. Either `inline` (all of a file of at most 4 KiB) or `extents`; a file that was inline is not after extents, so they must cover what it had.
-   * Answers the attributes after it. ENOENT, EISDIR, EINVAL, ENOSPC, EDQUOT, EROFS, EIO when the ledger no longer has a blob: its session was taken for dead.
+   * Answers the attributes after it. ENOENT, EISDIR, EINVAL, ENOSPC, EDQUOT, EROFS, EIO when the session was taken for dead since it began.
    */
   commit(ino: number, written: WrittenContent): Answer<Attributes | Errno>;
   /** Makes `[offset, offset + length)` a hole; `keepSize` is always meant. Answers the attributes after it. EISDIR, ENOENT, EROFS. */
@@ -143,6 +143,8 @@ export interface NewNode {
   readonly rdev?: number;
   /** Of a symbolic link. */
   readonly target?: string;
+  /** The session holds it from its beginning: see `LeaseVerbs`. */
+  readonly leased?: boolean;
 }
 
 export interface DirectoryEntry {
@@ -161,6 +163,8 @@ export interface WrittenContent {
   readonly mtimeMs: number;
   readonly inline?: Uint8Array;
   readonly extents?: readonly WrittenExtent[];
+  /** Gives the lease of the file back: see `LeaseVerbs`. */
+  readonly release?: boolean;
 }
 
 export interface VolumeUsage {

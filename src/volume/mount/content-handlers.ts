@@ -10,9 +10,9 @@ import {
   type SetattrIn,
 } from "../../wire/fuse/bodies.ts";
 import { encodeInvalInode } from "../../wire/fuse/notify.ts";
-import { FATTR, FOPEN, LINUX, OPEN_KILL_SUIDGID, RELEASE_FLOCK_UNLOCK, WRITE_KILL_SUIDGID } from "../../wire/fuse/protocol.ts";
+import { FATTR, FOPEN, LINUX, OPEN_KILL_SUIDGID, RELEASE_FLOCK_UNLOCK, WRITE_CACHE, WRITE_KILL_SUIDGID } from "../../wire/fuse/protocol.ts";
 import type { FuseReply } from "../../wire/fuse/reply.ts";
-import { failed, type Answer, type Attributes, type AttributeChange, type Errno } from "../meta/verbs.ts";
+import { failed, isPending, type Answer, type Attributes, type AttributeChange, type Errno } from "../meta/verbs.ts";
 import { andThen } from "./answer.ts";
 import { validityOf, type Handler, type ServedMount } from "./served-mount.ts";
 
@@ -30,24 +30,50 @@ export const open: Handler = (mount, request, reply) => {
   const ino = request.nodeId;
   return andThen(mount.files.open(ino), (outcome) => {
     if (outcome !== 0) return outcome;
-    const truncated = (flags & LINUX.oTrunc) === 0 ? 0 : truncate(mount, ino, (openFlags & OPEN_KILL_SUIDGID) !== 0);
-    return andThen(truncated, (error) => {
-      if (error !== 0) return andThen(mount.files.close(ino), () => error);
-      return andThen(mount.verbs.getattr(ino), (attributes) => {
-        if (failed(attributes)) return andThen(mount.files.close(ino), () => attributes);
-        const current = mount.known.isCurrent(mount.files.current(attributes));
-        // Size and times that the kernel still believes may be old, too. A message about attributes alone waits for nobody.
-        if (!current) mount.notify(encodeInvalInode(ino, -1, 0));
-        return fileOpened(mount, reply, current);
+    return orClosed(mount, ino, () => {
+      const truncated = (flags & LINUX.oTrunc) === 0 ? 0 : truncate(mount, ino, (openFlags & OPEN_KILL_SUIDGID) !== 0);
+      return andThen(truncated, (error) => {
+        if (error !== 0) return error;
+        return andThen(mount.verbs.getattr(ino), (attributes) => {
+          if (failed(attributes)) return attributes;
+          const keepCache = mount.known.isCurrent(mount.files.current(attributes));
+          // Size and times that the kernel still believes may be old, too. A message about attributes alone waits for nobody.
+          if (!keepCache) mount.notify(encodeInvalInode(ino, -1, 0));
+          return fileOpened(mount, reply, { keepCache, flags });
+        });
       });
     });
   });
 };
 
-/** The answer for a file that is open now. */
-export function fileOpened(mount: ServedMount, reply: FuseReply, keepCache: boolean): number {
+/** What follows an `open` of the file, which is undone where that fails: it may be tried again, from its beginning. */
+function orClosed(mount: ServedMount, ino: number, work: () => Answer<number>): Answer<number> {
+  const closed = (error: number): Answer<number> => (error === 0 ? 0 : andThen(mount.files.close(ino), () => error));
+  const thrown = (reason: unknown): Answer<never> =>
+    andThen(mount.files.close(ino), () => {
+      throw reason;
+    });
+  try {
+    const answer = work();
+    return isPending(answer) ? answer.then(closed, thrown) : closed(answer);
+  } catch (reason) {
+    return thrown(reason);
+  }
+}
+
+/**
+ * The answer for a file that is open now. While others have the volume mounted, who writes does so past the kernel's cache: pages that a write keeps locked until it
+ * is answered could not be dropped for others, who might be waiting for just that.
+ */
+export function fileOpened(
+  mount: ServedMount,
+  reply: FuseReply,
+  { keepCache, flags }: { readonly keepCache: boolean; readonly flags: number },
+): number {
+  const writes = (flags & LINUX.oAccessMode) !== 0;
+  const direct = writes && mount.leases.shared && mount.state.get("directIo") === 1;
   mount.state.add("openFiles", 1);
-  reply.opened(0, keepCache ? FOPEN.keepCache : 0);
+  reply.opened(0, (keepCache ? FOPEN.keepCache : 0) | (direct ? FOPEN.directIo : 0));
   return 0;
 }
 
@@ -61,9 +87,13 @@ export const read: Handler = (mount, request, reply) => {
 };
 
 export const write: Handler = (mount, request, reply) => {
-  const { offset, data, size, writeFlags } = writeIn(request);
+  const { offset, data, size, writeFlags, flags } = writeIn(request);
   const ino = request.nodeId;
-  return andThen(mount.files.write(ino, offset, data), (outcome) => {
+  const appends = (flags & LINUX.oAppend) !== 0 && (writeFlags & WRITE_CACHE) === 0 && mount.leases.shared;
+  const written = mount.leases.write(ino, () =>
+    andThen(appends ? endOf(mount, ino) : offset, (at) => (at < 0 ? -at : mount.files.write(ino, at, data))),
+  );
+  return andThen(written, (outcome) => {
     if (outcome !== 0) return outcome;
     changed(mount, ino);
     reply.u32(size);
@@ -71,6 +101,10 @@ export const write: Handler = (mount, request, reply) => {
     return (writeFlags & WRITE_KILL_SUIDGID) === 0 ? 0 : killPrivileges(mount, ino);
   });
 };
+
+/** The kernel's own idea of where a file ends may be older than what others have appended. Or below zero the negative error number. */
+const endOf = (mount: ServedMount, ino: number): Answer<number> =>
+  andThen(mount.verbs.getattr(ino), (attributes) => (failed(attributes) ? -attributes : mount.files.current(attributes).size));
 
 /** POSIX locks of a process end with each of its descriptors of the file. */
 export const flush: Handler = (mount, request) => {
@@ -117,9 +151,8 @@ export const copyFileRange: Handler = (mount, request, reply) => {
     if (part.length === 0) return finished(done, 0);
     return andThen(mount.files.read(request.nodeId, offsetIn + done, part), (count) => {
       if (count <= 0) return finished(done, -count);
-      return andThen(mount.files.write(nodeIdOut, offsetOut + done, part.subarray(0, count)), (error) =>
-        error === 0 ? step(done + count) : finished(done, error),
-      );
+      const copied = mount.leases.write(nodeIdOut, () => mount.files.write(nodeIdOut, offsetOut + done, part.subarray(0, count)));
+      return andThen(copied, (error) => (error === 0 ? step(done + count) : finished(done, error)));
     });
   };
   const finished = (done: number, error: number): number => {
@@ -177,7 +210,7 @@ function completed(mount: ServedMount, ino: number, change: AttributeChange, val
 
 /** After a write by somebody who may not keep them. */
 function killPrivileges(mount: ServedMount, ino: number): Answer<number> {
-  if (mount.known.isBare(ino)) return 0;
+  if (mount.known.isBare(ino) && mount.leases.holds(ino)) return 0;
   return andThen(mount.verbs.getattr(ino), (attributes) => {
     if (failed(attributes)) return attributes;
     const permissions = withoutPrivileges(attributes);

@@ -40,16 +40,20 @@ function listed(mount: ServedMount, request: FuseRequest, reply: FuseReply, plus
   const cookie = offset <= AFTER_DOT_DOT ? 0 : offset;
   return andThen(mount.verbs.readdir(request.nodeId, cookie, countMax, plus), (entries) => {
     if (failed(entries)) return entries;
-    for (const entry of entries) if (!putOne(mount, reply, entry, limit)) break;
+    for (const entry of entries) if (!putOne(mount, reply, entry, { limit, plus })) break;
     return 0;
   });
 }
 
-function putOne(mount: ServedMount, reply: FuseReply, { name, ino, kind, cookie, attributes }: DirectoryEntry, limit: number): boolean {
-  if (attributes !== undefined) {
-    if (!reply.fitsDirentPlus(name, limit)) return false;
-    putEntry(mount, reply, attributes);
-  }
+function putOne(
+  mount: ServedMount,
+  reply: FuseReply,
+  { name, ino, kind, cookie, attributes }: DirectoryEntry,
+  { limit, plus }: { readonly limit: number; readonly plus: boolean },
+): boolean {
+  if (plus && !reply.fitsDirentPlus(name, limit)) return false;
+  if (attributes !== undefined) putEntry(mount, reply, attributes);
+  else if (plus) putNothing(reply); // somebody else writes to it: whoever wants to know more asks for it
   return reply.dirent(name, ino, typeBitsOf(kind), cookie, limit);
 }
 
@@ -57,7 +61,9 @@ function putOne(mount: ServedMount, reply: FuseReply, { name, ino, kind, cookie,
 function putDot(reply: FuseReply, name: string, ino: number, next: number, limit: number, plus: boolean): boolean {
   if (plus) {
     if (!reply.fitsDirentPlus(name, limit)) return false;
-    reply.entry(0, 0, undefined, { entryMs: 0, attrMs: 0 });
+    putNothing(reply);
   }
   return reply.dirent(name, ino, S_IFDIR, next, limit);
 }
+
+const putNothing = (reply: FuseReply): void => reply.entry(0, 0, undefined, { entryMs: 0, attrMs: 0 });

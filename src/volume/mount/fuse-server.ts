@@ -11,10 +11,11 @@ import { OPCODE } from "../../wire/fuse/protocol.ts";
 import { FuseReply, OUT_HEADER_BYTES } from "../../wire/fuse/reply.ts";
 import { FuseError, FuseRequest } from "../../wire/fuse/request.ts";
 import { isPending, NO_REQUEST, type Answer } from "../meta/verbs.ts";
+import { andThen } from "./answer.ts";
 import { CHANGES, CONTENT, ENDS, HANDLERS, IO_BYTES_MAX, SETTLES } from "./handlers.ts";
 import type { EndReason } from "./messages.ts";
 import type { MountCounts } from "./mount-counts.ts";
-import { NO_REPLY, type ServedMount } from "./served-mount.ts";
+import { NO_REPLY, type Handler, type ServedMount } from "./served-mount.ts";
 
 const read = promisify(readCallback);
 
@@ -24,6 +25,8 @@ const SLOTS_MAX = 64;
 const SLOT_BYTES = IO_BYTES_MAX + 4096;
 /** So long the next request is waited for without sleeping; longer than a program takes between two calls. */
 const BUSY_WAIT_US = 200;
+/** What waits for another session's file asks so often, whether or not it hears that it is free. */
+const LEASED_MS = 500;
 const RETRY: Backoff = { attemptsMax: Number.POSITIVE_INFINITY, firstMs: 50, maxMs: 2000 };
 
 /** A request on its way, with the buffer for its answer. */
@@ -45,6 +48,8 @@ export interface FuseServerOptions {
   readonly onFault: (op: number, error: AnaxError) => void;
   readonly onWell: () => void;
   readonly onNotExist: (error: AnaxError) => void;
+  /** A request waits for a file that another session holds; `free` lets it try again. */
+  readonly onLeased: (ino: number, session: number) => void;
   readonly counts: MountCounts;
   /** Undefined: it sleeps in the read, where only a request wakes it. */
   readonly wait: RequestWait | undefined;
@@ -61,7 +66,11 @@ export class FuseServer {
   readonly #small = new FuseReply(Buffer.alloc(OUT_HEADER_BYTES));
   readonly #random = createRandom();
   #mount!: ServedMount;
+  /** Those that wait for a file that another session holds, with what makes them try again. */
+  readonly #leased = new Map<Slot, Disposable>();
   #slots = 0;
+  /** What goes on beside requests, and needs the event loop. */
+  #alongside = 0;
   #faulty = false;
   /** The last request came soon after the one before. */
   #quick = false;
@@ -77,7 +86,7 @@ export class FuseServer {
     const { state } = mount;
     for (;;) {
       const slot = this.#free.pop() ?? (await this.#newSlot());
-      const blocking = this.#pending.size === 0;
+      const blocking = this.#pending.size + this.#alongside === 0;
       const received = blocking ? this.#read(slot) : await this.#readLater(slot);
       if (typeof received === "string") return received;
       const nowMs = this.#options.clock.nowMs();
@@ -91,6 +100,27 @@ export class FuseServer {
       }
       const turn = this.#options.onTurn(nowMs);
       if (isPending(turn)) await turn;
+    }
+  }
+
+  /** Something goes on that no request waits for. Never rejects; failures are reported. */
+  async alongside(work: Promise<unknown>): Promise<void> {
+    this.#alongside++;
+    try {
+      await work;
+    } catch (thrown) {
+      this.report(thrown);
+    } finally {
+      this.#alongside--;
+    }
+  }
+
+  /** Files that others held may be free. */
+  free(): void {
+    for (const [slot, retry] of this.#leased) {
+      this.#leased.delete(slot);
+      retry[Symbol.dispose]();
+      this.#process(slot);
     }
   }
 
@@ -171,20 +201,39 @@ export class FuseServer {
     }
   }
 
-  #handle({ request, reply }: Slot): Answer<number> {
+  #handle(slot: Slot): Answer<number> {
+    const { request, reply } = slot;
     const { opcode } = request;
     const { state } = this.#mount;
     const handler = HANDLERS[opcode];
     if (handler === undefined) return ERRNO.ENOSYS;
     if (state.get("fenced") === 1 && !ENDS.has(opcode)) return errnoOfGone(opcode);
     if (state.get("readOnly") === 1 && CHANGES.has(opcode)) return ERRNO.EROFS;
-    if (!CHANGES.has(opcode)) return handler(this.#mount, request, reply);
+    const answer = CHANGES.has(opcode) ? this.#change(handler, slot) : handler(this.#mount, request, reply);
+    return this.#mount.leases.shared && SETTLES.has(opcode) ? andThen(answer, (errno) => this.#seen(errno)) : answer;
+  }
+
+  #change(handler: Handler, { request, reply }: Slot): Answer<number> {
     const { verbs } = this.#mount;
     verbs.asRequest(request.unique); // it may be tried again
     try {
       return handler(this.#mount, request, reply);
     } finally {
       verbs.asRequest(NO_REQUEST);
+    }
+  }
+
+  /** Others see what was done before whoever asked for it hears that it is. Then it must not be tried again: EIO where that cannot be told. */
+  #seen(errno: number): Answer<number> {
+    const failed = (thrown: unknown): number => {
+      this.report(thrown);
+      return errno === 0 ? ERRNO.EIO : errno;
+    };
+    try {
+      const seen = this.#mount.leases.finish();
+      return isPending(seen) ? seen.then(() => errno, failed) : errno;
+    } catch (thrown) {
+      return failed(thrown);
     }
   }
 
@@ -233,6 +282,7 @@ export class FuseServer {
     }
     if (mayRepeat(error) && !slot.abandoned && this.#options.clock.nowMs() - slot.startedMs < this.#options.operationTimeoutMs) {
       this.#pend(slot);
+      if (error.code === "volume.leased") return this.#awaitLease(slot, error);
       slot.attempts++;
       this.#options.clock.timer(backoffMs(slot.attempts, RETRY, this.#random), () => this.#process(slot));
       return;
@@ -240,6 +290,15 @@ export class FuseServer {
     this.#finish(slot, error.code === "disk.full" ? ERRNO.ENOSPC : ERRNO.EIO);
     this.#faulty = true;
     this.#options.onFault(opcode, error);
+  }
+
+  #awaitLease(slot: Slot, { details }: AnaxError): void {
+    const again = (): void => {
+      this.#leased.delete(slot);
+      this.#process(slot);
+    };
+    this.#leased.set(slot, this.#options.clock.timer(LEASED_MS, again));
+    this.#options.onLeased(Number(details["ino"]), Number(details["session"]));
   }
 
   /** Changes of others' and the kernel's ends of connections come in between: neither is anything to be told here. */

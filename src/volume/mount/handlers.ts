@@ -33,6 +33,7 @@ const WANTED: readonly InitFlag[] = [
   "handleKillprivV2",
   "initExt",
   "hasExpireOnly",
+  "directIoAllowMmap",
 ];
 
 const init: Handler = (mount, request, reply) => {
@@ -42,6 +43,7 @@ const init: Handler = (mount, request, reply) => {
   if (writebackCache) wanted.push("writebackCache");
   if (requestTimeoutSeconds > 0) wanted.push("requestTimeout");
   const flags = new Set(wanted.filter((flag) => offered.flags.has(flag)));
+  mount.state.set("directIo", flags.has("directIoAllowMmap") ? 1 : 0);
   putInit(reply, {
     minor: offered.minor,
     readaheadBytes: Math.max(offered.readaheadBytes, READ_AHEAD_BYTES_MAX),

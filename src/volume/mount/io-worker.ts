@@ -1,6 +1,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { realClock } from "../../base/clock.ts";
-import { errorOf } from "../../base/errors.ts";
+import { AnaxError, errorOf } from "../../base/errors.ts";
 import { createRequestWait } from "../../disk/request-wait.ts";
 import { andThen } from "./answer.ts";
 import { openVolume } from "../lifecycle/open-volume.ts";
@@ -14,6 +14,7 @@ import { LockQueue } from "./lock-queue.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 import type { ServedMount } from "./served-mount.ts";
 import { SharedState } from "./shared-state.ts";
+import { WriteLeases } from "./write-leases.ts";
 
 /** Content is committed at latest so long after it was written, and what waits for locks asks again as often. */
 const WRITE_BACK_AGE_MS = 5000;
@@ -42,7 +43,7 @@ async function serveMount(): Promise<void> {
     reads: start.reads,
     onDamage: (ino, { code, message }) => tell({ kind: "damaged", ino, code, reason: message }),
   });
-  const { verbs, files } = volume;
+  const { verbs, files, leases } = volume;
   const state = new SharedState(start.shared);
   const counts = new MountCounts(start.counts);
   const known = new KnownNodes();
@@ -50,6 +51,7 @@ async function serveMount(): Promise<void> {
   let fenceTold = false;
   let notExistToldMs = Number.NEGATIVE_INFINITY;
   let roundMs = realClock.nowMs();
+  const due: (() => void)[] = [];
 
   const server = new FuseServer({
     fd: start.fd,
@@ -67,6 +69,7 @@ async function serveMount(): Promise<void> {
       faultTold = false;
       tell({ kind: "recovered" });
     },
+    onLeased: (ino, session) => tell({ kind: "want", ino, session }),
     onNotExist({ details }) {
       const now = realClock.nowMs();
       if (now - notExistToldMs < ROUND_MS) return;
@@ -80,11 +83,22 @@ async function serveMount(): Promise<void> {
     },
   });
   const locks = new LockQueue(verbs, state, (unique, errno) => server.answerLater(unique, errno));
+  const settling = new Map<number, PromiseWithResolvers<void>>();
+  let settleId = 0;
+  const othersSettled = (): Promise<void> => {
+    const waiting = Promise.withResolvers<void>();
+    settling.set(++settleId, waiting);
+    tell({ kind: "settle", id: settleId });
+    return waiting.promise;
+  };
+  const writeLeases = new WriteLeases({ verbs, leases, files, state, onTaken: (ino) => known.setBare(ino, false), settled: othersSettled });
+  writeLeases.share(start.others);
   const mount: ServedMount = {
     verbs,
     files,
     known,
     locks,
+    leases: writeLeases,
     state,
     settings: start.settings,
     notify(message) {
@@ -109,6 +123,7 @@ async function serveMount(): Promise<void> {
     const mail = state.get("mail") === 0 ? settled : andThen(settled, readMail);
     if (nowMs - roundMs < ROUND_MS) return mail;
     roundMs = nowMs;
+    if (due.length > 0) insist(() => undefined);
     return andThen(mail, () => andThen(writtenBack(WRITE_BACK_AGE_MS), () => locks.retry()));
   }
 
@@ -140,14 +155,49 @@ async function serveMount(): Promise<void> {
   function handle(message: ToWorker): Answer<unknown> {
     switch (message.kind) {
       case "outdated":
-        if (message.everything) known.allOutdated();
         for (const ino of message.inos) known.outdated(ino);
-        return undefined;
+        return tell({ kind: "answered", id: message.id, inos: message.everything ? known.allOutdated() : [] });
+      case "share":
+        return insist(() => {
+          writeLeases.share(message.shared);
+          tell({ kind: "answered", id: message.id, inos: [] });
+        });
+      case "evicted":
+        return insist(() => {
+          writeLeases.evicted();
+          tell({ kind: "answered", id: message.id, inos: known.allOutdated() });
+        });
+      case "release":
+        return void server.alongside(release(message.inos));
+      case "free":
+        return server.free();
+      case "settled": {
+        const waiting = settling.get(message.id);
+        settling.delete(message.id);
+        if (message.reason === undefined) return waiting?.resolve();
+        return waiting?.reject(new AnaxError("volume.unreachable", { reason: message.reason }));
+      }
       case "unlocked":
         return locks.retry(message.ino);
       case "flush":
         return andThen(writtenBack(0), (errno) => tell({ kind: "flushed", errno }));
     }
+  }
+
+  /** Others wait for it: what the metadata do not answer to now is tried again, in order. */
+  function insist(work: () => void): void {
+    due.push(work);
+    try {
+      for (; due.length > 0; due.shift()) due[0]!(); // there is one
+    } catch (thrown) {
+      server.report(thrown);
+    }
+  }
+
+  async function release(inos: readonly number[]): Promise<void> {
+    for (const ino of inos) await writeLeases.release(ino);
+    await verbs.settle(false);
+    tell({ kind: "released" });
   }
 
   /** Failures are kept for the files they concern, and told to who flushes or syncs them. */

@@ -52,8 +52,11 @@ export class KnownNodes {
     return true;
   }
 
-  allOutdated(): void {
-    for (const ino of this.#nodes.keys()) this.outdated(ino);
+  /** All of them. */
+  allOutdated(): readonly number[] {
+    const inos = [...this.#nodes.keys()];
+    for (const ino of inos) this.outdated(ino);
+    return inos;
   }
 
   /** The content has been changed by somebody else. */

@@ -18,6 +18,8 @@ export interface WorkerStart {
   /** See `OpenVolumeOptions`. */
   readonly peers: PeersBy | undefined;
   readonly cacheDir: string | undefined;
+  /** Whether others have the volume mounted, too. */
+  readonly others: boolean;
   readonly settings: ServedSettings;
 }
 
@@ -31,8 +33,18 @@ export interface SettleStart {
 
 /** To the worker. It hears no messages while it waits for requests, so whoever writes also wakes it. */
 export type ToWorker =
-  /** Others have changed these files, or too many to be named. */
-  | { readonly kind: "outdated"; readonly inos: readonly number[]; readonly everything: boolean }
+  /** Others have changed these files, or too many to be named; answered. */
+  | { readonly kind: "outdated"; readonly id: number; readonly inos: readonly number[]; readonly everything: boolean }
+  /** Others have come, or the last has left; answered once what comes next is served accordingly. */
+  | { readonly kind: "share"; readonly id: number; readonly shared: boolean }
+  /** The session was taken for dead, and lives again; answered. */
+  | { readonly kind: "evicted"; readonly id: number }
+  /** Others want these files; `released` follows. */
+  | { readonly kind: "release"; readonly inos: readonly number[] }
+  /** What others hold may be free. */
+  | { readonly kind: "free" }
+  /** Of `settle` with that number: others have dropped what was changed, or could not be reached. */
+  | { readonly kind: "settled"; readonly id: number; readonly reason: string | undefined }
   | { readonly kind: "unlocked"; readonly ino: number }
   /** Everything written to be committed now; answered with `flushed`. */
   | { readonly kind: "flush" };
@@ -51,6 +63,13 @@ export type FromWorker =
   /** The fence was seen: nothing is served any more, and what was not written is dropped. */
   | { readonly kind: "fenced"; readonly files: number; readonly bytes: number; readonly openFiles: number }
   | { readonly kind: "flushed"; readonly errno: number }
+  /** To `outdated`, `share` and `evicted`: with the files of which the kernel may have stale content, if those were not named. */
+  | { readonly kind: "answered"; readonly id: number; readonly inos: readonly number[] }
+  | { readonly kind: "released" }
+  /** A request needs a file that another session holds. */
+  | { readonly kind: "want"; readonly ino: number; readonly session: number }
+  /** Somebody waits until the others have dropped what was changed until now; answered with `settled`. */
+  | { readonly kind: "settle"; readonly id: number }
   /** The kernel has ended the mount. */
   | { readonly kind: "ended"; readonly reason: EndReason; readonly lostFiles: number; readonly lostBytes: number };
 

@@ -7,7 +7,7 @@ import { realClock } from "../../base/clock.ts";
 import { AnaxError, errorOf, invariant } from "../../base/errors.ts";
 import { createLog, type Log } from "../../base/log.ts";
 import { createBell, ring, type Bell } from "../../disk/bell.ts";
-import { encodeInvalEntry, encodeInvalInode } from "../../wire/fuse/notify.ts";
+import { encodeInvalInode } from "../../wire/fuse/notify.ts";
 import { VOLUME_NOT_EXIST, type VolumeRecord } from "../lifecycle/volume-record.ts";
 import type { VolumeEvent, VolumeWatch } from "../lifecycle/volume-watch.ts";
 import { watchVolume } from "../lifecycle/watch-volume.ts";
@@ -25,8 +25,6 @@ const ALIVE_MS = 1000;
 const FENCE_WAIT_MS = 500;
 /** The end of a session is not waited for longer. */
 const LEAVE_MS = 2000;
-/** Invalidations under way at once; what is beyond is left to the time-outs of the kernel's caches. */
-const NOTIFIES_MAX = 1024;
 
 const statfsLater = promisify(statfs);
 const writeLater = promisify(write);
@@ -43,7 +41,8 @@ class MountProcess {
   /** Wakes the worker; undefined where the system lacks it. */
   #bell: Bell | undefined;
   #waking = false;
-  #notifies = 0;
+  #lastAsked = 0;
+  readonly #asked = new Map<number, (inos: readonly number[]) => void>();
   #leaving = false;
   #orphaned = false;
   /** Resolves with what the worker dropped when it saw the fence. */
@@ -86,6 +85,7 @@ class MountProcess {
       operationTimeoutMs: settings.operationTimeoutMs,
       peers: daemonSocket === undefined ? undefined : { daemonSocket, waitMs: settings.peerWaitMs },
       cacheDir: settings.cacheDir,
+      others: this.#watch.shared,
       settings: { ...settings, requestTimeoutSeconds: Math.ceil(settings.requestTimeoutMs / 1000) },
     };
     const worker = new Worker(workerUrl("io-worker"), { workerData });
@@ -127,7 +127,7 @@ class MountProcess {
     this.#state.set("readOnly", this.#readOnly(record) ? 1 : 0);
   }
 
-  #onEvent(event: VolumeEvent): void {
+  #onEvent(event: VolumeEvent): void | Promise<void> {
     switch (event.kind) {
       case "changed":
         return this.#onChanged(event.volume, event.source);
@@ -139,8 +139,16 @@ class MountProcess {
         return this.#log.error("mount.suspect", { reason: event.reason, hint: "the mount stays; what needs the metadata waits" });
       case "reached":
         return this.#log.info("mount.reached");
+      case "shared":
+        return this.#share(event.shared);
       case "invalidate":
         return this.#invalidate(event);
+      case "evicted":
+        return this.#evicted();
+      case "wanted":
+        return this.#post({ kind: "release", inos: event.inos });
+      case "released":
+        return this.#post({ kind: "free" });
       case "unlocked":
         return this.#post({ kind: "unlocked", ino: event.ino });
     }
@@ -191,10 +199,29 @@ class MountProcess {
         send({ kind: "ended", reason: message.reason, lostFiles: message.lostFiles, lostBytes: message.lostBytes });
         if (this.#orphaned) return; // the path is being cleared: the connection ends before it is
         return this.#leave(this.#state.get("fenced") === 1 ? EXIT_GONE : 0);
+      case "answered":
+        this.#asked.get(message.id)?.(message.inos);
+        return;
+      case "released":
+        return this.#watch.released();
+      case "want":
+        return this.#watch.want(message.ino, message.session);
+      case "settle":
+        return this.#settle(message.id);
       case "ready":
       case "not-started":
         return;
     }
+  }
+
+  async #settle(id: number): Promise<void> {
+    let reason: string | undefined;
+    try {
+      await this.#watch.settled();
+    } catch (thrown) {
+      reason = errorOf(thrown).message;
+    }
+    this.#post({ kind: "settled", id, reason });
   }
 
   /** Once a second: tells that it lives, and has the worker do what is due. */
@@ -202,7 +229,7 @@ class MountProcess {
     for (;;) {
       const [waiting, delayed] = [this.#state.get("waitingLocks"), this.#state.get("pending")];
       send({ kind: "alive", served: this.#state.get("served"), delayed: waiting + delayed, figures: this.#figures });
-      if (this.#state.get("unwritten") === 1 || waiting > 0 || this.#counts.level("backlogBytes") > 0) this.#wake();
+      if (this.#state.get("unwritten") === 1 || waiting > 0 || this.#asked.size > 0 || this.#counts.level("backlogBytes") > 0) this.#wake();
       await realClock.sleep(ALIVE_MS);
     }
   }
@@ -237,22 +264,36 @@ class MountProcess {
     if (this.#state.get("mail") === 1 && this.#state.get("fenced") === 0) this.#wake();
   }
 
-  #invalidate({ inos, entries, everything }: VolumeEvent & { readonly kind: "invalidate" }): void {
-    this.#post({ kind: "outdated", inos, everything });
-    for (const ino of inos) void this.#notify(encodeInvalInode(ino, 0, 0));
-    for (const { parent, name } of entries) void this.#notify(encodeInvalEntry(parent, name));
+  /** Resolves once the kernel believes nothing any more that it was told before. */
+  async #share(shared: boolean): Promise<void> {
+    if (this.#worker === undefined) return; // it will be started accordingly
+    await this.#ask((id) => ({ kind: "share", id, shared }));
+    const { entryMs, attrMs, negativeMs } = this.#request.settings;
+    if (shared) await realClock.sleep(Math.max(entryMs, attrMs, negativeMs));
   }
 
-  /** These wait in the kernel for locks that a program may hold whose request the worker is to answer: never from the worker. */
-  async #notify(message: Buffer): Promise<void> {
-    if (this.#notifies >= NOTIFIES_MAX) return;
-    this.#notifies++;
+  async #invalidate({ inos, everything }: VolumeEvent & { readonly kind: "invalidate" }): Promise<void> {
+    if (this.#worker === undefined) return;
+    const known = await this.#ask((id) => ({ kind: "outdated", id, inos, everything }));
+    await drop(everything ? known : inos);
+  }
+
+  async #evicted(): Promise<void> {
+    this.#log.error("mount.evicted", { reason: "others took this mount for dead; what it had not committed is lost" });
+    if (this.#worker !== undefined) await drop(await this.#ask((id) => ({ kind: "evicted", id })));
+  }
+
+  /** What the worker answers to that. */
+  async #ask(message: (id: number) => ToWorker): Promise<readonly number[]> {
+    const id = ++this.#lastAsked;
+    const { promise, resolve } = Promise.withResolvers<readonly number[]>();
+    this.#asked.set(id, resolve);
+    this.#post(message(id));
     try {
-      await writeLater(DEVICE_FD, message);
-    } catch {
-      // the kernel knows nothing of it
+      return await promise;
+    } finally {
+      this.#asked.delete(id);
     }
-    this.#notifies--;
   }
 
   async #leave(code: number): Promise<never> {
@@ -262,6 +303,11 @@ class MountProcess {
 }
 
 const workerUrl = (name: string): URL => new URL(`./${name}${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
+
+/** The kernel's pages of these files. It waits there for locks that a program may hold whose request the worker is to answer: never from the worker. */
+async function drop(inos: readonly number[]): Promise<void> {
+  await Promise.all(inos.map((ino) => writeLater(DEVICE_FD, encodeInvalInode(ino, 0, 0)).catch(() => undefined))); // the kernel may know nothing of it
+}
 
 function send(message: FromMountProcess): void {
   if (process.connected) process.send!(message); // it has a channel, since it is connected

@@ -77,6 +77,8 @@ const KERNEL: ReadonlySet<string> = new Set(
 const OTHERS = /^(defaults|auto|noauto|nofail|_netdev|user|nouser|users|owner|group|x-.*|comment=.*)$/;
 
 const HANG_MS_MIN = 2000;
+/** Another mount of the volume waits until the kernel of the first believes nothing any more. */
+const BELIEVED_MS_MAX = 5000;
 
 const CACHE_DIR = "cache_dir=";
 const STATUS = "status=";
@@ -92,6 +94,8 @@ export function parseMountOptions(text: string, before: Partial<MountSettings> =
     else if (option.startsWith(STATUS)) settings = { ...settings, status: option.slice(STATUS.length) };
     else settings = { ...settings, ...durationOf(option) };
   }
+  for (const name of ["entryMs", "attrMs", "negativeMs"] as const)
+    settings = { ...settings, [name]: Math.min(settings[name], BELIEVED_MS_MAX) };
   if (settings.hangTimeoutMs < HANG_MS_MIN) throw new AnaxError("input.invalid", { option: "hang_timeout", reason: "at least 2s" });
   return settings;
 }

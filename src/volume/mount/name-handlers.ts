@@ -13,7 +13,7 @@ const PERMISSIONS = 0o7777;
 export const lookup: Handler = (mount, request, reply) =>
   andThen(mount.verbs.lookup(request.nodeId, request.entryName(0)), (found) => {
     if (!failed(found)) return putEntry(mount, reply, found);
-    if (found !== ERRNO.ENOENT || mount.settings.negativeMs === 0) return found;
+    if (found !== ERRNO.ENOENT || mount.settings.negativeMs === 0 || mount.leases.shared) return found;
     reply.entry(0, 0, undefined, { entryMs: mount.settings.negativeMs, attrMs: 0 });
     return 0;
   });
@@ -33,12 +33,14 @@ export const symlink: Handler = (mount, request, reply) => {
 
 export const create: Handler = (mount, request, reply) => {
   const node = createIn(request);
-  return andThen(made(mount, request, node, "file"), (attributes) => {
+  const leased = mount.leases.shared; // it is open for writing, as a rule
+  return andThen(made(mount, request, node, "file", { leased }), (attributes) => {
     if (failed(attributes)) return attributes;
+    if (leased) mount.leases.made(attributes.ino);
     return andThen(mount.files.open(attributes.ino), (outcome) => {
       if (outcome !== 0) return outcome;
       putEntry(mount, reply, attributes);
-      return fileOpened(mount, reply, true);
+      return fileOpened(mount, reply, { keepCache: true, flags: request.u32(0) });
     });
   });
 };
@@ -78,7 +80,7 @@ function made(
   request: FuseRequest,
   { name, mode }: NewNodeIn,
   kind: FileKind,
-  more: Pick<NewNode, "rdev" | "target"> = {},
+  more: Pick<NewNode, "rdev" | "target" | "leased"> = {},
 ): Answer<Attributes | Errno> {
   const { uid, gid } = request;
   return mount.verbs.create(request.nodeId, name, { kind, permissions: mode & PERMISSIONS, uid, gid, ...more });

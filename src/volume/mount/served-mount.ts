@@ -5,6 +5,7 @@ import type { Answer, Attributes, VolumeVerbs } from "../meta/verbs.ts";
 import type { KnownNodes } from "./known-nodes.ts";
 import type { LockQueue } from "./lock-queue.ts";
 import type { SharedState } from "./shared-state.ts";
+import type { WriteLeases } from "./write-leases.ts";
 
 /** What the handlers of requests work with. */
 export interface ServedMount {
@@ -12,6 +13,7 @@ export interface ServedMount {
   readonly files: VolumeFiles;
   readonly known: KnownNodes;
   readonly locks: LockQueue;
+  readonly leases: WriteLeases;
   readonly state: SharedState;
   readonly settings: ServedSettings;
   /** Sends the kernel a message that answers nothing. Only for those that take no locks there: see notify.ts. */
@@ -42,4 +44,7 @@ export function putEntry(mount: ServedMount, reply: FuseReply, attributes: Attri
   return 0;
 }
 
-export const validityOf = (mount: ServedMount): Validity => mount.settings;
+/** While others have the volume mounted, too, the kernel asks each time. */
+export const validityOf = (mount: ServedMount): Validity => (mount.leases.shared ? ASK : mount.settings);
+
+const ASK: Validity = { entryMs: 0, attrMs: 0 };

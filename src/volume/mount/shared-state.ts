@@ -4,6 +4,8 @@ const FIELDS = [
   "settle",
   "fenced",
   "readOnly",
+  "shared",
+  "directIo",
   "mail",
   "served",
   "pending",

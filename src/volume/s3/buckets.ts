@@ -3,6 +3,7 @@ import type { Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { openVolume, type OpenVolume } from "../lifecycle/open-volume.ts";
+import { patientVolume } from "../lifecycle/patient-volume.ts";
 import type { VolumeRecord } from "../lifecycle/volume-record.ts";
 import { Volumes } from "../lifecycle/volumes.ts";
 import type { VolumeEvent, VolumeWatch } from "../lifecycle/volume-watch.ts";
@@ -133,6 +134,12 @@ async function openBucket({
   const fields = { volume: volume.name, uuid: volume.uuid };
   let opened: OpenVolume | undefined;
   const onEvent = (event: VolumeEvent): void => {
+    if (event.kind === "shared") opened?.leases.share(event.shared);
+    if (event.kind === "evicted") {
+      log.warn("s3.evicted", { ...fields, unwritten: opened?.files.unwritten() });
+      opened?.files.forsake();
+      opened?.leases.renew();
+    }
     if (event.kind === "suspect") log.warn("s3.volume-suspect", { ...fields, reason: event.reason });
     if (event.kind !== "gone") return;
     log.warn("s3.volume-gone", { ...fields, epoch: event.epoch, deletedBy: event.deletedBy, unwritten: opened?.files.unwritten() });
@@ -144,7 +151,8 @@ async function openBucket({
   const watch: VolumeWatch = scope.use(await watchVolume({ dataDir, volume: volume.uuid, session, onEvent, clock }));
   const onDamage = (ino: number, { code, message }: AnaxError): void => log.error("s3.damaged", { ...fields, ino, code, reason: message });
   opened = scope.use(await openVolume({ dataDir, volumeUuid: volume.uuid, sessionId: watch.sessionId, onDamage, clock }));
-  const bucket = new Bucket({ name: volume.name, volume: opened, clock });
+  opened.leases.share(watch.shared);
+  const bucket = new Bucket({ name: volume.name, volume: patientVolume(opened, watch, clock), clock });
   await removeLeftDrafts(bucket, await new Volumes(dataDir, clock).sessions(volume));
   log.debug("s3.volume-opened", fields);
   const owned = scope.move();

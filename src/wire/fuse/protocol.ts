@@ -81,6 +81,7 @@ export const INIT_BIT = {
   setxattrExt: 29,
   initExt: 30,
   hasExpireOnly: 35,
+  directIoAllowMmap: 36,
   requestTimeout: 42,
 } as const;
 
@@ -106,6 +107,8 @@ export const FOPEN = { directIo: 1 << 0, keepCache: 1 << 1, cacheDir: 1 << 3, no
 
 export const RELEASE_FLOCK_UNLOCK = 1 << 1;
 export const LK_FLOCK = 1 << 0;
+/** Pages that a program has mapped and changed. */
+export const WRITE_CACHE = 1 << 0;
 export const WRITE_KILL_SUIDGID = 1 << 2;
 export const OPEN_KILL_SUIDGID = 1 << 0;
 

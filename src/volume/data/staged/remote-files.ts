@@ -102,6 +102,18 @@ export class RemoteFiles implements VolumeFiles {
     );
   }
 
+  release(ino: number): Answer<void> {
+    return this.#committed(ino, () => this.#local.release(ino));
+  }
+
+  dirty(): readonly number[] {
+    return this.#local.dirty();
+  }
+
+  forsake(): void {
+    this.#local.forsake();
+  }
+
   unwritten(): { readonly files: number; readonly bytes: number } {
     return this.#local.unwritten();
   }

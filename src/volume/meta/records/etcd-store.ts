@@ -118,6 +118,14 @@ export class EtcdStore implements RecordStore {
     for (let at = 0; at < borders.length; at += 2) await this.#transaction(compare, [remove(borders[at]!, borders[at + 1]!)]); // an even number of them
   }
 
+  async tell(): Promise<void> {
+    // nobody listens
+  }
+
+  listen(): undefined {
+    return undefined;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#servers[Symbol.dispose]();
   }

@@ -33,6 +33,10 @@ export const TRASHED = "~t";
 export const TRASHED_BY_TIME = "~T";
 /** When each session was last heard of. */
 export const SEEN = "~s";
+/** Up to which line of the changelog each session has heard. */
+export const ACKNOWLEDGED = "~a";
+/** Files whose leases a session has and others want. */
+export const wantedIndex = (session: number): string => `~w${session}`;
 export const keptIndex = (session: number): string => `~k${session}`;
 
 /** Behind all keys that begin with this one character. */

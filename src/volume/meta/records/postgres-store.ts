@@ -1,4 +1,4 @@
-import { Client, DatabaseError, type QueryResult } from "pg";
+import { Client, DatabaseError, escapeIdentifier, type QueryResult } from "pg";
 import { AnaxError } from "../../../base/errors.ts";
 import { bytesOf, textOf } from "./keys.ts";
 import { failureOn, type StoreOptions } from "./open-store.ts";
@@ -11,6 +11,7 @@ const SCHEMA_LOCK = [0x61_6e_61_78, 1];
 const OTHERS_FIRST: ReadonlySet<string> = new Set(["40001", "40P01"]);
 /** Of a statement that is run again because the engine could not order it. */
 const TRIES = 5;
+const LISTEN_AGAIN_MS = 1000;
 const SCAN_ROWS = 1000;
 /** In one statement, so that each ends in time. */
 const DROP_ROWS = 10_000;
@@ -58,14 +59,16 @@ export class PostgresStore implements RecordStore {
   readonly #url: string;
   readonly #volume: string;
   readonly #timeoutMs: number;
+  readonly #clock: StoreOptions["clock"];
   #client: Promise<Client> | undefined;
   /** The one that the promise is of. */
   #newest: Client | undefined;
 
-  constructor(url: string, volume: string, { timeoutMs, address }: StoreOptions) {
+  constructor(url: string, volume: string, { timeoutMs, clock, address }: StoreOptions) {
     this.#url = url;
     this.#volume = volume;
     this.#timeoutMs = timeoutMs;
+    this.#clock = clock;
     this.address = address;
   }
 
@@ -160,6 +163,54 @@ export class PostgresStore implements RecordStore {
       const { rowCount } = await this.#query(`DELETE FROM anax_volume_record WHERE ctid = ANY (ARRAY(${some}))`, values);
       left = rowCount === DROP_ROWS;
     }
+  }
+
+  async tell(): Promise<void> {
+    await this.#query("SELECT pg_notify($1, '')", [this.#channel]);
+  }
+
+  /** Over a connection of its own, made anew when it has broken. */
+  listen(onTold: () => void): AsyncDisposable {
+    const ended = new AbortController();
+    const listening = this.#listen(onTold, ended.signal);
+    return {
+      async [Symbol.asyncDispose]() {
+        ended.abort();
+        await listening;
+      },
+    };
+  }
+
+  async #listen(onTold: () => void, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const client = new Client({
+        connectionString: this.#url,
+        connectionTimeoutMillis: this.#timeoutMs,
+        application_name: "anax volume",
+        keepAlive: true,
+      });
+      const broken = new Promise<void>((resolve) => {
+        client.once("error", () => resolve());
+        client.once("end", () => resolve());
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+      client.on("error", () => undefined); // also later ones
+      client.on("notification", onTold);
+      try {
+        await client.connect();
+        await client.query(`LISTEN ${escapeIdentifier(this.#channel)}`);
+        onTold(); // what was told before nobody heard
+        await broken;
+      } catch {
+        // once more, after a while
+      }
+      await client.end().catch(() => undefined);
+      await this.#clock.sleep(LISTEN_AGAIN_MS, signal).catch(() => undefined);
+    }
+  }
+
+  get #channel(): string {
+    return `anax_volume_${this.#volume}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,6 +5,7 @@ import {
   SESSION_TTL_MS,
   type DirectoryQuota,
   type ForeignChanges,
+  type Peers,
   type Pulse,
   type Session,
   type SessionInfo,
@@ -16,9 +17,11 @@ import { DEPTH_MAX } from "../rules/quotas.ts";
 import { BLOB_DOOMED, BLOB_PENDING, type Tables } from "../rules/tables.ts";
 import { ROOT_INO } from "../verbs.ts";
 import {
+  ACKNOWLEDGED,
   after,
   CHANGELOG,
   COUNTERS,
+  COUNTERS_KEY,
   hex,
   inodeGroup,
   json,
@@ -29,10 +32,11 @@ import {
   SEEN,
   SESSIONS,
   UNSETTLED_BLOBS,
+  wantedIndex,
 } from "./keys.ts";
 import type { RecordStore } from "./record-store.ts";
 import { blobOf, putBlob, recordTables } from "./record-tables.ts";
-import { countersOf, fenceOf, putFence, type ChangeRecord } from "./record-turn.ts";
+import { addChange, countersOf, fenceOf, putCounters, putFence, type ChangeRecord } from "./record-turn.ts";
 import { run, transactionOf } from "./transaction.ts";
 import { View } from "./view.ts";
 
@@ -116,20 +120,59 @@ class RecordControl implements VolumeControl {
       view.get(SESSIONS, hex(id));
       view.remove(SESSIONS, hex(id));
       view.remove(SEEN, hex(id));
+      view.remove(ACKNOWLEDGED, hex(id));
       view.drop(markerGroup(id));
     });
     await this.#release(id);
   }
 
   sessions(): Promise<readonly Session[]> {
+    return this.#run(({ view }) => sessionsOf(view));
+  }
+
+  join(id: number): Promise<number> {
     return this.#run(({ view }) => {
-      const seen = new Map(view.range(SEEN, "0", after("f"), ALL));
-      return view.range(SESSIONS, "0", after("f"), ALL).map(([key, value]) => {
-        const { host, mountpoint, ...record } = json(value) as SessionRecord;
-        const texts = { host: utf8(host), mountpoint: utf8(mountpoint) };
-        return { ...record, ...texts, id: numberOf(key), seenAtMs: Number(seen.get(key) ?? record.startedAtMs) };
-      });
+      const counters: [number, number, number, number] = [...countersOf(view)];
+      addChange(view, counters, { session: id, everything: false, inos: [], unlocked: [] });
+      putCounters(view, counters);
+      view.put(ACKNOWLEDGED, hex(id), String(counters[3]));
+      return counters[3];
     });
+  }
+
+  peers(): Promise<Peers> {
+    return this.#run(({ view }) => {
+      const all = { key: "0", to: after("f"), countMax: ALL };
+      view.expect([{ group: COUNTERS, key: COUNTERS_KEY }, ...[SEEN, ACKNOWLEDGED, SESSIONS].map((group) => ({ group, ...all }))]);
+      return { changeSeq: countersOf(view)[3], sessions: sessionsOf(view) };
+    });
+  }
+
+  acknowledge(id: number, seq: number): Promise<void> {
+    return this.#run(({ view }) => {
+      const known = view.get(ACKNOWLEDGED, hex(id));
+      if (known !== undefined && Number(known) < seq) view.put(ACKNOWLEDGED, hex(id), String(seq));
+    });
+  }
+
+  want(ino: number, holder: number): Promise<boolean> {
+    return this.#run(({ view }) => {
+      if (view.get(wantedIndex(holder), hex(ino)) !== undefined) return false;
+      view.put(wantedIndex(holder), hex(ino), "");
+      return true;
+    });
+  }
+
+  wanted(id: number): Promise<readonly number[]> {
+    return this.#run(({ view }) => view.range(wantedIndex(id), "0", after("f"), STEP).map(([key]) => numberOf(key)));
+  }
+
+  tell(): void {
+    this.#store.tell().catch(() => undefined);
+  }
+
+  listen(onTold: () => void): AsyncDisposable | undefined {
+    return this.#store.listen(onTold);
   }
 
   changesSince(seq: number, sessionId: number): Promise<ForeignChanges> {
@@ -142,7 +185,6 @@ class RecordControl implements VolumeControl {
         seq: Math.max(last, lines.length > 0 ? numberOf(lines.at(-1)![0]) : 0),
         everything: isCut || foreign.some(({ everything }) => everything),
         inos: [...new Set(foreign.flatMap(({ inos }) => inos))],
-        entries: foreign.flatMap(({ entries }) => entries),
         unlocked: [...new Set(foreign.flatMap(({ unlocked }) => unlocked))],
       };
     });
@@ -244,11 +286,26 @@ class RecordControl implements VolumeControl {
   }
 }
 
+function sessionsOf(view: View): readonly Session[] {
+  const [seen, acknowledged] = [SEEN, ACKNOWLEDGED].map((index) => new Map(view.range(index, "0", after("f"), ALL)));
+  return view.range(SESSIONS, "0", after("f"), ALL).map(([key, value]) => {
+    const { host, mountpoint, ...record } = json(value) as SessionRecord;
+    const texts = { host: utf8(host), mountpoint: utf8(mountpoint) };
+    const seq = acknowledged!.get(key);
+    const acknowledgedSeq = seq === undefined ? undefined : Number(seq);
+    return { ...record, ...texts, id: numberOf(key), seenAtMs: Number(seen!.get(key) ?? record.startedAtMs), acknowledgedSeq };
+  });
+}
+
 /** True: there may be more. */
-function releaseSome({ view, kept }: Tables & { readonly view: View }, session: number): boolean {
-  const keys = view.range(keptIndex(session), "0", after("l"), STEP).map(([key]) => key);
+function releaseSome({ view, kept, leases }: Tables & { readonly view: View }, session: number): boolean {
+  const keys = view.range(keptIndex(session), "0", after("w"), STEP).map(([key]) => key);
   for (const key of keys) {
     view.remove(keptIndex(session), key);
+    if (key.startsWith("w")) {
+      leases.remove(numberOf(key.slice(1)), session);
+      continue;
+    }
     if (key.startsWith("l")) {
       releaseLocks(view, numberOf(key.slice(1)), session);
       continue;

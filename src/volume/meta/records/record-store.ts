@@ -20,6 +20,10 @@ export interface RecordStore extends AsyncDisposable {
    * longer: who holds it is to look again.
    */
   drop(keep: readonly string[], held?: Held): Promise<void>;
+  /** Who listens is to look whether there is something new. A hint, that may be lost. */
+  tell(): Promise<void>;
+  /** Undefined where the engine has no way to push: who waits has to look more often. */
+  listen(onTold: () => void): AsyncDisposable | undefined;
 }
 
 /** That a group has this version. */

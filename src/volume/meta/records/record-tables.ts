@@ -13,6 +13,7 @@ import {
   type ExtentTable,
   type InlineTable,
   type KeptTable,
+  type LeaseTable,
   type LockTable,
   type NamedEdge,
   type Node,
@@ -40,6 +41,7 @@ import {
   TRASHED,
   TRASHED_BY_TIME,
   UNSETTLED_BLOBS,
+  wantedIndex,
 } from "./keys.ts";
 import type { View } from "./view.ts";
 
@@ -57,6 +59,7 @@ export function recordTables(view: View, session: { readonly id: number; readonl
     blobs: blobsOn(view),
     xattrs: xattrsOn(view),
     locks: locksOn(view),
+    leases: leasesOn(view),
     kept: keptOn(view),
     trash: trashOn(view),
     quotas: quotasOn(view),
@@ -295,6 +298,34 @@ function locksOn(view: View): LockTable {
       if (next.length > 0) view.put(keptIndex(session), `l${hex(ino)}`, ""); // so that what a dead session locked is found
     },
     clear: () => undefined,
+  };
+}
+
+const LEASE = "w";
+
+function leasesOn(view: View): LeaseTable {
+  return {
+    holder(ino) {
+      view.expect([
+        { group: inodeGroup(ino), key: LEASE },
+        { group: inodeGroup(ino), key: NODE },
+      ]); // whoever asks wants both
+      const holder = view.get(inodeGroup(ino), LEASE);
+      return holder !== undefined && sessionIds(view).includes(Number(holder)) ? Number(holder) : undefined;
+    },
+    put(ino, session) {
+      view.put(inodeGroup(ino), LEASE, String(session));
+      view.put(keptIndex(session), `${LEASE}${hex(ino)}`, "");
+    },
+    remove(ino, session) {
+      if (view.get(inodeGroup(ino), LEASE) === String(session)) view.remove(inodeGroup(ino), LEASE);
+      view.remove(keptIndex(session), `${LEASE}${hex(ino)}`);
+      view.remove(wantedIndex(session), hex(ino));
+    },
+    startedMs(session) {
+      const record = view.get(SESSIONS, hex(session));
+      return record === undefined ? undefined : (json(record) as { readonly startedAtMs: number }).startedAtMs;
+    },
   };
 }
 

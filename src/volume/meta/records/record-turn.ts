@@ -22,6 +22,7 @@ export interface FenceRecord extends VolumeFence {
 }
 
 export type CountersRecord = readonly [usedBytes: number, usedInodes: number, nextId: number, changeSeq: number];
+type Counters = [...CountersRecord];
 
 export function fenceOf(view: View): FenceRecord {
   const value = view.get(FENCE, FENCE_KEY);
@@ -40,6 +41,15 @@ export const putCounters = (view: View, counters: CountersRecord): void => view.
 /** A line of the changelog. */
 export interface ChangeRecord extends ChangeSet {
   readonly session: number;
+  /** For clients of earlier versions, who look for names there. */
+  readonly entries: readonly [];
+}
+
+/** The next line of the changelog; its number is in the counters then. */
+export function addChange(view: View, counters: Counters, change: Omit<ChangeRecord, "entries">): void {
+  const seq = ++counters[3];
+  view.put(CHANGELOG, hex(seq), JSON.stringify({ ...change, entries: [] } satisfies ChangeRecord));
+  if (seq > KEPT) view.remove(CHANGELOG, hex(seq - KEPT));
 }
 
 /** One verb, one transaction: the counters are read when a verb first wants one of them, since others change them all the time. */
@@ -47,6 +57,7 @@ export class RecordTurn implements Turn {
   readonly #view: View;
   readonly #sessionId: number;
   readonly #settled: () => void;
+  readonly #shared: (shared: boolean) => void;
   #counters: [usedBytes: number, usedInodes: number, nextId: number, changeSeq: number] | undefined;
   #countersBefore = "";
   /** Committed: ids in `[first, end)` are ours. */
@@ -54,10 +65,15 @@ export class RecordTurn implements Turn {
   #taken = { first: 0, end: 0 };
   readonly volume: VolumeRow;
 
-  constructor(view: View, sessionId: number, settled: () => void) {
+  constructor(
+    view: View,
+    sessionId: number,
+    { settled, shared }: { readonly settled: () => void; readonly shared: (shared: boolean) => void },
+  ) {
     this.#view = view;
     this.#sessionId = sessionId;
     this.#settled = settled;
+    this.#shared = shared;
     const counters = (): [number, number, number, number] => this.#read();
     this.volume = {
       get uuid() {
@@ -134,15 +150,13 @@ export class RecordTurn implements Turn {
     this.#settled();
   }
 
+  share(shared: boolean): void {
+    this.#shared(shared);
+  }
+
   /** After a run that changed something. */
   finish(changes: ChangeSet | undefined): void {
-    if (changes !== undefined && this.volume.sessions > 1) {
-      const counters = this.#read();
-      const seq = ++counters[3];
-      const record: ChangeRecord = { session: this.#sessionId, ...changes };
-      this.#view.put(CHANGELOG, hex(seq), JSON.stringify(record));
-      if (seq > KEPT) this.#view.remove(CHANGELOG, hex(seq - KEPT));
-    }
+    if (changes !== undefined && this.volume.sessions > 1) addChange(this.#view, this.#read(), { session: this.#sessionId, ...changes });
     if (this.#counters !== undefined && JSON.stringify(this.#counters) !== this.#countersBefore) putCounters(this.#view, this.#counters);
   }
 

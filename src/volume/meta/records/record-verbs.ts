@@ -18,7 +18,7 @@ export interface RecordVerbsOptions {
   readonly store: SyncRecordStore & AsyncDisposable;
   readonly sessionId: number;
   readonly clock: Clock;
-  /** Something was committed that other sessions have to hear of. */
+  /** Something was committed that other sessions may wait for. */
   readonly onChanges?: () => void;
 }
 
@@ -30,7 +30,11 @@ export function openRecordVerbs({ store, sessionId, clock, onChanges = () => und
   const view = new View();
   let settledMs = 0;
   const tables = recordTables(view, { id: sessionId, wallMs: () => clock.wallMs() });
-  const turn = new RecordTurn(view, sessionId, () => (settledMs = clock.nowMs()));
+  let shared = false;
+  const turn = new RecordTurn(view, sessionId, {
+    settled: () => (settledMs = clock.nowMs()),
+    shared: (others) => (shared = others),
+  });
   const usage = new Quotas(tables, turn);
   const changes = new Changes();
   const engine: Engine = { ...tables, sessionId, clock, group: turn, usage, changes, opens: new Map() };
@@ -39,7 +43,7 @@ export function openRecordVerbs({ store, sessionId, clock, onChanges = () => und
   const lostAnswers = new LostAnswers(marker);
   let requestId = NO_REQUEST;
 
-  const inTransaction = <T>(call: () => string, work: () => T): T => {
+  const inTransaction = <T>(call: () => string, work: () => T, estimates = false): T => {
     let told = false;
     let repeated = false;
     let committing: { readonly stamp: string; readonly result: T } | undefined;
@@ -51,7 +55,7 @@ export function openRecordVerbs({ store, sessionId, clock, onChanges = () => und
     const steps = transactionOf({
       view,
       clock,
-      trustedMs: Math.max(settledMs, clock.nowMs() - TURN_MS),
+      trustedMs: shared && !estimates ? Number.POSITIVE_INFINITY : Math.max(settledMs, clock.nowMs() - TURN_MS),
       begin() {
         notAnswered(); // not made when it was asked after, but it may be on its way
         turn.begin();
@@ -67,7 +71,7 @@ export function openRecordVerbs({ store, sessionId, clock, onChanges = () => und
         usage.write();
         const set = changes.set();
         turn.finish(set);
-        told = set !== undefined;
+        told = (set?.unlocked.length ?? 0) > 0;
       },
       onCommit: (stamp, result) => (committing = { stamp, result }),
       marker,
@@ -92,14 +96,16 @@ export function openRecordVerbs({ store, sessionId, clock, onChanges = () => und
     () => fenceOf(view).uuid,
   );
   let verbCount = 0;
-  const verbs = verbsOn(engine, volumeUuid, (verb) => {
+  const verbs = verbsOn(engine, volumeUuid, (verb, estimates) => {
     const number = ++verbCount;
     return (a, b, c, d, e) =>
       inTransaction(
         () => JSON.stringify([requestId, number, a, b, c, d, e]),
         () => verb(a, b, c, d, e),
+        estimates,
       );
   });
+  verbs.leases.renew();
   return {
     ...verbs,
     asRequest: (id) => void (requestId = id),

@@ -87,6 +87,7 @@ for group in pairs(known) do gone[#gone + 1] = group end
 return {answer, gone}`;
 
 const DROP_GROUPS = 500;
+const LISTEN_AGAIN_MS = 1000;
 /** Not now: nothing was run. */
 const NOT_YET = /^(LOADING|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|BUSY)\b/;
 const NOT_YET_MS = 50;
@@ -144,6 +145,28 @@ export class RedisStore implements RecordStore {
       const some = groups.slice(at, at + DROP_GROUPS);
       if (Number(await this.#run(DROP, [held.group, held.version, String(some.length), ...some])) === 0) return;
     }
+  }
+
+  async tell(): Promise<void> {
+    await this.#call((connection) => connection.publish(this.#channel, ""));
+  }
+
+  /** Over a connection of its own, that its library makes anew when it has broken. */
+  listen(onTold: () => void): AsyncDisposable {
+    const client = createClient({ url: this.#url, socket: { connectTimeout: this.#timeoutMs, reconnectStrategy: () => LISTEN_AGAIN_MS } });
+    client.on("error", () => undefined);
+    client.on("ready", onTold); // what was told before nobody heard
+    const listening = client.connect().then(() => client.subscribe(this.#channel, onTold));
+    listening.catch(() => undefined); // it was left before
+    return {
+      async [Symbol.asyncDispose]() {
+        client.destroy();
+      },
+    };
+  }
+
+  get #channel(): string {
+    return `${this.#prefix}:told`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

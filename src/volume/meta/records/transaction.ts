@@ -57,8 +57,11 @@ export function* transactionOf<T>({
       view.take(request, (yield { kind: "fetch", request }) as Fetched, clock.nowMs());
       continue;
     }
-    if (!view.isChanged) {
-      if (view.isCurrent) return attempt.result;
+    if (attempt.kind === "thrown" || !view.isChanged) {
+      if (view.isCurrent) {
+        if (attempt.kind === "thrown") throw attempt.reason;
+        return attempt.result;
+      }
       const request = view.request([]);
       view.take(request, (yield { kind: "fetch", request }) as Fetched, clock.nowMs());
       continue; // costs little where nothing has changed, and is right where something has
@@ -77,7 +80,10 @@ export function* transactionOf<T>({
   throw new AnaxError("volume.unreachable", { reason: `others changed the same ${CONFLICTS_MAX} times meanwhile` });
 }
 
-type Attempt<T> = { readonly kind: "done"; readonly result: T } | { readonly kind: "missing"; readonly wants: Miss["wants"] };
+type Attempt<T> =
+  | { readonly kind: "done"; readonly result: T }
+  | { readonly kind: "thrown"; readonly reason: unknown }
+  | { readonly kind: "missing"; readonly wants: Miss["wants"] };
 
 function attemptOf<T>(view: View, marker: string | undefined, begin: () => void, work: () => T, finish: () => void): Attempt<T> {
   view.restart();
@@ -90,8 +96,7 @@ function attemptOf<T>(view: View, marker: string | undefined, begin: () => void,
     }
     return { kind: "done", result };
   } catch (thrown) {
-    if (thrown instanceof Miss) return { kind: "missing", wants: thrown.wants };
-    throw thrown;
+    return thrown instanceof Miss ? { kind: "missing", wants: thrown.wants } : { kind: "thrown", reason: thrown };
   }
 }
 

@@ -77,11 +77,11 @@ export class View {
 
   /** These will be asked for one by one: what is not known comes in one go. */
   expect(wants: readonly Want[]): void {
-    const missing = wants.filter(({ group, key }) => {
+    const missing = wants.filter(({ group, key, to, countMax }) => {
       const known = this.#known(group);
-      return (
-        !this.#gone.has(group) && this.#changed.get(group)?.has(key) !== true && known?.version !== "" && known?.points.has(key) !== true
-      );
+      if (this.#gone.has(group) || known?.version === "") return false;
+      if (to !== undefined) return known?.ranges.has(rangeName(key, to, countMax ?? 0)) !== true;
+      return this.#changed.get(group)?.has(key) !== true && known?.points.has(key) !== true;
     });
     if (missing.length > 0) throw new Miss(missing);
   }

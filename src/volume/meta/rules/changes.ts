@@ -1,12 +1,12 @@
 /** More than this in one transaction, and others are told to forget everything. */
 const ENTRIES_MAX = 2048;
 
-/** What one transaction changed, for the caches of other sessions. */
+/** What one transaction changed that other sessions may have in a cache. Names and attributes are not among it: no kernel keeps them while several sessions live. */
 export interface ChangeSet {
-  /** Too much to be named: the two lists after it are empty. */
+  /** Too much to be named: the list after it is empty. */
   readonly everything: boolean;
+  /** Whose content is, or is about to become, another one. */
   readonly inos: readonly number[];
-  readonly entries: readonly { readonly parent: number; readonly name: string }[];
   /** Of whose locks some were given back. */
   readonly unlocked: readonly number[];
 }
@@ -15,14 +15,10 @@ export interface ChangeSet {
 export class Changes {
   readonly #inos = new Set<number>();
   readonly #unlocked = new Set<number>();
-  #entries: { readonly parent: number; readonly name: string }[] = [];
+  #told = false;
 
-  inode(ino: number): void {
+  content(ino: number): void {
     if (this.#inos.size < ENTRIES_MAX) this.#inos.add(ino);
-  }
-
-  entry(parent: number, name: string): void {
-    if (this.#entries.length < ENTRIES_MAX) this.#entries.push({ parent, name });
   }
 
   /** A lock of it was given back. */
@@ -30,21 +26,23 @@ export class Changes {
     if (this.#unlocked.size < ENTRIES_MAX) this.#unlocked.add(ino);
   }
 
-  /** What there is now; undefined: nothing. */
+  /** What there is now; undefined: nothing. It is told to others, then. */
   set(): ChangeSet | undefined {
-    if (this.#inos.size + this.#entries.length + this.#unlocked.size === 0) return undefined;
-    const everything = this.#inos.size >= ENTRIES_MAX || this.#entries.length >= ENTRIES_MAX;
-    return {
-      everything,
-      inos: everything ? [] : [...this.#inos],
-      entries: everything ? [] : this.#entries,
-      unlocked: [...this.#unlocked],
-    };
+    if (this.#inos.size + this.#unlocked.size === 0) return undefined;
+    if (this.#inos.size > 0) this.#told = true;
+    const everything = this.#inos.size >= ENTRIES_MAX;
+    return { everything, inos: everything ? [] : [...this.#inos], unlocked: [...this.#unlocked] };
   }
 
   forget(): void {
     this.#inos.clear();
     this.#unlocked.clear();
-    if (this.#entries.length > 0) this.#entries = [];
+  }
+
+  /** Whether others were told of content since this was asked last. */
+  takeTold(): boolean {
+    const told = this.#told;
+    this.#told = false;
+    return told;
   }
 }

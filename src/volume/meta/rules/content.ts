@@ -4,6 +4,7 @@ import { FILE_BYTES_MAX, INLINE_BYTES_MAX, type Blob, type FileMap, type NewBlob
 import type { Errno, Outcome, WrittenContent } from "../verbs.ts";
 import { changed, modified, stampOf, touched, type Engine, type Stamp } from "./engine.ts";
 import type { Extents } from "./extents.ts";
+import type { Leases } from "./leases.ts";
 import { blocksOf, type Node } from "./tables.ts";
 
 const { EFBIG, EINVAL, EIO, EISDIR, ENOENT } = constants.errno;
@@ -15,14 +16,17 @@ const SYNCED_AFTER_MS = 60_000;
 export class Content {
   readonly #engine: Engine;
   readonly #extents: Extents;
+  readonly #leases: Leases;
 
-  constructor(engine: Engine, extents: Extents) {
+  constructor(engine: Engine, extents: Extents, leases: Leases) {
     this.#engine = engine;
     this.#extents = extents;
+    this.#leases = leases;
   }
 
   extents(ino: number, offset: number, length: number): FileMap | Errno {
     this.#engine.group.read();
+    this.#leases.mustBeFree(ino);
     const node = this.#engine.nodes.get(ino);
     if (node === undefined) return ENOENT;
     if (node.kind !== "file") return node.kind === "directory" ? EISDIR : EINVAL;
@@ -39,9 +43,10 @@ export class Content {
   }
 
   setattr(ino: number, change: AttributeChange): Attributes | Errno {
-    const { group, nodes, changes, clock } = this.#engine;
+    const { group, nodes, clock } = this.#engine;
     const refused = group.change(false);
     if (refused !== 0) return refused;
+    this.#leases.mustBeFree(ino);
     const before = nodes.get(ino);
     if (before === undefined) return ENOENT;
     const stamp = stampOf(clock);
@@ -49,6 +54,7 @@ export class Content {
     if (change.size !== undefined) {
       const refusedSize = sizeError(node, change.size);
       if (refusedSize !== 0) return refusedSize;
+      this.#contentChanged(ino);
       node = this.#resized({ ...node, mtimeSec: stamp.sec, mtimeNsec: stamp.nsec }, change.size);
     }
     if (change.permissions !== undefined) node = { ...node, mode: (node.mode & ~0o7777) | (change.permissions & 0o7777) };
@@ -57,7 +63,6 @@ export class Content {
     if (atime !== undefined) node = { ...node, atimeSec: atime.sec, atimeNsec: atime.nsec };
     const mtime = timeOf(change.mtime, stamp);
     if (mtime !== undefined) node = { ...node, mtimeSec: mtime.sec, mtimeNsec: mtime.nsec };
-    changes.inode(ino);
     return nodes.put(node);
   }
 
@@ -76,9 +81,11 @@ export class Content {
   }
 
   commit(ino: number, written: WrittenContent): Attributes | Errno {
-    const { group, nodes, usage, changes, clock } = this.#engine;
+    const { group, nodes, usage, clock } = this.#engine;
     const refused = group.change(true);
     if (refused !== 0) return refused;
+    this.#leases.mustBeFree(ino);
+    if (!this.#leases.mayCommit) return EIO;
     const node = nodes.get(ino);
     if (node === undefined) return ENOENT;
     const wrong = sizeError(node, written.size) || contentError(written);
@@ -93,7 +100,8 @@ export class Content {
     const full = usage.charge(node.parent, added - replaced, 0);
     if (full !== 0) return full;
     this.#replace(node, written, clock.wallMs());
-    changes.inode(ino);
+    this.#contentChanged(ino);
+    if (written.release === true) this.#leases.drop([ino]);
     const mtime = timeOfMs(written.mtimeMs);
     const allocated = node.allocated + added - replaced;
     return nodes.put({
@@ -107,9 +115,10 @@ export class Content {
   }
 
   punch(ino: number, offset: number, length: number): Attributes | Errno {
-    const { group, nodes, usage, changes, clock } = this.#engine;
+    const { group, nodes, usage, clock } = this.#engine;
     const refused = group.change(false);
     if (refused !== 0) return refused;
+    this.#leases.mustBeFree(ino);
     const node = nodes.get(ino);
     if (node === undefined) return ENOENT;
     const wrong = sizeError(node, 0);
@@ -118,14 +127,15 @@ export class Content {
     if (data !== undefined) this.#engine.inline.put(ino, data.fill(0, offset, offset + length));
     const freed = data === undefined ? this.#extents.clear(ino, offset, offset + length, clock.wallMs()) : 0;
     usage.charge(node.parent, -freed, 0);
-    changes.inode(ino);
+    this.#contentChanged(ino);
     return nodes.put(withAllocated(modified(node, stampOf(clock)), node.allocated - freed));
   }
 
   allocate(ino: number, offset: number, length: number, keepSize: boolean): Attributes | Errno {
-    const { group, nodes, usage, changes, clock } = this.#engine;
+    const { group, nodes, usage, clock } = this.#engine;
     const refused = group.change(true);
     if (refused !== 0) return refused;
+    this.#leases.mustBeFree(ino);
     const node = nodes.get(ino);
     if (node === undefined) return ENOENT;
     const wrong = sizeError(node, offset + length);
@@ -133,7 +143,7 @@ export class Content {
     const missing = length - (this.#isInline(node) ? 0 : this.#extents.covered(ino, offset, offset + length));
     const full = usage.charge(node.parent, missing, 0) || usage.charge(node.parent, -missing, 0);
     if (full !== 0) return full;
-    changes.inode(ino);
+    this.#contentChanged(ino);
     const size = keepSize ? node.size : Math.max(node.size, offset + length);
     return nodes.put({ ...modified(node, stampOf(clock)), size });
   }
@@ -148,6 +158,11 @@ export class Content {
     const { freed, all } = this.#extents.removeSome(node.ino, extentsMax, this.#engine.clock.wallMs());
     this.#freed(node, freed);
     return all;
+  }
+
+  /** Of what this session holds the others have nothing. */
+  #contentChanged(ino: number): void {
+    if (!this.#leases.holds(ino)) this.#engine.changes.content(ino);
   }
 
   #freed(node: Node, bytes: number): void {

@@ -59,8 +59,7 @@ export class Removal {
 
   /** One name less; without any, the inode goes to the trash of the volume, or as soon as nobody has it open. */
   dropName(node: Node, from: Place, stamp: Stamp): void {
-    const { nodes, changes, usage } = this.#engine;
-    changes.inode(node.ino);
+    const { nodes, usage } = this.#engine;
     const nlink = node.kind === "directory" ? 0 : node.nlink - 1;
     if (nlink > 0) {
       nodes.put({ ...touched(node, stamp), nlink });

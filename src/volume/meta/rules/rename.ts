@@ -71,7 +71,7 @@ export class Rename {
       this.#countLinks(source.parent, -1);
       this.#countLinks(newParent, 1);
     }
-    this.#stampParents(source, newParent, newName, stamp);
+    this.#stampParents(source, newParent, stamp);
     return 0;
   }
 
@@ -93,8 +93,7 @@ export class Rename {
       this.#countLinks(a.parent, -difference);
       this.#countLinks(b.parent, difference);
     }
-    this.#engine.changes.inode(b.node.ino);
-    this.#stampParents(a, b.parent, b.name, stamp);
+    this.#stampParents(a, b.parent, stamp);
     return 0;
   }
 
@@ -123,15 +122,9 @@ export class Rename {
     if (node !== undefined) this.#engine.nodes.put({ ...node, nlink: node.nlink + by });
   }
 
-  #stampParents(source: Side, newParent: number, newName: string, stamp: Stamp): void {
-    const { nodes, changes } = this.#engine;
-    for (const ino of new Set([source.parent, newParent])) {
-      nodes.put(modified(nodes.get(ino)!, stamp)); // both were found
-      changes.inode(ino);
-    }
-    changes.entry(source.parent, source.name);
-    changes.entry(newParent, newName);
-    changes.inode(source.node.ino);
+  #stampParents(source: Side, newParent: number, stamp: Stamp): void {
+    const { nodes } = this.#engine;
+    for (const ino of new Set([source.parent, newParent])) nodes.put(modified(nodes.get(ino)!, stamp)); // both were found
   }
 
   #sideOf(parent: number, name: string): Side | undefined {

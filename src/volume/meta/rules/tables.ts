@@ -19,6 +19,7 @@ export interface Tables {
   readonly blobs: BlobTable;
   readonly xattrs: XattrTable;
   readonly locks: LockTable;
+  readonly leases: LeaseTable;
   readonly kept: KeptTable;
   readonly trash: TrashTable;
   readonly quotas: QuotaTable;
@@ -140,6 +141,15 @@ export interface LockTable {
   clear(ino: number): void;
 }
 
+export interface LeaseTable {
+  /** The living session that holds the file. */
+  holder(ino: number): number | undefined;
+  put(ino: number, session: number): void;
+  remove(ino: number, session: number): void;
+  /** When that session began, or was revived; undefined: it does not live. */
+  startedMs(session: number): number | undefined;
+}
+
 /** Inodes without a name that are kept for a session, which has them open, or may have. */
 export interface KeptTable {
   /** For all living sessions but this one; how many that are. */
@@ -214,4 +224,6 @@ export interface Turn {
   takeId(): number;
   /** Others see what was done up to here, and with `durable` it stays through a loss of power. */
   settle(durable: boolean): void;
+  /** Whether others live, so that nothing that was read before the verb began is to be believed. */
+  share(shared: boolean): void;
 }

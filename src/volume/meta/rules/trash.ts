@@ -46,7 +46,7 @@ export class Trash implements TrashVerbs {
   }
 
   restore(ino: number, parent: number, name: string): Outcome {
-    const { group, nodes, edges, clock, changes } = this.#engine;
+    const { group, nodes, edges, clock } = this.#engine;
     const refused = group.change(true) || nameError(name);
     if (refused !== 0) return refused;
     const node = this.#engine.trash.get(ino) === undefined ? undefined : nodes.get(ino);
@@ -63,9 +63,6 @@ export class Trash implements TrashVerbs {
     const stamp = stampOf(clock);
     nodes.put({ ...touched(node, stamp), nlink: isDirectory ? 2 : 1, parent });
     nodes.put({ ...modified(directory, stamp), nlink: directory.nlink + (isDirectory ? 1 : 0) });
-    changes.entry(parent, name);
-    changes.inode(parent);
-    changes.inode(ino);
     return 0;
   }
 

@@ -4,6 +4,7 @@ import { TARGET_BYTES_MAX, type DirectoryEntry, type Errno, type NewNode, type O
 import { nameError } from "./names.ts";
 import { modified, stampOf, touched, type Engine } from "./engine.ts";
 import type { Edge, Node } from "./tables.ts";
+import type { Leases } from "./leases.ts";
 import type { Removal } from "./removal.ts";
 
 const { EEXIST, EINVAL, EISDIR, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV } = constants.errno;
@@ -17,23 +18,29 @@ const ENTRIES_MAX = 4096;
 export class Tree {
   readonly #engine: Engine;
   readonly #removal: Removal;
+  readonly #leases: Leases;
 
-  constructor(engine: Engine, removal: Removal) {
+  constructor(engine: Engine, removal: Removal, leases: Leases) {
     this.#engine = engine;
     this.#removal = removal;
+    this.#leases = leases;
   }
 
   lookup(parent: number, name: string): Attributes | Errno {
     this.#engine.group.read();
     if (name.length > 255) return ENAMETOOLONG;
     const edge = this.#engine.edges.get(parent, name);
-    if (edge !== undefined) return this.#engine.nodes.get(edge.ino) ?? ENOENT;
+    if (edge !== undefined) {
+      this.#leases.mustBeFree(edge.ino);
+      return this.#engine.nodes.get(edge.ino) ?? ENOENT;
+    }
     const directory = this.#engine.nodes.get(parent);
     return directory !== undefined && directory.kind !== "directory" ? ENOTDIR : ENOENT;
   }
 
   getattr(ino: number): Attributes | Errno {
     this.#engine.group.read();
+    this.#leases.mustBeFree(ino);
     return this.#engine.nodes.get(ino) ?? ENOENT;
   }
 
@@ -59,9 +66,8 @@ export class Tree {
     const stamp = stampOf(clock);
     const inherits = (directory.mode & SETGID) !== 0;
     if (made.target !== undefined) this.#engine.targets.add(ino, made.target);
+    if (made.leased === true) this.#leases.takeNew(ino);
     nodes.put({ ...modified(directory, stamp), nlink: directory.nlink + (isDirectory ? 1 : 0) });
-    this.#engine.changes.entry(parent, name);
-    this.#engine.changes.inode(parent);
     return nodes.put({
       ino,
       kind: made.kind,
@@ -87,6 +93,7 @@ export class Tree {
     const { group, nodes, usage, clock } = this.#engine;
     const refused = group.change(true) || nameError(newName);
     if (refused !== 0) return refused;
+    this.#leases.mustBeFree(ino);
     const node = nodes.get(ino);
     const directory = nodes.get(newParent);
     if (node === undefined || node.nlink === 0 || directory === undefined || directory.nlink === 0) return ENOENT;
@@ -98,8 +105,6 @@ export class Tree {
     if (!this.#engine.edges.add(newParent, newName, edge)) return EEXIST;
     const stamp = stampOf(clock);
     nodes.put(modified(directory, stamp));
-    this.#engine.changes.entry(newParent, newName);
-    this.#engine.changes.inode(ino);
     return nodes.put({ ...touched(node, stamp), nlink: node.nlink + 1 });
   }
 
@@ -140,7 +145,7 @@ export class Tree {
       ino: edge.ino,
       kind: kindOfMode(edge.type << 12) ?? "file",
       cookie: edge.cookie,
-      attributes: attributes ? nodes.get(edge.ino) : undefined,
+      attributes: attributes && !this.#leases.isElsewhere(edge.ino) ? nodes.get(edge.ino) : undefined,
     }));
   }
 
@@ -160,8 +165,6 @@ export class Tree {
     const stamp = stampOf(this.#engine.clock);
     this.#engine.edges.remove(parent, name);
     this.#engine.nodes.put({ ...modified(directory, stamp), nlink: directory.nlink - (node.kind === "directory" ? 1 : 0) });
-    this.#engine.changes.entry(parent, name);
-    this.#engine.changes.inode(parent);
     this.#removal.dropName(node, { parent, name }, stamp);
   }
 }

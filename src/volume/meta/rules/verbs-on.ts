@@ -1,8 +1,10 @@
 import type { Blob } from "../extents.ts";
-import type { VolumeVerbs } from "../verbs.ts";
+import type { NewNode, VolumeVerbs, WrittenContent } from "../verbs.ts";
 import { Content } from "./content.ts";
 import type { Engine } from "./engine.ts";
 import { Extents } from "./extents.ts";
+import type { LeaseVerbs } from "../leases.ts";
+import { Leases } from "./leases.ts";
 import { Locks } from "./locks.ts";
 import { Removal } from "./removal.ts";
 import { Rename } from "./rename.ts";
@@ -22,6 +24,7 @@ export type SyncVerbs = {
 /** What an engine gives to whoever shares its thread. */
 export interface EngineVerbs extends SyncVerbs {
   readonly trash: TrashVerbs;
+  readonly leases: LeaseVerbs;
   /** Blobs of a file that other sessions committed so lately that the disk may not have them yet. */
   foreignBlobs(ino: number): readonly Blob[];
   /** Removes a part of what is large and has no name; false when nothing of it was there. */
@@ -31,28 +34,35 @@ export interface EngineVerbs extends SyncVerbs {
 /** Calls of at most five arguments, by name: a rest parameter would be an array for each call. */
 export type Call = (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown) => unknown;
 
-/** Runs a verb as a transaction of the engine, and makes of what is thrown what `VolumeVerbs` says. */
-export type Guard = (verb: Call) => Call;
+/** Runs a verb as a transaction of the engine, and makes of what is thrown what `VolumeVerbs` says. What is only estimated may be some milliseconds old, whoever else is there. */
+export type Guard = (verb: Call, estimates?: boolean) => Call;
 
 /** The verbs over an engine's tables. */
 export function verbsOn(engine: Engine, volumeUuid: string, guard: Guard): Omit<EngineVerbs, typeof Symbol.asyncDispose | "asRequest"> {
-  const content = new Content(engine, new Extents(engine));
+  const leases = new Leases(engine);
+  const content = new Content(engine, new Extents(engine), leases);
   const removal = new Removal(engine, content);
-  const tree = new Tree(engine, removal);
+  const tree = new Tree(engine, removal, leases);
   const renaming = new Rename(engine, removal);
-  const xattrs = new Xattrs(engine);
+  const xattrs = new Xattrs(engine, leases);
   const locks = new Locks(engine);
   const trash = new Trash(engine, removal);
   const { group } = engine;
-  const guarded = <A extends readonly unknown[], R>(verb: (...args: A) => R): ((...args: A) => R) =>
-    guard(verb as unknown as Call) as unknown as (...args: A) => R; // verbs have at most five
+  const guarded = <A extends readonly unknown[], R>(verb: (...args: A) => R, estimates = false): ((...args: A) => R) =>
+    guard(verb as unknown as Call, estimates) as unknown as (...args: A) => R; // verbs have at most five
+  const create = guarded((parent: number, name: string, node: NewNode) => tree.create(parent, name, node));
+  const commit = guarded((ino: number, written: WrittenContent) => content.commit(ino, written));
   return {
     volumeUuid,
     sessionId: engine.sessionId,
     lookup: guarded((parent, name) => tree.lookup(parent, name)),
     getattr: guarded((ino) => tree.getattr(ino)),
     setattr: guarded((ino, change) => content.setattr(ino, change)),
-    create: guarded((parent, name, node) => tree.create(parent, name, node)),
+    create(parent, name, node) {
+      const made = create(parent, name, node);
+      if (node.leased === true && typeof made !== "number") leases.noteTaken([made.ino]);
+      return made;
+    },
     unlink: guarded((parent, name) => tree.unlink(parent, name)),
     rmdir: guarded((parent, name) => tree.rmdir(parent, name)),
     rename: guarded((parent, name, newParent, newName, flags) => renaming.rename(parent, name, newParent, newName, flags)),
@@ -69,14 +79,18 @@ export function verbsOn(engine: Engine, volumeUuid: string, guard: Guard): Omit<
     close: guarded((ino) => removal.close(ino)),
     extents: guarded((ino, offset, length) => content.extents(ino, offset, length)),
     reserveBlobs: guarded((blobs) => content.reserveBlobs(blobs)),
-    commit: guarded((ino, written) => content.commit(ino, written)),
+    commit(ino, written) {
+      const committed = commit(ino, written);
+      if (written.release === true && typeof committed !== "number") leases.noteDropped([ino]);
+      return committed;
+    },
     punch: guarded((ino, offset, length) => content.punch(ino, offset, length)),
     allocate: guarded((ino, offset, length, keepSize) => content.allocate(ino, offset, length, keepSize)),
     statfs: guarded(() => {
       group.read();
       const { capacityBytes, usedBytes, inodesMax, usedInodes, readOnly, state } = group.volume;
       return { readOnly: readOnly || state !== "active", capacityBytes, usedBytes, inodesMax, usedInodes };
-    }),
+    }, true),
     settle: guarded((durable) => {
       removal.step(false);
       group.settle(durable);
@@ -91,11 +105,37 @@ export function verbsOn(engine: Engine, volumeUuid: string, guard: Guard): Omit<
         return expired;
       }),
     },
+    leases: leaseVerbs(leases, engine, guarded),
     foreignBlobs: guarded((ino) => content.foreignBlobs(ino)),
     removeOrphans: guarded(() => {
       const left = removal.step(true);
       group.settle(false);
       return left;
     }),
+  };
+}
+
+function leaseVerbs(
+  leases: Leases,
+  engine: Engine,
+  guarded: <A extends readonly unknown[], R>(verb: (...args: A) => R) => (...args: A) => R,
+): LeaseVerbs {
+  const take = guarded((inos: readonly number[]) => leases.take(inos));
+  const drop = guarded((inos: readonly number[]) => leases.drop(inos));
+  const startedMs = guarded(() => leases.startedMs());
+  return {
+    share: (shared) => leases.share(shared),
+    take(inos) {
+      const outcome = take(inos);
+      if (outcome === 0) leases.noteTaken(inos);
+      return outcome;
+    },
+    drop(inos) {
+      drop(inos);
+      leases.noteDropped(inos);
+    },
+    holds: (ino) => leases.holds(ino),
+    takeTold: () => engine.changes.takeTold(),
+    renew: () => leases.renewed(startedMs()),
   };
 }

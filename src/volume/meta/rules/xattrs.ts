@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import type { Errno, Outcome } from "../verbs.ts";
 import { stampOf, touched, type Engine } from "./engine.ts";
+import type { Leases } from "./leases.ts";
 
 const { E2BIG, EEXIST, EINVAL, ENODATA, ENOENT, ENOSPC, ERANGE } = constants.errno;
 
@@ -13,9 +14,11 @@ const TOTAL_MAX = 1024 * 1024;
 
 export class Xattrs {
   readonly #engine: Engine;
+  readonly #leases: Leases;
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, leases: Leases) {
     this.#engine = engine;
+    this.#leases = leases;
   }
 
   get(ino: number, name: string): Uint8Array | Errno {
@@ -28,6 +31,7 @@ export class Xattrs {
   set(ino: number, name: string, value: Uint8Array, flags: number): Outcome {
     const refused = this.#engine.group.change(true);
     if (refused !== 0) return refused;
+    this.#leases.mustBeFree(ino); // whoever writes to it knows which it has
     if (this.#engine.nodes.get(ino) === undefined) return ENOENT;
     if (name === "" || flags > XATTR_REPLACE) return EINVAL;
     if (name.length > NAME_MAX) return ERANGE;
@@ -57,9 +61,8 @@ export class Xattrs {
   }
 
   #touch(ino: number): void {
-    const { nodes, changes, clock } = this.#engine;
+    const { nodes, clock } = this.#engine;
     const node = nodes.get(ino);
     if (node !== undefined) nodes.put(touched(node, stampOf(clock)));
-    changes.inode(ino);
   }
 }

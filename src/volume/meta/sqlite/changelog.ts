@@ -21,10 +21,9 @@ export class Changelog {
     this.#trim = database.prepare("DELETE FROM changelog WHERE seq <= (SELECT max(seq) FROM changelog) - ?");
   }
 
-  write({ everything, inos, entries, unlocked }: ChangeSet): void {
+  write({ everything, inos, unlocked }: ChangeSet): void {
     if (everything) this.#insert.run(this.#sessionId, EVERYTHING, 0, "");
     for (const ino of inos) this.#insert.run(this.#sessionId, ino, 0, "");
-    for (const { parent, name } of entries) this.#insert.run(this.#sessionId, 0, parent, name);
     for (const ino of unlocked) this.#insert.run(this.#sessionId, ino, 0, UNLOCKED);
     this.#trim.run(KEPT);
   }

@@ -30,7 +30,9 @@ export function cloneSqlite({ from, to, uuid, readOnly }: CloneOptions): void {
     inTransaction(database, to, () => {
       database.prepare("UPDATE volume SET uuid = ?, state = 'active', epoch = 1, read_only = ?, sessions = 0").run(uuid, readOnly ? 1 : 0);
       // Who uses the other one does not use this one; what has no name there, deleted or open, does not come along.
-      database.exec("DELETE FROM session; DELETE FROM lock; DELETE FROM changelog; DELETE FROM open_unlinked; DELETE FROM trash");
+      database.exec(
+        "DELETE FROM session; DELETE FROM lock; DELETE FROM lease; DELETE FROM changelog; DELETE FROM open_unlinked; DELETE FROM trash",
+      );
       for (const table of ["extent", "inline_data", "symlink", "xattr", "quota", "node"])
         database.exec(`DELETE FROM ${table} WHERE ino IN (SELECT ino FROM node WHERE nlink = 0)`);
       for (const sql of RECOUNTS) database.exec(sql);

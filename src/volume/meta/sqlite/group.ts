@@ -54,6 +54,7 @@ export class Group implements Turn {
   #volume: OpenRow;
   #version: number;
   #open = false;
+  #shared = false;
   #turnEndsMs = 0;
   #changes = 0;
   #unsynced = false;
@@ -97,7 +98,7 @@ export class Group implements Turn {
     this.#options.nodes.forgetMany();
     this.#refresh();
     this.#mustExist();
-    this.#turnEndsMs = nowMs + TURN_MS;
+    if (!this.#shared) this.#turnEndsMs = nowMs + TURN_MS;
   }
 
   /** For verbs that change something: EROFS where nothing may change, ENOSPC where the disk is nearly full. Throws `volume.not-exist`, SQLite's busy. */
@@ -128,6 +129,11 @@ export class Group implements Turn {
       throw lost;
     }
     if (durable) this.#sync();
+  }
+
+  share(shared: boolean): void {
+    this.#shared = shared;
+    if (!this.#open) this.#turnEndsMs = 0;
   }
 
   /** A verb broke off half-way: what it did must not be committed, and with it goes what the group had before. */

@@ -3,7 +3,7 @@ import { AnaxError } from "../../../base/errors.ts";
 import { failureOf } from "./failure.ts";
 
 /** Newer files are refused, older ones are brought up to this step by step. */
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 /** "ANXV": tells the file from a stranger's. */
 const APPLICATION_ID = 0x41_4e_58_56;
 /** For what happens once: a new file, or one that a crash left to be recovered. */
@@ -74,6 +74,9 @@ const STEPS: readonly string[] = [
   CREATE TABLE trash (ino INTEGER PRIMARY KEY, parent INTEGER NOT NULL, name TEXT NOT NULL, deleted_ms INTEGER NOT NULL) STRICT;
   CREATE INDEX trash_by_parent ON trash (parent);
   CREATE INDEX trash_by_time ON trash (deleted_ms);`,
+  `ALTER TABLE session ADD COLUMN acknowledged INTEGER;
+  CREATE TABLE lease (ino INTEGER PRIMARY KEY, session INTEGER NOT NULL, wanted INTEGER NOT NULL DEFAULT 0) STRICT;
+  CREATE INDEX lease_by_session ON lease (session);`,
 ];
 
 /** Opens the metadata of a volume. Throws `volume.unreachable`, `disk.newer-format`, `disk.corrupt`, `disk.io`. */

@@ -45,6 +45,7 @@ export class Sessions {
         readOnly: row["read_only"] !== 0,
         startedAtMs: Number(row["started_ms"]),
         seenAtMs: Number(row["seen_ms"]),
+        acknowledgedSeq: row["acknowledged"] === null ? undefined : Number(row["acknowledged"]),
       }));
   }
 
@@ -66,6 +67,7 @@ export class Sessions {
     const database = this.#database;
     database.prepare("DELETE FROM session WHERE id = ?").run(id);
     database.prepare("DELETE FROM lock WHERE session = ?").run(id);
+    database.prepare("DELETE FROM lease WHERE session = ?").run(id);
     // What only this session kept goes to the collector, which is session 0.
     database.prepare("INSERT OR IGNORE INTO open_unlinked (ino, session) SELECT ino, 0 FROM open_unlinked WHERE session = ?").run(id);
     database.prepare("DELETE FROM open_unlinked WHERE session = ?").run(id);

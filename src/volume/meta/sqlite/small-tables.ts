@@ -3,6 +3,7 @@ import type { HeldLock } from "../lock-ranges.ts";
 import type {
   InlineTable,
   KeptTable,
+  LeaseTable,
   LockTable,
   QuotaRow,
   QuotaTable,
@@ -67,6 +68,19 @@ export function locksOf(database: DatabaseSync): LockTable {
       for (const { start, end, type, pid } of next) add.run(ino, family, session, owner, start, end, type, pid);
     },
     clear: (ino) => void clear.run(ino),
+  };
+}
+
+export function leasesOf(database: DatabaseSync): LeaseTable {
+  const holder = database.prepare("SELECT session FROM lease WHERE ino = ?");
+  const put = database.prepare("REPLACE INTO lease (ino, session) VALUES (?, ?)");
+  const remove = database.prepare("DELETE FROM lease WHERE ino = ? AND session = ?");
+  const started = database.prepare("SELECT started_ms FROM session WHERE id = ?");
+  return {
+    holder: (ino) => holder.get(ino)?.["session"] as number | undefined,
+    put: (ino, session) => void put.run(ino, session),
+    remove: (ino, session) => void remove.run(ino, session),
+    startedMs: (session) => started.get(session)?.["started_ms"] as number | undefined,
   };
 }
 

@@ -2,7 +2,7 @@ import { constants } from "node:os";
 import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../../base/clock.ts";
 import { AnaxError } from "../../../base/errors.ts";
-import type { DirectoryQuota, ForeignChanges, Pulse, Session, SessionInfo, VolumeControl, VolumeFence } from "../control.ts";
+import type { DirectoryQuota, ForeignChanges, Peers, Pulse, Session, SessionInfo, VolumeControl, VolumeFence } from "../control.ts";
 import { EVERYTHING, UNLOCKED } from "./changelog.ts";
 import { ROOT_INO } from "../verbs.ts";
 import { failureOf } from "./failure.ts";
@@ -82,19 +82,60 @@ class SqliteControl implements VolumeControl {
     return this.#read(() => this.#sessions.list());
   }
 
+  join(id: number): Promise<number> {
+    return this.#note(() => {
+      const { lastInsertRowid } = this.#database.prepare("INSERT INTO changelog (session, ino, parent, name) VALUES (?, 0, 0, '')").run(id);
+      this.#database.prepare("UPDATE session SET acknowledged = ? WHERE id = ?").run(lastInsertRowid, id);
+      return Number(lastInsertRowid);
+    });
+  }
+
+  peers(): Promise<Peers> {
+    return this.#read(() => ({ changeSeq: this.#changeSeq(), sessions: this.#sessions.list() }));
+  }
+
+  acknowledge(id: number, seq: number): Promise<void> {
+    return this.#note(() => {
+      this.#database.prepare("UPDATE session SET acknowledged = ? WHERE id = ? AND acknowledged < ?").run(seq, id, seq);
+    });
+  }
+
+  want(ino: number, holder: number): Promise<boolean> {
+    return this.#note(
+      () => this.#database.prepare("UPDATE lease SET wanted = 1 WHERE ino = ? AND session = ? AND wanted = 0").run(ino, holder).changes > 0,
+    );
+  }
+
+  wanted(id: number): Promise<readonly number[]> {
+    return this.#read(() =>
+      this.#database
+        .prepare("SELECT ino FROM lease WHERE session = ? AND wanted = 1 LIMIT ?")
+        .all(id, CHANGES_MAX)
+        .map((row) => Number(row["ino"])),
+    );
+  }
+
+  /** All sessions are of this machine. */
+  tell(): void {
+    // by a file: see VolumeWatch
+  }
+
+  listen(): undefined {
+    return undefined;
+  }
+
   changesSince(seq: number, sessionId: number): Promise<ForeignChanges> {
     return this.#read(() => {
       const oldest = Number(this.#database.prepare("SELECT coalesce(min(seq), 0) AS seq FROM changelog").get()?.["seq"]);
       const rows = this.#database
-        .prepare("SELECT seq, ino, parent, name FROM changelog WHERE seq > ? AND session <> ? ORDER BY seq LIMIT ?")
+        .prepare("SELECT seq, ino, name FROM changelog WHERE seq > ? AND session <> ? AND parent = 0 ORDER BY seq LIMIT ?")
         .all(seq, sessionId, CHANGES_MAX + 1)
-        .map((row) => ({ ino: Number(row["ino"]), parent: Number(row["parent"]), name: String(row["name"]) }));
+        .map((row) => ({ ino: Number(row["ino"]), name: String(row["name"]) }));
       const named = rows.filter(({ ino }) => ino !== EVERYTHING);
       return {
         seq: this.#changeSeq(),
         everything: oldest > seq + 1 || rows.length > CHANGES_MAX || named.length < rows.length,
         inos: [...new Set(named.filter(({ ino, name }) => ino > 0 && name === "").map(({ ino }) => ino))],
-        entries: named.filter(({ parent }) => parent > 0).map(({ parent, name }) => ({ parent, name })),
         unlocked: [...new Set(named.filter(({ name }) => name === UNLOCKED).map(({ ino }) => ino))],
       };
     });
@@ -156,6 +197,16 @@ class SqliteControl implements VolumeControl {
       return work();
     } catch (error) {
       throw failureOf(error, this.#path);
+    }
+  }
+
+  /** What nobody needs after a loss of power. */
+  async #note<T>(work: () => T): Promise<T> {
+    this.#database.exec("PRAGMA synchronous = NORMAL");
+    try {
+      return inTransaction(this.#database, this.#path, work, BEAT_WAIT_MS);
+    } finally {
+      this.#database.exec("PRAGMA synchronous = FULL");
     }
   }
 

@@ -8,14 +8,14 @@ import { Edges } from "./edges.ts";
 import { blobsOf, extentsOf } from "./extent-rows.ts";
 import { Group } from "./group.ts";
 import { Nodes } from "./nodes.ts";
-import { inlineOf, keptOf, locksOf, quotasOf, targetsOf, trashOf, xattrsOf } from "./small-tables.ts";
+import { inlineOf, keptOf, leasesOf, locksOf, quotasOf, targetsOf, trashOf, xattrsOf } from "./small-tables.ts";
 
 export interface EngineOptions {
   readonly database: DatabaseSync;
   readonly path: string;
   readonly clock: Clock;
   readonly sessionId: number;
-  /** Others may have to hear of what was committed. */
+  /** Something was committed that others may wait for. */
   readonly onChanges: () => void;
 }
 
@@ -27,6 +27,7 @@ export function createEngine({ database, path, clock, sessionId, onChanges }: En
   const nodes = new Nodes(database);
   const changes = new Changes();
   const changelog = new Changelog(database, sessionId);
+  let unlocked = false;
   const group: Group = new Group({
     database,
     path,
@@ -36,13 +37,16 @@ export function createEngine({ database, path, clock, sessionId, onChanges }: En
       usage.write();
       const set = group.volume.sessions > 1 ? changes.set() : undefined;
       if (set !== undefined) changelog.write(set);
+      unlocked = (set?.unlocked.length ?? 0) > 0;
       changes.forget();
     },
     afterUndo() {
       usage.forget();
       changes.forget();
     },
-    afterCommit: onChanges,
+    afterCommit() {
+      if (unlocked) onChanges();
+    },
   });
   const quotas = quotasOf(database);
   const usage = new Quotas({ nodes, quotas }, group);
@@ -57,6 +61,7 @@ export function createEngine({ database, path, clock, sessionId, onChanges }: En
     blobs: blobsOf(database),
     xattrs: xattrsOf(database),
     locks: locksOf(database),
+    leases: leasesOf(database),
     kept: keptOf(database),
     trash: trashOf(database),
     quotas,

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../../base/clock.ts";
+import { AnaxError } from "../../../base/errors.ts";
 import { verbsOn, type EngineVerbs } from "../rules/verbs-on.ts";
 import { failureOf } from "./failure.ts";
 import { openDatabase } from "./schema.ts";
@@ -10,7 +11,7 @@ export interface SqliteVerbsOptions {
   readonly path: string;
   readonly sessionId: number;
   readonly clock: Clock;
-  /** Something was committed that other sessions have to hear of. */
+  /** Something was committed that other sessions may wait for. */
   readonly onChanges?: () => void;
 }
 
@@ -26,10 +27,12 @@ export function openSqliteVerbs({ path, sessionId, clock, onChanges = () => unde
     try {
       return verb(a, b, c, d, e);
     } catch (error) {
-      group.abandon();
+      if (isLeased(error)) group.settle(false);
+      else group.abandon();
       throw failureOf(error, path);
     }
   });
+  verbs.leases.renew();
   return {
     ...verbs,
     asRequest: () => undefined, // no answer is lost here
@@ -44,6 +47,9 @@ export function openSqliteVerbs({ path, sessionId, clock, onChanges = () => unde
     },
   };
 }
+
+/** A verb looks for that before it changes anything; who holds the file must be able to commit. */
+const isLeased = (error: unknown): boolean => error instanceof AnaxError && error.code === "volume.leased";
 
 function engineOn(database: DatabaseSync, options: Omit<EngineOptions, "database">): SqliteEngine {
   try {
