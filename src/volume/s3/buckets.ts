@@ -138,7 +138,7 @@ async function openBucket({
     if (event.kind === "evicted") {
       log.warn("s3.evicted", { ...fields, unwritten: opened?.files.unwritten() });
       opened?.files.forsake();
-      opened?.leases.renew();
+      onGone(); // whoever comes next begins anew
     }
     if (event.kind === "suspect") log.warn("s3.volume-suspect", { ...fields, reason: event.reason });
     if (event.kind !== "gone") return;

@@ -19,11 +19,12 @@ export class Leases {
   }
 
   take(inos: readonly number[]): Outcome {
-    const { group, changes } = this.#engine;
+    const { group, nodes, changes } = this.#engine;
     const refused = group.change(false);
     if (refused !== 0) return refused;
     for (const ino of inos) this.mustBeFree(ino);
     for (const ino of inos) {
+      if (nodes.get(ino) === undefined) continue; // it is gone, and nobody can ask for it
       this.takeNew(ino);
       changes.content(ino);
     }
