@@ -31,7 +31,8 @@ export const open: Handler = (mount, request, reply) => {
   return andThen(mount.files.open(ino), (outcome) => {
     if (outcome !== 0) return outcome;
     return orClosed(mount, ino, () => {
-      const truncated = (flags & LINUX.oTrunc) === 0 ? 0 : truncate(mount, ino, (openFlags & OPEN_KILL_SUIDGID) !== 0);
+      const kills = (openFlags & OPEN_KILL_SUIDGID) !== 0;
+      const truncated = (flags & LINUX.oTrunc) === 0 ? 0 : mount.leases.write(ino, () => truncate(mount, ino, kills)); // more will be written
       return andThen(truncated, (error) => {
         if (error !== 0) return error;
         return andThen(mount.verbs.getattr(ino), (attributes) => {
