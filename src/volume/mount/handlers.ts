@@ -32,7 +32,6 @@ const WANTED: readonly InitFlag[] = [
   "cacheSymlinks",
   "handleKillprivV2",
   "initExt",
-  "hasExpireOnly",
   "directIoAllowMmap",
 ];
 

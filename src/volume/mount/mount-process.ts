@@ -25,6 +25,8 @@ const ALIVE_MS = 1000;
 const FENCE_WAIT_MS = 500;
 /** The end of a session is not waited for longer. */
 const LEAVE_MS = 2000;
+/** Files whose pages are dropped at once. */
+const DROPS_MAX = 1024;
 
 const statfsLater = promisify(statfs);
 const writeLater = promisify(write);
@@ -306,7 +308,10 @@ const workerUrl = (name: string): URL => new URL(`./${name}${import.meta.url.end
 
 /** The kernel's pages of these files. It waits there for locks that a program may hold whose request the worker is to answer: never from the worker. */
 async function drop(inos: readonly number[]): Promise<void> {
-  await Promise.all(inos.map((ino) => writeLater(DEVICE_FD, encodeInvalInode(ino, 0, 0)).catch(() => undefined))); // the kernel may know nothing of it
+  for (let at = 0; at < inos.length; at += DROPS_MAX) {
+    const some = inos.slice(at, at + DROPS_MAX);
+    await Promise.all(some.map((ino) => writeLater(DEVICE_FD, encodeInvalInode(ino, 0, 0)).catch(() => undefined))); // the kernel may know nothing of it
+  }
 }
 
 function send(message: FromMountProcess): void {

@@ -40,7 +40,7 @@ export const create: Handler = (mount, request, reply) => {
     return andThen(mount.files.open(attributes.ino), (outcome) => {
       if (outcome !== 0) return outcome;
       putEntry(mount, reply, attributes);
-      return fileOpened(mount, reply, { keepCache: true, flags: request.u32(0) });
+      return fileOpened(mount, reply, { keepCache: true, flags: node.flags });
     });
   });
 };

@@ -1,4 +1,4 @@
-import { EXPIRE_ONLY, NOTIFY } from "./protocol.ts";
+import { NOTIFY } from "./protocol.ts";
 import { OUT_HEADER_BYTES } from "./reply.ts";
 
 /** Messages to the kernel that answer nothing: their header has no request, and the code in place of the error. */
@@ -9,17 +9,6 @@ export function encodeInvalInode(nodeId: number, offset: number, length: number)
   message.writeBigUInt64LE(BigInt(nodeId), OUT_HEADER_BYTES);
   message.writeBigInt64LE(BigInt(offset), OUT_HEADER_BYTES + 8);
   message.writeBigInt64LE(BigInt(length), OUT_HEADER_BYTES + 16);
-  return message;
-}
-
-/** A name in a directory is stale; `name` has one character for each byte. */
-export function encodeInvalEntry(parent: number, name: string, expireOnly = false): Buffer {
-  const text = Buffer.from(name, "latin1");
-  const message = headed(NOTIFY.invalEntry, 16 + text.length + 1);
-  message.writeBigUInt64LE(BigInt(parent), OUT_HEADER_BYTES);
-  message.writeUInt32LE(text.length, OUT_HEADER_BYTES + 8);
-  message.writeUInt32LE(expireOnly ? EXPIRE_ONLY : 0, OUT_HEADER_BYTES + 12);
-  text.copy(message, OUT_HEADER_BYTES + 16);
   return message;
 }
 

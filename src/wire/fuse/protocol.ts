@@ -115,9 +115,6 @@ export const OPEN_KILL_SUIDGID = 1 << 0;
 /** `code` of a message to the kernel that answers nothing. */
 export const NOTIFY = { invalInode: 2, invalEntry: 3, delete: 6 } as const;
 
-/** `flags` of INVAL_ENTRY: the name is looked up anew, and not dropped at once. */
-export const EXPIRE_ONLY = 1 << 0;
-
 /** Open flags, lock types and the like as Linux has them on x86-64 and arm64. */
 export const LINUX = {
   oAccessMode: 0o3,

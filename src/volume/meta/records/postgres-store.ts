@@ -183,19 +183,13 @@ export class PostgresStore implements RecordStore {
 
   async #listen(onTold: () => void, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const client = new Client({
-        connectionString: this.#url,
-        connectionTimeoutMillis: this.#timeoutMs,
-        application_name: "anax volume",
-        keepAlive: true,
-      });
-      const broken = new Promise<void>((resolve) => {
-        client.once("error", () => resolve());
-        client.once("end", () => resolve());
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
-      client.on("error", () => undefined); // also later ones
+      const client = this.#newClient();
+      const { promise: broken, resolve } = Promise.withResolvers<void>();
+      client.on("error", () => resolve());
+      client.on("end", resolve);
       client.on("notification", onTold);
+      const onAbort = (): void => resolve();
+      signal.addEventListener("abort", onAbort);
       try {
         await client.connect();
         await client.query(`LISTEN ${escapeIdentifier(this.#channel)}`);
@@ -204,6 +198,7 @@ export class PostgresStore implements RecordStore {
       } catch {
         // once more, after a while
       }
+      signal.removeEventListener("abort", onAbort);
       await client.end().catch(() => undefined);
       await this.#clock.sleep(LISTEN_AGAIN_MS, signal).catch(() => undefined);
     }
@@ -241,14 +236,7 @@ export class PostgresStore implements RecordStore {
   }
 
   async #open(): Promise<Client> {
-    const client = new Client({
-      connectionString: this.#url,
-      connectionTimeoutMillis: this.#timeoutMs,
-      query_timeout: this.#timeoutMs,
-      statement_timeout: this.#timeoutMs,
-      application_name: "anax volume",
-      keepAlive: true,
-    });
+    const client = this.#newClient();
     this.#newest = client;
     client.on("error", () => {
       if (this.#newest === client) this.#client = undefined;
@@ -265,6 +253,17 @@ export class PostgresStore implements RecordStore {
       await client.end().catch(() => undefined);
       throw failureOn(this.address, error);
     }
+  }
+
+  #newClient(): Client {
+    return new Client({
+      connectionString: this.#url,
+      connectionTimeoutMillis: this.#timeoutMs,
+      query_timeout: this.#timeoutMs,
+      statement_timeout: this.#timeoutMs,
+      application_name: "anax volume",
+      keepAlive: true,
+    });
   }
 
   /** A late answer must not be taken for another's: who has waited in vain takes another connection. */

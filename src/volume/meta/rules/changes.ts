@@ -1,5 +1,5 @@
 /** More than this in one transaction, and others are told to forget everything. */
-const ENTRIES_MAX = 2048;
+const FILES_MAX = 2048;
 
 /** What one transaction changed that other sessions may have in a cache. Names and attributes are not among it: no kernel keeps them while several sessions live. */
 export interface ChangeSet {
@@ -18,19 +18,19 @@ export class Changes {
   #told = false;
 
   content(ino: number): void {
-    if (this.#inos.size < ENTRIES_MAX) this.#inos.add(ino);
+    if (this.#inos.size < FILES_MAX) this.#inos.add(ino);
   }
 
   /** A lock of it was given back. */
   unlocked(ino: number): void {
-    if (this.#unlocked.size < ENTRIES_MAX) this.#unlocked.add(ino);
+    if (this.#unlocked.size < FILES_MAX) this.#unlocked.add(ino);
   }
 
   /** What there is now; undefined: nothing. It is told to others, then. */
   set(): ChangeSet | undefined {
     if (this.#inos.size + this.#unlocked.size === 0) return undefined;
     if (this.#inos.size > 0) this.#told = true;
-    const everything = this.#inos.size >= ENTRIES_MAX;
+    const everything = this.#inos.size >= FILES_MAX;
     return { everything, inos: everything ? [] : [...this.#inos], unlocked: [...this.#unlocked] };
   }
 
