@@ -198,7 +198,11 @@ export class Store {
       },
     };
     const bySlot = this.parameters["cluster-enabled"];
-    for (let index = 0; index < this.parameters.databases; index++) this.databases.push(new Database(index, events, { bySlot }));
+    for (let index = 0; index < this.parameters.databases; index++) {
+      const db = new Database(index, events, { bySlot });
+      db.nowMs = this.nowMs;
+      this.databases.push(db);
+    }
     this.#apply();
     this.#countUses();
   }

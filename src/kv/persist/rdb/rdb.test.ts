@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { VirtualClock } from "../../../base/virtual-clock.ts";
 import { aStore, type StoreFixture } from "../../store-fixture.ts";
 import { digestOf } from "../../digest.ts";
 import { Database } from "../../keyspace/database.ts";
 import { defaultParameters } from "../../parameters/parameters.ts";
+import { Store } from "../../store.ts";
 import { beginRdb, wholeRdb } from "../rdb-of-store.ts";
 import { RdbLoader } from "../rdb-loader.ts";
 import { replaceAll, stagedFor } from "../saves.ts";
@@ -62,6 +64,20 @@ function load({ store }: StoreFixture, pieces: readonly Buffer[]): RdbLoader {
   replaceAll(store, staged);
   return loader;
 }
+
+test("what had expired before a store was made has expired in it, from its first moment", () => {
+  const from = aStore();
+  from.call("SET", "k", "v", "PXAT", String(from.clock.wallMs() + 1));
+  const rdb = rdbOf(from);
+  const store = new Store({ clock: new VirtualClock(from.clock.wallMs() + 1), commands: from.store.commands });
+  const staged = stagedFor(store);
+  const decoder = new RdbDecoder(new RdbLoader(store, staged, false), store.parameters, true);
+  decoder.feed(rdb);
+  decoder.end();
+  replaceAll(store, staged);
+  const [db] = store.databases;
+  assert.deepEqual([db!.count, db!.isExpired(db!.peekText("k"))], [1, true]);
+});
 
 test("the checksum is that of Redis", () => {
   const checksum = Buffer.alloc(8);
