@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { isoText, realClock, type Clock } from "../../base/clock.ts";
 import { AnaxError } from "../../base/errors.ts";
 import { masterKeyOf, sameSecret, secretOf, sha256Of } from "./access-keys.ts";
+import { notifyWatchers } from "./events.ts";
 import { openVolume, type OpenVolume } from "./open-volume.ts";
 import { patientVolume } from "./patient-volume.ts";
 import { catalogPath, volumePaths } from "./volume-paths.ts";
@@ -143,6 +144,19 @@ test("what is purged leaves a tombstone, its name is free, and its code says whi
     const { volume: next } = await volumes.create(aVolume());
     assert.equal(volumes.get("v").uuid, next.uuid);
     assert.equal(volumes.list().length, 2);
+  }));
+
+test("a volume is deleted with its directory also while clients that are leaving write to it", () =>
+  scenario(async (volumes, dataDir) => {
+    for (let round = 0; round < 10; round++) {
+      const { uuid } = (await volumes.create(aVolume())).volume;
+      const { dir, told } = volumePaths(dataDir, uuid);
+      let left = 1000;
+      const leaving = setInterval(() => void (left-- > 0 && notifyWatchers(told, realClock.wallMs())), 0);
+      const deleted = await volumes.delete("v", { now: true, by: "bob" }).finally(() => clearInterval(leaving));
+      assert.equal(deleted.state, "deleted");
+      assert.equal(existsSync(dir), false);
+    }
   }));
 
 test("a window that has closed makes a volume due, and a purge that broke off is finished", async () => {

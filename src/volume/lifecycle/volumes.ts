@@ -494,7 +494,7 @@ export class Volumes {
     await this.#content.remove(volume);
     await MetaPlace.of(this.dataDir, volume.uuid).drop({ proof: true }, this.#clock);
     try {
-      await rm(dir, { recursive: true, force: true });
+      await rm(dir, { recursive: true, force: true, ...LEAVING });
     } catch (error) {
       throw diskErrorOf(error, { dir });
     }
@@ -517,6 +517,8 @@ export class Volumes {
   }
 }
 
+/** Clients that are told of the end still write a file or two to the directory: it is tried again, within 3 s. */
+const LEAVING = { maxRetries: 10, retryDelay: 50 };
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** What is the same for all that begin. */

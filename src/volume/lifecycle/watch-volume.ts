@@ -136,7 +136,8 @@ class LocalWatch implements VolumeWatch {
     await this.#looking;
     await this.#coherence.close();
     try {
-      if (!this.#gone) await this.#control.endSession(this.sessionId);
+      if (this.#gone) return; // nobody else is left, and its directory is being removed
+      await this.#control.endSession(this.sessionId);
       this.#coherence.released(); // who waited for this session need not
     } catch {
       // The others end it once it has been silent for long enough.
